@@ -1,0 +1,81 @@
+//! Bytes at fixed positions: the contract that every layer below the filesystem tree fulfils.
+//!
+//! Reads are exact: a source fills the whole buffer or fails. Everything is immutable after opening and takes `&self`,
+//! so that sibling reads run in parallel.
+
+mod faulty;
+mod file;
+mod memory;
+mod overlay;
+mod pool;
+mod window;
+
+pub use faulty::Faulty;
+pub use file::FileSource;
+pub use memory::MemorySource;
+pub use overlay::Overlay;
+pub use pool::{Buffer, BufferPool};
+pub use window::Window;
+
+use crate::{Error, Result};
+
+/// Bytes at fixed positions: an image file, a virtual disk, a partition, or an open file.
+pub trait ByteSource: Send + Sync {
+    /// Length in bytes.
+    fn size(&self) -> u64;
+
+    /// Fills all of `buf` from byte `offset` or fails; holes read as zeros.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the range does not lie inside the source; otherwise what the layers below say.
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()>;
+
+    /// How the bytes from `offset` on are stored, and for how long. At or past the end: a hole of length 0.
+    ///
+    /// # Errors
+    /// When the structure that tells (a block table, the host) cannot be read.
+    fn extent_at(&self, offset: u64) -> Result<Extent> {
+        let len = self.size().saturating_sub(offset);
+        Ok(Extent { kind: if len == 0 { ExtentKind::Hole } else { ExtentKind::Data }, len })
+    }
+}
+
+/// A stretch of a source that is stored in one way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Data or hole.
+    pub kind: ExtentKind,
+    /// Bytes, from the offset that was asked for; the next stretch may be of the same kind.
+    pub len: u64,
+}
+
+/// How a stretch is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExtentKind {
+    /// Stored bytes (which may be zeros).
+    Data,
+    /// Nothing stored: reads as zeros.
+    Hole,
+}
+
+/// Checks that `len` bytes from `offset` lie inside a source of `size` bytes.
+///
+/// # Errors
+/// [`Error::Invalid`] otherwise.
+pub fn check_range(size: u64, offset: u64, len: usize) -> Result<()> {
+    match offset.checked_add(len as u64) {
+        Some(end) if end <= size => Ok(()),
+        _ => Err(Error::invalid(format!("{len} bytes at {offset:#x} lie beyond the end ({size:#x})"))),
+    }
+}
+
+/// Reads `len` bytes at `offset` into a new buffer. The caller bounds `len`.
+///
+/// # Errors
+/// As [`ByteSource::read_exact_at`]; the range is checked before anything is allocated.
+pub fn read_vec(source: &dyn ByteSource, offset: u64, len: usize) -> Result<Vec<u8>> {
+    check_range(source.size(), offset, len)?;
+    let mut buf = vec![0; len];
+    source.read_exact_at(offset, &mut buf)?;
+    Ok(buf)
+}

@@ -1,0 +1,19 @@
+//! vhdmount: virtual disks as filesystems, read-only, and what a thin disk can really hold.
+//!
+//! Each layer knows the one below only as bytes at positions ([`bytes::ByteSource`]) and the one above not at all:
+//!
+//! ```text
+//! image file ─ container ─ Disk ─ partition ─ Window ─ fs ─ Tree ─ platform (FUSE, WinFsp; part of the binary)
+//! ```
+//!
+//! Imports form a DAG, checked by `tests/architecture.rs`:
+//! `error, guid, cache ← bytes ← {container, partition, fs} ← {capacity, tree} ← image ← binary`.
+//! Every byte of an image is hostile: parsers validate once, every loop and allocation is bounded, nothing panics.
+#![forbid(unsafe_code)]
+
+pub mod bytes;
+pub mod cache;
+pub mod error;
+pub mod guid;
+
+pub use error::{Corrupt, Error, Result};
