@@ -13,6 +13,7 @@
 
 pub mod bytes;
 pub mod cache;
+pub mod container;
 pub mod error;
 pub mod guid;
 

@@ -1,0 +1,133 @@
+//! Containers: what turns the bytes of image files into one virtual disk.
+//!
+//! A format *resolves* a virtual offset to a place ([`Layer::resolve`]); the I/O for a whole chain is done in one place.
+
+pub mod vhdx;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::{Result, bytes::ByteSource};
+
+/// One image file of a chain: a map from offsets of the virtual disk to places in the file.
+pub trait Layer: Send + Sync {
+    /// What the guest is told, in bytes.
+    fn virtual_size(&self) -> u64;
+
+    /// The bytes that [`Place::File`] means: the file, with a replayed log over it.
+    fn source(&self) -> &Arc<dyn ByteSource>;
+
+    /// Where the bytes from `offset` on lie, and for how long: at least 1 byte, as long as cheaply known.
+    /// Must not panic for any offset below [`Self::virtual_size`]; offsets beyond are [`crate::Error::Invalid`].
+    ///
+    /// # Errors
+    /// When the block table or a sector bitmap is damaged there or cannot be read.
+    fn resolve(&self, offset: u64) -> Result<Segment>;
+
+    /// As [`Self::resolve`], but of allocation alone: [`Place::File`] for every block that the file holds, whatever
+    /// its sector bitmap says, else [`Place::Zero`] or [`Place::Parent`].
+    ///
+    /// # Errors
+    /// As [`Self::resolve`].
+    fn allocation(&self, offset: u64) -> Result<Segment>;
+
+    /// What growing by one block costs.
+    fn growth(&self) -> Growth;
+
+    /// What `info` shows.
+    fn info(&self) -> &LayerInfo;
+}
+
+/// Where a stretch of the virtual disk lies, seen from one layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In this layer's [`Layer::source`], from this byte offset on.
+    File(u64),
+    /// Reads as zeros.
+    Zero,
+    /// In the parent; below the last layer (or beyond the parent's end) that means zeros.
+    Parent,
+}
+
+/// A stretch in one place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Segment {
+    /// Where.
+    pub place: Place,
+    /// Bytes, at least 1, never beyond the virtual disk's end.
+    pub len: u64,
+}
+
+/// The host bytes that an unallocated block needs when the guest writes to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Growth {
+    /// Virtual bytes in a block; for fixed and raw images the unit is irrelevant (nothing grows but holes): 1.
+    pub block_size: u64,
+    /// Bytes of the file that a new block takes: the payload and what the format adds to each block.
+    pub block_cost: u64,
+    /// Where the format adds something for a group of blocks (VHDX: a sector-bitmap block per chunk of a differencing
+    /// disk): blocks per group and bytes.
+    pub group: Option<(u64, u64)>,
+}
+
+/// The file format of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// No container: the bytes are the disk.
+    Raw,
+    /// Virtual Hard Disk 1.0.
+    Vhd,
+    /// Virtual Hard Disk v2 (MS-VHDX).
+    Vhdx,
+}
+
+/// How a layer stores the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Every byte has its place.
+    Fixed,
+    /// Blocks are allocated as they are written.
+    Dynamic,
+    /// Only what differs from the parent.
+    Differencing,
+}
+
+/// What `info` shows of a layer; fields that a format lacks are empty. Sizes in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LayerInfo {
+    /// The image file; empty for a source without a path.
+    pub path: String,
+    /// File format.
+    pub format: Format,
+    /// Fixed, dynamic or differencing.
+    pub kind: Kind,
+    /// The format's version (`1.0`, `1`).
+    pub version: String,
+    /// What wrote it (`Microsoft Windows 10.0.19041.1`, `qemu`).
+    pub creator: String,
+    /// Length of the image file.
+    pub file_size: u64,
+    /// What the guest is told.
+    pub virtual_size: u64,
+    /// Allocation unit; 0 for fixed and raw.
+    pub block_size: u64,
+    /// Bytes per logical sector, 0 when the format does not say (raw).
+    pub logical_sector_size: u32,
+    /// Bytes per physical sector, 0 when the format does not say.
+    pub physical_sector_size: u32,
+    /// Identity of the virtual disk (VHDX: virtual disk id; VHD: unique id).
+    pub disk_id: String,
+    /// Identity of the content, which a child's linkage names (VHDX: DataWriteGuid; VHD: unique id).
+    pub data_id: String,
+    /// The linkage to the parent: the identity expected of it.
+    pub parent_id: String,
+    /// Where the image says that its parent is, in its own words.
+    pub parent_paths: Vec<String>,
+    /// The log: `clean`, `replayed: …`, `not replayed: …`; empty where the format has none.
+    pub log: String,
+    /// What was found damaged or odd, and how it was got around.
+    pub problems: Vec<String>,
+}

@@ -1,0 +1,256 @@
+//! The block allocation table (MS-VHDX 2.5): where each payload block lies, with an entry for a sector bitmap block after
+//! every chunk. Read in pages on demand and kept as runs, so that a table of 512 MiB costs a few MiB at most; an entry
+//! that contradicts the specification fails its own block alone.
+
+use std::{ops::Range, sync::Arc};
+
+use zerocopy::FromBytes;
+
+use super::format::{self, BatEntry, payload_state as state};
+use crate::{Error, Result, bytes::ByteSource, cache::Cache};
+
+/// Payload blocks per page: at most 35 KiB are read for one, and it decodes to at most 96 KiB.
+const PAGE_BLOCKS: u64 = 4096;
+/// Decoded pages in memory. Untouched or contiguous stretches decode to a few bytes, so this is ample for most disks.
+const CACHE_BYTES: usize = 8 << 20;
+const ENTRY: u64 = size_of::<BatEntry>() as u64;
+
+/// The sizes that determine the table's layout.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Geometry {
+    pub(super) virtual_size: u64,
+    pub(super) block_size: u64,
+    pub(super) logical_sector_size: u32,
+    pub(super) has_parent: bool,
+}
+
+impl Geometry {
+    /// Payload blocks per sector bitmap block: 16 to 32768.
+    pub(super) fn chunk_ratio(&self) -> u64 {
+        (u64::from(self.logical_sector_size) << 23) / self.block_size
+    }
+
+    fn payload_blocks(&self) -> u64 {
+        self.virtual_size.div_ceil(self.block_size)
+    }
+
+    /// Entries that the table must have.
+    fn entries(&self) -> u64 {
+        let (blocks, ratio) = (self.payload_blocks(), self.chunk_ratio());
+        if self.has_parent {
+            blocks.div_ceil(ratio) * (ratio + 1)
+        } else {
+            blocks + blocks.saturating_sub(1) / ratio
+        }
+    }
+
+    fn payload_index(&self, block: u64) -> u64 {
+        block + block / self.chunk_ratio()
+    }
+
+    fn bitmap_index(&self, chunk: u64) -> u64 {
+        chunk * (self.chunk_ratio() + 1) + self.chunk_ratio()
+    }
+}
+
+/// What the table says of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Block {
+    /// Reads as zeros.
+    Zero,
+    /// In the parent.
+    Parent,
+    /// Wholly in the file, from this offset on.
+    Full(u64),
+    /// The sectors that the bitmap names are in the file, the block of them beginning at this offset.
+    Partial(u64),
+    /// Not to be read.
+    Bad(Fault),
+}
+
+/// How an entry contradicts the specification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    ReservedState(u64),
+    PartialWithoutParent,
+    Misplaced(u64),
+    /// The entry is beyond the end of the file.
+    NoEntry,
+    /// The block is.
+    Truncated,
+}
+
+/// Where an offset lies, with what follows it in the same way.
+#[derive(Debug)]
+pub(super) struct Located {
+    pub(super) block: Block,
+    /// From the start of what `block` describes to the offset.
+    pub(super) within: u64,
+    /// To its end or that of the virtual disk.
+    pub(super) len: u64,
+}
+
+/// Blocks that lie one behind the other, by the number of the first within the page.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    first: u16,
+    block: Block,
+}
+
+/// The table of one file.
+pub(super) struct Bat {
+    source: Arc<dyn ByteSource>,
+    geometry: Geometry,
+    region: Range<u64>,
+    /// What no block may overlap: header section, log, BAT, metadata.
+    reserved: [Range<u64>; 4],
+    pages: Cache<u64, Arc<[Run]>>,
+}
+
+impl Bat {
+    /// Checks that the region has room for the whole table.
+    pub(super) fn new(
+        source: Arc<dyn ByteSource>,
+        geometry: Geometry,
+        region: Range<u64>,
+        metadata: Range<u64>,
+        log: Range<u64>,
+    ) -> Result<Self> {
+        let needed = geometry.entries() * ENTRY;
+        if region.end - region.start < needed {
+            let problem = format!("{} bytes instead of at least {needed}", region.end - region.start);
+            return Err(Error::corrupt("VHDX BAT", region.start, problem));
+        }
+        let reserved = [0..format::HEADER_SECTION, log, region.clone(), metadata];
+        Ok(Self { source, geometry, region, reserved, pages: Cache::new(CACHE_BYTES) })
+    }
+
+    /// True when the file ends inside the table.
+    pub(super) fn is_truncated(&self) -> bool {
+        self.region.start + self.geometry.entries() * ENTRY > self.source.size()
+    }
+
+    /// Finds the byte `offset` of the virtual disk; the caller checks that it lies inside.
+    pub(super) fn locate(&self, offset: u64) -> Result<Located> {
+        let Geometry { block_size, virtual_size, .. } = self.geometry;
+        let number = offset / block_size;
+        let first = number / PAGE_BLOCKS * PAGE_BLOCKS;
+        let page = self.pages.get_or_load(first, || {
+            let page = self.load(first)?;
+            let bytes = size_of_val(&*page);
+            Ok::<_, Error>((page, bytes))
+        })?;
+        let in_page = number - first;
+        // The first run begins at block 0 of the page, so there is always one at or before `in_page`.
+        let next = page.partition_point(|run| u64::from(run.first) <= in_page);
+        let run = page[next - 1];
+        let end = page.get(next).map_or(PAGE_BLOCKS, |run| run.first.into());
+        let start = (first + u64::from(run.first)) * block_size;
+        let end = ((first + end) * block_size).min(virtual_size);
+        Ok(Located { block: run.block, within: offset - start, len: end - offset })
+    }
+
+    /// The place in the file of the sector bitmap block of a chunk.
+    pub(super) fn bitmap(&self, chunk: u64) -> Result<u64> {
+        let at = self.region.start + self.geometry.bitmap_index(chunk) * ENTRY;
+        let damaged =
+            |problem: String| Error::corrupt(format!("VHDX BAT entry of sector bitmap {chunk}"), at, problem);
+        let mut bytes = [0; size_of::<BatEntry>()];
+        if at + ENTRY > self.source.size() {
+            return Err(damaged("lies beyond the end of the file: truncated".into()));
+        }
+        self.source.read_exact_at(at, &mut bytes)?;
+        let entry = BatEntry::read_from_bytes(&bytes).expect("a buffer of its size");
+        if entry.state() != format::SB_BLOCK_PRESENT {
+            return Err(damaged(format!("state {} for a block that is partially present", entry.state())));
+        }
+        self.place(entry, format::BITMAP_BLOCK).ok_or_else(|| {
+            damaged(format!("offset {:#x} overlaps the file's structures", entry.file_offset()))
+        })
+    }
+
+    /// Why the block at virtual `offset` cannot be read.
+    pub(super) fn error(&self, offset: u64, fault: Fault) -> Error {
+        let number = offset / self.geometry.block_size;
+        let at = self.region.start + self.geometry.payload_index(number) * ENTRY;
+        let problem = match fault {
+            Fault::ReservedState(state) => format!("reserved state {state}"),
+            Fault::PartialWithoutParent => "partially present in a disk without parent".into(),
+            Fault::Misplaced(offset) => format!("offset {offset:#x} overlaps the file's structures"),
+            Fault::NoEntry => "lies beyond the end of the file: truncated".into(),
+            Fault::Truncated => "its data lie beyond the end of the file: truncated".into(),
+        };
+        Error::corrupt(format!("VHDX BAT entry of block {number}"), at, problem)
+    }
+
+    /// Reads and decodes the page that begins with payload block `first`.
+    fn load(&self, first: u64) -> Result<Arc<[Run]>> {
+        let geometry = &self.geometry;
+        let last = geometry.payload_blocks().min(first + PAGE_BLOCKS) - 1;
+        let base = geometry.payload_index(first);
+        let start = self.region.start + base * ENTRY;
+        let len = (geometry.payload_index(last) - base + 1) * ENTRY;
+        // What a truncated file still has of the table serves its blocks.
+        let stored = self.source.size().saturating_sub(start).min(len) / ENTRY * ENTRY;
+        let mut bytes = vec![0; usize::try_from(stored).expect("a page has at most 35 KiB")];
+        if !bytes.is_empty() {
+            self.source.read_exact_at(start, &mut bytes)?;
+        }
+        let entries = <[BatEntry]>::ref_from_bytes(&bytes).expect("a multiple of the entry's size");
+
+        let mut runs: Vec<Run> = Vec::new();
+        let mut follower = None;
+        for number in first..=last {
+            let index = usize::try_from(geometry.payload_index(number) - base).expect("inside the page");
+            let block = entries.get(index).map_or(Block::Bad(Fault::NoEntry), |entry| self.decode(*entry));
+            if follower != Some(block) {
+                let first = u16::try_from(number - first).expect("below PAGE_BLOCKS");
+                runs.push(Run { first, block });
+            }
+            follower = match block {
+                Block::Zero | Block::Parent => Some(block),
+                Block::Full(offset) => follower_of(offset, geometry.block_size),
+                // Each has its own bitmap bits, or its own error.
+                Block::Partial(_) | Block::Bad(_) => None,
+            };
+        }
+        Ok(runs.into())
+    }
+
+    /// The meaning of a payload entry.
+    ///
+    /// UNDEFINED and UNMAPPED blocks read as zeros in every kind of disk: the specification leaves the choice between
+    /// zeros and what was there before, and zeros are what stays the same from one read to the next and leaks nothing.
+    /// In a differencing disk only NOT_PRESENT refers to the parent; the others hide what it has.
+    fn decode(&self, entry: BatEntry) -> Block {
+        let has_parent = self.geometry.has_parent;
+        let placed = |block: fn(u64) -> Block| match self.place(entry, self.geometry.block_size) {
+            Some(offset) => block(offset),
+            None => Block::Bad(Fault::Misplaced(entry.file_offset())),
+        };
+        match entry.state() {
+            state::NOT_PRESENT if has_parent => Block::Parent,
+            state::NOT_PRESENT | state::UNDEFINED | state::ZERO | state::UNMAPPED | state::UNMAPPED_V095 => {
+                Block::Zero
+            }
+            state::FULLY_PRESENT => placed(Block::Full),
+            state::PARTIALLY_PRESENT if has_parent => placed(Block::Partial),
+            state::PARTIALLY_PRESENT => Block::Bad(Fault::PartialWithoutParent),
+            reserved => Block::Bad(Fault::ReservedState(reserved)),
+        }
+    }
+
+    /// The entry's offset unless `len` bytes from it overlap a structure. The file's end is checked when reading, so that
+    /// the part of a block before it stays readable.
+    fn place(&self, entry: BatEntry, len: u64) -> Option<u64> {
+        let start = entry.file_offset();
+        let end = start.checked_add(len)?;
+        let free = self.reserved.iter().all(|range| end <= range.start || range.end <= start);
+        free.then_some(start)
+    }
+}
+
+/// What a block that continues the one at `offset` would be.
+fn follower_of(offset: u64, block_size: u64) -> Option<Block> {
+    offset.checked_add(block_size).map(Block::Full)
+}

@@ -1,0 +1,112 @@
+//! The log (MS-VHDX 2.3): updates of metadata and block table that a crash may have kept from their places. They are
+//! replayed into memory over the file, which stays as it is.
+
+mod entry;
+mod scan;
+
+use std::sync::Arc;
+
+use self::entry::{MAX_FILE_SIZE, Ring, Update};
+use super::{
+    format::{HEADER_SECTION, LOG_SECTOR, MIB},
+    header::Header,
+};
+use crate::{
+    Error, Result,
+    bytes::{ByteSource, Overlay},
+};
+
+/// What replayed updates may take in memory. Logs are 1 MiB in practice; 4 GiB would be legal.
+const MAX_REPLAY_BYTES: usize = 128 << 20;
+/// What an update takes besides its bytes (map entry, allocation), rounded up.
+const UPDATE_COST: usize = 128;
+
+/// The image as it is to be read, and what was done.
+pub(super) struct Outcome {
+    pub(super) source: Arc<dyn ByteSource>,
+    /// For [`crate::container::LayerInfo::log`].
+    pub(super) log: String,
+}
+
+/// Replays the log if there is something in it and `replay` is set.
+pub(super) fn apply(file: Arc<dyn ByteSource>, header: &Header, replay: bool) -> Result<Outcome> {
+    if header.log_guid.is_zero() {
+        return Ok(Outcome { source: file, log: "clean".into() });
+    }
+    if !replay {
+        let log = "not replayed: the disk was not closed properly, and its last changes are left out";
+        return Ok(Outcome { source: file, log: log.into() });
+    }
+    replay_into_memory(&file, header).map_err(explain)
+}
+
+/// Says what the user can do about a log that cannot be replayed.
+fn explain(error: Error) -> Error {
+    const ADVICE: &str = "the log cannot be replayed; --no-replay reads the disk without its last changes";
+    match error {
+        Error::Corrupt(corrupt) => {
+            Error::corrupt(corrupt.structure, corrupt.offset, format!("{} ({ADVICE})", corrupt.problem))
+        }
+        Error::Io { context, source } => Error::io(format!("{context} ({ADVICE})"), source),
+        Error::Unsupported(what) => Error::unsupported(format!("{what} ({ADVICE})")),
+        other => other,
+    }
+}
+
+fn replay_into_memory(file: &Arc<dyn ByteSource>, header: &Header) -> Result<Outcome> {
+    let range = header.log_range();
+    let damaged = |problem: String| Error::corrupt("VHDX log", range.start, problem);
+    if header.log_version != 0 {
+        return Err(Error::unsupported(format!("VHDX log version {}", header.log_version)));
+    }
+    if range.is_empty() {
+        return Err(damaged("the disk was not closed properly but has no log".into()));
+    }
+    if range.start < HEADER_SECTION
+        || !range.start.is_multiple_of(MIB)
+        || !header.log_length.is_multiple_of(MIB)
+    {
+        return Err(damaged("misplaced".into()));
+    }
+    if range.end > file.size() {
+        return Err(damaged("lies beyond the end of the file: truncated?".into()));
+    }
+    let ring = Ring { source: &**file, start: range.start, length: header.log_length };
+    let entries = scan::entries(ring, header.log_guid)?;
+    let sequence = scan::active_sequence(&entries, ring.length)
+        .ok_or_else(|| damaged("it has entries to replay, but no complete sequence of them".into()))?;
+    let head = &entries[*sequence.last().expect("a sequence has an entry")];
+    if head.flushed_file_offset > file.size() {
+        let (size, expected) = (file.size(), head.flushed_file_offset);
+        return Err(damaged(format!("the file has {size} bytes, but had {expected} or more: truncated")));
+    }
+    if head.last_file_offset > MAX_FILE_SIZE {
+        return Err(damaged("it asks for a file beyond 2^63 bytes".into()));
+    }
+
+    let mut overlay = Overlay::new(file.clone(), head.last_file_offset);
+    let (mut budget, mut replayed) = (MAX_REPLAY_BYTES, 0_u64);
+    for index in &sequence {
+        entries[*index].updates(ring, |update| {
+            let memory = UPDATE_COST + if matches!(update, Update::Data(..)) { LOG_SECTOR } else { 0 };
+            budget = budget
+                .checked_sub(memory)
+                .ok_or_else(|| Error::unsupported("VHDX log with more than 128 MiB of updates"))?;
+            let length = match update {
+                Update::Data(offset, bytes) => {
+                    overlay.put(offset, bytes);
+                    bytes.len() as u64
+                }
+                Update::Zeros(offset, length) => {
+                    overlay.put_zeros(offset, length);
+                    length
+                }
+            };
+            replayed = replayed.saturating_add(length);
+            Ok(())
+        })?;
+    }
+    let count = sequence.len();
+    let entries = if count == 1 { "entry" } else { "entries" };
+    Ok(Outcome { source: Arc::new(overlay), log: format!("replayed: {count} {entries}, {replayed} bytes") })
+}

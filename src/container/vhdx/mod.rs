@@ -1,0 +1,206 @@
+//! Virtual Hard Disk v2 (MS-VHDX): fixed, dynamic and differencing.
+//!
+//! Opening reads the headers, replays a log that was left behind into memory, then reads the region table and the
+//! metadata. The block table and the sector bitmaps are paged in as they are needed.
+
+mod bat;
+mod bitmap;
+mod format;
+mod header;
+mod log;
+mod metadata;
+mod parent;
+mod region;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use self::{
+    bat::{Bat, Block, Fault, Geometry},
+    bitmap::Bitmaps,
+    header::Header,
+    metadata::Metadata,
+    region::Regions,
+};
+use super::{Format, Growth, Kind, Layer, LayerInfo, Place, Segment};
+use crate::{
+    Error, Result,
+    bytes::{ByteSource, read_vec},
+    guid::Guid,
+};
+
+pub use parent::ParentLocator;
+
+/// How to open an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// Replay a log that was left behind (in memory; the file is never written). Without it the disk is read as the
+    /// file has it, which may be inconsistent.
+    pub replay: bool,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self { replay: true }
+    }
+}
+
+/// One VHDX file.
+pub struct Vhdx {
+    source: Arc<dyn ByteSource>,
+    bat: Bat,
+    bitmaps: Bitmaps,
+    virtual_size: u64,
+    growth: Growth,
+    data_write_guid: Guid,
+    parent: Option<ParentLocator>,
+    info: LayerInfo,
+}
+
+/// True when the first bytes of a file are those of a VHDX.
+pub fn detect(head: &[u8]) -> bool {
+    head.starts_with(format::FILE_SIGNATURE)
+}
+
+/// Opens an image; `path` is what [`LayerInfo`] will show.
+///
+/// # Errors
+/// [`Error::Corrupt`] when a structure is damaged that the whole disk depends on, or the log cannot be replayed;
+/// [`Error::Unsupported`] for versions, regions and metadata that are required and unknown.
+pub fn open(file: Arc<dyn ByteSource>, path: &str, options: &OpenOptions) -> Result<Vhdx> {
+    let file_size = file.size();
+    if file_size < format::HEADER_SECTION {
+        let problem = "the file ends inside the header section of 1 MiB: truncated";
+        return Err(Error::corrupt("VHDX file", file_size, problem));
+    }
+    let creator = header::parse_identifier(&read_vec(&*file, 0, size_of::<format::FileTypeIdentifier>())?)?;
+    let mut problems = Vec::new();
+    let header = Header::read_current(&*file, &mut problems)?;
+    let log::Outcome { source, log } = log::apply(file, &header, options.replay)?;
+
+    let regions = Regions::read(&*source, &header.log_range(), &mut problems)?;
+    let metadata = Metadata::read(&*source, &regions.metadata, &mut problems)?;
+    let geometry = Geometry {
+        virtual_size: metadata.virtual_disk_size,
+        block_size: metadata.block_size,
+        logical_sector_size: metadata.logical_sector_size,
+        has_parent: metadata.parent.is_some(),
+    };
+    let bat = Bat::new(source.clone(), geometry, regions.bat, regions.metadata, header.log_range())?;
+    if bat.is_truncated() {
+        problems.push("the file ends inside the block table: truncated".into());
+    }
+
+    let kind = match (&metadata.parent, metadata.leave_block_allocated) {
+        (Some(_), _) => Kind::Differencing,
+        (None, true) => Kind::Fixed,
+        (None, false) => Kind::Dynamic,
+    };
+    let block_size = if kind == Kind::Fixed { 0 } else { metadata.block_size };
+    let growth = Growth {
+        block_size: block_size.max(1),
+        block_cost: block_size.max(1),
+        group: (kind == Kind::Differencing).then(|| (geometry.chunk_ratio(), format::BITMAP_BLOCK)),
+    };
+    let info = LayerInfo {
+        path: path.to_owned(),
+        format: Format::Vhdx,
+        kind,
+        version: header.version.to_string(),
+        creator,
+        file_size,
+        virtual_size: metadata.virtual_disk_size,
+        block_size,
+        logical_sector_size: metadata.logical_sector_size,
+        physical_sector_size: metadata.physical_sector_size,
+        disk_id: metadata.virtual_disk_id.map(|id| id.to_string()).unwrap_or_default(),
+        data_id: header.data_write_guid.to_string(),
+        parent_id: metadata.parent.as_ref().map(|p| p.parent_linkage.to_string()).unwrap_or_default(),
+        parent_paths: metadata.parent.as_ref().map(ParentLocator::paths).unwrap_or_default(),
+        log,
+        problems,
+    };
+    Ok(Vhdx {
+        bitmaps: Bitmaps::new(source.clone(), metadata.logical_sector_size),
+        source,
+        bat,
+        virtual_size: metadata.virtual_disk_size,
+        growth,
+        data_write_guid: header.data_write_guid,
+        parent: metadata.parent,
+        info,
+    })
+}
+
+impl Vhdx {
+    /// Identifies the content: a child names its parent by it, and it changes whenever the parent is written to.
+    pub fn data_write_guid(&self) -> Guid {
+        self.data_write_guid
+    }
+
+    /// The parent of a differencing disk.
+    pub fn parent(&self) -> Option<&ParentLocator> {
+        self.parent.as_ref()
+    }
+
+    /// `bitmaps`: look up the sectors of partially present blocks.
+    fn segment(&self, offset: u64, bitmaps: bool) -> Result<Segment> {
+        if offset >= self.virtual_size {
+            let size = self.virtual_size;
+            return Err(Error::invalid(format!("{offset:#x} lies beyond the end of the disk ({size:#x})")));
+        }
+        let located = self.bat.locate(offset)?;
+        let len = located.len;
+        match located.block {
+            Block::Zero => Ok(Segment { place: Place::Zero, len }),
+            Block::Parent => Ok(Segment { place: Place::Parent, len }),
+            Block::Full(start) => self.in_file(offset, start, located.within, len),
+            Block::Partial(start) if bitmaps => {
+                let (present, len) = self.bitmaps.lookup(&self.bat, offset, len)?;
+                if present {
+                    self.in_file(offset, start, located.within, len)
+                } else {
+                    Ok(Segment { place: Place::Parent, len })
+                }
+            }
+            Block::Partial(start) => self.in_file(offset, start, located.within, len),
+            Block::Bad(fault) => Err(self.bat.error(offset, fault)),
+        }
+    }
+
+    /// The segment at `start + within`, cut where the file ends.
+    fn in_file(&self, offset: u64, start: u64, within: u64, len: u64) -> Result<Segment> {
+        let place = start.saturating_add(within);
+        match self.source.size().saturating_sub(place) {
+            0 => Err(self.bat.error(offset, Fault::Truncated)),
+            rest => Ok(Segment { place: Place::File(place), len: len.min(rest) }),
+        }
+    }
+}
+
+impl Layer for Vhdx {
+    fn virtual_size(&self) -> u64 {
+        self.virtual_size
+    }
+
+    fn source(&self) -> &Arc<dyn ByteSource> {
+        &self.source
+    }
+
+    fn resolve(&self, offset: u64) -> Result<Segment> {
+        self.segment(offset, true)
+    }
+
+    fn allocation(&self, offset: u64) -> Result<Segment> {
+        self.segment(offset, false)
+    }
+
+    fn growth(&self) -> Growth {
+        self.growth
+    }
+
+    fn info(&self) -> &LayerInfo {
+        &self.info
+    }
+}
