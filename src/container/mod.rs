@@ -1,11 +1,15 @@
 //! Containers: what turns the bytes of image files into one virtual disk.
 //!
-//! A format *resolves* a virtual offset to a place ([`Layer::resolve`]); the I/O for a whole chain is done in one place.
+//! A format *resolves* a virtual offset to a place ([`Layer::resolve`]); [`Disk`] does the I/O for a whole chain.
 
+mod disk;
+pub mod raw;
+pub mod vhd;
 pub mod vhdx;
 
 use std::sync::Arc;
 
+pub use disk::Disk;
 use serde::Serialize;
 
 use crate::{Result, bytes::ByteSource};

@@ -1,0 +1,92 @@
+//! The block allocation table: one 32-bit sector number per block. Loaded by pages as it is needed, so that opening
+//! costs nothing; each entry is judged where it is used, so that a bad one damages its own block alone.
+
+use std::sync::{Arc, OnceLock};
+
+use super::format::BAT_UNUSED;
+use crate::{Error, Result, bytes::ByteSource};
+
+/// Entries in a page: 16 KiB of table, 8 GiB of disk with blocks of 2 MiB.
+const PAGE: usize = 4096;
+
+/// Bounds the memory to 64 MiB. The largest disk (2040 GiB) needs a sixteenth of it with the usual blocks of 2 MiB.
+const MAX_ENTRIES: u64 = 1 << 24;
+
+pub(super) struct Bat {
+    offset: u64,
+    /// Entries that the disk needs and the table has.
+    entries: u64,
+    pages: Box<[OnceLock<Box<[u32]>>]>,
+}
+
+impl Bat {
+    /// A table at `offset` of which `entries` are in use.
+    pub(super) fn new(offset: u64, entries: u64) -> Result<Self> {
+        if entries > MAX_ENTRIES {
+            let text = format!("VHD with {entries} blocks: this program reads up to {MAX_ENTRIES}");
+            return Err(Error::unsupported(text));
+        }
+        let pages = usize::try_from(entries).expect("at most MAX_ENTRIES").div_ceil(PAGE);
+        Ok(Self { offset, entries, pages: (0..pages).map(|_| OnceLock::new()).collect() })
+    }
+
+    /// Entries in use.
+    pub(super) fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// Byte offset of the table.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The file's sector number of a block's bitmap, `None` for a block that is not in the file.
+    pub(super) fn get(&self, source: &Arc<dyn ByteSource>, block: u64) -> Result<Option<u32>> {
+        let (page, index) = self.page(source, block)?;
+        Ok(Some(page[index]).filter(|entry| *entry != BAT_UNUSED))
+    }
+
+    /// How many blocks from `block` on are not in the file; stops at `limit` and at the end of a page.
+    pub(super) fn unused_run(&self, source: &Arc<dyn ByteSource>, block: u64, limit: usize) -> Result<u64> {
+        let (page, index) = self.page(source, block)?;
+        let run = page[index..].iter().take(limit).take_while(|entry| **entry == BAT_UNUSED);
+        Ok(run.count() as u64)
+    }
+
+    /// The page that holds the entry, and the entry's index in it.
+    fn page(&self, source: &Arc<dyn ByteSource>, block: u64) -> Result<(&[u32], usize)> {
+        let missing = || {
+            let problem = format!("has {} entries, none for block {block}", self.entries);
+            Error::corrupt("VHD block allocation table", self.offset, problem)
+        };
+        if block >= self.entries {
+            return Err(missing());
+        }
+        let block = usize::try_from(block).map_err(|_| missing())?;
+        let slot = &self.pages[block / PAGE];
+        let page = match slot.get() {
+            Some(page) => page,
+            None => {
+                // Two readers may both read it; the first one's stays.
+                let loaded = self.load(source, block / PAGE)?;
+                slot.get_or_init(|| loaded)
+            }
+        };
+        Ok((page, block % PAGE))
+    }
+
+    fn load(&self, source: &Arc<dyn ByteSource>, page: usize) -> Result<Box<[u32]>> {
+        let first = page * PAGE;
+        let count = usize::try_from(self.entries).map_or(PAGE, |entries| (entries - first).min(PAGE));
+        let at = self.offset.saturating_add(first as u64 * 4);
+        let mut bytes = vec![0; count * 4];
+        source.read_exact_at(at, &mut bytes).map_err(|e| match e {
+            Error::Invalid(_) => {
+                Error::corrupt("VHD block allocation table", at, "lies beyond the end of the file")
+            }
+            other => other,
+        })?;
+        let entry = |raw: &[u8]| u32::from_be_bytes([raw[0], raw[1], raw[2], raw[3]]);
+        Ok(bytes.chunks_exact(4).map(entry).collect())
+    }
+}

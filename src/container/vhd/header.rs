@@ -1,0 +1,66 @@
+//! The dynamic disk header: block size, where the block allocation table lies, the parent.
+
+use zerocopy::FromBytes;
+
+use super::{
+    footer,
+    format::{self, HEADER_CHECKSUM_AT, HEADER_COOKIE, HEADER_SIZE, SECTOR},
+};
+use crate::{Error, Result, guid::Guid};
+
+const STRUCTURE: &str = "VHD dynamic disk header";
+
+/// The largest block taken for real. The specification allows any power of two; 2 MiB and 512 KiB are written, and
+/// beyond 256 MiB (VHDX's limit) a block would be most of what 32-bit sector numbers reach.
+const MAX_BLOCK_SIZE: u32 = 256 << 20;
+
+/// A header whose fields are consistent.
+pub(super) struct Header {
+    pub(super) table_offset: u64,
+    pub(super) max_table_entries: u32,
+    pub(super) block_size: u64,
+    pub(super) parent_unique_id: Guid,
+    pub(super) parent_time_stamp: u32,
+    /// UTF-16, big-endian, ends at NUL.
+    pub(super) parent_unicode_name: [u8; 512],
+    pub(super) parent_locators: [format::ParentLocatorEntry; 8],
+    pub(super) checksum_matches: bool,
+}
+
+impl Header {
+    /// Parses 1024 bytes that lay at `offset`. A wrong checksum is no error by itself: the cookie and the limits of
+    /// the fields say whether the header can be used.
+    pub(super) fn parse(bytes: &[u8], offset: u64) -> Result<Self> {
+        let corrupt = |problem: String| Error::corrupt(STRUCTURE, offset, problem);
+        let raw = format::DynamicHeader::read_from_bytes(bytes)
+            .map_err(|_| corrupt(format!("{} bytes instead of {HEADER_SIZE}", bytes.len())))?;
+        if raw.cookie != HEADER_COOKIE {
+            return Err(corrupt("no \"cxsparse\" cookie".into()));
+        }
+        let version = raw.header_version.get();
+        if version >> 16 != 1 {
+            return Err(corrupt(format!("header version {version:#x}")));
+        }
+        let block_size = raw.block_size.get();
+        if !block_size.is_power_of_two() || u64::from(block_size) < SECTOR || block_size > MAX_BLOCK_SIZE {
+            return Err(corrupt(format!(
+                "block size {block_size} is not a power of two from {SECTOR} to {MAX_BLOCK_SIZE}"
+            )));
+        }
+        Ok(Self {
+            table_offset: raw.table_offset.get(),
+            max_table_entries: raw.max_table_entries.get(),
+            block_size: block_size.into(),
+            parent_unique_id: footer::guid(raw.parent_unique_id),
+            parent_time_stamp: raw.parent_time_stamp.get(),
+            checksum_matches: raw.checksum.get() == format::checksum(bytes, HEADER_CHECKSUM_AT),
+            parent_unicode_name: raw.parent_unicode_name,
+            parent_locators: raw.parent_locators,
+        })
+    }
+
+    /// Bytes of the sector bitmap before each block: a bit per sector, whole sectors.
+    pub(super) fn bitmap_size(&self) -> u64 {
+        (self.block_size / SECTOR).div_ceil(8).next_multiple_of(SECTOR)
+    }
+}

@@ -1,0 +1,376 @@
+//! Virtual Hard Disk ("Virtual Hard Disk Image Format Specification" 1.0): fixed, dynamic, differencing.
+//!
+//! Two places where practice and the specification part:
+//!
+//! **Sector bitmaps.** In a differencing disk a clear bit means that the sector is the parent's. In a dynamic disk the
+//! specification says that a clear bit marks a sector that was never written; Windows and QEMU ignore the bitmap there and
+//! return what the block holds, 7-Zip returns zeros. We do as Windows does: whatever was written is in the block, a writer
+//! that leaves bits clear leaves zeros behind them, and taking the bitmap's word would turn data into zeros.
+//!
+//! **Size.** Current Size is what Windows, Hyper-V and libvhdi use. Virtual PC and old QEMU count cylinders, heads and
+//! sectors instead, which is at most the same: the remainder stays readable. Only where they wrote a geometry *larger*
+//! than Current Size, and the file has room for it, the geometry counts, else the disk's end would be cut off.
+
+mod bat;
+mod footer;
+mod format;
+mod header;
+mod parent;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+pub use parent::ParentLocators;
+
+use self::{
+    bat::Bat,
+    footer::{Found, Trust},
+    format::{HEADER_SIZE, SECTOR},
+    header::Header,
+};
+use super::{Format, Growth, Kind, Layer, LayerInfo, Place, Segment};
+use crate::{
+    Error, Result,
+    bytes::{ByteSource, read_vec},
+    cache::Cache,
+    guid::Guid,
+};
+
+/// Sector bitmaps of differencing disks: those of 16 GiB in blocks of 2 MiB.
+const BITMAP_BUDGET: usize = 4 << 20;
+
+/// Absent blocks that one segment joins: a small read must not walk a large table.
+const MAX_JOINED_BLOCKS: usize = 64;
+
+/// The format ends at 2040 GiB for dynamic disks; fixed ones are seen beyond. As large as a VHDX: what is larger is damage,
+/// and sums of offsets stay far from overflow.
+const MAX_VIRTUAL_SIZE: u64 = 64 << 40;
+
+/// A piece of a sector bitmap, the unit in which they are cached.
+type BitmapSector = Arc<[u8; 512]>;
+/// Virtual bytes that a piece describes.
+const BITMAP_SECTOR_SPAN: u64 = 512 * 8 * SECTOR;
+
+/// An open VHD.
+pub struct Vhd {
+    source: Arc<dyn ByteSource>,
+    info: LayerInfo,
+    unique_id: Guid,
+    virtual_size: u64,
+    parent: Option<ParentLocators>,
+    layout: Layout,
+}
+
+enum Layout {
+    Fixed { data_end: u64 },
+    Blocks(Blocks),
+}
+
+/// Dynamic and differencing disks.
+struct Blocks {
+    bat: Bat,
+    block_size: u64,
+    bitmap_size: u64,
+    header_at: u64,
+    /// Of a differencing disk.
+    bitmaps: Option<Cache<u64, BitmapSector>>,
+}
+
+/// True when the file ends with a VHD footer or begins with its copy, checksum included.
+///
+/// # Errors
+/// When the source cannot be read.
+pub fn detect(source: &dyn ByteSource) -> Result<bool> {
+    Ok(footer::locate(source, Trust::Checksum)?.is_some())
+}
+
+/// Like [`detect`], for a footer whose checksum is wrong but whose fields agree with the rest of the file.
+///
+/// # Errors
+/// When the source cannot be read.
+pub fn detect_damaged(source: &dyn ByteSource) -> Result<bool> {
+    Ok(footer::locate(source, Trust::Plausible)?.is_some())
+}
+
+/// Opens a VHD; `path` is for messages and [`LayerInfo::path`].
+///
+/// # Errors
+/// When neither the footer nor its copy can be used, or the dynamic disk header cannot.
+pub fn open(file: Arc<dyn ByteSource>, path: &str) -> Result<Vhd> {
+    let found = match footer::locate(&*file, Trust::Checksum)? {
+        Some(found) => found,
+        None => footer::locate(&*file, Trust::Plausible)?.ok_or_else(|| {
+            let problem = "neither here nor at byte 0 (its copy) is a usable footer";
+            Error::corrupt("VHD footer", file.size().saturating_sub(SECTOR), problem)
+        })?,
+    };
+    if found.footer.current_size > MAX_VIRTUAL_SIZE {
+        let problem = format!("a Current Size of {} bytes", found.footer.current_size);
+        return Err(Error::corrupt("VHD footer", found.data_end, problem));
+    }
+    match found.footer.kind {
+        Kind::Fixed => Ok(Vhd::fixed(file, path, found)),
+        Kind::Dynamic | Kind::Differencing => Vhd::blocks(file, path, found),
+    }
+}
+
+impl Vhd {
+    fn fixed(source: Arc<dyn ByteSource>, path: &str, mut found: Found) -> Self {
+        let data_end = found.data_end;
+        let virtual_size = virtual_size(&mut found, data_end);
+        if virtual_size > data_end {
+            let missing = virtual_size - data_end;
+            found
+                .problems
+                .push(format!("the file is cut off: the last {missing} bytes of the disk are missing"));
+        }
+        let layout = Layout::Fixed { data_end };
+        Self {
+            info: info(path, &found, source.size(), virtual_size, 0, None),
+            unique_id: found.footer.unique_id,
+            source,
+            virtual_size,
+            parent: None,
+            layout,
+        }
+    }
+
+    fn blocks(source: Arc<dyn ByteSource>, path: &str, mut found: Found) -> Result<Self> {
+        let header_at = found.footer.data_offset;
+        let bytes = read_vec(&*source, header_at, HEADER_SIZE).map_err(|e| match e {
+            Error::Invalid(_) => {
+                Error::corrupt("VHD dynamic disk header", header_at, "lies beyond the end of the file")
+            }
+            other => other,
+        })?;
+        let header = Header::parse(&bytes, header_at)?;
+        if !header.checksum_matches {
+            found.problems.push("the dynamic disk header's checksum is wrong".to_owned());
+        }
+        let mapped = u64::from(header.max_table_entries) * header.block_size;
+        let virtual_size = virtual_size(&mut found, mapped);
+        let needed = virtual_size.div_ceil(header.block_size);
+        if mapped < virtual_size {
+            let lost = virtual_size - mapped;
+            found.problems.push(format!("the block allocation table is too short for the last {lost} bytes"));
+        }
+        let differencing = found.footer.kind == Kind::Differencing;
+        let parent = differencing.then(|| ParentLocators::read(&*source, &header));
+        if let Some(parent) = &parent {
+            found.problems.extend(parent.problems.iter().cloned());
+        }
+        Ok(Self {
+            info: info(path, &found, source.size(), virtual_size, header.block_size, parent.as_ref()),
+            unique_id: found.footer.unique_id,
+            source,
+            virtual_size,
+            parent,
+            layout: Layout::Blocks(Blocks {
+                bat: Bat::new(header.table_offset, needed.min(header.max_table_entries.into()))?,
+                block_size: header.block_size,
+                bitmap_size: header.bitmap_size(),
+                header_at,
+                bitmaps: differencing.then(|| Cache::new(BITMAP_BUDGET)),
+            }),
+        })
+    }
+
+    /// Identity of the disk, which a child's linkage names.
+    pub fn unique_id(&self) -> Guid {
+        self.unique_id
+    }
+
+    /// The linkage to the parent, of a differencing disk.
+    pub fn parent(&self) -> Option<&ParentLocators> {
+        self.parent.as_ref()
+    }
+
+    fn check(&self, offset: u64) -> Result<u64> {
+        match self.virtual_size.checked_sub(offset) {
+            None | Some(0) => Err(Error::invalid(format!("{offset:#x} lies beyond the end of the disk"))),
+            Some(rest) => Ok(rest),
+        }
+    }
+
+    /// Shared by [`Layer::resolve`] and [`Layer::allocation`].
+    fn segment(&self, offset: u64, with_bitmaps: bool) -> Result<Segment> {
+        let rest = self.check(offset)?;
+        match &self.layout {
+            Layout::Fixed { data_end } => match data_end.checked_sub(offset) {
+                None | Some(0) => Err(Error::corrupt(
+                    "VHD data",
+                    offset,
+                    "lies beyond the end of the file, which is cut off",
+                )),
+                Some(stored) => Ok(Segment { place: Place::File(offset), len: stored.min(rest) }),
+            },
+            Layout::Blocks(blocks) => {
+                let segment = blocks.segment(&self.source, offset, rest, with_bitmaps)?;
+                Ok(Segment { len: segment.len.min(rest), ..segment })
+            }
+        }
+    }
+}
+
+/// The rule of the module's head. `room`: bytes that the file or its table can describe.
+fn virtual_size(found: &mut Found, room: u64) -> u64 {
+    let footer = &found.footer;
+    if !footer.counts_in_geometry
+        || footer.geometry_size <= footer.current_size
+        || footer.geometry_size > room
+    {
+        return footer.current_size;
+    }
+    let (geometry, current) = (footer.geometry_size, footer.current_size);
+    found.problems.push(format!(
+        "the geometry ({geometry} bytes) is larger than Current Size ({current}): the geometry is used"
+    ));
+    geometry
+}
+
+fn info(
+    path: &str,
+    found: &Found,
+    file_size: u64,
+    virtual_size: u64,
+    block_size: u64,
+    parent: Option<&ParentLocators>,
+) -> LayerInfo {
+    let footer = &found.footer;
+    LayerInfo {
+        path: path.to_owned(),
+        format: Format::Vhd,
+        kind: footer.kind,
+        version: footer.version.clone(),
+        creator: footer.creator.clone(),
+        file_size,
+        virtual_size,
+        block_size,
+        logical_sector_size: 512,
+        physical_sector_size: 512,
+        disk_id: footer.unique_id.to_string(),
+        data_id: footer.unique_id.to_string(),
+        parent_id: parent.map(|parent| parent.parent_unique_id.to_string()).unwrap_or_default(),
+        parent_paths: parent.map(ParentLocators::paths).unwrap_or_default(),
+        log: String::new(),
+        problems: found.problems.clone(),
+    }
+}
+
+impl Blocks {
+    /// `rest`: virtual bytes from `offset` to the end of the disk.
+    fn segment(
+        &self,
+        source: &Arc<dyn ByteSource>,
+        offset: u64,
+        rest: u64,
+        with_bitmaps: bool,
+    ) -> Result<Segment> {
+        let (block, within) = (offset / self.block_size, offset % self.block_size);
+        let Some(sector) = self.bat.get(source, block)? else {
+            let place = if self.bitmaps.is_some() { Place::Parent } else { Place::Zero };
+            let blocks = self.bat.unused_run(source, block, MAX_JOINED_BLOCKS)?;
+            return Ok(Segment { place, len: blocks * self.block_size - within });
+        };
+        let bitmap_at = u64::from(sector) * SECTOR;
+        let corrupt = |problem: &'static str| {
+            let at = self.bat.offset().saturating_add(block * 4);
+            Error::corrupt(format!("VHD block allocation table entry {block}"), at, problem)
+        };
+        if self.overlaps_structures(bitmap_at) {
+            return Err(corrupt("puts the block over the disk's own structures"));
+        }
+        let data_at = bitmap_at + self.bitmap_size;
+        let left = (self.block_size - within).min(rest);
+        // A file cut off inside its last block keeps what it has.
+        let stored = source.size().saturating_sub(data_at + within).min(left);
+        let beyond = || corrupt("puts the block beyond the end of the file");
+        let (present, len) = match &self.bitmaps {
+            Some(bitmaps) if with_bitmaps => {
+                let at = bitmap_at + within / BITMAP_SECTOR_SPAN * SECTOR;
+                let bitmap =
+                    bitmaps.get_or_load(at, || load_bitmap(source, at)).map_err(|error| match error {
+                        Error::Invalid(_) => beyond(),
+                        other => other,
+                    })?;
+                bit_run(&bitmap, within % BITMAP_SECTOR_SPAN)
+            }
+            _ => (true, left),
+        };
+        match (present, stored) {
+            // What the bitmap leaves to the parent need not be in this file.
+            (false, _) => Ok(Segment { place: Place::Parent, len: len.min(left) }),
+            (true, 0) => Err(beyond()),
+            (true, _) => Ok(Segment { place: Place::File(data_at + within), len: len.min(stored) }),
+        }
+    }
+
+    /// A block whose first byte lies in the footer's copy, the header or the table is damage, not data.
+    fn overlaps_structures(&self, bitmap_at: u64) -> bool {
+        let within = |start: u64, len: u64| bitmap_at >= start && bitmap_at - start < len;
+        within(0, SECTOR)
+            || within(self.header_at, HEADER_SIZE as u64)
+            || within(self.bat.offset(), self.bat.entries() * 4)
+    }
+}
+
+fn load_bitmap(source: &Arc<dyn ByteSource>, at: u64) -> Result<(BitmapSector, usize)> {
+    let mut bytes = [0; 512];
+    source.read_exact_at(at, &mut bytes)?;
+    // The key, the two pointers of the list and the counters are about as large as a sixth of the bitmap.
+    Ok((Arc::new(bytes), 600))
+}
+
+/// Whether the sector of byte `within` (of what the bitmap describes) is present, and for how many bytes from `within`
+/// on that stays so. Bits run from the highest of each byte.
+fn bit_run(bitmap: &[u8; 512], within: u64) -> (bool, u64) {
+    let first = usize::try_from(within / SECTOR).expect("below 4096: the caller reduces it");
+    let present = bitmap[first / 8] & (0x80 >> (first % 8)) != 0;
+    let other = if present { 0xff } else { 0 };
+    // In `byte ^ other`, ones are the bits that differ.
+    let head = (bitmap[first / 8] ^ other) << (first % 8);
+    let end = if head != 0 {
+        first + head.leading_zeros() as usize
+    } else {
+        let next = first / 8 + 1;
+        match bitmap[next..].iter().position(|byte| *byte != other) {
+            Some(skip) => (next + skip) * 8 + (bitmap[next + skip] ^ other).leading_zeros() as usize,
+            None => 4096,
+        }
+    };
+    (present, end as u64 * SECTOR - within)
+}
+
+impl Layer for Vhd {
+    fn virtual_size(&self) -> u64 {
+        self.virtual_size
+    }
+
+    fn source(&self) -> &Arc<dyn ByteSource> {
+        &self.source
+    }
+
+    fn resolve(&self, offset: u64) -> Result<Segment> {
+        self.segment(offset, true)
+    }
+
+    fn allocation(&self, offset: u64) -> Result<Segment> {
+        self.segment(offset, false)
+    }
+
+    fn growth(&self) -> Growth {
+        match &self.layout {
+            Layout::Fixed { .. } => Growth { block_size: 1, block_cost: 1, group: None },
+            Layout::Blocks(blocks) => Growth {
+                block_size: blocks.block_size,
+                block_cost: blocks.bitmap_size + blocks.block_size,
+                group: None,
+            },
+        }
+    }
+
+    fn info(&self) -> &LayerInfo {
+        &self.info
+    }
+}
