@@ -2,7 +2,11 @@
 //!
 //! A format *resolves* a virtual offset to a place ([`Layer::resolve`]); [`Disk`] does the I/O for a whole chain.
 
+mod chain;
+pub mod detect;
 mod disk;
+mod image;
+mod open;
 pub mod raw;
 pub mod vhd;
 pub mod vhdx;
@@ -10,6 +14,7 @@ pub mod vhdx;
 use std::sync::Arc;
 
 pub use disk::Disk;
+pub use open::{Container, OpenOptions, open, open_source};
 use serde::Serialize;
 
 use crate::{Result, bytes::ByteSource};

@@ -1,0 +1,129 @@
+//! One image of a chain: its layer, who it is, and whom it builds on.
+
+use std::{path::Path, path::PathBuf, sync::Arc};
+
+use super::{
+    Layer, OpenOptions,
+    detect::{Detected, detect},
+    open::open_file,
+    raw, vhd, vhdx,
+};
+use crate::{
+    Result,
+    bytes::{ByteSource, FileSource},
+    guid::Guid,
+};
+
+/// An opened image, not yet joined with its parent.
+pub(super) struct Image {
+    pub(super) layer: Arc<dyn Layer>,
+    pub(super) file: Option<Arc<FileSource>>,
+    /// Empty for a source that is not a file of the host.
+    pub(super) path: PathBuf,
+    pub(super) identity: Identity,
+    /// Of a differencing image.
+    pub(super) linkage: Option<Linkage>,
+}
+
+/// What a child's linkage names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Identity {
+    /// VHD: unique id.
+    Vhd(Guid),
+    /// VHDX: DataWriteGuid.
+    Vhdx(Guid),
+    /// Raw images have none.
+    None,
+}
+
+impl Identity {
+    pub(super) fn text(self) -> String {
+        match self {
+            Self::Vhd(id) => format!("VHD {id}"),
+            Self::Vhdx(id) => format!("VHDX {id}"),
+            Self::None => "a raw image".to_owned(),
+        }
+    }
+}
+
+/// What a differencing image says of its parent.
+#[derive(Debug, Default)]
+pub(super) struct Linkage {
+    /// Any of these will do.
+    pub(super) identities: Vec<Identity>,
+    /// Paths from the child's folder on, in the image's words.
+    pub(super) relative: Vec<String>,
+    /// Paths of another machine, of which only the last part means something here.
+    pub(super) absolute: Vec<String>,
+    /// The parent file's modification time when the child was made, in seconds since 2000-01-01 UTC; VHD alone.
+    pub(super) time_stamp: Option<u32>,
+}
+
+impl Image {
+    pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Self> {
+        let file = Arc::new(open_file(path)?);
+        let mut image = Self::from_source(file.clone(), &path.display().to_string(), options)?;
+        image.file = Some(file);
+        path.clone_into(&mut image.path);
+        Ok(image)
+    }
+
+    pub(super) fn from_source(
+        source: Arc<dyn ByteSource>,
+        path: &str,
+        options: &OpenOptions,
+    ) -> Result<Self> {
+        let shown = if path.is_empty() { "image" } else { path };
+        let (layer, identity, linkage): (Arc<dyn Layer>, _, _) = match detect(&*source, shown)? {
+            Detected::Raw => (Arc::new(raw::open(source, path)), Identity::None, None),
+            Detected::Vhd => {
+                let image = vhd::open(source, path)?;
+                let linkage = image.parent().map(Linkage::of_vhd);
+                let identity = Identity::Vhd(image.unique_id());
+                (Arc::new(image), identity, linkage)
+            }
+            Detected::Vhdx => {
+                let image = vhdx::open(source, path, &vhdx::OpenOptions { replay: options.replay })?;
+                let linkage = image.parent().map(Linkage::of_vhdx);
+                let identity = Identity::Vhdx(image.data_write_guid());
+                (Arc::new(image), identity, linkage)
+            }
+        };
+        Ok(Self { layer, file: None, path: PathBuf::new(), identity, linkage })
+    }
+}
+
+impl Linkage {
+    fn of_vhd(parent: &vhd::ParentLocators) -> Self {
+        // XenServer's URLs are relative (`file://./parent.vhd`), those of Macintoshes are not.
+        let url = parent.url.as_deref().map(|url| url.strip_prefix("file://").unwrap_or(url).to_owned());
+        let (near, far): (Vec<_>, Vec<_>) = url.into_iter().partition(|url| url.starts_with("./"));
+        let texts = |texts: [&Option<String>; 2]| texts.into_iter().flatten().cloned().collect::<Vec<_>>();
+        Self {
+            identities: vec![Identity::Vhd(parent.parent_unique_id)],
+            relative: parent.relative.iter().cloned().chain(near).collect(),
+            absolute: texts([&parent.absolute, &parent.unicode_name]).into_iter().chain(far).collect(),
+            time_stamp: Some(parent.parent_time_stamp).filter(|stamp| *stamp != 0),
+        }
+    }
+
+    fn of_vhdx(parent: &vhdx::ParentLocator) -> Self {
+        let second = parent.parent_linkage2.filter(|id| !id.is_zero());
+        let absolute = [&parent.absolute_win32_path, &parent.volume_path];
+        Self {
+            identities: [Some(parent.parent_linkage), second]
+                .into_iter()
+                .flatten()
+                .map(Identity::Vhdx)
+                .collect(),
+            relative: parent.relative_path.iter().cloned().collect(),
+            absolute: absolute.into_iter().flatten().cloned().collect(),
+            time_stamp: None,
+        }
+    }
+
+    /// True when `identity` is the parent's.
+    pub(super) fn accepts(&self, identity: Identity) -> bool {
+        self.identities.contains(&identity)
+    }
+}
