@@ -16,5 +16,6 @@ pub mod cache;
 pub mod container;
 pub mod error;
 pub mod guid;
+pub mod partition;
 
 pub use error::{Corrupt, Error, Result};

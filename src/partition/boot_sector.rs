@@ -1,0 +1,43 @@
+//! Is the first sector of a disk the boot sector of a filesystem ("superfloppy")? It ends with 0x55AA like a master
+//! boot record, so that only its beginning tells. This is no validation: the filesystem's reader does that.
+
+/// Names at byte 3, where each of these formats has its own.
+const NAMES: [&[u8; 8]; 5] = [b"NTFS    ", b"EXFAT   ", b"-FVE-FS-", b"ReFS\0\0\0\0", b"HPFS    "];
+
+/// Whether `sector` looks like the first one of an NTFS, exFAT, ReFS, BitLocker or FAT volume.
+pub(super) fn is_filesystem(sector: &[u8]) -> bool {
+    sector.get(3..11).is_some_and(|name| NAMES.iter().any(|known| name == *known)) || is_fat(sector)
+}
+
+/// Bytes per sector, if `sector` is a boot sector that states them.
+pub(super) fn bytes_per_sector(sector: &[u8]) -> Option<u32> {
+    let ntfs = sector.get(3..11).is_some_and(|name| name == b"NTFS    ");
+    (ntfs || is_fat(sector)).then(|| u16_at(sector, 11).map(u32::from)).flatten()
+}
+
+/// A BIOS parameter block with values that FAT allows in every field that has few.
+fn is_fat(sector: &[u8]) -> bool {
+    let Some(jump) = sector.first() else { return false };
+    let (Some(bytes), Some([per_cluster, ..])) = (u16_at(sector, 11), sector.get(13..32)) else {
+        return false;
+    };
+    let [fats, media] = [sector[16], sector[21]];
+    let sectors = u32::from(u16_at(sector, 19).unwrap_or(0)) | u32_at(sector, 32).unwrap_or(0);
+    // 0x69: the jump of some DOS floppies.
+    matches!(jump, 0xe9 | 0xeb | 0x69)
+        && bytes.is_power_of_two()
+        && (512..=4096).contains(&bytes)
+        && per_cluster.is_power_of_two()
+        && u16_at(sector, 14).is_some_and(|reserved| reserved > 0)
+        && matches!(fats, 1 | 2)
+        && (media == 0xf0 || media >= 0xf8)
+        && sectors > 0
+}
+
+fn u16_at(sector: &[u8], at: usize) -> Option<u16> {
+    sector.get(at..at + 2).and_then(|b| b.try_into().ok()).map(u16::from_le_bytes)
+}
+
+fn u32_at(sector: &[u8], at: usize) -> Option<u32> {
+    sector.get(at..at + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes)
+}

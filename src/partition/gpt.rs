@@ -1,0 +1,273 @@
+//! GUID partition table (UEFI specification, 5.3). A header and its array of entries are believed only when both
+//! checksums hold; what fails in one copy is taken from the other.
+//!
+//! Crate `gpt` decodes what was validated here. By itself it panics on entry sizes other than 128, reads as many
+//! entries as the header says, and gives up when the primary array is damaged though the backup is whole.
+
+use std::{io::Cursor, sync::Arc};
+
+use gpt::{disk::LogicalBlockSize, header::Header};
+
+use super::{MAX_SECTOR_SIZE, Partition, names};
+use crate::bytes::{ByteSource, read_vec};
+
+const SIGNATURE: &[u8] = b"EFI PART";
+/// The fields of a header; `HeaderSize` may be larger, for fields that no revision has defined yet.
+const HEADER_LEN: usize = 92;
+/// Disks have 128 entries, seldom more; a header that claims more than this is taken for damaged.
+const MAX_ENTRIES: u32 = 1024;
+/// The fields of an entry; `SizeOfPartitionEntry` is this times a power of two.
+const ENTRY_LEN: usize = 128;
+/// 32 times the fields: beyond, the header is taken for damaged. With `MAX_ENTRIES` an array takes 4 MiB at most.
+const MAX_ENTRY_LEN: u32 = 4096;
+/// The crate is handed what looks like a disk of this sector size, whatever the real one has.
+const CRATE_SECTOR: LogicalBlockSize = LogicalBlockSize::Lb512;
+
+/// What a disk's GPT says.
+pub(super) struct Gpt {
+    pub(super) disk_id: String,
+    pub(super) partitions: Vec<Partition>,
+    pub(super) problems: Vec<String>,
+    /// The primary header's signature is at its place, so the backup is not just a leftover at the end of the disk.
+    pub(super) primary_signed: bool,
+}
+
+/// Why there is none: no trace of a table, or one that is beyond repair.
+pub(super) struct Missing {
+    /// Empty when no header has the signature.
+    pub(super) problems: Vec<String>,
+}
+
+/// One of the two copies: a header, and its array as far as the header's checksum vouches for it.
+struct Copy {
+    name: &'static str,
+    lba: u64,
+    signed: bool,
+    /// Where a header with the signature, damaged or not, says that the other copy is.
+    alternate: Option<u64>,
+    header: Result<Header, String>,
+    array: Result<Vec<u8>, String>,
+}
+
+/// Reads the table of `disk`, counted in sectors of `sector_size` bytes.
+pub(super) fn read(disk: &Arc<dyn ByteSource>, sector_size: u32) -> Result<Gpt, Missing> {
+    let sectors = disk.size() / u64::from(sector_size);
+    let Some(last) = sectors.checked_sub(1).filter(|last| *last >= 2) else {
+        return Err(Missing { problems: Vec::new() });
+    };
+    let primary = Copy::read(disk, sector_size, 1, "primary");
+    let backup = find_backup(disk, sector_size, &primary, last);
+    let primary_signed = primary.signed;
+
+    let mut problems: Vec<_> = [&primary, &backup].into_iter().filter_map(Copy::problem).collect();
+    let Some((header, array, source)) = choose(disk, sector_size, &primary, &backup) else {
+        if !primary.signed && !backup.signed {
+            problems.clear();
+        }
+        return Err(Missing { problems });
+    };
+    problems.extend(source.map(str::to_owned));
+    problems.extend(disagreement(&primary, &backup, last));
+    let partitions = partitions(header, &array, sector_size);
+    Ok(Gpt { disk_id: header.disk_guid.to_string(), partitions, problems, primary_signed })
+}
+
+/// The backup is where the primary says (elsewhere than at the end when the disk was enlarged since), or in the disk's
+/// last sector. Its own checksum decides, so that even a damaged primary header may be asked.
+fn find_backup(disk: &Arc<dyn ByteSource>, sector_size: u32, primary: &Copy, last: u64) -> Copy {
+    let stated = primary.alternate.filter(|lba| *lba > 1 && *lba != last);
+    let stated = stated.map(|lba| Copy::read(disk, sector_size, lba, "backup"));
+    match stated {
+        Some(stated) if stated.header.is_ok() => stated,
+        stated => {
+            let at_end = Copy::read(disk, sector_size, last, "backup");
+            let stated = stated.filter(|_| primary.header.is_ok() && at_end.header.is_err());
+            stated.unwrap_or(at_end)
+        }
+    }
+}
+
+/// A header and the array that it vouches for, and what to say when that is not the primary with its own.
+fn choose<'a>(
+    disk: &Arc<dyn ByteSource>,
+    sector_size: u32,
+    primary: &'a Copy,
+    backup: &'a Copy,
+) -> Option<(&'a Header, Vec<u8>, Option<&'static str>)> {
+    if let (Ok(header), Ok(array)) = (&primary.header, &primary.array) {
+        return Some((header, array.clone(), None));
+    }
+    if let (Ok(header), Ok(array)) = (&backup.header, &backup.array) {
+        return Some((header, array.clone(), Some("the backup GUID partition table is used")));
+    }
+    // One header is left, and the array beside the other may be whole: both copies have the same checksum.
+    if let Ok(header) = &primary.header {
+        let sectors = array_len(header).div_ceil(u64::from(sector_size));
+        let beside_backup = backup.lba.checked_sub(sectors)?;
+        let array = read_array(disk, sector_size, header, beside_backup).ok()?;
+        return Some((header, array, Some("the primary header is used with the backup's partition array")));
+    }
+    let header = backup.header.as_ref().ok()?;
+    let array = read_array(disk, sector_size, header, 2).ok()?;
+    Some((header, array, Some("the backup header is used with the primary's partition array")))
+}
+
+/// What is odd about two copies that are sound each.
+fn disagreement(primary: &Copy, backup: &Copy, last: u64) -> Option<String> {
+    let (Ok(first), Ok(second)) = (&primary.header, &backup.header) else { return None };
+    if first.crc32_parts != second.crc32_parts || first.disk_guid != second.disk_guid {
+        return Some("the primary and the backup GUID partition table differ: the primary is used".into());
+    }
+    (backup.lba != last).then(|| {
+        format!(
+            "the backup GUID partition table is in sector {}, not in the last one ({last}): \
+             the disk was enlarged and its new space is not part of the table yet",
+            backup.lba
+        )
+    })
+}
+
+impl Copy {
+    fn read(disk: &Arc<dyn ByteSource>, sector_size: u32, lba: u64, name: &'static str) -> Self {
+        let sector = read_sectors(disk, sector_size, lba, u64::from(sector_size));
+        let signed = sector.as_ref().is_ok_and(|sector| sector.starts_with(SIGNATURE));
+        let alternate = sector.as_ref().ok().filter(|_| signed).and_then(|sector| sector.get(32..40));
+        let alternate = alternate.and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
+        let header = sector.and_then(|sector| parse_header(&sector, lba));
+        let array = match &header {
+            Ok(header) => read_array(disk, sector_size, header, header.part_start),
+            Err(_) => Err(String::new()),
+        };
+        Self { name, lba, signed, alternate, header, array }
+    }
+
+    fn problem(&self) -> Option<String> {
+        match (&self.header, &self.array) {
+            (Err(problem), _) => Some(format!("{} GPT header in sector {}: {problem}", self.name, self.lba)),
+            (_, Err(problem)) => Some(format!("{} GPT partition array: {problem}", self.name)),
+            _ => None,
+        }
+    }
+}
+
+/// Validates the header in one sector and lets the crate decode its fields.
+pub(super) fn parse_header(sector: &[u8], lba: u64) -> Result<Header, String> {
+    let field =
+        |at: usize| sector.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes);
+    if !sector.starts_with(SIGNATURE) {
+        return Err("no signature".into());
+    }
+    let size = usize::try_from(field(12)).unwrap_or(usize::MAX);
+    let covered = sector.get(..size).filter(|b| b.len() >= HEADER_LEN);
+    let covered = covered.ok_or_else(|| format!("impossible header size {size}"))?;
+    if header_crc(covered) != field(16) {
+        return Err("wrong checksum".into());
+    }
+    // The crate looks at LBA 1 and always sums 92 bytes, also where HeaderSize says more.
+    let mut image = vec![0; CRATE_SECTOR.as_usize() + HEADER_LEN];
+    let copy = &mut image[CRATE_SECTOR.as_usize()..];
+    copy.copy_from_slice(&covered[..HEADER_LEN]);
+    let crc = header_crc(copy);
+    copy[16..20].copy_from_slice(&crc.to_le_bytes());
+    let header = gpt::header::read_header_from_arbitrary_device(&mut Cursor::new(image), CRATE_SECTOR)
+        .map_err(|error| error.to_string())?;
+
+    if header.current_lba != lba {
+        return Err(format!("it belongs in sector {}", header.current_lba));
+    }
+    if header.num_parts > MAX_ENTRIES {
+        return Err(format!("{} entries are more than {MAX_ENTRIES}", header.num_parts));
+    }
+    let entry_sizes = 128..=MAX_ENTRY_LEN;
+    if !entry_sizes.contains(&header.part_size) || !header.part_size.is_power_of_two() {
+        return Err(format!("impossible entry size {}", header.part_size));
+    }
+    Ok(header)
+}
+
+fn header_crc(header: &[u8]) -> u32 {
+    crc32(&[&header[..16], &[0; 4], &header[20..]])
+}
+
+fn crc32(parts: &[&[u8]]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    parts.iter().for_each(|part| crc.update(part));
+    crc.sum()
+}
+
+/// Bytes of the array that a validated header describes: at most 4 MiB.
+fn array_len(header: &Header) -> u64 {
+    u64::from(header.num_parts) * u64::from(header.part_size)
+}
+
+/// Reads the array at `lba` and compares it with the header's checksum.
+fn read_array(
+    disk: &Arc<dyn ByteSource>,
+    sector_size: u32,
+    header: &Header,
+    lba: u64,
+) -> Result<Vec<u8>, String> {
+    let array = read_sectors(disk, sector_size, lba, array_len(header))?;
+    if crc32(&[&array]) == header.crc32_parts { Ok(array) } else { Err("wrong checksum".into()) }
+}
+
+/// `len` is bounded by the caller: a sector or a validated array.
+fn read_sectors(disk: &Arc<dyn ByteSource>, sector_size: u32, lba: u64, len: u64) -> Result<Vec<u8>, String> {
+    debug_assert!(sector_size <= MAX_SECTOR_SIZE);
+    let offset = lba.checked_mul(u64::from(sector_size)).ok_or("lies beyond the disk's end")?;
+    let fits = offset.checked_add(len).is_some_and(|end| end <= disk.size());
+    let len = usize::try_from(len).ok().filter(|_| fits).ok_or("lies beyond the disk's end")?;
+    read_vec(disk.as_ref(), offset, len).map_err(|error| error.to_string())
+}
+
+/// The used entries of a validated array, decoded by the crate.
+fn partitions(header: &Header, array: &[u8], sector_size: u32) -> Vec<Partition> {
+    // The crate knows entries of 128 bytes only. Larger ones begin with the same fields: handed over without the rest.
+    let entry_len = usize::try_from(header.part_size).expect("validated: at most 4096");
+    let packed: Vec<u8> =
+        array.chunks_exact(entry_len).flat_map(|entry| &entry[..ENTRY_LEN]).copied().collect();
+    let described =
+        Header { part_start: 0, part_size: 128, crc32_parts: crc32(&[&packed]), ..header.clone() };
+    let entries = gpt::partition::file_read_partitions(&mut Cursor::new(packed), &described, CRATE_SECTOR)
+        .expect("the array has the length and the checksum that the header says");
+    let usable = header.first_usable..=header.last_usable;
+    let used = entries.into_iter().filter(|(_, entry)| entry.is_used());
+    used.map(|(number, entry)| partition(number, &entry, sector_size, &usable)).collect()
+}
+
+fn partition(
+    number: u32,
+    entry: &gpt::partition::Partition,
+    sector_size: u32,
+    usable: &std::ops::RangeInclusive<u64>,
+) -> Partition {
+    let mut problems = Vec::new();
+    let sectors = match entry.last_lba.checked_sub(entry.first_lba) {
+        Some(distance) => distance.saturating_add(1),
+        None => {
+            problems.push("ends before it begins".to_owned());
+            0
+        }
+    };
+    if sectors > 0 && !(usable.contains(&entry.first_lba) && usable.contains(&entry.last_lba)) {
+        problems.push(format!(
+            "not within the sectors that the table keeps for partitions ({} to {})",
+            usable.start(),
+            usable.end()
+        ));
+    }
+    let type_id = entry.part_type_guid.guid.to_string();
+    Partition {
+        number,
+        // Saturated values lie beyond every disk, which the caller reports.
+        start: entry.first_lba.saturating_mul(sector_size.into()),
+        size: sectors.saturating_mul(sector_size.into()),
+        type_name: names::gpt_type(&type_id).map_or_else(|| type_id.clone(), str::to_owned),
+        esp: type_id == names::ESP,
+        type_id,
+        id: entry.part_guid.to_string(),
+        name: entry.name.clone(),
+        attributes: entry.flags,
+        problems,
+    }
+}

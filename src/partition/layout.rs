@@ -1,0 +1,38 @@
+//! What is wrong with the places of partitions: empty, not on the disk, shared with another.
+
+use super::Partition;
+
+/// Adds its problems to each partition.
+pub(super) fn check(partitions: &mut [Partition], disk_size: u64) {
+    for partition in &mut *partitions {
+        let end = end(partition);
+        let Partition { start, size, problems, .. } = partition;
+        if *size == 0 {
+            problems.push("empty".into());
+        } else if *start >= disk_size {
+            problems.push("begins beyond the disk's end".into());
+        } else if end > disk_size {
+            problems.push(format!("ends {} bytes beyond the disk's end: cut off there", end - disk_size));
+        }
+    }
+    let mut by_start: Vec<_> = (0..partitions.len()).filter(|index| partitions[*index].size > 0).collect();
+    by_start.sort_by_key(|index| partitions[*index].start);
+    // The one that reaches farthest of those before: enough to find every partition that overlaps another.
+    let mut farthest: Option<usize> = None;
+    for index in by_start {
+        if let Some(before) = farthest.filter(|before| end(&partitions[*before]) > partitions[index].start) {
+            for (one, other) in [(index, before), (before, index)] {
+                let problem = format!("overlaps partition {}", partitions[other].number);
+                partitions[one].problems.push(problem);
+            }
+        }
+        if farthest.is_none_or(|before| end(&partitions[index]) > end(&partitions[before])) {
+            farthest = Some(index);
+        }
+    }
+}
+
+/// Saturated: beyond every disk.
+fn end(partition: &Partition) -> u64 {
+    partition.start.saturating_add(partition.size)
+}

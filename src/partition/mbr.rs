@@ -1,0 +1,259 @@
+//! Master boot record and extended boot records: four entries at byte 446 and the signature 0x55AA; logical
+//! partitions in a chain of such sectors, numbered from 5 as Linux does.
+//!
+//! Crate `mbrman` decodes each sector. Its own walk of the chain is not used: one damaged record would fail the
+//! whole table, it knows one extended partition only, and its sums of sector numbers are unchecked.
+
+use std::{collections::BTreeSet, io::Cursor, sync::Arc};
+
+use mbrman::{MBRHeader, MBRPartitionEntry as Entry};
+
+use super::{Partition, names};
+use crate::bytes::{ByteSource, read_vec};
+
+/// Bytes of a record, whatever the sector size.
+const RECORD_LEN: usize = 512;
+const ENTRIES: usize = 446;
+const SIGNATURE: [u8; 2] = [0x55, 0xaa];
+/// Records followed in one extended partition; more than there are drive letters or Linux minors to use them.
+const MAX_LOGICAL: usize = 256;
+const PROTECTIVE: u8 = 0xee;
+const ESP: u8 = 0xef;
+
+/// A sector decoded as a boot record, before anything in it is believed.
+pub(super) struct Record {
+    header: MBRHeader,
+    signed: bool,
+    /// Boot flag neither 0x00 nor 0x80, by entry.
+    odd: [bool; 4],
+}
+
+/// What an MBR and its chain of extended boot records say.
+#[derive(Default)]
+pub(super) struct Mbr {
+    pub(super) partitions: Vec<Partition>,
+    pub(super) problems: Vec<String>,
+}
+
+impl Record {
+    /// Decodes the first 512 bytes of `sector`; `None` when there are fewer.
+    pub(super) fn parse(sector: &[u8]) -> Option<Self> {
+        let mut copy: [u8; RECORD_LEN] = sector.get(..RECORD_LEN)?.try_into().ok()?;
+        // The crate refuses a sector for a missing signature or one odd flag. Both are judged here instead.
+        let signed = copy[510..] == SIGNATURE;
+        copy[510..].copy_from_slice(&SIGNATURE);
+        let odd = std::array::from_fn(|slot| {
+            let flag = &mut copy[ENTRIES + 16 * slot];
+            let odd = *flag & 0x7f != 0;
+            *flag &= 0x80;
+            odd
+        });
+        let header = MBRHeader::read_from(&mut Cursor::new(&copy)).ok()?;
+        Some(Self { header, signed, odd })
+    }
+
+    fn entries(&self) -> [&Entry; 4] {
+        let header = &self.header;
+        [&header.partition_1, &header.partition_2, &header.partition_3, &header.partition_4]
+    }
+
+    /// Each used entry with its number and whether its flag is odd.
+    fn used(&self) -> impl Iterator<Item = (u32, &Entry, bool)> {
+        let all = (1..).zip(self.entries()).zip(self.odd);
+        all.filter(|((_, entry), _)| entry.is_used()).map(|((number, entry), odd)| (number, entry, odd))
+    }
+
+    /// The disk signature as Windows and Linux print it; empty if zero.
+    pub(super) fn disk_id(&self) -> String {
+        match u32::from_le_bytes(self.header.disk_signature) {
+            0 => String::new(),
+            id => format!("{id:08x}"),
+        }
+    }
+
+    /// Whether an entry says that the disk has a GUID partition table.
+    pub(super) fn is_protective(&self) -> bool {
+        self.signed && self.used().any(|(_, entry, _)| entry.sys == PROTECTIVE)
+    }
+
+    /// The numbers of the entries beside the protective one.
+    pub(super) fn unprotective(&self) -> Vec<u32> {
+        self.used().filter(|(_, entry, _)| entry.sys != PROTECTIVE).map(|(number, ..)| number).collect()
+    }
+
+    /// Signed, but without a single entry: a disk that was initialized and never partitioned, or a boot sector.
+    pub(super) fn is_empty(&self) -> bool {
+        self.signed && self.used().next().is_none()
+    }
+
+    /// Whether the sector is a partition table, and not the boot sector of a filesystem or of a boot loader, which
+    /// has the same signature. `filesystem`: it looks like the former, so that only a perfect table is believed.
+    pub(super) fn is_table(&self, disk_sectors: u64, filesystem: bool) -> bool {
+        let good = |entry: &Entry, odd: bool| {
+            !odd && entry.starting_lba > 0
+                && entry.sectors > 0
+                && u64::from(entry.starting_lba) < disk_sectors
+        };
+        let any_good = self.used().any(|(_, entry, odd)| good(entry, odd));
+        if !filesystem {
+            let flags = self.odd.iter().all(|odd| !odd);
+            return self.signed && self.used().next().is_some() && (any_good || flags);
+        }
+        let rest_empty = self.entries().iter().all(|entry| entry.is_used() || **entry == Entry::empty());
+        let active = self.used().filter(|(_, entry, _)| entry.is_active()).count();
+        self.signed
+            && any_good
+            && rest_empty
+            && active <= 1
+            && self.used().all(|(_, entry, odd)| good(entry, odd))
+    }
+
+    /// Byte offsets at which the primary partitions begin, for sectors of `sector_size`.
+    pub(super) fn starts(&self, sector_size: u32) -> impl Iterator<Item = u64> {
+        self.used().map(move |(_, entry, _)| u64::from(entry.starting_lba) * u64::from(sector_size))
+    }
+
+    /// The partitions, logical ones included.
+    pub(super) fn read(&self, disk: &Arc<dyn ByteSource>, sector_size: u32) -> Mbr {
+        let mut mbr = Mbr::default();
+        let mut next_logical = 5;
+        for (number, entry, odd) in self.used() {
+            if entry.is_extended() {
+                Chain {
+                    disk,
+                    sector_size,
+                    number,
+                    base: entry.starting_lba.into(),
+                    sectors: entry.sectors.into(),
+                }
+                .walk(&mut next_logical, &mut mbr);
+                continue;
+            }
+            let mut partition = partition(number, entry, 0, sector_size);
+            if odd {
+                partition.problems.push("its boot flag is neither 0x00 nor 0x80".into());
+            }
+            mbr.partitions.push(partition);
+        }
+        mbr.partitions.sort_by_key(|partition| partition.number);
+        mbr
+    }
+}
+
+fn partition(number: u32, entry: &Entry, base: u64, sector_size: u32) -> Partition {
+    let sector_size = u64::from(sector_size);
+    // At most (2^33 + 2^32) * 4096: no overflow.
+    let start = (base + u64::from(entry.starting_lba)) * sector_size;
+    let type_name = names::mbr_type(entry.sys);
+    Partition {
+        number,
+        start,
+        size: u64::from(entry.sectors) * sector_size,
+        type_name: type_name.map_or_else(|| format!("{:02x}", entry.sys), str::to_owned),
+        type_id: format!("{:02x}", entry.sys),
+        id: String::new(),
+        name: String::new(),
+        attributes: entry.is_active().into(),
+        esp: entry.sys == ESP,
+        problems: Vec::new(),
+    }
+}
+
+/// The extended boot records of one extended partition.
+struct Chain<'a> {
+    disk: &'a Arc<dyn ByteSource>,
+    sector_size: u32,
+    /// Number, first sector and length of the extended partition. Links count from its first sector.
+    number: u32,
+    base: u64,
+    sectors: u64,
+}
+
+/// Where the next record is expected.
+struct Link {
+    lba: u64,
+    /// Sectors of the record and its partition; 0 if not known (the first record has no link to it).
+    sectors: u64,
+    /// Not stated by any record: it follows a damaged one.
+    guessed: bool,
+}
+
+impl Chain<'_> {
+    fn walk(&self, next_number: &mut u32, mbr: &mut Mbr) {
+        let mut link = Link { lba: self.base, sectors: 0, guessed: false };
+        let mut visited = BTreeSet::new();
+        loop {
+            if !visited.insert(link.lba) {
+                return mbr.problems.push(self.problem(link.lba, "the chain comes back to it: a loop"));
+            }
+            if visited.len() > MAX_LOGICAL {
+                return mbr.problems.push(self.problem(link.lba, "too many records: the rest is not read"));
+            }
+            let record = self.read(link.lba);
+            let next = match record {
+                Ok(None) if link.lba == self.base => None,
+                Ok(Some(record)) => {
+                    if !record.signed || record.odd[0] || record.odd[1] {
+                        mbr.problems
+                            .push(self.problem(link.lba, "damaged, but its entries are plausible: used"));
+                    }
+                    let entries = &record.entries()[..2];
+                    let data = entries.iter().find(|e| e.is_used() && !e.is_extended() && e.sectors > 0);
+                    if let Some(entry) = data {
+                        mbr.partitions.push(partition(*next_number, entry, link.lba, self.sector_size));
+                        *next_number += 1;
+                    }
+                    entries.iter().find(|e| e.is_extended() && e.sectors > 0 && e.starting_lba > 0).map(
+                        |next| Link {
+                            lba: self.base + u64::from(next.starting_lba),
+                            sectors: next.sectors.into(),
+                            guessed: false,
+                        },
+                    )
+                }
+                Ok(None) | Err(_) if link.guessed => None,
+                damaged => {
+                    let problem = damaged.err().unwrap_or_else(|| "no boot record".into());
+                    mbr.problems.push(self.problem(link.lba, &problem));
+                    // Its partition keeps its number, so that the following ones keep theirs. They usually begin
+                    // where the lost record's share of the extended partition ends.
+                    *next_number += 1;
+                    let lba = link.lba + link.sectors;
+                    let inside = link.sectors > 0 && lba < self.base + self.sectors;
+                    inside.then_some(Link { lba, sectors: 0, guessed: true })
+                }
+            };
+            match next {
+                Some(next) => link = next,
+                None => return,
+            }
+        }
+    }
+
+    /// The record at `lba`: `None` if it is none, not even a damaged one.
+    fn read(&self, lba: u64) -> Result<Option<Record>, String> {
+        let offset = lba * u64::from(self.sector_size);
+        let sector = read_vec(self.disk.as_ref(), offset, RECORD_LEN).map_err(|error| error.to_string())?;
+        let record = Record::parse(&sector).expect("512 bytes");
+        let sound = record.signed && !record.odd[0] && !record.odd[1];
+        Ok(Some(record).filter(|record| sound || self.is_plausible(record, lba)))
+    }
+
+    /// Whether both entries of a record make sense in this extended partition, and there is a partition at all.
+    fn is_plausible(&self, record: &Record, lba: u64) -> bool {
+        let end = self.base + self.sectors;
+        let [data, next, ..] = record.entries();
+        let inside = |base: u64, e: &Entry| {
+            e.starting_lba > 0
+                && e.sectors > 0
+                && base + u64::from(e.starting_lba) + u64::from(e.sectors) <= end
+        };
+        let flags = record.odd.iter().filter(|odd| **odd).count() <= 1;
+        let next_fits = *next == Entry::empty() || next.is_extended() && inside(self.base, next);
+        flags && data.is_used() && !data.is_extended() && inside(lba, data) && next_fits
+    }
+
+    fn problem(&self, lba: u64, problem: &str) -> String {
+        format!("extended partition {}, boot record in sector {lba}: {problem}", self.number)
+    }
+}

@@ -1,0 +1,263 @@
+//! Partition tables: where the volumes of a disk begin and end, what they are called, and what is wrong with them.
+//!
+//! A GUID partition table counts when the master boot record announces it, or when nothing contradicts it; otherwise the
+//! master boot record counts, unless the sector belongs to a filesystem that has the whole disk.
+
+mod boot_sector;
+mod gpt;
+mod layout;
+mod mbr;
+mod names;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::{
+    Result,
+    bytes::{ByteSource, Window, read_vec},
+};
+
+const MIN_SECTOR_SIZE: u32 = 512;
+const MAX_SECTOR_SIZE: u32 = 4096;
+/// How much of a disk must be zeros for it to count as blank: what partitioning tools leave before the first partition.
+const BLANK_LEN: u64 = 1 << 20;
+
+/// The table of a disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Table {
+    /// What kind of table.
+    pub scheme: Scheme,
+    /// Bytes per sector, in which the table counts.
+    pub sector_size: u32,
+    /// GPT disk GUID or MBR disk signature (eight hex digits); empty if none.
+    pub disk_id: String,
+    /// Partitions by number. For [`Scheme::None`] the whole disk as number 1.
+    pub partitions: Vec<Partition>,
+    /// What is wrong with the table, and how it was got around.
+    pub problems: Vec<String>,
+}
+
+/// Kinds of partition tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// A filesystem without a table ("superfloppy"), or an empty disk.
+    None,
+    /// Master boot record.
+    Mbr,
+    /// GUID partition table.
+    Gpt,
+}
+
+/// One partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Partition {
+    /// The number that other tools give it (`sda3` → 3; logical partitions from 5).
+    pub number: u32,
+    /// First byte on the disk.
+    pub start: u64,
+    /// Bytes, as the table says (may exceed the disk: see `problems`).
+    pub size: u64,
+    /// What the type means (`EFI system partition`, `Microsoft reserved`); the bare code where unknown.
+    pub type_name: String,
+    /// GPT type GUID, or MBR type as two hex digits; empty without a table.
+    pub type_id: String,
+    /// GPT partition GUID; empty otherwise.
+    pub id: String,
+    /// GPT partition name; empty otherwise.
+    pub name: String,
+    /// GPT attribute bits; for MBR bit 0 is set when the partition is active.
+    pub attributes: u64,
+    /// An EFI system partition.
+    pub esp: bool,
+    /// Out of the disk, overlapping, …
+    pub problems: Vec<String>,
+}
+
+impl Partition {
+    /// The partition's bytes, cut off at the end of the disk.
+    pub fn window(&self, disk: &Arc<dyn ByteSource>) -> Window {
+        Window::new(disk.clone(), self.start, self.size)
+    }
+
+    /// What the set bits of [`Self::attributes`] mean.
+    pub fn attribute_names(&self) -> Vec<&'static str> {
+        names::attributes(&self.type_id, self.attributes)
+    }
+
+    /// For types whose partitions have no filesystem, or none that is readable by itself: what they hold.
+    pub fn type_hint(&self) -> Option<&'static str> {
+        names::hint(&self.type_id)
+    }
+}
+
+/// Reads the partition table of `disk`. `sector_size` is what the container says, if it does; otherwise 512 and 4096
+/// are tried. Damage never fails the scan as long as something can be said: see [`Table::problems`].
+///
+/// # Errors
+/// None in practice: an unreadable first sector is a problem of the table.
+pub fn scan(disk: &Arc<dyn ByteSource>, sector_size: Option<u32>) -> Result<Table> {
+    let mut problems = Vec::new();
+    let boot = read_vec(disk.as_ref(), 0, usize::try_from(disk.size()).map_or(512, |size| size.min(512)));
+    let lost = boot.is_err();
+    let boot = boot.unwrap_or_else(|error| {
+        problems.push(format!("the first sector cannot be read: {error}"));
+        Vec::new()
+    });
+    let record = mbr::Record::parse(&boot);
+    let filesystem = boot_sector::is_filesystem(&boot);
+    let sectors = disk.size() / u64::from(MIN_SECTOR_SIZE);
+    let record = record.filter(|record| record.is_empty() || record.is_table(sectors, filesystem));
+    let said = sector_size
+        .filter(|size| size.is_power_of_two() && (MIN_SECTOR_SIZE..=MAX_SECTOR_SIZE).contains(size));
+
+    if let Some(mut table) = scan_gpt(disk, said, record.as_ref(), filesystem, lost, &mut problems) {
+        if lost {
+            table.problems.splice(0..0, problems);
+        }
+        return Ok(table);
+    }
+    let mut table = match record {
+        Some(record) if !record.is_empty() => {
+            let sector_size = said.unwrap_or_else(|| mbr_sector_size(disk, &record));
+            let found = record.read(disk, sector_size);
+            problems.extend(found.problems);
+            Table {
+                scheme: Scheme::Mbr,
+                sector_size,
+                disk_id: record.disk_id(),
+                partitions: found.partitions,
+                problems,
+            }
+        }
+        // Initialized, never partitioned. A filesystem may begin after a boot sector without entries: not blank.
+        Some(record) if !filesystem && is_blank(disk, 512, BLANK_LEN) => {
+            let sector_size = said.unwrap_or(MIN_SECTOR_SIZE);
+            Table {
+                scheme: Scheme::Mbr,
+                sector_size,
+                disk_id: record.disk_id(),
+                partitions: Vec::new(),
+                problems,
+            }
+        }
+        _ => Table {
+            scheme: Scheme::None,
+            sector_size: said.unwrap_or(MIN_SECTOR_SIZE),
+            disk_id: String::new(),
+            partitions: vec![Partition::whole(disk.size())],
+            problems,
+        },
+    };
+    if table.scheme != Scheme::None {
+        layout::check(&mut table.partitions, disk.size());
+    }
+    Ok(table)
+}
+
+/// The GUID partition table, if the disk has one that counts. `problems` receives what is to be said when not. `lost`:
+/// the first sector cannot be read, so that nothing there speaks against the table.
+fn scan_gpt(
+    disk: &Arc<dyn ByteSource>,
+    said: Option<u32>,
+    record: Option<&mbr::Record>,
+    filesystem: bool,
+    lost: bool,
+    problems: &mut Vec<String>,
+) -> Option<Table> {
+    let protective = record.is_some_and(mbr::Record::is_protective);
+    let other = if protective { "" } else { rival(record, filesystem) };
+    for sector_size in sector_sizes(said) {
+        let mut found = match gpt::read(disk, sector_size) {
+            Ok(found) => found,
+            Err(missing) => {
+                if other.is_empty() {
+                    problems.extend(missing.problems);
+                }
+                continue;
+            }
+        };
+        if !other.is_empty() {
+            if found.primary_signed {
+                problems.push(format!("a GUID partition table is there, but not in use: {other}"));
+            }
+            continue;
+        }
+        if !protective && !lost {
+            // A backup alone may be left over from an earlier use of the disk: nothing else may be there.
+            let first = found.partitions.iter().map(|partition| partition.start).min().unwrap_or(BLANK_LEN);
+            if !found.primary_signed && !is_blank(disk, 0, first.min(BLANK_LEN)) {
+                continue;
+            }
+            found.problems.push("the protective MBR is missing".into());
+        }
+        let hybrid = record.map(mbr::Record::unprotective).unwrap_or_default();
+        if !hybrid.is_empty() {
+            found
+                .problems
+                .push(format!("hybrid MBR: its own partitions {hybrid:?} are not used, the GPT is"));
+        }
+        if said.is_some_and(|said| said != sector_size) {
+            found.problems.push(format!("the table was written for sectors of {sector_size} bytes"));
+        }
+        let gpt::Gpt { disk_id, mut partitions, problems, .. } = found;
+        layout::check(&mut partitions, disk.size());
+        return Some(Table { scheme: Scheme::Gpt, sector_size, disk_id, partitions, problems });
+    }
+    if protective {
+        problems.push("no usable GUID partition table: what the protective MBR says is shown".into());
+    }
+    None
+}
+
+/// What uses the disk instead of a GUID partition table that no protective entry announces; empty if nothing does.
+fn rival(record: Option<&mbr::Record>, filesystem: bool) -> &'static str {
+    match record {
+        Some(record) if !record.is_empty() => "the MBR has partitions of its own and none that protects it",
+        _ if filesystem => "a filesystem begins in the first sector",
+        _ => "",
+    }
+}
+
+/// The sector sizes that a table may count in, the likeliest first.
+fn sector_sizes(said: Option<u32>) -> impl Iterator<Item = u32> {
+    let others = [MIN_SECTOR_SIZE, MAX_SECTOR_SIZE].into_iter().filter(move |size| said != Some(*size));
+    said.into_iter().chain(others)
+}
+
+/// An MBR does not say what it counts in. 4096 if a partition's boot sector, found by that, says so itself.
+fn mbr_sector_size(disk: &Arc<dyn ByteSource>, record: &mbr::Record) -> u32 {
+    let states_own_size = |start| {
+        let sector = read_vec(disk.as_ref(), start, 512).unwrap_or_default();
+        boot_sector::bytes_per_sector(&sector) == Some(MAX_SECTOR_SIZE)
+    };
+    if record.starts(MAX_SECTOR_SIZE).any(states_own_size) { MAX_SECTOR_SIZE } else { MIN_SECTOR_SIZE }
+}
+
+/// Whether the disk holds only zeros between two offsets, the later of which is at most [`BLANK_LEN`].
+fn is_blank(disk: &Arc<dyn ByteSource>, start: u64, end: u64) -> bool {
+    let len = end.min(disk.size()).saturating_sub(start);
+    let bytes = usize::try_from(len).ok().and_then(|len| read_vec(disk.as_ref(), start, len).ok());
+    bytes.is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0))
+}
+
+impl Partition {
+    /// The whole disk, where there is no table.
+    fn whole(size: u64) -> Self {
+        Self {
+            number: 1,
+            start: 0,
+            size,
+            type_name: "whole disk".into(),
+            type_id: String::new(),
+            id: String::new(),
+            name: String::new(),
+            attributes: 0,
+            esp: false,
+            problems: Vec::new(),
+        }
+    }
+}
