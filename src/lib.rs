@@ -15,6 +15,7 @@ pub mod bytes;
 pub mod cache;
 pub mod container;
 pub mod error;
+pub mod fs;
 pub mod guid;
 pub mod partition;
 

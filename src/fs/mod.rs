@@ -1,0 +1,168 @@
+//! Filesystems: one trait, one module per format, and what they share (names, run lists, caches, recognition).
+//!
+//! Node numbers are computed, never handed out, so there is no table to grow: the lower 56 bits belong to the
+//! filesystem (NTFS: the MFT record number), the top byte to the tree that mounts several volumes.
+
+mod name;
+mod node;
+pub mod runs;
+
+use std::{ops::ControlFlow, ops::Range, sync::Arc};
+
+pub use name::{Name, NameBuf};
+pub use node::{
+    DirCursor, DirEntry, LinkTarget, NodeId, NodeKind, Stat, StreamInfo, Times, Timestamp, Usage, VolumeInfo,
+};
+
+use crate::{Result, bytes::ByteSource};
+
+/// A filesystem, opened read-only; immutable, shared between threads.
+///
+/// Damage is local: an operation on a damaged node is [`crate::Error::Corrupt`], its siblings stay readable. Every
+/// operation is bounded by the size of the volume, whatever the image says. What cannot be decoded is an error that
+/// names the feature, never zeros.
+pub trait FileSystem: Send + Sync {
+    /// Label, serial, state: what `info` shows.
+    fn volume(&self) -> VolumeInfo;
+
+    /// The root directory.
+    fn root(&self) -> NodeId;
+
+    /// Size, times, kind of a node.
+    ///
+    /// # Errors
+    /// [`crate::Error::NotFound`] when no such node exists; `Corrupt`, `Io` as for every operation here.
+    fn stat(&self, node: NodeId) -> Result<Stat>;
+
+    /// The entry of `dir` with this name, by the filesystem's own rule of equality; an exact match wins over one that
+    /// differs in case. Absence is no error.
+    ///
+    /// # Errors
+    /// [`crate::Error::Invalid`] when `dir` is not a directory.
+    fn lookup(&self, dir: NodeId, name: Name<'_>) -> Result<Option<NodeId>>;
+
+    /// Calls `sink` for each entry from the cursor on, without `.` and `..`, until it breaks or the directory ends.
+    /// A damaged part of a directory is reported as an error after the readable entries before it; asking again from
+    /// the last entry's `next` cursor may fail again.
+    ///
+    /// # Errors
+    /// [`crate::Error::Invalid`] when `dir` is not a directory.
+    fn read_dir(
+        &self,
+        dir: NodeId,
+        from: DirCursor,
+        sink: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>,
+    ) -> Result<()>;
+
+    /// The directory that holds `node` (one of them, for hard links); the root is its own parent.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unsupported`] where the format does not record it.
+    fn parent(&self, node: NodeId) -> Result<NodeId>;
+
+    /// A file's content. Also the content of a stream, for a node that [`Self::lookup_stream`] returned.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unsupported`] or [`crate::Error::Denied`] when the content cannot be decoded.
+    fn open(&self, node: NodeId) -> Result<Arc<dyn ByteSource>>;
+
+    /// The target of a node of kind [`NodeKind::Symlink`], as the disk states it.
+    ///
+    /// # Errors
+    /// [`crate::Error::Invalid`] for any other kind.
+    fn read_link(&self, node: NodeId) -> Result<LinkTarget>;
+
+    /// The text of a symbolic link as the host's kernel is to follow it. A tree of volumes overrides this to point
+    /// absolute targets at the volume that holds them.
+    ///
+    /// # Errors
+    /// As [`Self::read_link`].
+    fn read_link_text(&self, node: NodeId) -> Result<Vec<u8>> {
+        Ok(self.read_link(node)?.to_text())
+    }
+
+    /// True for a node whose content is made anew at each open (`.capacity`): nothing of it may be cached.
+    fn is_volatile(&self, _node: NodeId) -> bool {
+        false
+    }
+
+    /// [`Self::usage`] of the volume in which `node` lies, where there are several.
+    ///
+    /// # Errors
+    /// As [`Self::usage`].
+    fn usage_at(&self, _node: NodeId) -> Result<Usage> {
+        self.usage()
+    }
+
+    /// The named streams of a file or directory; none where the format has no streams.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`.
+    fn streams(&self, _node: NodeId) -> Result<Vec<StreamInfo>> {
+        Ok(Vec::new())
+    }
+
+    /// The node of a named stream; [`Self::stat`] and [`Self::open`] serve it as a file.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`.
+    fn lookup_stream(&self, _node: NodeId, _name: Name<'_>) -> Result<Option<NodeId>> {
+        Ok(None)
+    }
+
+    /// The names of the format's own extended attributes (`system.ntfs_acl`, …), without streams.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`.
+    fn xattr_names(&self, _node: NodeId) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    /// One of the format's own extended attributes.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`.
+    fn xattr(&self, _node: NodeId, _name: &str) -> Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
+    /// Total and free bytes, from the allocation bitmap.
+    ///
+    /// # Errors
+    /// When the bitmap cannot be read.
+    fn usage(&self) -> Result<Usage>;
+
+    /// Calls `sink` with each free range, in bytes of the volume, ascending, as long as possible each.
+    ///
+    /// # Errors
+    /// When the bitmap cannot be read.
+    fn free_ranges(&self, sink: &mut dyn FnMut(Range<u64>) -> ControlFlow<()>) -> Result<()>;
+}
+
+/// What filesystems show and how, where the user may choose.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// NTFS: list the metadata files (`$MFT`, …).
+    pub show_system: bool,
+    /// NTFS: do not list files with the hidden attribute.
+    pub hide_hidden: bool,
+    /// FAT: the OEM code page of short names; `None`: 437.
+    pub codepage: Option<u16>,
+    /// FAT: what its local times are ahead of UTC, in minutes.
+    pub utc_offset_minutes: i16,
+    /// How many volumes there are: beyond a few they share the memory for caches. 0 counts as 1.
+    pub volumes: usize,
+}
+
+/// Up to this many volumes each have the full budget; ordinary disks have fewer.
+const FULL_BUDGETS: usize = 4;
+/// No budget is cut below this: a cache keeps nothing that is larger than a sixteenth of its budget.
+const MIN_BUDGET: usize = 1 << 20;
+
+impl Options {
+    /// What is left of a cache's budget when all volumes have one.
+    pub(crate) fn share(&self, budget: usize) -> usize {
+        let parts = self.volumes.div_ceil(FULL_BUDGETS).max(1);
+        (budget / parts).max(MIN_BUDGET.min(budget))
+    }
+}

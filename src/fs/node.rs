@@ -1,0 +1,197 @@
+//! What a filesystem says of its nodes: plain values, the same for every format.
+
+use super::{Name, NameBuf};
+
+/// Identifies a node; computed from the disk, stable over mounts. Filesystems use the lower 56 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub u64);
+
+/// What a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NodeKind {
+    /// A regular file or a stream.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link, junction or volume mount point.
+    Symlink,
+    /// A named pipe.
+    Fifo,
+    /// A local socket.
+    Socket,
+    /// A character device with its number.
+    CharDevice(u32, u32),
+    /// A block device with its number.
+    BlockDevice(u32, u32),
+}
+
+/// A moment in UTC; `seconds` since 1970 may be negative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Timestamp {
+    /// Whole seconds since 1970-01-01 UTC.
+    pub seconds: i64,
+    /// 0 .. 999 999 999, counted forward from `seconds`.
+    pub nanos: u32,
+}
+
+/// The times of a node; a format that lacks one repeats the modification time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Times {
+    /// Birth.
+    pub created: Timestamp,
+    /// Last change of the content.
+    pub modified: Timestamp,
+    /// Last change of the metadata (ctime).
+    pub changed: Timestamp,
+    /// Last access.
+    pub accessed: Timestamp,
+}
+
+/// What `stat` answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// What the node is.
+    pub kind: NodeKind,
+    /// Length of the content in bytes; for a link the length of its stored target is not meant: 0.
+    pub size: u64,
+    /// Bytes allocated on the volume.
+    pub allocated: u64,
+    /// Names of the node (hard links), at least 1.
+    pub links: u32,
+    /// Times.
+    pub times: Times,
+    /// DOS/NTFS attribute bits (`FILE_ATTRIBUTE_*`); 0 where the format has none.
+    pub attributes: u32,
+}
+
+/// Where a directory listing continues; 0 is the beginning. Opaque, stable as long as the image is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DirCursor(pub u64);
+
+/// One entry of a directory.
+#[derive(Debug, Clone, Copy)]
+pub struct DirEntry<'a> {
+    /// Its name.
+    pub name: Name<'a>,
+    /// The node it names.
+    pub node: NodeId,
+    /// What the directory says the node is; [`NodeKind::File`] where only `stat` can tell a link from a file.
+    pub kind: NodeKind,
+    /// Where the listing continues after this entry.
+    pub next: DirCursor,
+}
+
+/// A link's target as the disk states it, in the disk's own syntax.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkTarget {
+    /// A POSIX path in UTF-8 or arbitrary bytes: passed on as it is.
+    Posix(Vec<u8>),
+    /// A Windows path: `\`-separated, perhaps with a drive, `\??\` or a volume GUID in front.
+    Windows {
+        /// The substitute name, which the kernel follows.
+        path: NameBuf,
+        /// The print name, which a person is shown; may be empty.
+        print: NameBuf,
+        /// Relative to the directory of the link.
+        relative: bool,
+    },
+}
+
+impl LinkTarget {
+    /// The text form for a POSIX system. A relative Windows path gets `/` as its separator; an absolute one keeps its
+    /// `\`, as only the whole tree knows what its drive means. Components are escaped like every other name.
+    pub fn to_text(&self) -> Vec<u8> {
+        const SLASH: u16 = 0x2f;
+        const BACKSLASH: u16 = 0x5c;
+        match self {
+            Self::Posix(text) => text.clone(),
+            Self::Windows { path, relative, .. } => {
+                // No Windows name can hold `/`, so there it can only be meant as a separator.
+                let is_separator = |unit: &u16| *unit == BACKSLASH || (*relative && *unit == SLASH);
+                let mut text = Vec::with_capacity(path.0.len());
+                for (i, component) in path.0.split(is_separator).enumerate() {
+                    if i > 0 {
+                        text.push(if *relative { b'/' } else { b'\\' });
+                    }
+                    match component {
+                        [0x2e] => text.push(b'.'),
+                        [0x2e, 0x2e] => text.extend_from_slice(b".."),
+                        name => Name(name).push_text(&mut text),
+                    }
+                }
+                text
+            }
+        }
+    }
+}
+
+/// A named stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamInfo {
+    /// Its name, without colons.
+    pub name: NameBuf,
+    /// Length in bytes.
+    pub size: u64,
+}
+
+/// Space on a volume, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Allocation unit.
+    pub cluster_size: u64,
+    /// Size that the filesystem manages.
+    pub total: u64,
+    /// Free, as the guest believes.
+    pub free: u64,
+}
+
+/// What a volume says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VolumeInfo {
+    /// `ntfs`, `fat12`, `fat16`, `fat32`, …
+    pub filesystem: &'static str,
+    /// The format's version, where it has one (`3.1`).
+    pub version: String,
+    /// Label; empty if none.
+    pub label: String,
+    /// Serial number as the format's own tools print it; empty if none.
+    pub serial: String,
+    /// Size in bytes that the filesystem claims.
+    pub size: u64,
+    /// Allocation unit in bytes.
+    pub cluster_size: u64,
+    /// Not cleanly unmounted.
+    pub dirty: bool,
+    /// A hibernated Windows holds newer data in `hiberfil.sys`.
+    pub hibernated: bool,
+    /// What was found damaged and how it was got around (`boot sector damaged: its backup is used`).
+    pub problems: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn windows(path: &str, relative: bool) -> Vec<u8> {
+        let target =
+            LinkTarget::Windows { path: NameBuf::literal(path), print: NameBuf::default(), relative };
+        target.to_text()
+    }
+
+    #[test]
+    fn relative_windows_targets_get_slashes() {
+        assert_eq!(windows(r"..\Grüße\.\b", true), "../Grüße/./b".as_bytes());
+        assert_eq!(windows("../a/b", true), b"../a/b");
+    }
+
+    #[test]
+    fn absolute_windows_targets_keep_their_text() {
+        assert_eq!(windows(r"\??\C:\Users\x", false), br"\??\C:\Users\x");
+        assert_eq!(LinkTarget::Posix(b"a\\b/c".to_vec()).to_text(), b"a\\b/c");
+    }
+
+    #[test]
+    fn a_component_cannot_smuggle_nul_into_a_target() {
+        assert_eq!(windows("a\0\\..\\b", true), br"a\x00/../b");
+    }
+}
