@@ -3,8 +3,12 @@
 //! Node numbers are computed, never handed out, so there is no table to grow: the lower 56 bits belong to the
 //! filesystem (NTFS: the MFT record number), the top byte to the tree that mounts several volumes.
 
+pub mod fat;
 mod name;
 mod node;
+pub mod ntfs;
+pub mod probe;
+mod recognize;
 pub mod runs;
 
 use std::{ops::ControlFlow, ops::Range, sync::Arc};

@@ -1,0 +1,202 @@
+//! Directories: a sequence of 32-byte slots in the root's region or in a chain of clusters.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use zerocopy::FromBytes;
+
+use super::{
+    chain::Chain,
+    codepage::Decoder,
+    format::{LongEntry, ShortEntry, attr, slot},
+    name::{Assembler, equal_folded, fold, push_short},
+    pages::{Pages, Reader},
+};
+use crate::{Error, Result};
+
+/// The specification stops at 65,536 slots, 2 MiB; some drivers do not. Four times that is still a small index.
+pub(super) const MAX_DIRECTORY_SIZE: u64 = 8 << 20;
+
+/// A file or directory, as its directory names it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry {
+    pub(super) short: ShortEntry,
+    /// Byte position of the short entry in the volume.
+    pub(super) position: u64,
+    /// The slot after it.
+    pub(super) next: u32,
+}
+
+/// What one slot holds.
+pub(super) enum Slot {
+    End,
+    Deleted,
+    Long(LongEntry),
+    Label(ShortEntry),
+    Dot,
+    DotDot(ShortEntry),
+    Entry(ShortEntry),
+}
+
+impl Slot {
+    pub(super) fn parse(bytes: &[u8; slot::SIZE as usize]) -> Self {
+        let short = ShortEntry::read_from_bytes(bytes).expect("as long as a slot");
+        match short.name[0] {
+            slot::END => Self::End,
+            slot::DELETED => Self::Deleted,
+            _ if short.attr & attr::LONG_NAME_MASK == attr::LONG_NAME => {
+                Self::Long(LongEntry::read_from_bytes(bytes).expect("as long as a slot"))
+            }
+            _ if short.attr & attr::VOLUME_ID != 0 => Self::Label(short),
+            _ if &short.name == b".          " => Self::Dot,
+            _ if &short.name == b"..         " => Self::DotDot(short),
+            _ => Self::Entry(short),
+        }
+    }
+}
+
+/// Goes through the slots of a directory.
+pub(super) struct Slots<'a> {
+    directory: &'a Chain,
+    reader: Reader<'a>,
+    at: u32,
+}
+
+impl<'a> Slots<'a> {
+    pub(super) fn new(directory: &'a Chain, pages: &'a Pages, from: u32) -> Self {
+        Self { directory, reader: pages.reader(), at: from }
+    }
+
+    /// The next slot and its position in the volume; `None` at the end.
+    pub(super) fn next(&mut self) -> Result<Option<(Slot, u64)>> {
+        let offset = u64::from(self.at) * u64::from(slot::SIZE);
+        let damaged = |problem: String| Error::corrupt("FAT directory", offset, problem);
+        let Some((position, len)) = self.directory.runs.find(offset) else {
+            return self.directory.damage.clone().map_or(Ok(None), |damage| Err(damaged(damage)));
+        };
+        let (Some(position), true) = (position, len >= slot::SIZE.into()) else {
+            return Err(damaged("cut short".into()));
+        };
+        let mut bytes = [0; slot::SIZE as usize];
+        self.reader.read(position, &mut bytes)?;
+        let slot = Slot::parse(&bytes);
+        if matches!(slot, Slot::End) {
+            return Ok(None);
+        }
+        self.at += 1;
+        Ok(Some((slot, position)))
+    }
+
+    /// The next file or directory; its name (the long one if it has one) replaces what is in `name`.
+    pub(super) fn next_entry(&mut self, decoder: &Decoder, name: &mut Vec<u16>) -> Result<Option<Entry>> {
+        let mut long = Assembler::new();
+        while let Some((slot, position)) = self.next()? {
+            match slot {
+                Slot::Long(piece) => long.add(&piece),
+                Slot::Entry(short) => {
+                    name.clear();
+                    match long.finish(&short) {
+                        Some(units) => name.extend_from_slice(units),
+                        None => push_short(&short, decoder, true, name),
+                    }
+                    if !name.is_empty() {
+                        return Ok(Some(Entry { short, position, next: self.at }));
+                    }
+                    long.clear();
+                }
+                _ => long.clear(),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Finds names without going through the directory again: hashes of all folded names, long and short, and the slots
+/// where their entries begin. 8 bytes each.
+#[derive(Debug)]
+pub(super) struct Index {
+    hashes: Vec<(u32, u32)>,
+    /// Seeded, so that no image can be made whose names all collide.
+    seed: RandomState,
+    /// Why a name that is not here may exist nevertheless.
+    damage: Option<Error>,
+}
+
+impl Index {
+    pub(super) fn build(directory: &Chain, pages: &Pages, decoder: &Decoder) -> Self {
+        let mut slots = Slots::new(directory, pages, 0);
+        let seed = RandomState::new();
+        let mut hashes = Vec::new();
+        let (mut name, mut alias) = (Vec::new(), Vec::new());
+        let damage = loop {
+            let start = slots.at;
+            match slots.next_entry(decoder, &mut name) {
+                Ok(Some(entry)) => {
+                    hashes.push((hash(&seed, &name), start));
+                    alias.clear();
+                    push_short(&entry.short, decoder, false, &mut alias);
+                    if !equal_folded(&name, &alias) {
+                        hashes.push((hash(&seed, &alias), start));
+                    }
+                }
+                Ok(None) => break None,
+                Err(error) => break Some(error),
+            }
+        };
+        hashes.sort_unstable();
+        hashes.shrink_to_fit();
+        Self { hashes, seed, damage }
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        size_of::<Self>() + self.hashes.capacity() * size_of::<(u32, u32)>()
+    }
+
+    /// The entry with this name. An exact match wins over one that differs in case, the name shown over the short alias.
+    pub(super) fn find(
+        &self,
+        directory: &Chain,
+        pages: &Pages,
+        decoder: &Decoder,
+        wanted: &[u16],
+    ) -> Result<Option<Entry>> {
+        let wanted_hash = hash(&self.seed, wanted);
+        let from = self.hashes.partition_point(|(hash, _)| *hash < wanted_hash);
+        let (mut name, mut alias) = (Vec::new(), Vec::new());
+        let mut best: Option<(u8, Entry)> = None;
+        for (_, start) in self.hashes[from..].iter().take_while(|(hash, _)| *hash == wanted_hash) {
+            let mut slots = Slots::new(directory, pages, *start);
+            let Some(entry) = slots.next_entry(decoder, &mut name)? else { continue };
+            alias.clear();
+            push_short(&entry.short, decoder, false, &mut alias);
+            let rank = match () {
+                () if name == wanted => return Ok(Some(entry)),
+                () if equal_folded(&name, wanted) => 0,
+                () if equal_folded(&alias, wanted) => 1,
+                () => continue,
+            };
+            if best.as_ref().is_none_or(|(other, _)| rank < *other) {
+                best = Some((rank, entry));
+            }
+        }
+        match (best, &self.damage) {
+            (Some((_, entry)), _) => Ok(Some(entry)),
+            (None, Some(damage)) => Err(again(damage)),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+/// Errors cannot be cloned, for the sake of `io::Error`; the text stays.
+fn again(error: &Error) -> Error {
+    match error {
+        Error::Corrupt(corrupt) => Error::Corrupt(corrupt.clone()),
+        error => Error::corrupt("FAT directory", 0, error.to_string()),
+    }
+}
+
+/// A hash of the folded units; collisions cost a comparison.
+fn hash(seed: &RandomState, name: &[u16]) -> u32 {
+    let mut hasher = seed.build_hasher();
+    name.iter().for_each(|unit| hasher.write_u16(fold(*unit)));
+    u32::try_from(hasher.finish() >> 32).expect("32 bits are left")
+}

@@ -1,0 +1,164 @@
+//! The answers of a FAT volume to the questions that every filesystem is asked.
+
+use std::{
+    ops::{ControlFlow, Range},
+    sync::Arc,
+};
+
+use super::{
+    Fat, ROOT,
+    chain::Wanted,
+    directory::{Entry, Index, Slots},
+    format::attr,
+    name, node_at, time,
+};
+use crate::{
+    Error, Result,
+    bytes::ByteSource,
+    fs::{
+        DirCursor, DirEntry, FileSystem, LinkTarget, Name, NodeId, NodeKind, Stat, Times, Usage, VolumeInfo,
+        runs::RunSource,
+    },
+};
+
+impl FileSystem for Fat {
+    fn volume(&self) -> VolumeInfo {
+        self.info.clone()
+    }
+
+    fn root(&self) -> NodeId {
+        ROOT
+    }
+
+    fn stat(&self, node: NodeId) -> Result<Stat> {
+        if node == ROOT {
+            let size = self.root_directory().map_or(0, |directory| directory.runs.len());
+            let kind = NodeKind::Directory;
+            return Ok(Stat {
+                kind,
+                size,
+                allocated: size,
+                links: 1,
+                times: Times::default(),
+                attributes: 0x10,
+            });
+        }
+        let entry = self.entry(node)?;
+        let cluster_size = u64::from(self.geometry.cluster_size);
+        let (kind, size, allocated) = if entry.attr & attr::DIRECTORY != 0 {
+            // Its entry has no size.
+            let size =
+                self.directory_at(self.first_cluster(&entry)).map_or(0, |directory| directory.runs.len());
+            (NodeKind::Directory, size, size)
+        } else {
+            let size = u64::from(entry.file_size.get());
+            (NodeKind::File, size, size.next_multiple_of(cluster_size))
+        };
+        let times = time::times(&entry, self.utc_offset_minutes);
+        let attributes = u32::from(entry.attr & attr::FILE_ATTRIBUTES);
+        Ok(Stat { kind, size, allocated, links: 1, times, attributes })
+    }
+
+    fn lookup(&self, dir: NodeId, name: Name<'_>) -> Result<Option<NodeId>> {
+        let directory = self.directory(dir)?;
+        let index = self.indexes.get_or_load(dir, || {
+            let index = Index::build(&directory, &self.pages, &self.decoder);
+            let memory = index.memory();
+            Ok::<_, Error>((Arc::new(index), memory))
+        })?;
+        let found = index.find(&directory, &self.pages, &self.decoder, name.units())?;
+        Ok(found.map(|entry| node_at(entry.position)))
+    }
+
+    fn read_dir(
+        &self,
+        dir: NodeId,
+        from: DirCursor,
+        sink: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let directory = self.directory(dir)?;
+        // No directory has that many slots: the listing is over.
+        let Ok(from) = u32::try_from(from.0) else { return Ok(()) };
+        let mut slots = Slots::new(&directory, &self.pages, from);
+        let mut name = Vec::with_capacity(name::MAX_LONG_NAME);
+        while let Some(Entry { short, position, next }) = slots.next_entry(&self.decoder, &mut name)? {
+            let is_directory = short.attr & attr::DIRECTORY != 0;
+            let entry = DirEntry {
+                name: Name(&name),
+                node: node_at(position),
+                kind: if is_directory { NodeKind::Directory } else { NodeKind::File },
+                next: DirCursor(next.into()),
+            };
+            if sink(entry).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// For directories, through their `..`; files do not say where they are.
+    fn parent(&self, node: NodeId) -> Result<NodeId> {
+        if node == ROOT {
+            return Ok(ROOT);
+        }
+        let entry = self.entry(node)?;
+        if entry.attr & attr::DIRECTORY == 0 {
+            return Err(Error::unsupported("FAT does not record the directory of a file"));
+        }
+        match self.dot_dot(self.first_cluster(&entry))? {
+            0 => Ok(ROOT),
+            parent => match self.dot_dot(parent)? {
+                0 => self.find_directory(&*self.root_directory()?, parent),
+                grandparent => self.find_directory(&*self.directory_at(grandparent)?, parent),
+            },
+        }
+    }
+
+    fn open(&self, node: NodeId) -> Result<Arc<dyn ByteSource>> {
+        if node == ROOT {
+            return Err(Error::invalid("a directory has no content"));
+        }
+        let entry = self.entry(node)?;
+        if entry.attr & attr::DIRECTORY != 0 {
+            return Err(Error::invalid("a directory has no content"));
+        }
+        let size = u64::from(entry.file_size.get());
+        let clusters = size.div_ceil(self.geometry.cluster_size.into());
+        let clusters = u32::try_from(clusters).expect("less than 4 GiB in clusters of at least 512 bytes");
+        let runs = if clusters == 0 {
+            Arc::default()
+        } else {
+            let first = self.first_cluster(&entry);
+            let chain = self.chains.decode(&self.geometry, &self.pages, first, Wanted::Clusters(clusters))?;
+            if let Some(damage) = &chain.damage {
+                log::warn!("FAT file at entry {:#x}: {damage}; what is missing cannot be read", node.0);
+            }
+            chain.runs.clone()
+        };
+        Ok(Arc::new(RunSource::new(self.pages.volume().clone(), runs, size, size)))
+    }
+
+    fn read_link(&self, _node: NodeId) -> Result<LinkTarget> {
+        Err(Error::invalid("FAT has no links"))
+    }
+
+    fn usage(&self) -> Result<Usage> {
+        if let Some(usage) = self.usage.get() {
+            return Ok(*usage);
+        }
+        let mut free = 0;
+        self.chains.table().scan_free(&**self.pages.volume(), &mut |clusters| {
+            free += u64::from(clusters.end - clusters.start);
+            ControlFlow::Continue(())
+        })?;
+        let cluster_size = u64::from(self.geometry.cluster_size);
+        let total = u64::from(self.geometry.clusters) * cluster_size;
+        Ok(*self.usage.get_or_init(|| Usage { cluster_size, total, free: free * cluster_size }))
+    }
+
+    fn free_ranges(&self, sink: &mut dyn FnMut(Range<u64>) -> ControlFlow<()>) -> Result<()> {
+        self.chains.table().scan_free(&**self.pages.volume(), &mut |clusters| {
+            sink(self.geometry.cluster_offset(clusters.start)..self.geometry.cluster_offset(clusters.end))
+        })
+    }
+}

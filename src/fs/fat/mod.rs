@@ -1,0 +1,295 @@
+//! FAT12, FAT16 and FAT32 with long names.
+//!
+//! A node is the position of its short directory entry, in units of 32 bytes (the root: 0, where the boot sector is), so
+//! `stat` reads that entry and nothing else. Chains are decoded into runs at open. The table is never in memory as a
+//! whole. Directories may contain each other in a damaged volume: each is bounded, the caller bounds its descent.
+
+mod boot;
+mod chain;
+mod codepage;
+mod directory;
+mod filesystem;
+mod format;
+mod name;
+mod pages;
+mod table;
+#[cfg(test)]
+mod tests;
+mod time;
+
+use std::sync::{Arc, OnceLock};
+
+pub use codepage::CodePage;
+
+use self::{
+    boot::{BACKUP_BOOT_SECTOR, BOOT_SECTOR_SIZE, Geometry, Root, SECTOR_SIZES, Width},
+    chain::{Chain, Chains, Wanted},
+    codepage::Decoder,
+    directory::{Index, MAX_DIRECTORY_SIZE, Slot, Slots},
+    format::{ShortEntry, attr, slot},
+    pages::Pages,
+    table::Table,
+};
+use super::{NodeId, Usage, VolumeInfo, runs::RunList};
+use crate::{
+    Error, Result,
+    bytes::{ByteSource, read_vec},
+    cache::Cache,
+};
+
+const ROOT: NodeId = NodeId(0);
+
+/// Indexes of directories. The largest possible one (2 MiB) still fits in a shard.
+const INDEX_BUDGET: usize = 33 << 20;
+
+/// What the volume does not say of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    /// Code page of short names and of the label.
+    pub codepage: CodePage,
+    /// How far the clock that wrote the times was ahead of UTC.
+    pub utc_offset_minutes: i16,
+}
+
+impl From<&super::Options> for Options {
+    /// A code page that is not known here counts as the default; the command line refuses it before.
+    fn from(options: &super::Options) -> Self {
+        let codepage = options.codepage.and_then(CodePage::from_number).unwrap_or_default();
+        Self { codepage, utc_offset_minutes: options.utc_offset_minutes }
+    }
+}
+
+/// True when `boot`, the first bytes of a volume, begins with a boot sector of FAT12, FAT16 or FAT32.
+pub fn detect(boot: &[u8]) -> bool {
+    boot.len() >= BOOT_SECTOR_SIZE && Geometry::parse(boot).is_ok()
+}
+
+/// True when the boot sector of a FAT32 volume has a sound copy in sector 6. That may be all that is left of an earlier
+/// filesystem, so ask only where nothing else is recognized.
+pub fn detect_backup(volume: &dyn ByteSource) -> bool {
+    backup_geometry(volume).is_some()
+}
+
+fn backup_geometry(volume: &dyn ByteSource) -> Option<Geometry> {
+    if read_vec(volume, 0, BOOT_SECTOR_SIZE).is_ok_and(|sector| boot::is_foreign(&sector)) {
+        return None;
+    }
+    SECTOR_SIZES.iter().find_map(|size| {
+        let sector = read_vec(volume, BACKUP_BOOT_SECTOR * u64::from(*size), BOOT_SECTOR_SIZE).ok()?;
+        let geometry = Geometry::parse(&sector).ok()?;
+        (geometry.width == Width::Fat32 && geometry.sector_size == u32::from(*size)).then_some(geometry)
+    })
+}
+
+/// Opens a volume with the default [`Options`].
+///
+/// # Errors
+/// As [`open_with`].
+pub fn open(volume: Arc<dyn ByteSource>) -> Result<Fat> {
+    open_with(volume, Options::default())
+}
+
+/// Opens a volume.
+///
+/// # Errors
+/// [`Error::Corrupt`] when neither the boot sector nor its copy is sound, [`Error::Io`] when they cannot be read.
+pub fn open_with(volume: Arc<dyn ByteSource>, options: Options) -> Result<Fat> {
+    let first = read_vec(&*volume, 0, BOOT_SECTOR_SIZE).and_then(|sector| Geometry::parse(&sector));
+    let mut geometry = match first {
+        Ok(geometry) => geometry,
+        Err(error) => {
+            let mut geometry = backup_geometry(&*volume).ok_or(error)?;
+            geometry.problems.push("boot sector damaged: its copy in sector 6 is used".into());
+            geometry
+        }
+    };
+    let mut problems = std::mem::take(&mut geometry.problems);
+    if geometry.size > volume.size() {
+        problems.push(format!("cut short: {} of {} bytes are there", volume.size(), geometry.size));
+    }
+    let pages = Pages::new(volume);
+    let table = Table::new(&geometry, &pages, &mut problems);
+    let dirty = is_dirty(&geometry, &table, &pages, &mut problems);
+    let mut fat = Fat {
+        root_region: root_region(&geometry, pages.volume().size())?,
+        chains: Chains::new(table),
+        indexes: Cache::new(INDEX_BUDGET),
+        decoder: Decoder::new(options.codepage),
+        utc_offset_minutes: options.utc_offset_minutes,
+        info: VolumeInfo::default(),
+        usage: OnceLock::new(),
+        geometry,
+        pages,
+    };
+    fat.info = fat.describe(dirty, problems);
+    Ok(fat)
+}
+
+fn root_region(geometry: &Geometry, volume_size: u64) -> Result<Option<Arc<Chain>>> {
+    let Root::Region { offset, len } = geometry.root else { return Ok(None) };
+    let mut runs = RunList::new();
+    let stored = volume_size.saturating_sub(offset).min(len);
+    runs.push(stored, Some(offset))?;
+    let damage = (stored < len).then(|| "the root directory lies beyond the end of the volume".into());
+    Ok(Some(Arc::new(Chain { runs: Arc::new(runs), clusters: 0, damage })))
+}
+
+/// Reads the flags in the table's second entry, which is otherwise an end mark.
+fn is_dirty(geometry: &Geometry, table: &Table, pages: &Pages, problems: &mut Vec<String>) -> bool {
+    let (clean, no_errors, end_mark) = match geometry.width {
+        Width::Fat12 => return geometry.dirty,
+        Width::Fat16 => (0x8000, 0x4000, 0xfff8),
+        Width::Fat32 => (0x0800_0000, 0x0400_0000, 0x0fff_fff8),
+    };
+    match table.raw(0, 1, &mut pages.reader()) {
+        Ok(raw) if raw | clean | no_errors >= end_mark => {
+            if raw & no_errors == 0 {
+                problems.push("the last user met disk errors".into());
+            }
+            geometry.dirty || raw & clean == 0
+        }
+        _ => geometry.dirty,
+    }
+}
+
+/// An open volume.
+pub struct Fat {
+    geometry: Geometry,
+    pages: Pages,
+    chains: Chains,
+    indexes: Cache<NodeId, Arc<Index>>,
+    root_region: Option<Arc<Chain>>,
+    decoder: Decoder,
+    utc_offset_minutes: i16,
+    info: VolumeInfo,
+    /// Counted once, when first asked for: that reads the whole table.
+    usage: OnceLock<Usage>,
+}
+
+impl Fat {
+    fn describe(&self, dirty: bool, problems: Vec<String>) -> VolumeInfo {
+        let geometry = &self.geometry;
+        let in_boot_sector = geometry.label.filter(|label| label != b"NO NAME    ");
+        let label = self.root_label().or(in_boot_sector).unwrap_or([b' '; 11]);
+        let serial = geometry.serial.map(|serial| format!("{:04X}-{:04X}", serial >> 16, serial & 0xffff));
+        VolumeInfo {
+            filesystem: geometry.width.name(),
+            version: String::new(),
+            label: name::label(&label, &self.decoder),
+            serial: serial.unwrap_or_default(),
+            size: geometry.size,
+            cluster_size: geometry.cluster_size.into(),
+            dirty,
+            hibernated: false,
+            problems,
+        }
+    }
+
+    /// The label that users see and change; the one in the boot sector is often older.
+    fn root_label(&self) -> Option<[u8; 11]> {
+        let root = self.root_directory().ok()?;
+        let mut slots = Slots::new(&root, &self.pages, 0);
+        while let Ok(Some((slot, _))) = slots.next() {
+            match slot {
+                Slot::Label(entry) if entry.attr & attr::DIRECTORY == 0 => return Some(entry.name),
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// The entry that a node number stands for; the root has none.
+    fn entry(&self, node: NodeId) -> Result<ShortEntry> {
+        let absent = || Error::not_found(format!("no FAT directory entry {:#x}", node.0));
+        let position = node.0.checked_mul(slot::SIZE.into()).ok_or_else(absent)?;
+        let in_root = match self.geometry.root {
+            Root::Region { offset, len } => (offset..offset + len).contains(&position),
+            Root::Chain { .. } => false,
+        };
+        let data_end = self.geometry.cluster_offset(self.geometry.clusters + 2);
+        if !in_root && !(self.geometry.data_offset..data_end).contains(&position) {
+            return Err(absent());
+        }
+        let mut bytes = [0; slot::SIZE as usize];
+        self.pages.reader().read(position, &mut bytes)?;
+        match Slot::parse(&bytes) {
+            Slot::Entry(entry) => Ok(entry),
+            _ => Err(absent()),
+        }
+    }
+
+    fn first_cluster(&self, entry: &ShortEntry) -> u32 {
+        let low = u32::from(entry.fst_clus_lo.get());
+        // Before FAT32 the upper half was OS/2's, for other things.
+        match self.geometry.width {
+            Width::Fat32 => u32::from(entry.fst_clus_hi.get()) << 16 | low,
+            _ => low,
+        }
+    }
+
+    fn root_directory(&self) -> Result<Arc<Chain>> {
+        match (&self.root_region, self.geometry.root) {
+            (None, Root::Chain { first_cluster }) => self.directory_at(first_cluster),
+            (region, _) => Ok(region.clone().unwrap_or_default()),
+        }
+    }
+
+    /// The directory whose chain begins at this cluster; without any clusters it is empty.
+    fn directory_at(&self, first_cluster: u32) -> Result<Arc<Chain>> {
+        if first_cluster == 0 {
+            return Ok(Arc::default());
+        }
+        let max = MAX_DIRECTORY_SIZE / u64::from(self.geometry.cluster_size);
+        let max = u32::try_from(max).expect("8 MiB in clusters of at least 512 bytes");
+        self.chains.decode(&self.geometry, &self.pages, first_cluster, Wanted::ToEnd(max))
+    }
+
+    fn directory(&self, node: NodeId) -> Result<Arc<Chain>> {
+        if node == ROOT {
+            return self.root_directory();
+        }
+        let entry = self.entry(node)?;
+        if entry.attr & attr::DIRECTORY == 0 {
+            return Err(Error::invalid("not a directory"));
+        }
+        self.directory_at(self.first_cluster(&entry))
+    }
+
+    /// What `..` of the directory at this cluster points to: a first cluster, 0 for the root.
+    fn dot_dot(&self, first_cluster: u32) -> Result<u32> {
+        let position = self.geometry.cluster_offset(first_cluster) + u64::from(slot::SIZE);
+        let bad = || Error::corrupt("FAT directory", position, "no `..` entry");
+        if !self.geometry.is_data_cluster(first_cluster) {
+            return Err(bad());
+        }
+        let mut bytes = [0; slot::SIZE as usize];
+        self.pages.reader().read(position, &mut bytes)?;
+        match Slot::parse(&bytes) {
+            Slot::DotDot(entry) => Ok(match self.first_cluster(&entry) {
+                up if (Root::Chain { first_cluster: up }) == self.geometry.root => 0,
+                up => up,
+            }),
+            _ => Err(bad()),
+        }
+    }
+
+    /// The directory inside `parent` whose chain begins at this cluster.
+    fn find_directory(&self, parent: &Chain, first_cluster: u32) -> Result<NodeId> {
+        let mut slots = Slots::new(parent, &self.pages, 0);
+        while let Some((slot, position)) = slots.next()? {
+            match slot {
+                Slot::Entry(entry)
+                    if entry.attr & attr::DIRECTORY != 0 && self.first_cluster(&entry) == first_cluster =>
+                {
+                    return Ok(node_at(position));
+                }
+                _ => {}
+            }
+        }
+        Err(Error::corrupt("FAT directory", self.geometry.cluster_offset(first_cluster), "not in its parent"))
+    }
+}
+
+fn node_at(position: u64) -> NodeId {
+    NodeId(position / u64::from(slot::SIZE))
+}

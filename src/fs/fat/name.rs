@@ -1,0 +1,123 @@
+//! Names: the short one in the OEM code page with its case bits, the long one in pieces of 13 UTF-16 units that stand
+//! before it in reverse order, tied to it by a checksum.
+
+use super::{
+    codepage::Decoder,
+    format::{LongEntry, ShortEntry, slot},
+};
+
+/// More than 255 units cannot be stored by any driver, though 20 pieces hold 260.
+pub(super) const MAX_LONG_NAME: usize = 255;
+
+const UNITS_PER_PIECE: usize = 13;
+const LAST_LONG_ENTRY: u8 = 0x40;
+const MAX_PIECES: u8 = 20;
+
+/// `ShortEntry::nt_res`: Windows NT shows the base or the extension in lower case and saves the long name.
+const LOWER_BASE: u8 = 0x08;
+const LOWER_EXTENSION: u8 = 0x10;
+
+/// Appends the short name (`README.TXT`), in the case that the entry asks for if `nt_case`.
+pub(super) fn push_short(entry: &ShortEntry, decoder: &Decoder, nt_case: bool, out: &mut Vec<u16>) {
+    let mut raw = entry.name;
+    if raw[0] == slot::ESCAPED_E5 {
+        raw[0] = 0xe5;
+    }
+    let (base, extension) = raw.split_at(8);
+    let mut push = |part: &[u8], lower: bool| {
+        let len = part.iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
+        let case = |unit| if lower { lower_case(unit) } else { unit };
+        out.extend(part[..len].iter().map(|byte| case(decoder.unit(*byte))));
+        len
+    };
+    push(base, nt_case && entry.nt_res & LOWER_BASE != 0);
+    if extension.iter().any(|byte| *byte != b' ') {
+        push(b".", false);
+        push(extension, nt_case && entry.nt_res & LOWER_EXTENSION != 0);
+    }
+}
+
+/// The label of the volume: 11 characters without a dot.
+pub(super) fn label(raw: &[u8; 11], decoder: &Decoder) -> String {
+    let mut raw = *raw;
+    if raw[0] == slot::ESCAPED_E5 {
+        raw[0] = 0xe5;
+    }
+    let units: Vec<u16> = raw.iter().map(|byte| decoder.unit(*byte)).collect();
+    String::from_utf16_lossy(&units).trim_end_matches([' ', '\0']).to_owned()
+}
+
+/// The checksum of a short name that each piece of its long name repeats.
+fn checksum(name: &[u8; 11]) -> u8 {
+    name.iter().fold(0, |sum: u8, byte| sum.rotate_right(1).wrapping_add(*byte))
+}
+
+/// Collects the pieces of a long name.
+#[derive(Debug)]
+pub(super) struct Assembler {
+    units: [u16; UNITS_PER_PIECE * MAX_PIECES as usize],
+    pieces: u8,
+    /// Number of the piece that came last; 1 when complete, 0 when there is nothing.
+    at: u8,
+    checksum: u8,
+}
+
+impl Assembler {
+    pub(super) fn new() -> Self {
+        Self { units: [0; UNITS_PER_PIECE * MAX_PIECES as usize], pieces: 0, at: 0, checksum: 0 }
+    }
+
+    /// Forgets what was collected: pieces without their short entry.
+    pub(super) fn clear(&mut self) {
+        self.at = 0;
+    }
+
+    /// Takes the next slot. One that does not follow its predecessor makes all of them orphans.
+    pub(super) fn add(&mut self, entry: &LongEntry) {
+        let number = entry.ord & !LAST_LONG_ENTRY;
+        if entry.ord & LAST_LONG_ENTRY != 0 && (1..=MAX_PIECES).contains(&number) {
+            (self.pieces, self.checksum) = (number, entry.chksum);
+        } else if self.at < 2 || number != self.at - 1 || entry.chksum != self.checksum {
+            self.clear();
+            return;
+        }
+        self.at = number;
+        let start = UNITS_PER_PIECE * usize::from(number - 1);
+        let units = entry.name1.iter().chain(&entry.name2).chain(&entry.name3);
+        self.units[start..].iter_mut().zip(units).for_each(|(to, unit)| *to = unit.get());
+    }
+
+    /// The long name, if all its pieces are there and belong to this short name.
+    pub(super) fn finish(&self, entry: &ShortEntry) -> Option<&[u16]> {
+        if self.at != 1 || self.checksum != checksum(&entry.name) {
+            return None;
+        }
+        let units = &self.units[..UNITS_PER_PIECE * usize::from(self.pieces)];
+        let name = &units[..units.iter().position(|unit| *unit == 0).unwrap_or(units.len())];
+        (1..=MAX_LONG_NAME).contains(&name.len()).then_some(name)
+    }
+}
+
+/// Upper case of one unit where that is one unit, too (Unicode's simple mapping): what names are compared by.
+pub(super) fn fold(unit: u16) -> u16 {
+    match unit {
+        0..0x80 => u16::from(unit.to_le_bytes()[0].to_ascii_uppercase()),
+        _ => char::from_u32(unit.into()).map_or(unit, |c| single_unit(c.to_uppercase(), unit)),
+    }
+}
+
+fn lower_case(unit: u16) -> u16 {
+    char::from_u32(unit.into()).map_or(unit, |c| single_unit(c.to_lowercase(), unit))
+}
+
+fn single_unit(mut mapped: impl Iterator<Item = char>, unit: u16) -> u16 {
+    match (mapped.next(), mapped.next()) {
+        (Some(c), None) => u16::try_from(u32::from(c)).unwrap_or(unit),
+        _ => unit,
+    }
+}
+
+/// True when two names differ at most in case.
+pub(super) fn equal_folded(a: &[u16], b: &[u16]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a == b || fold(*a) == fold(*b))
+}

@@ -1,0 +1,182 @@
+//! The file allocation table and its copies. Never in memory as a whole: entries are read through cached pages, scans
+//! stream. A copy that cannot be read at some place is replaced by another one there.
+
+use std::ops::{ControlFlow, Range};
+
+use super::{
+    boot::{Geometry, Width},
+    pages::{Pages, Reader},
+};
+use crate::{Result, bytes::ByteSource};
+
+/// Piece in which a whole table is scanned.
+const SCAN_PIECE: u64 = 1 << 20;
+
+/// Copies that are looked at. There are two, rarely four; 255 would multiply the time that a damaged chain takes.
+const MAX_COPIES: u8 = 4;
+
+/// What the table says of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entry {
+    Free,
+    Next(u32),
+    End,
+    Bad,
+    /// Reserved, or the number of a cluster that does not exist.
+    Invalid(u32),
+}
+
+/// The copies of the table, the one to prefer first.
+#[derive(Debug)]
+pub(super) struct Table {
+    width: Width,
+    clusters: u32,
+    copies: Vec<u64>,
+}
+
+impl Table {
+    /// Orders the copies: those whose first entry repeats the media descriptor, as it must, come first.
+    pub(super) fn new(geometry: &Geometry, pages: &Pages, problems: &mut Vec<String>) -> Self {
+        let offset = |copy: u8| geometry.fat_offset + u64::from(copy) * geometry.fat_len;
+        let copies = match geometry.active_fat {
+            Some(active) => vec![offset(active)],
+            None => (0..geometry.fats.min(MAX_COPIES)).map(offset).collect(),
+        };
+        let mut table = Self { width: geometry.width, clusters: geometry.clusters, copies };
+        let media = match geometry.width {
+            Width::Fat12 => 0xf00,
+            Width::Fat16 => 0xff00,
+            Width::Fat32 => 0x0fff_ff00,
+        } | u32::from(geometry.media);
+        let mut reader = pages.reader();
+        let marked = |copy: &u64, reader: &mut Reader<'_>| matches!(table.raw_at(*copy, 0, reader), Ok(raw) if raw == media);
+        let good: Vec<bool> = table.copies.iter().map(|copy| marked(copy, &mut reader)).collect();
+        if let Some(first) = good.iter().position(|good| *good)
+            && first != 0
+        {
+            problems.push(format!("table 1 damaged: table {} is preferred", first + 1));
+            table.copies.swap(0, first);
+        }
+        table
+    }
+
+    pub(super) fn copies(&self) -> usize {
+        self.copies.len()
+    }
+
+    /// The entry of `cluster` in one copy; in any other where that is not readable.
+    pub(super) fn entry(&self, copy: usize, cluster: u32, reader: &mut Reader<'_>) -> Result<Entry> {
+        Ok(self.classify(self.raw(copy, cluster, reader)?))
+    }
+
+    /// The undecoded entry, for the flags in that of cluster 1.
+    pub(super) fn raw(&self, copy: usize, cluster: u32, reader: &mut Reader<'_>) -> Result<u32> {
+        let first = self.raw_at(self.copies[copy], cluster, reader);
+        if first.is_ok() {
+            return first;
+        }
+        let mut others = self.copies.iter().map(|copy| self.raw_at(*copy, cluster, reader));
+        others.find(Result::is_ok).unwrap_or(first)
+    }
+
+    fn raw_at(&self, copy: u64, cluster: u32, reader: &mut Reader<'_>) -> Result<u32> {
+        let cluster = u64::from(cluster);
+        let mut bytes = [0; 4];
+        Ok(match self.width {
+            Width::Fat12 => {
+                reader.read(copy + cluster + cluster / 2, &mut bytes[..2])?;
+                let pair = u32::from_le_bytes(bytes);
+                if cluster % 2 == 0 { pair & 0xfff } else { pair >> 4 }
+            }
+            Width::Fat16 => {
+                reader.read(copy + cluster * 2, &mut bytes[..2])?;
+                u32::from_le_bytes(bytes)
+            }
+            Width::Fat32 => {
+                reader.read(copy + cluster * 4, &mut bytes)?;
+                u32::from_le_bytes(bytes) & 0x0fff_ffff
+            }
+        })
+    }
+
+    fn classify(&self, raw: u32) -> Entry {
+        let bad = match self.width {
+            Width::Fat12 => 0xff7,
+            Width::Fat16 => 0xfff7,
+            Width::Fat32 => 0x0fff_fff7,
+        };
+        match raw {
+            0 => Entry::Free,
+            raw if raw > bad => Entry::End,
+            raw if raw == bad => Entry::Bad,
+            raw if raw >= 2 && raw - 2 < self.clusters => Entry::Next(raw),
+            raw => Entry::Invalid(raw),
+        }
+    }
+
+    /// Calls `sink` with each range of free clusters, ascending, as long as possible.
+    pub(super) fn scan_free(
+        &self,
+        volume: &dyn ByteSource,
+        sink: &mut dyn FnMut(Range<u32>) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let end = self.clusters + 2;
+        let len = (u64::from(end) * self.width.bits()).div_ceil(8);
+        let mut free_from = None;
+        let mut cluster = 0_u32;
+        let mut buf = vec![0; usize::try_from(len.min(SCAN_PIECE)).expect("at most SCAN_PIECE")];
+        let mut mark = |cluster: u32, raw: u32| -> ControlFlow<()> {
+            match (raw == 0 && (2..end).contains(&cluster), free_from) {
+                (true, None) => free_from = Some(cluster),
+                (false, Some(from)) => {
+                    free_from = None;
+                    return sink(from..cluster);
+                }
+                _ => {}
+            }
+            ControlFlow::Continue(())
+        };
+        let mut offset = 0;
+        while offset < len {
+            let take = usize::try_from((len - offset).min(SCAN_PIECE)).expect("at most SCAN_PIECE");
+            let piece = &mut buf[..take];
+            self.read_piece(volume, offset, piece)?;
+            let flow = match self.width {
+                // Always one piece: at most 4086 entries, 6129 bytes.
+                Width::Fat12 => piece.chunks(3).try_for_each(|three| {
+                    let [a, b, c] = [0, 1, 2].map(|i| u32::from(three.get(i).copied().unwrap_or(0xff)));
+                    mark(cluster, a | (b & 0x0f) << 8)?;
+                    mark(cluster + 1, b >> 4 | c << 4)?;
+                    cluster += 2;
+                    ControlFlow::Continue(())
+                }),
+                Width::Fat16 => piece.as_chunks::<2>().0.iter().try_for_each(|entry| {
+                    mark(cluster, u16::from_le_bytes(*entry).into())?;
+                    cluster += 1;
+                    ControlFlow::Continue(())
+                }),
+                Width::Fat32 => piece.as_chunks::<4>().0.iter().try_for_each(|entry| {
+                    mark(cluster, u32::from_le_bytes(*entry) & 0x0fff_ffff)?;
+                    cluster += 1;
+                    ControlFlow::Continue(())
+                }),
+            };
+            if flow.is_break() {
+                return Ok(());
+            }
+            offset += take as u64;
+        }
+        let _ = mark(end, 1);
+        Ok(())
+    }
+
+    fn read_piece(&self, volume: &dyn ByteSource, offset: u64, piece: &mut [u8]) -> Result<()> {
+        let first = volume.read_exact_at(self.copies[0] + offset, piece);
+        if first.is_ok()
+            || self.copies[1..].iter().any(|copy| volume.read_exact_at(copy + offset, piece).is_ok())
+        {
+            return Ok(());
+        }
+        first
+    }
+}

@@ -1,0 +1,99 @@
+//! Opening the content of a file or stream. Guards: what cannot be decoded is an error that names it, once in the log
+//! for each file, never zeros or raw bytes.
+
+use std::sync::Arc;
+
+use super::{
+    Ntfs,
+    attribute::{FLAG_COMPRESSION_MASK, FLAG_ENCRYPTED, code},
+    compressed::CompressedSource,
+    file::{File, Place, Value},
+    node::{self, Node, Summary},
+};
+use crate::{
+    Error, Result,
+    bytes::{ByteSource, MemorySource},
+    fs::{NodeId, NodeKind, runs::RunSource},
+};
+
+const LZNT1: u16 = 1;
+/// Windows compresses 16 clusters of at most 4 KiB together; the bound allows 16 of the largest clusters known to be
+/// written by others, and keeps a damaged unit from costing memory.
+const MAX_COMPRESSION_UNIT: u64 = 1 << 20;
+
+impl Ntfs {
+    pub(super) fn open_content(&self, id: NodeId) -> Result<Arc<dyn ByteSource>> {
+        let node = Node::from(id);
+        let file = self.file(node.record)?;
+        if node.ordinal != 0 {
+            let (name, _) = node::stream(&file, node.ordinal)?;
+            let value = file.value(code::DATA, &name)?;
+            return self.content(id, value.ok_or_else(|| file.base.corrupt("stream vanished"))?);
+        }
+        let summary = Summary::of(&file)?;
+        match summary.kind {
+            Some(NodeKind::File) => {}
+            kind => return Err(Error::invalid(format!("MFT record {} is no file: {kind:?}", node.record))),
+        }
+        if let Some(reparse) = &summary.reparse
+            && let Some(why) = reparse.undecodable()
+        {
+            self.warn_once(node.record, &why);
+            return Err(Error::unsupported(why));
+        }
+        match file.value(code::DATA, &[])? {
+            Some(value) => self.content(id, value),
+            None => Ok(Arc::new(MemorySource::default())),
+        }
+    }
+
+    /// The decoded content of a data attribute.
+    fn content(&self, id: NodeId, value: Value) -> Result<Arc<dyn ByteSource>> {
+        let record = Node::from(id).record;
+        if value.flags & FLAG_ENCRYPTED != 0 {
+            let why = "encrypted by EFS: readable only with its owner's key";
+            self.warn_once(record, why);
+            return Err(Error::Denied(why.into()));
+        }
+        let runs = match value.place {
+            // In the record nothing is ever compressed.
+            Place::Record(bytes) => return Ok(Arc::new(MemorySource(bytes))),
+            Place::Clusters(runs) => runs,
+        };
+        let volume = self.mft.volume.clone();
+        match value.flags & FLAG_COMPRESSION_MASK {
+            0 => Ok(Arc::new(RunSource::new(volume, runs, value.size, value.valid))),
+            LZNT1 => {
+                let clusters = 1_u64.checked_shl(value.compression_unit.into());
+                let unit = clusters.and_then(|clusters| clusters.checked_mul(self.mft.boot.cluster_size));
+                let unit = unit.filter(|unit| value.compression_unit > 0 && *unit <= MAX_COMPRESSION_UNIT);
+                let unit = unit.and_then(|unit| u32::try_from(unit).ok()).ok_or_else(|| {
+                    let unit = value.compression_unit;
+                    Error::corrupt(
+                        format!("MFT record {record}"),
+                        0,
+                        format!("compression unit 2^{unit} clusters"),
+                    )
+                })?;
+                let cache = self.units.clone();
+                Ok(Arc::new(CompressedSource::new(volume, runs, value.size, value.valid, unit, cache, id.0)))
+            }
+            method => {
+                let why = format!("compressed with unknown method {method}");
+                self.warn_once(record, &why);
+                Err(Error::unsupported(why))
+            }
+        }
+    }
+
+    fn warn_once(&self, record: u64, why: &str) {
+        if self.warned.get(&record).is_none() {
+            self.warned.put(record, (), size_of::<u64>());
+            log::warn!("MFT record {record} cannot be read: {why}");
+        }
+    }
+
+    pub(super) fn file(&self, record: u64) -> Result<File<'_>> {
+        File::open(&self.mft, record)
+    }
+}

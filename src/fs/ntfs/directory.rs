@@ -1,0 +1,436 @@
+//! Directories: the `$I30` index over file names. A lookup descends the B+tree; a listing walks the root's entries and
+//! then the index blocks in their order on disk, by the index bitmap, so that no damage can make it run in circles.
+//! Guards: depth and number of blocks of a descent; what blocks a listing visits is bounded by the clusters that the
+//! index really has.
+
+use std::{
+    cell::RefCell,
+    cmp::Ordering,
+    ops::{ControlFlow, RangeInclusive},
+    sync::Arc,
+};
+
+use super::{
+    Ntfs,
+    attribute::code,
+    file::{File, Place},
+    fixup,
+    index::{Entries, FileName, FileReference, IndexBlock, IndexEntry, IndexRoot, MAX_NAME, Namespace},
+    interix,
+    node::Node,
+    standard_information::ATTRIBUTE_HIDDEN,
+    volume::number,
+};
+use crate::{
+    Error, Result,
+    bytes::{Buffer, ByteSource, ExtentKind, read_vec},
+    fs::{DirCursor, DirEntry, FileSystem, Name, NodeId, NodeKind, runs::RunSource},
+};
+
+/// The name of a directory's index attributes.
+pub(super) const I30: &[u16] = &[0x24, 0x49, 0x33, 0x30];
+/// The root is resident: it is never larger than a record.
+const MAX_ROOT: usize = 64 << 10;
+/// As for file records.
+const BLOCK_SIZES: RangeInclusive<u64> = 512..=64 << 10;
+/// A B+tree of blocks with at least two entries each would hold 2^32 files in fewer levels.
+const MAX_DEPTH: usize = 32;
+/// A descent needs one block per level, and a few more where names differ only in case.
+const MAX_LOOKUP_BLOCKS: usize = 1024;
+/// Damaged blocks that a listing skips before it gives up: a whole index of them must not be read in vain.
+const MAX_BAD_BLOCKS: usize = 256;
+/// A listing reads this many bytes of index blocks at once.
+const READ_AHEAD: u64 = 64 << 10;
+/// Bits of a cursor that hold the offset in a block; above them is 0 for the root or 1 + the block.
+const OFFSET_BITS: u32 = 17;
+/// More blocks than the largest volume (2^32 clusters of 2 MiB) has room for. Their numbers fit into a cursor: one that
+/// wrapped would send a listing back to its beginning, for ever.
+const MAX_BLOCKS: u64 = 1 << 44;
+
+/// An open directory index.
+pub(super) struct Directory {
+    record: u64,
+    root: Vec<u8>,
+    block_size: u64,
+    /// Unit of the VCNs by which entries name blocks.
+    vcn_size: u64,
+    blocks: Option<RunSource>,
+    /// One bit per block; none: every block counts.
+    bitmap: Option<Arc<dyn ByteSource>>,
+}
+
+impl Directory {
+    pub(super) fn open(file: &File<'_>, ntfs: &Ntfs) -> Result<Self> {
+        let root = file.bytes(code::INDEX_ROOT, I30, MAX_ROOT)?;
+        let record = file.base.number;
+        let root = root.ok_or_else(|| Error::invalid(format!("MFT record {record} is no directory")))?;
+        let boot = &ntfs.mft.boot;
+        let stated = IndexRoot::parse(&root).ok().map(|root| u64::from(root.index_block_size()));
+        let block_size = stated.filter(|size| size.is_power_of_two() && BLOCK_SIZES.contains(size));
+        let block_size = block_size.unwrap_or(boot.index_block_size);
+        // Blocks smaller than a cluster are counted in 512 bytes.
+        let vcn_size = if boot.cluster_size <= block_size { boot.cluster_size } else { 512 };
+        let blocks = match file.value(code::INDEX_ALLOCATION, I30)? {
+            Some(value) => match value.place {
+                Place::Clusters(runs) if runs.allocated() <= ntfs.mft.volume.size() => {
+                    Some(RunSource::new(ntfs.mft.volume.clone(), runs, value.size, value.valid))
+                }
+                _ => {
+                    return Err(file.base.corrupt("$INDEX_ALLOCATION is resident or larger than the volume"));
+                }
+            },
+            None => None,
+        };
+        let bitmap = if blocks.is_some() { file.source(code::BITMAP, I30)? } else { None };
+        Ok(Self { record, root, block_size, vcn_size, blocks, bitmap })
+    }
+
+    fn memory(&self) -> usize {
+        let runs = self.blocks.as_ref().map_or(0, |blocks| blocks.runs().memory());
+        size_of::<Self>() + self.root.len() + runs
+    }
+
+    /// The entry with this name: exactly, else but for case.
+    pub(super) fn lookup(&self, ntfs: &Ntfs, name: &[u16]) -> Result<Option<NodeId>> {
+        // The root names itself `.`, which is an entry of no listing.
+        if name == [u16::from(b'.')] {
+            return Ok(None);
+        }
+        let mut search = Search { directory: self, ntfs, name, similar: None, blocks: 0 };
+        let found = match search.descend(&Block::Root, 0) {
+            Ok(exact) => exact.or(search.similar),
+            Err(error) => {
+                log::debug!("index of MFT record {}: {error}; searched from end to end", self.record);
+                self.lookup_linear(ntfs, name)?
+            }
+        };
+        let Some(reference) = found else { return Ok(None) };
+        // The record may have been given to another file; one that cannot be read is found and fails by itself.
+        if let Ok(record) = ntfs.mft.record(reference.record())
+            && ![0, record.header.sequence_number].contains(&reference.sequence())
+        {
+            let problem = format!("names MFT record {}, which another file has now", record.number);
+            return Err(Error::corrupt(format!("index of MFT record {}", self.record), 0, problem));
+        }
+        Ok(Node::file(reference.record()))
+    }
+
+    /// For a damaged tree: every readable entry.
+    fn lookup_linear(&self, ntfs: &Ntfs, name: &[u16]) -> Result<Option<FileReference>> {
+        let (mut exact, mut similar) = (None, None);
+        let walked = self.walk(ntfs, DirCursor(0), &mut |entry, _| {
+            let mut buf = [0; MAX_NAME];
+            let units = entry.file_name()?.name(&mut buf);
+            if units == name {
+                exact = Some(entry.file_reference);
+                return Ok(ControlFlow::Break(()));
+            }
+            if similar.is_none() && ntfs.upcase.eq(units, name) {
+                similar = Some(entry.file_reference);
+            }
+            Ok(ControlFlow::Continue(()))
+        });
+        match exact.or(similar) {
+            Some(reference) => Ok(Some(reference)),
+            None => walked.map(|()| None),
+        }
+    }
+
+    /// Lists the entries from a cursor on.
+    pub(super) fn list(
+        &self,
+        ntfs: &Ntfs,
+        from: DirCursor,
+        sink: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>,
+    ) -> Result<()> {
+        self.walk(ntfs, from, &mut |entry, next| {
+            let file_name = entry.file_name()?;
+            let Some(node) = Node::file(entry.file_reference.record()) else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            // The root names itself `.`.
+            let hidden = file_name.namespace() == Namespace::Dos
+                || node.0 == self.record
+                || node.0 < number::FIRST_USER && !ntfs.options.show_system
+                || file_name.attributes() & ATTRIBUTE_HIDDEN != 0 && ntfs.options.hide_hidden;
+            if hidden {
+                return Ok(ControlFlow::Continue(()));
+            }
+            let name = &mut [0; MAX_NAME];
+            let name = Name(file_name.name(name));
+            Ok(sink(DirEntry { name, node, kind: ntfs.entry_kind(node, &file_name), next }))
+        })
+    }
+
+    /// Calls `f` with every readable entry from the cursor on, and the cursor behind it. The first damage is reported
+    /// at the end.
+    fn walk(
+        &self,
+        ntfs: &Ntfs,
+        from: DirCursor,
+        f: &mut dyn FnMut(&IndexEntry<'_>, DirCursor) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let first = from.0 >> OFFSET_BITS;
+        let first_offset = usize::try_from(from.0 & ((1 << OFFSET_BITS) - 1)).expect("17 bits");
+        let damage = RefCell::new(None);
+        let note = |error: Error| {
+            damage.borrow_mut().get_or_insert(error);
+        };
+        let mut visit = |place: u64, block: &Block| {
+            let from = if place == first { first_offset } else { 0 };
+            for entry in block.entries(self, from)? {
+                let entry = entry?;
+                // Cursors point behind the entry's first byte, so that the next one is the first at or after it.
+                let next = DirCursor(place << OFFSET_BITS | (entry.offset as u64 + 1));
+                match if entry.last { Ok(ControlFlow::Continue(())) } else { f(&entry, next) } {
+                    Ok(ControlFlow::Continue(())) => {}
+                    Ok(ControlFlow::Break(())) => return Ok(ControlFlow::Break(())),
+                    Err(error) => note(error),
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        };
+        // Also when the caller has enough: it may not come back to the damaged place.
+        let ended = || damage.take().map_or(Ok(()), Err);
+        if first == 0 {
+            match visit(0, &Block::Root) {
+                Ok(ControlFlow::Break(())) => return ended(),
+                Ok(ControlFlow::Continue(())) => {}
+                Err(error) => note(error),
+            }
+        }
+        let mut used = UsedBlocks::new(self, first.saturating_sub(1));
+        let mut bad = 0;
+        // Without its bitmap the rest of the index says nothing reliable: an error of the bitmap ends the walk.
+        while let Some(index) = used.next()? {
+            let visited =
+                self.block(ntfs, index, READ_AHEAD).and_then(|bytes| visit(index + 1, &Block::Index(bytes)));
+            match visited {
+                Ok(ControlFlow::Break(())) => return ended(),
+                Ok(ControlFlow::Continue(())) => {}
+                Err(error) => {
+                    note(error);
+                    bad += 1;
+                    if bad == MAX_BAD_BLOCKS {
+                        break;
+                    }
+                }
+            }
+        }
+        ended()
+    }
+
+    /// An index block after its fixup, cached. With `ahead` the blocks that follow it on the volume are read with it.
+    fn block(&self, ntfs: &Ntfs, index: u64, ahead: u64) -> Result<Arc<Buffer>> {
+        if let Some(bytes) = ntfs.blocks.get(&(self.record, index)) {
+            return Ok(bytes);
+        }
+        let outside = || Error::corrupt("index block", index, "lies outside of the index");
+        let blocks = self.blocks.as_ref().ok_or_else(outside)?;
+        let start = index.checked_mul(self.block_size).filter(|start| *start < blocks.size());
+        let start = start.ok_or_else(outside)?;
+        let size = usize::try_from(self.block_size).expect("at most 64 KiB");
+        // Only what lies together, so that a bad cluster further on does not cost this block.
+        let together = blocks.runs().find(start).map_or(0, |(_, len)| len).min(blocks.size() - start);
+        let len = usize::try_from(together.min(ahead)).expect("at most READ_AHEAD");
+        let len = (len / size * size).max(size);
+        let buffers = &ntfs.block_buffers;
+        let mut wanted = buffers.take(size);
+        match if len > size { read_vec(blocks, start, len).ok() } else { None } {
+            None => blocks.read_exact_at(start, &mut wanted)?,
+            Some(bytes) => {
+                let mut chunks = bytes.chunks_exact(size).zip(index..);
+                wanted.copy_from_slice(chunks.next().ok_or_else(outside)?.0);
+                for (chunk, index) in chunks {
+                    let mut block = buffers.take(size);
+                    block.copy_from_slice(chunk);
+                    // These were not asked for: perhaps they are not in use, and then nothing is wrong.
+                    if self.fix(&mut block, index * self.block_size).is_ok() {
+                        let memory = block.memory();
+                        ntfs.blocks.put((self.record, index), Arc::new(block), memory);
+                    }
+                }
+            }
+        }
+        self.fix(&mut wanted, start)?;
+        let memory = wanted.memory();
+        let wanted = Arc::new(wanted);
+        ntfs.blocks.put((self.record, index), wanted.clone(), memory);
+        Ok(wanted)
+    }
+
+    /// Applies the fixup of the block at byte `start` of the index, and checks that it states to belong there.
+    fn fix(&self, bytes: &mut [u8], start: u64) -> Result<()> {
+        if bytes.starts_with(b"INDX") {
+            fixup::apply(bytes, "index block", start)?;
+        }
+        let vcn = IndexBlock::parse(bytes)?.vcn();
+        if vcn != start / self.vcn_size {
+            return Err(Error::corrupt("index block", start, format!("states VCN {vcn:#x}")));
+        }
+        Ok(())
+    }
+}
+
+/// A node of the tree.
+enum Block {
+    Root,
+    Index(Arc<Buffer>),
+}
+
+impl Block {
+    fn entries<'a>(&'a self, directory: &'a Directory, from: usize) -> Result<Entries<'a>> {
+        match self {
+            Self::Root => Ok(IndexRoot::parse(&directory.root)?.entries_from(from)),
+            Self::Index(bytes) => Ok(IndexBlock::parse(bytes)?.entries_from(from)),
+        }
+    }
+}
+
+/// A descent for one name. Names that are equal but for case lie next to each other, but which of them comes first is
+/// not relied upon: every child that may hold one is visited until the exact name is found.
+struct Search<'a> {
+    directory: &'a Directory,
+    ntfs: &'a Ntfs,
+    name: &'a [u16],
+    similar: Option<FileReference>,
+    blocks: usize,
+}
+
+impl Search<'_> {
+    /// The exact name in or below a node; the first similar one is kept.
+    fn descend(&mut self, block: &Block, depth: usize) -> Result<Option<FileReference>> {
+        for entry in block.entries(self.directory, 0)? {
+            let entry = entry?;
+            let order = if entry.last {
+                Ordering::Less
+            } else {
+                let mut buf = [0; MAX_NAME];
+                let units = entry.file_name()?.name(&mut buf);
+                if units == self.name {
+                    return Ok(Some(entry.file_reference));
+                }
+                self.ntfs.upcase.compare(self.name, units)
+            };
+            if order == Ordering::Greater {
+                continue;
+            }
+            if order == Ordering::Equal {
+                self.similar = self.similar.or(Some(entry.file_reference));
+            }
+            if let Some(vcn) = entry.child_vcn
+                && let Some(exact) = self.child(vcn, depth)?
+            {
+                return Ok(Some(exact));
+            }
+            if order == Ordering::Less {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    fn child(&mut self, vcn: u64, depth: usize) -> Result<Option<FileReference>> {
+        let corrupt = |problem| Error::corrupt("index", vcn, problem);
+        self.blocks += 1;
+        if depth >= MAX_DEPTH || self.blocks > MAX_LOOKUP_BLOCKS {
+            return Err(corrupt("too deep, or a circle"));
+        }
+        let (directory, ntfs) = (self.directory, self.ntfs);
+        let start = vcn.checked_mul(directory.vcn_size).filter(|start| start % directory.block_size == 0);
+        let start = start.ok_or_else(|| corrupt("child between two blocks"))?;
+        let bytes = directory.block(ntfs, start / directory.block_size, 0)?;
+        self.descend(&Block::Index(bytes), depth + 1)
+    }
+}
+
+/// Walks over the blocks in use, ascending. Holes of the index and of its bitmap are passed over, so there are no more
+/// than the volume has clusters, and none is asked for one by one where the bitmap has only zeros.
+struct UsedBlocks<'a> {
+    directory: &'a Directory,
+    next: u64,
+    bits: [u8; 4096],
+    /// Which part of the bitmap `bits` holds.
+    chunk: Option<u64>,
+}
+
+impl<'a> UsedBlocks<'a> {
+    fn new(directory: &'a Directory, next: u64) -> Self {
+        Self { directory, next, bits: [0; 4096], chunk: None }
+    }
+
+    fn next(&mut self) -> Result<Option<u64>> {
+        let size = self.directory.block_size;
+        let Some(blocks) = &self.directory.blocks else { return Ok(None) };
+        loop {
+            let index = self.next;
+            let fits = |offset: &u64| offset.checked_add(size).is_some_and(|end| end <= blocks.size());
+            let Some(offset) = index.checked_mul(size).filter(fits) else { return Ok(None) };
+            let Some((position, len)) = blocks.runs().find(offset) else { return Ok(None) };
+            let unused = match position {
+                None => (len / size).max(1),
+                Some(_) => self.unused(index)?,
+            };
+            self.next = index.saturating_add(unused.max(1));
+            if unused == 0 {
+                if index >= MAX_BLOCKS {
+                    return Err(Error::corrupt("index block", index, "more blocks than a volume can hold"));
+                }
+                return Ok(Some(index));
+            }
+        }
+    }
+
+    /// How many blocks from `index` on are not in use, as far as cheaply known; 0 when this one is.
+    fn unused(&mut self, index: u64) -> Result<u64> {
+        let Some(bitmap) = &self.directory.bitmap else { return Ok(0) };
+        let (byte, len) = (index / 8, self.bits.len() as u64);
+        let chunk = byte / len;
+        if byte >= bitmap.size() {
+            return Ok(u64::MAX);
+        }
+        if self.chunk != Some(chunk) {
+            let extent = bitmap.extent_at(byte)?;
+            if extent.kind == ExtentKind::Hole {
+                return Ok(extent.len.max(1).saturating_mul(8) - index % 8);
+            }
+            let take = (bitmap.size() - chunk * len).min(len);
+            let take = usize::try_from(take).expect("at most 4096");
+            bitmap.read_exact_at(chunk * len, &mut self.bits[..take])?;
+            // Behind the bitmap's end nothing is in use.
+            self.bits[take..].fill(0);
+            self.chunk = Some(chunk);
+        }
+        let at = usize::try_from(byte % len).expect("below 4096");
+        let here = self.bits[at] >> (index % 8);
+        if here != 0 {
+            return Ok(here.trailing_zeros().into());
+        }
+        let zeros = self.bits[at + 1..].iter().take_while(|byte| **byte == 0).count() as u64;
+        Ok(8 * (zeros + 1) - index % 8)
+    }
+}
+
+impl Ntfs {
+    /// The index of a directory, cached.
+    pub(super) fn directory(&self, dir: NodeId) -> Result<Arc<Directory>> {
+        let node = Node::from(dir);
+        if node.ordinal != 0 {
+            return Err(Error::invalid("a stream is no directory"));
+        }
+        self.directories.get_or_load(node.record, || {
+            let directory = Directory::open(&self.file(node.record)?, self)?;
+            let memory = directory.memory();
+            Ok((Arc::new(directory), memory))
+        })
+    }
+
+    /// What an entry says that its file is. Reparse points and special files are known only to the file itself.
+    fn entry_kind(&self, node: NodeId, name: &FileName<'_>) -> NodeKind {
+        let by_name = if name.is_directory() { NodeKind::Directory } else { NodeKind::File };
+        if name.reparse_tag().is_none() && !interix::may_be(name.attributes(), name.data_size()) {
+            return by_name;
+        }
+        self.stat(node).map_or(by_name, |stat| stat.kind)
+    }
+}

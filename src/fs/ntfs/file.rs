@@ -1,0 +1,305 @@
+//! A file as its records describe it: the base record, and through the attribute list its extension records. Guards:
+//! extension records belong to their base and are never followed further, so no cycle is possible; extents are joined
+//! by type, name and VCN, without gaps.
+
+use std::{ops::ControlFlow, sync::Arc};
+
+use super::{
+    attribute::{Attribute, FLAG_COMPRESSION_MASK, FLAG_ENCRYPTED, Form, NonResident, code, utf16_eq},
+    attribute_list::{self, MAX_ATTRIBUTE_LIST},
+    boot::BootSector,
+    index::FileReference,
+    mapping_pairs,
+    mft::Mft,
+    record::Record,
+};
+use crate::{
+    Error, Result,
+    bytes::{ByteSource, MemorySource, read_vec},
+    fs::runs::{RunList, RunSource},
+};
+
+/// A file whose attributes can be asked for.
+pub(super) struct File<'m> {
+    mft: &'m Mft,
+    pub(super) base: Record,
+    list: Option<Vec<u8>>,
+}
+
+/// An attribute's value: its bytes, or where they are.
+pub(super) struct Value {
+    pub(super) flags: u16,
+    pub(super) compression_unit: u8,
+    pub(super) size: u64,
+    pub(super) valid: u64,
+    pub(super) place: Place,
+}
+
+/// Where a value is.
+pub(super) enum Place {
+    Record(Vec<u8>),
+    Clusters(Arc<RunList>),
+}
+
+impl<'m> File<'m> {
+    /// The file with this base record.
+    pub(super) fn open(mft: &'m Mft, number: u64) -> Result<Self> {
+        let base = mft.record(number)?;
+        if base.header.base.0 != 0 {
+            return Err(Error::not_found(format!("MFT record {number} belongs to another file")));
+        }
+        let mut list = None;
+        for attribute in base.attributes() {
+            let attribute = attribute?;
+            match attribute.type_code {
+                code::ATTRIBUTE_LIST => list = Some(read_list(&mft.volume, &mft.boot, &attribute)?),
+                // Attributes are sorted by type.
+                code::FILE_NAME.. => break,
+                _ => {}
+            }
+        }
+        Ok(Self { mft, base, list })
+    }
+
+    /// Calls `f` with each attribute of a type (`None`: all), once per attribute whatever its number of extents.
+    pub(super) fn visit(
+        &self,
+        type_code: Option<u32>,
+        f: &mut dyn FnMut(&Attribute<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let mut walk = |record: &Record| {
+            for attribute in record.attributes() {
+                let attribute = attribute?;
+                if type_code.is_none_or(|code| code == attribute.type_code)
+                    && attribute.is_first()
+                    && f(&attribute)?.is_break()
+                {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            Ok::<_, Error>(ControlFlow::Continue(()))
+        };
+        let Some(list) = &self.list else {
+            return walk(&self.base).map(|_| ());
+        };
+        let mut segments = Vec::new();
+        for entry in attribute_list::entries(list) {
+            let entry = entry?;
+            if entry.lowest_vcn == 0 && type_code.is_none_or(|code| code == entry.type_code) {
+                segments.push(entry.segment);
+            }
+        }
+        segments.sort_unstable_by_key(|segment| (segment.record() != self.base.number, segment.0));
+        segments.dedup();
+        for segment in segments {
+            if walk(&self.segment(segment)?)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// What `f` makes of the attribute of this type and name (exactly).
+    pub(super) fn find<T>(
+        &self,
+        type_code: u32,
+        name: &[u16],
+        f: impl FnOnce(&Attribute<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let (mut f, mut found) = (Some(f), None);
+        self.visit(Some(type_code), &mut |attribute| {
+            if !attribute.is_named(name) {
+                return Ok(ControlFlow::Continue(()));
+            }
+            found = f.take().map(|f| f(attribute)).transpose()?;
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(found)
+    }
+
+    /// The value of an attribute with all its extents.
+    pub(super) fn value(&self, type_code: u32, name: &[u16]) -> Result<Option<Value>> {
+        let (boot, base) = (&self.mft.boot, &self.base);
+        let value = self.find(type_code, name, |attribute| match &attribute.form {
+            Form::Resident(bytes) => Ok(Value {
+                flags: attribute.flags,
+                compression_unit: 0,
+                size: bytes.len() as u64,
+                valid: bytes.len() as u64,
+                place: Place::Record(bytes.to_vec()),
+            }),
+            Form::NonResident(extent) => {
+                let mut runs = RunList::new();
+                append_runs(base, extent, boot, &mut runs)?;
+                let (size, valid) = (extent.file_size, extent.valid_data_length);
+                let place = Place::Clusters(Arc::new(self.join(type_code, name, runs)?));
+                Ok(Value {
+                    flags: attribute.flags,
+                    compression_unit: extent.compression_unit,
+                    size,
+                    valid,
+                    place,
+                })
+            }
+        })?;
+        Ok(value)
+    }
+
+    /// Appends the extents after the first. Where one is missing or damaged the list ends: what lies before it stays
+    /// readable, a read behind it fails.
+    fn join(&self, type_code: u32, name: &[u16], mut runs: RunList) -> Result<RunList> {
+        let Some(list) = &self.list else { return Ok(runs) };
+        for (vcn, segment) in later_extents(list, type_code, name)? {
+            if vcn != runs.len() / self.mft.boot.cluster_size {
+                log::warn!("MFT record {}: extent at VCN {vcn:#x} leaves a gap", self.base.number);
+                break;
+            }
+            let extent = self
+                .segment(segment)
+                .and_then(|record| append_extent(&record, type_code, name, vcn, &self.mft.boot, &mut runs));
+            if let Err(error) = extent {
+                log::warn!("MFT record {}: extent at VCN {vcn:#x} is unreadable: {error}", self.base.number);
+                break;
+            }
+        }
+        Ok(runs)
+    }
+
+    /// An attribute of the format's own, which is never compressed or encrypted, as a source.
+    pub(super) fn source(&self, type_code: u32, name: &[u16]) -> Result<Option<Arc<dyn ByteSource>>> {
+        let Some(value) = self.value(type_code, name)? else { return Ok(None) };
+        Ok(Some(match value.place {
+            Place::Record(bytes) => Arc::new(MemorySource(bytes)),
+            Place::Clusters(_) if value.flags & (FLAG_COMPRESSION_MASK | FLAG_ENCRYPTED) != 0 => {
+                return Err(self
+                    .base
+                    .corrupt(format!("attribute {type_code:#x} is compressed or encrypted")));
+            }
+            Place::Clusters(runs) => {
+                Arc::new(RunSource::new(self.mft.volume.clone(), runs, value.size, value.valid))
+            }
+        }))
+    }
+
+    /// The whole value of an attribute of the format's own; one longer than `max` bytes is damage.
+    pub(super) fn bytes(&self, type_code: u32, name: &[u16], max: usize) -> Result<Option<Vec<u8>>> {
+        let Some(source) = self.source(type_code, name)? else { return Ok(None) };
+        let len = usize::try_from(source.size()).ok().filter(|len| *len <= max);
+        let len = len.ok_or_else(|| self.base.corrupt(format!("attribute {type_code:#x} is too long")))?;
+        read_vec(&*source, 0, len).map(Some)
+    }
+
+    /// A record of this file.
+    fn segment(&self, segment: FileReference) -> Result<Record> {
+        if segment.record() == self.base.number {
+            return Ok(self.base.clone());
+        }
+        let record = self.mft.record(segment.record()).map_err(|error| match error {
+            Error::NotFound(_) => {
+                self.base.corrupt(format!("its extension record {} is not in use", segment.record()))
+            }
+            other => other,
+        })?;
+        check_segment(&self.base, &record, segment)?;
+        Ok(record)
+    }
+}
+
+/// The content of an `$ATTRIBUTE_LIST`.
+pub(super) fn read_list(
+    volume: &Arc<dyn ByteSource>,
+    boot: &BootSector,
+    attribute: &Attribute<'_>,
+) -> Result<Vec<u8>> {
+    let corrupt = |problem| Error::corrupt("$ATTRIBUTE_LIST", 0, problem);
+    match &attribute.form {
+        Form::Resident(bytes) => Ok(bytes.to_vec()),
+        Form::NonResident(extent) => {
+            if extent.file_size > MAX_ATTRIBUTE_LIST || extent.lowest_vcn != 0 {
+                return Err(corrupt("larger than 256 KiB or not at its beginning"));
+            }
+            let mut runs = RunList::new();
+            mapping_pairs::decode(extent.mapping_pairs, clusters(extent), boot.cluster_size, &mut runs)
+                .map_err(corrupt)?;
+            let source =
+                RunSource::new(volume.clone(), Arc::new(runs), extent.file_size, extent.valid_data_length);
+            read_vec(&source, 0, usize::try_from(extent.file_size).expect("at most 256 KiB"))
+        }
+    }
+}
+
+/// The extents of an attribute after its first, in the order of their VCNs.
+pub(super) fn later_extents(list: &[u8], type_code: u32, name: &[u16]) -> Result<Vec<(u64, FileReference)>> {
+    let mut extents = Vec::new();
+    for entry in attribute_list::entries(list) {
+        let entry = entry?;
+        if entry.type_code == type_code && entry.lowest_vcn > 0 && utf16_eq(entry.name, name) {
+            extents.push((entry.lowest_vcn, entry.segment));
+        }
+    }
+    extents.sort_unstable_by_key(|(vcn, segment)| (*vcn, segment.0));
+    Ok(extents)
+}
+
+/// Checks that an extension record is the one that its base means.
+pub(super) fn check_segment(base: &Record, record: &Record, segment: FileReference) -> Result<()> {
+    let is = |reference: FileReference, record: &Record| {
+        reference.record() == record.number
+            && (reference.sequence() == 0 || reference.sequence() == record.header.sequence_number)
+    };
+    if is(segment, record) && is(record.header.base, base) {
+        return Ok(());
+    }
+    Err(base.corrupt(format!("its extension record {} belongs to another file", record.number)))
+}
+
+/// Appends the extent that begins at `vcn` from the record that holds it.
+pub(super) fn append_extent(
+    record: &Record,
+    type_code: u32,
+    name: &[u16],
+    vcn: u64,
+    boot: &BootSector,
+    runs: &mut RunList,
+) -> Result<()> {
+    for attribute in record.attributes() {
+        let attribute = attribute?;
+        if let Form::NonResident(extent) = &attribute.form
+            && attribute.type_code == type_code
+            && extent.lowest_vcn == vcn
+            && attribute.is_named(name)
+        {
+            return append_runs(record, extent, boot, runs);
+        }
+    }
+    Err(record.corrupt(format!("has no extent at VCN {vcn:#x}")))
+}
+
+/// Appends one extent.
+pub(super) fn append_runs(
+    record: &Record,
+    extent: &NonResident<'_>,
+    boot: &BootSector,
+    runs: &mut RunList,
+) -> Result<()> {
+    let mut decoded = RunList::new();
+    mapping_pairs::decode(extent.mapping_pairs, clusters(extent), boot.cluster_size, &mut decoded)
+        .map_err(|problem| record.corrupt(problem))?;
+    if runs.is_empty() {
+        *runs = decoded;
+        return Ok(());
+    }
+    if runs.count() + decoded.count() > mapping_pairs::MAX_RUNS {
+        return Err(record.corrupt("too many runs"));
+    }
+    // Only whole extents are appended: what a damaged one began with may be wrong as well.
+    decoded.iter().try_for_each(|(_, position, len)| runs.push(len, position))
+}
+
+/// How many clusters an extent maps. None: a highest VCN of -1, or of 0 without any runs.
+fn clusters(extent: &NonResident<'_>) -> u64 {
+    if extent.highest_vcn == 0 && extent.mapping_pairs.first() == Some(&0) {
+        return 0;
+    }
+    extent.highest_vcn.wrapping_add(1).saturating_sub(extent.lowest_vcn)
+}

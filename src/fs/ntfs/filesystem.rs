@@ -1,0 +1,164 @@
+//! The `FileSystem` contract, answered from the parts.
+
+use std::{
+    ops::{ControlFlow, Range},
+    sync::Arc,
+};
+
+use super::{
+    Ntfs, allocation,
+    attribute::code,
+    interix,
+    node::{self, Node, Summary},
+    volume::{self, number},
+};
+use crate::{
+    Error, Result,
+    bytes::ByteSource,
+    fs::{
+        DirCursor, DirEntry, FileSystem, LinkTarget, Name, NameBuf, NodeId, Stat, StreamInfo, Usage,
+        VolumeInfo,
+    },
+};
+
+impl FileSystem for Ntfs {
+    fn volume(&self) -> VolumeInfo {
+        self.info.clone()
+    }
+
+    fn root(&self) -> NodeId {
+        NodeId(number::ROOT)
+    }
+
+    fn stat(&self, node: NodeId) -> Result<Stat> {
+        let node = Node::from(node);
+        let file = self.file(node.record)?;
+        let summary = Summary::of(&file)?;
+        let stream = match node.ordinal {
+            0 => None,
+            ordinal => Some(node::stream(&file, ordinal)?.1),
+        };
+        Ok(summary.stat(&file, stream))
+    }
+
+    fn lookup(&self, dir: NodeId, name: Name<'_>) -> Result<Option<NodeId>> {
+        self.directory(dir)?.lookup(self, name.units())
+    }
+
+    fn read_dir(
+        &self,
+        dir: NodeId,
+        from: DirCursor,
+        sink: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>,
+    ) -> Result<()> {
+        self.directory(dir)?.list(self, from, sink)
+    }
+
+    fn parent(&self, node: NodeId) -> Result<NodeId> {
+        let node = Node::from(node);
+        let file = self.file(node.record)?;
+        let parent = Summary::of(&file)?.parent.map(|parent| parent.record());
+        let parent = parent.or((node.record == number::ROOT).then_some(number::ROOT));
+        let parent = parent.and_then(Node::file);
+        parent.ok_or_else(|| file.base.corrupt("no name that leads to a parent"))
+    }
+
+    fn open(&self, node: NodeId) -> Result<Arc<dyn ByteSource>> {
+        self.open_content(node)
+    }
+
+    fn read_link(&self, node: NodeId) -> Result<LinkTarget> {
+        let Node { record, ordinal } = node.into();
+        let file = self.file(record)?;
+        let summary = Summary::of(&file)?;
+        let target = match &summary.reparse {
+            _ if ordinal != 0 => None,
+            Some(reparse) => reparse.target(),
+            None if summary.may_be_interix() => interix::read(&file)?.and_then(|special| special.target()),
+            None => None,
+        };
+        target.ok_or_else(|| Error::invalid(format!("MFT record {record} is no link")))
+    }
+
+    fn streams(&self, node: NodeId) -> Result<Vec<StreamInfo>> {
+        let mut streams = Vec::new();
+        let node = Node::from(node);
+        if node.ordinal == 0 {
+            node::each_stream(&self.file(node.record)?, &mut |_, attribute| {
+                streams.push(StreamInfo { name: NameBuf(attribute.name_units()), size: attribute.size() });
+                ControlFlow::Continue(())
+            })?;
+        }
+        Ok(streams)
+    }
+
+    fn lookup_stream(&self, node: NodeId, name: Name<'_>) -> Result<Option<NodeId>> {
+        let node = Node::from(node);
+        let mut found = None;
+        if node.ordinal != 0 {
+            return Ok(None);
+        }
+        node::each_stream(&self.file(node.record)?, &mut |ordinal, attribute| {
+            let exact = attribute.is_named(name.units());
+            if exact || found.is_none() && self.upcase.eq(&attribute.name_units(), name.units()) {
+                found = Some(Node { ordinal, ..node }.into());
+            }
+            if exact { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        Ok(found)
+    }
+
+    fn xattr(&self, node: NodeId, name: &str) -> Result<Option<Vec<u8>>> {
+        self.read_xattr(node, name)
+    }
+
+    fn usage(&self) -> Result<Usage> {
+        let cluster_size = self.mft.boot.cluster_size;
+        let free = match self.free.get() {
+            Some(free) => *free,
+            None => {
+                let mut free = 0;
+                allocation::free_clusters(&*self.bitmap()?, self.clusters(), &mut |range| {
+                    free += range.end - range.start;
+                    ControlFlow::Continue(())
+                })?;
+                *self.free.get_or_init(|| free)
+            }
+        };
+        Ok(Usage { cluster_size, total: self.mft.boot.size(), free: free * cluster_size })
+    }
+
+    fn free_ranges(&self, sink: &mut dyn FnMut(Range<u64>) -> ControlFlow<()>) -> Result<()> {
+        let size = self.mft.boot.cluster_size;
+        allocation::free_clusters(&*self.bitmap()?, self.clusters(), &mut |free| {
+            sink(free.start * size..free.end * size)
+        })
+    }
+}
+
+impl Ntfs {
+    fn bitmap(&self) -> Result<Arc<dyn ByteSource>> {
+        let file = self.file(number::BITMAP)?;
+        file.source(code::DATA, &[])?.ok_or_else(|| Error::corrupt("$Bitmap", 0, "no data"))
+    }
+
+    /// Clusters that are really there.
+    fn clusters(&self) -> u64 {
+        self.mft.boot.clusters.min(self.mft.volume.size() / self.mft.boot.cluster_size)
+    }
+
+    /// True when `hiberfil.sys` holds the memory of a hibernated system.
+    pub(super) fn find_hibernation(&self) -> bool {
+        let read = || -> Result<bool> {
+            let Some(node) = self.lookup(self.root(), NameBuf::literal("hiberfil.sys").as_name())? else {
+                return Ok(false);
+            };
+            let content = self.open(node)?;
+            let mut start = [0; 4];
+            Ok(content.size() >= 4
+                && content.read_exact_at(0, &mut start).is_ok()
+                && volume::is_hibernation_signature(&start))
+        };
+        read().unwrap_or(false)
+    }
+}

@@ -1,0 +1,189 @@
+//! The master file table: found from the boot sector, read in pieces, cached. Guards: a record that fails its fixup is
+//! damaged for itself alone; the first records are replaced by `$MFTMirr`'s when they are.
+
+use std::sync::Arc;
+
+use super::{
+    attribute::{Form, code},
+    boot::BootSector,
+    file, fixup,
+    index::FileName,
+    record::Record,
+};
+use crate::{
+    Error, Result,
+    bytes::{Buffer, BufferPool, ByteSource, read_vec},
+    cache::Cache,
+    fs::{
+        Options,
+        runs::{RunList, RunSource},
+    },
+};
+
+/// Records are read in pieces of this size: neighbours in a directory are mostly neighbours in the table.
+const PIECE: u64 = 64 << 10;
+/// Cached pieces: 16,000 records of 1 KiB.
+const CACHE_BUDGET: usize = 16 << 20;
+/// Records that `$MFTMirr` repeats.
+const MIRRORED: u64 = 4;
+/// Node numbers have 40 bits for the record number; NTFS itself stops at 2^32.
+const MAX_RECORDS: u64 = 1 << 40;
+
+/// A piece of the table with all fixups applied.
+#[derive(Clone)]
+struct Piece {
+    bytes: Arc<Buffer>,
+    /// Bit i: record i of the piece failed its fixup. There are at most 128: a record has at least 512 bytes.
+    damaged: u128,
+}
+
+/// `$MFT`.
+pub(super) struct Mft {
+    pub(super) boot: BootSector,
+    pub(super) volume: Arc<dyn ByteSource>,
+    data: RunSource,
+    records: u64,
+    /// Bytes of the table that its run list does not lead to.
+    pub(super) missing: u64,
+    record_size: usize,
+    pieces: Cache<u64, Piece>,
+    buffers: Arc<BufferPool>,
+}
+
+impl Mft {
+    /// Finds the table. The second value is true when `$MFTMirr` had to stand in for its first record.
+    pub(super) fn open(volume: &Arc<dyn ByteSource>, boot: BootSector) -> Result<(Self, bool)> {
+        match Self::bootstrap(volume, boot, boot.mft) {
+            Ok(mft) => Ok((mft, false)),
+            Err(error) => {
+                Self::bootstrap(volume, boot, boot.mft_mirror).map(|mft| (mft, true)).map_err(|_| error)
+            }
+        }
+    }
+
+    /// Opens the table by its first record, at byte `position` of the volume.
+    fn bootstrap(volume: &Arc<dyn ByteSource>, boot: BootSector, position: u64) -> Result<Self> {
+        let record_size = usize::try_from(boot.record_size).expect("the boot sector bounds it");
+        let base = read_record(&**volume, position, record_size, 0)?;
+        let base = base.ok_or_else(|| Error::corrupt("MFT record 0", position, "not in use"))?;
+        let mut first = None;
+        let (mut list, mut is_mft) = (None, false);
+        for attribute in base.attributes() {
+            let attribute = attribute?;
+            match (attribute.type_code, &attribute.form) {
+                (code::ATTRIBUTE_LIST, _) => list = Some(file::read_list(volume, &boot, &attribute)?),
+                (code::FILE_NAME, Form::Resident(value)) => {
+                    is_mft |= FileName::parse(value)?.units().eq("$MFT".encode_utf16());
+                }
+                (code::DATA, Form::NonResident(extent)) if attribute.name.is_empty() => first = Some(*extent),
+                _ => {}
+            }
+        }
+        // A damaged boot sector may lead to some other file's record.
+        if !is_mft {
+            return Err(base.corrupt("is not $MFT's"));
+        }
+        let extent = first.filter(|extent| extent.lowest_vcn == 0);
+        let extent = extent.ok_or_else(|| base.corrupt("$MFT begins elsewhere"))?;
+        let mut runs = RunList::new();
+        file::append_runs(&base, &extent, &boot, &mut runs)?;
+        // The records with further extents lie in the table itself, in what the extents before them map.
+        for (vcn, segment) in file::later_extents(list.as_deref().unwrap_or_default(), code::DATA, &[])? {
+            let (len, known) = (runs.len(), Arc::new(runs));
+            let record = (vcn == len / boot.cluster_size).then(|| {
+                let data = RunSource::new(volume.clone(), known.clone(), len, len);
+                let start = segment.record().saturating_mul(boot.record_size);
+                read_record(&data, start, record_size, segment.record())
+            });
+            runs = Arc::try_unwrap(known).expect("its only other owner is dropped");
+            // A gap or a damaged record costs the records after it, not the volume.
+            let Some(Ok(Some(record))) = record else { break };
+            let extent = file::check_segment(&base, &record, segment)
+                .and_then(|()| file::append_extent(&record, code::DATA, &[], vcn, &boot, &mut runs));
+            if let Err(error) = extent {
+                log::warn!("$MFT is cut short: {error}");
+                break;
+            }
+        }
+        let size = extent.file_size.min(runs.len());
+        let missing = extent.file_size - size;
+        let data = RunSource::new(volume.clone(), Arc::new(runs), size, extent.valid_data_length);
+        let records = (size / boot.record_size).min(MAX_RECORDS);
+        let pieces = Cache::new(CACHE_BUDGET);
+        let buffers = BufferPool::new(usize::try_from(PIECE).expect("a constant"));
+        Ok(Self { boot, volume: volume.clone(), data, records, missing, record_size, pieces, buffers })
+    }
+
+    /// Takes this much memory for pieces instead of the usual budget.
+    pub(super) fn limit(&mut self, options: &Options) {
+        self.pieces = Cache::new(options.share(CACHE_BUDGET));
+    }
+
+    /// A record in use.
+    pub(super) fn record(&self, number: u64) -> Result<Record> {
+        let absent = || Error::not_found(format!("MFT record {number} is not in use"));
+        if number >= self.records {
+            return Err(match number - self.records < self.missing / self.boot.record_size {
+                true => Error::corrupt(format!("MFT record {number}"), 0, "lies where $MFT is cut short"),
+                false => absent(),
+            });
+        }
+        match self.table_record(number) {
+            Ok(Some(record)) => Ok(record),
+            other if number < MIRRORED => match self.mirrored(number) {
+                Ok(Some(record)) => Ok(record),
+                _ => other?.ok_or_else(absent),
+            },
+            other => other?.ok_or_else(absent),
+        }
+    }
+
+    fn table_record(&self, number: u64) -> Result<Option<Record>> {
+        let per_piece = PIECE / self.boot.record_size;
+        let (index, within) = (number / per_piece, number % per_piece);
+        let piece = self.pieces.get_or_load(index, || self.load(index));
+        match piece {
+            Ok(piece) if piece.damaged >> within & 1 == 0 => {
+                let start = usize::try_from(within).expect("at most 128") * self.record_size;
+                Record::new(piece.bytes, start, self.record_size, number)
+            }
+            // A bad sector in a neighbour must not cost this record; and alone it tells what is wrong with it.
+            _ => read_record(&self.data, number * self.boot.record_size, self.record_size, number),
+        }
+    }
+
+    fn load(&self, index: u64) -> Result<(Piece, usize)> {
+        let start = index * PIECE;
+        let len = PIECE.min(self.records * self.boot.record_size - start);
+        let size = usize::try_from(len).expect("at most a piece");
+        let mut damaged = 0;
+        let mut bytes = self.buffers.take(size);
+        self.data.read_exact_at(start, &mut bytes)?;
+        for (within, record) in bytes.chunks_exact_mut(self.record_size).enumerate() {
+            if record.starts_with(b"FILE") && fixup::apply(record, "FILE record", start).is_err() {
+                damaged |= 1 << within;
+            }
+        }
+        let memory = bytes.memory();
+        Ok((Piece { bytes: Arc::new(bytes), damaged }, memory))
+    }
+
+    fn mirrored(&self, number: u64) -> Result<Option<Record>> {
+        let start = self.boot.mft_mirror.saturating_add(number * self.boot.record_size);
+        read_record(&*self.volume, start, self.record_size, number)
+    }
+
+    /// The first records that only `$MFTMirr` has.
+    pub(super) fn damaged_first_records(&self) -> Vec<u64> {
+        (0..MIRRORED.min(self.records)).filter(|n| !matches!(self.table_record(*n), Ok(Some(_)))).collect()
+    }
+}
+
+/// Reads one record alone.
+fn read_record(source: &dyn ByteSource, start: u64, size: usize, number: u64) -> Result<Option<Record>> {
+    let mut bytes = read_vec(source, start, size)?;
+    if bytes.starts_with(b"FILE") {
+        fixup::apply(&mut bytes, "FILE record", start)?;
+    }
+    Record::new(Arc::new(bytes.into()), 0, size, number)
+}

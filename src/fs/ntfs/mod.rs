@@ -1,0 +1,112 @@
+//! NTFS, read-only: from the boot sector over the master file table to files, directories and streams.
+//!
+//! On-disk structures: Microsoft's published headers (`ntfs_fsctl`, "NTFS attribute types") and the notes of the Linux
+//! NTFS projects. Damage is local: a record, an index block or a run list that contradicts itself is an error for the
+//! file that owns it.
+
+mod allocation;
+pub mod attribute;
+pub mod attribute_list;
+mod boot;
+mod clusters;
+mod compressed;
+mod content;
+mod directory;
+mod ea;
+mod file;
+mod file_name;
+mod filesystem;
+mod fixup;
+pub mod index;
+mod interix;
+mod logfile;
+pub mod lznt1;
+pub mod mapping_pairs;
+mod mft;
+mod node;
+pub mod record;
+pub mod reparse;
+pub mod security;
+pub mod standard_information;
+pub mod time;
+pub mod upcase;
+mod view;
+mod volume;
+mod xattr;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, OnceLock};
+
+pub use boot::{BootSector, detect, detect_backup};
+
+use self::{directory::Directory, mft::Mft, upcase::UpCase, volume::number};
+use crate::{
+    Error, Result,
+    bytes::{Buffer, BufferPool, ByteSource},
+    cache::Cache,
+    fs::{Options, VolumeInfo},
+};
+
+/// Open directories: root entries and run lists.
+const DIRECTORY_BUDGET: usize = 4 << 20;
+/// Index blocks.
+const BLOCK_BUDGET: usize = 16 << 20;
+/// Decompressed units of LZNT1 files.
+const UNIT_BUDGET: usize = 16 << 20;
+/// Remembers 8192 files that a warning was logged for.
+const WARNED_BUDGET: usize = 64 << 10;
+
+/// An NTFS volume.
+pub struct Ntfs {
+    mft: Mft,
+    upcase: UpCase,
+    options: Options,
+    info: VolumeInfo,
+    directories: Cache<u64, Arc<Directory>>,
+    blocks: Cache<(u64, u64), Arc<Buffer>>,
+    block_buffers: Arc<BufferPool>,
+    units: Arc<compressed::UnitCache>,
+    warned: Cache<u64, ()>,
+    /// Clusters that `$Bitmap` says are free; counted once.
+    free: OnceLock<u64>,
+}
+
+/// Opens a volume with the default options.
+///
+/// # Errors
+/// As [`open_with`].
+pub fn open(volume: Arc<dyn ByteSource>) -> Result<Ntfs> {
+    open_with(volume, &Options::default())
+}
+
+/// Opens a volume.
+///
+/// # Errors
+/// [`Error::Corrupt`] when neither boot sector nor its backup leads to a table with a root directory.
+pub fn open_with(volume: Arc<dyn ByteSource>, options: &Options) -> Result<Ntfs> {
+    let mut problems = Vec::new();
+    let mut mft = volume::open_mft(&volume, &mut problems)?;
+    mft.limit(options);
+    let upcase = volume::read_upcase(&mft, &mut problems);
+    let info = volume::read_info(&mft, problems);
+    let block_size = usize::try_from(mft.boot.index_block_size).expect("the boot sector bounds it");
+    let mut ntfs = Ntfs {
+        mft,
+        upcase,
+        options: options.clone(),
+        info,
+        directories: Cache::new(options.share(DIRECTORY_BUDGET)),
+        blocks: Cache::new(options.share(BLOCK_BUDGET)),
+        block_buffers: BufferPool::new(block_size),
+        units: Arc::new(Cache::new(options.share(UNIT_BUDGET))),
+        warned: Cache::new(WARNED_BUDGET),
+        free: OnceLock::new(),
+    };
+    if !ntfs.file(number::ROOT)?.base.header.directory {
+        return Err(Error::corrupt("MFT record 5", 0, "the root is no directory"));
+    }
+    ntfs.info.hibernated = ntfs.find_hibernation();
+    Ok(ntfs)
+}

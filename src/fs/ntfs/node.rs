@@ -1,0 +1,224 @@
+//! What a node is, from one walk over its attributes: times, sizes, names, reparse point. Node numbers hold the record
+//! number (40 bits) and above it the ordinal of a named stream (16 bits; 0: the file itself).
+
+use std::ops::ControlFlow;
+
+use super::{
+    attribute::{Attribute, FLAG_ENCRYPTED, Form, code},
+    ea,
+    file::File,
+    index::{FileName, FileReference, Namespace},
+    interix,
+    reparse::Reparse,
+    standard_information::{
+        ATTRIBUTE_DIRECTORY, ATTRIBUTE_ENCRYPTED, ATTRIBUTE_REPARSE_POINT, StandardInformation,
+    },
+    time::from_filetime,
+};
+use crate::{
+    Error, Result,
+    fs::{NodeId, NodeKind, Stat, Times},
+};
+
+const ORDINAL_SHIFT: u32 = 40;
+
+/// Windows limits reparse data to 16 KiB; its header is not counted.
+pub(super) const MAX_REPARSE_DATA: usize = (16 << 10) + 64;
+
+/// A node number, taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Node {
+    pub(super) record: u64,
+    /// 0: the file itself; from 1 on its named streams.
+    pub(super) ordinal: u16,
+}
+
+impl From<NodeId> for Node {
+    fn from(NodeId(id): NodeId) -> Self {
+        let ordinal = u16::try_from(id >> ORDINAL_SHIFT & 0xffff).expect("16 bits are left");
+        Self { record: id & ((1 << ORDINAL_SHIFT) - 1), ordinal }
+    }
+}
+
+impl From<Node> for NodeId {
+    fn from(node: Node) -> Self {
+        Self(node.record | u64::from(node.ordinal) << ORDINAL_SHIFT)
+    }
+}
+
+impl Node {
+    /// A file itself. `None` for a record number that no volume has.
+    pub(super) fn file(record: u64) -> Option<NodeId> {
+        (record < 1 << ORDINAL_SHIFT).then_some(NodeId(record))
+    }
+}
+
+/// Sizes of a stream.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Extent {
+    pub(super) size: u64,
+    pub(super) allocated: u64,
+    pub(super) flags: u16,
+}
+
+/// What one walk over all attributes finds.
+#[derive(Default)]
+pub(super) struct Summary {
+    pub(super) information: StandardInformation,
+    /// Names other than those of the DOS namespace.
+    links: u32,
+    pub(super) parent: Option<FileReference>,
+    /// The unnamed data stream, or for a directory its index blocks.
+    pub(super) data: Option<Extent>,
+    pub(super) reparse: Option<Reparse>,
+    pub(super) kind: Option<NodeKind>,
+}
+
+impl Summary {
+    /// Walks over the attributes of `file`.
+    pub(super) fn of(file: &File<'_>) -> Result<Self> {
+        let mut summary = Self::default();
+        let mut names_times = None;
+        let mut reparse = None;
+        let mut has_information = false;
+        file.visit(None, &mut |attribute| {
+            match (attribute.type_code, &attribute.form) {
+                (code::STANDARD_INFORMATION, Form::Resident(value)) => {
+                    if let Some(information) = StandardInformation::parse(value) {
+                        (summary.information, has_information) = (information, true);
+                    }
+                }
+                (code::FILE_NAME, Form::Resident(value)) => {
+                    let name = FileName::parse(value)?;
+                    names_times.get_or_insert_with(|| name_times(&name));
+                    summary.count_name(&name);
+                }
+                (code::DATA, _) if attribute.name.is_empty() => summary.data = Some(extent(attribute)),
+                (code::INDEX_ALLOCATION, _) if attribute.is_named(super::directory::I30) => {
+                    summary.data = summary.data.or(Some(extent(attribute)));
+                }
+                (code::REPARSE_POINT, Form::Resident(value)) => reparse = Some(Some(value.to_vec())),
+                (code::REPARSE_POINT, Form::NonResident(_)) => reparse = Some(None),
+                _ => {}
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if !has_information {
+            summary.information.times = names_times.unwrap_or_default();
+        }
+        if let Some(value) = reparse {
+            let value = match value {
+                Some(value) => Some(value),
+                None => file.bytes(code::REPARSE_POINT, &[], MAX_REPARSE_DATA)?,
+            };
+            summary.reparse = value.map(|value| Reparse::parse(&value)).transpose()?;
+        }
+        summary.kind = Some(summary.find_kind(file)?);
+        Ok(summary)
+    }
+
+    fn count_name(&mut self, name: &FileName<'_>) {
+        if name.namespace() != Namespace::Dos {
+            self.links = self.links.saturating_add(1);
+        }
+        self.parent.get_or_insert(name.parent());
+    }
+
+    fn find_kind(&self, file: &File<'_>) -> Result<NodeKind> {
+        if let Some(kind) = self.reparse.as_ref().and_then(Reparse::kind) {
+            return device_of_wsl(file, kind);
+        }
+        if file.base.header.directory {
+            return Ok(NodeKind::Directory);
+        }
+        if self.may_be_interix()
+            && let Some(special) = interix::read(file)?
+        {
+            return Ok(special.kind());
+        }
+        Ok(NodeKind::File)
+    }
+
+    /// True when the content can be that of a special file of Interix (Services for UNIX).
+    pub(super) fn may_be_interix(&self) -> bool {
+        self.reparse.is_none()
+            && self.data.is_some_and(|data| interix::may_be(self.information.attributes, data.size))
+    }
+
+    /// The answer of `stat` for the file itself, or with `stream` for one of its named streams.
+    pub(super) fn stat(&self, file: &File<'_>, stream: Option<Extent>) -> Stat {
+        let kind = if stream.is_some() { NodeKind::File } else { self.kind.unwrap_or(NodeKind::File) };
+        let data = stream.or(self.data).unwrap_or_default();
+        let mut attributes = self.information.attributes;
+        if file.base.header.directory {
+            attributes |= ATTRIBUTE_DIRECTORY;
+        }
+        if self.reparse.is_some() {
+            attributes |= ATTRIBUTE_REPARSE_POINT;
+        }
+        if data.flags & FLAG_ENCRYPTED != 0 {
+            attributes |= ATTRIBUTE_ENCRYPTED;
+        }
+        let size = if matches!(kind, NodeKind::File | NodeKind::Directory) { data.size } else { 0 };
+        Stat {
+            kind,
+            size,
+            allocated: data.allocated,
+            links: self.links.max(1),
+            times: self.information.times,
+            attributes,
+        }
+    }
+}
+
+/// A device whose reparse point has no number: WSL keeps it in an extended attribute.
+fn device_of_wsl(file: &File<'_>, kind: NodeKind) -> Result<NodeKind> {
+    let number = || -> Result<(u32, u32)> {
+        let chain = file.bytes(code::EA, &[], ea::MAX_EA)?;
+        Ok(chain.and_then(|chain| ea::device(&chain)).unwrap_or_default())
+    };
+    Ok(match kind {
+        NodeKind::CharDevice(0, 0) => number().map(|(major, minor)| NodeKind::CharDevice(major, minor))?,
+        NodeKind::BlockDevice(0, 0) => number().map(|(major, minor)| NodeKind::BlockDevice(major, minor))?,
+        kind => kind,
+    })
+}
+
+fn name_times(name: &FileName<'_>) -> Times {
+    let [created, modified, changed, accessed] = name.times().map(from_filetime);
+    Times { created, modified, changed, accessed }
+}
+
+fn extent(attribute: &Attribute<'_>) -> Extent {
+    Extent { size: attribute.size(), allocated: attribute.allocated(), flags: attribute.flags }
+}
+
+/// The named data streams of a file: `f` gets each one's ordinal, from 1 on.
+pub(super) fn each_stream(
+    file: &File<'_>,
+    f: &mut dyn FnMut(u16, &Attribute<'_>) -> ControlFlow<()>,
+) -> Result<()> {
+    let mut ordinal = 0_u16;
+    file.visit(Some(code::DATA), &mut |attribute| {
+        if attribute.name.is_empty() {
+            return Ok(ControlFlow::Continue(()));
+        }
+        // More streams than ordinals: those that have none cannot be reached.
+        let Some(next) = ordinal.checked_add(1) else { return Ok(ControlFlow::Break(())) };
+        ordinal = next;
+        Ok(f(ordinal, attribute))
+    })
+}
+
+/// The name and sizes of the stream with this ordinal.
+pub(super) fn stream(file: &File<'_>, ordinal: u16) -> Result<(Vec<u16>, Extent)> {
+    let mut found = None;
+    each_stream(file, &mut |at, attribute| {
+        if at != ordinal {
+            return ControlFlow::Continue(());
+        }
+        found = Some((attribute.name_units(), extent(attribute)));
+        ControlFlow::Break(())
+    })?;
+    found.ok_or_else(|| Error::not_found(format!("MFT record {} has no stream {ordinal}", file.base.number)))
+}

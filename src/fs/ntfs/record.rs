@@ -1,0 +1,143 @@
+//! File records (`FILE_RECORD_SEGMENT_HEADER`): the header and a walk over the attributes. Guards: everything handed
+//! out lies inside the record's bytes in use.
+
+use std::sync::Arc;
+
+use zerocopy::{
+    FromBytes, Immutable, KnownLayout, Unaligned,
+    little_endian::{U16, U32, U64},
+};
+
+use super::{attribute::Attribute, index::FileReference};
+use crate::{Error, Result, bytes::Buffer};
+
+/// As on disk.
+#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct Raw {
+    signature: [u8; 4],
+    update_sequence_offset: U16,
+    update_sequence_size: U16,
+    log_sequence_number: U64,
+    sequence_number: U16,
+    link_count: U16,
+    first_attribute_offset: U16,
+    flags: U16,
+    bytes_in_use: U32,
+    bytes_allocated: U32,
+    base_record: U64,
+}
+
+const IN_USE: u16 = 1;
+const DIRECTORY: u16 = 2;
+
+/// The validated header of a record in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// How often the record was reused.
+    pub sequence_number: u16,
+    /// Names, those of the DOS namespace included.
+    pub link_count: u16,
+    /// An index over file names.
+    pub directory: bool,
+    /// The base record of an extension record; 0 in a base record.
+    pub base: FileReference,
+    attributes: usize,
+    end: usize,
+}
+
+impl Header {
+    /// Parses a record after its fixup. `None`: not in use.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when offsets leave the record.
+    pub fn parse(record: &[u8], number: u64) -> Result<Option<Self>> {
+        let corrupt = |problem: &'static str| Error::corrupt(format!("MFT record {number}"), 0, problem);
+        let (raw, _) = Raw::ref_from_prefix(record).map_err(|_| corrupt("too short"))?;
+        match &raw.signature {
+            b"FILE" => {}
+            // Never used: records are formatted when the table grows, or lie in a hole.
+            [0, 0, 0, 0] => return Ok(None),
+            b"BAAD" => return Err(corrupt("marked as damaged (BAAD)")),
+            _ => return Err(corrupt("no FILE signature")),
+        }
+        if raw.flags.get() & IN_USE == 0 {
+            return Ok(None);
+        }
+        let attributes = usize::from(raw.first_attribute_offset.get());
+        let end = usize::try_from(raw.bytes_in_use.get()).unwrap_or(usize::MAX);
+        if end > record.len() || attributes > end || attributes < size_of::<Raw>() || attributes % 8 != 0 {
+            return Err(corrupt("attributes lie outside of the record"));
+        }
+        Ok(Some(Self {
+            sequence_number: raw.sequence_number.get(),
+            link_count: raw.link_count.get(),
+            directory: raw.flags.get() & DIRECTORY != 0,
+            base: FileReference(raw.base_record.get()),
+            attributes,
+            end,
+        }))
+    }
+
+    /// The attributes of the record whose header this is.
+    pub fn attributes<'a>(&self, record: &'a [u8]) -> Attributes<'a> {
+        Attributes { record: &record[..self.end.min(record.len())], offset: self.attributes }
+    }
+}
+
+/// Walks over a record's attributes; ends after the first damaged one.
+pub struct Attributes<'a> {
+    record: &'a [u8],
+    offset: usize,
+}
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = Result<Attribute<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.record.get(self.offset..)?;
+        match Attribute::parse(rest) {
+            Ok(Some((attribute, len))) => {
+                // At least a header's length: every step makes progress.
+                self.offset += len;
+                Some(Ok(attribute))
+            }
+            Ok(None) => {
+                self.offset = usize::MAX;
+                None
+            }
+            Err(problem) => {
+                let offset = std::mem::replace(&mut self.offset, usize::MAX);
+                Some(Err(Error::corrupt("attribute of an MFT record", offset as u64, problem)))
+            }
+        }
+    }
+}
+
+/// A record in use, with the cached piece of the MFT that it lies in.
+#[derive(Clone)]
+pub(super) struct Record {
+    pub(super) number: u64,
+    pub(super) header: Header,
+    piece: Arc<Buffer>,
+    start: usize,
+}
+
+impl Record {
+    /// The record at `start` of a piece whose fixups are applied; `None` when not in use.
+    pub(super) fn new(piece: Arc<Buffer>, start: usize, len: usize, number: u64) -> Result<Option<Self>> {
+        let bytes = piece.get(start..start + len);
+        let bytes = bytes.ok_or_else(|| Error::corrupt("$MFT", 0, "ends inside a record"))?;
+        let header = Header::parse(bytes, number)?;
+        Ok(header.map(|header| Self { number, header, piece, start }))
+    }
+
+    pub(super) fn attributes(&self) -> Attributes<'_> {
+        self.header.attributes(&self.piece[self.start..])
+    }
+
+    /// Damage in this record.
+    pub(super) fn corrupt(&self, problem: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+        Error::corrupt(format!("MFT record {}", self.number), 0, problem)
+    }
+}

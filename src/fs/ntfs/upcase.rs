@@ -1,0 +1,120 @@
+//! `$UpCase`: the volume's own table from each UTF-16 code unit to its upper case, by which names are ordered in
+//! directories and found. Two names are one where their upcased units are; surrogates map to themselves.
+
+use std::cmp::Ordering;
+
+use crate::{Error, Result};
+
+const UNITS: usize = 0x1_0000;
+
+/// The upper case of each UTF-16 code unit.
+pub struct UpCase(Box<[u16; UNITS]>);
+
+impl UpCase {
+    /// The content of `$UpCase`: 65536 little-endian units.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] for any other length.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        if bytes.len() != 2 * UNITS {
+            let problem = format!("{} bytes instead of {}", bytes.len(), 2 * UNITS);
+            return Err(Error::corrupt("$UpCase", 0, problem));
+        }
+        let units = bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
+        Ok(Self::collect(units))
+    }
+
+    /// For a volume whose own table cannot be read: Unicode's simple mappings, one unit to one. It differs from the
+    /// tables of Windows in rare letters alone, so that all common names are still found.
+    pub fn fallback() -> Self {
+        Self::collect((0..=u16::MAX).map(simple_upper))
+    }
+
+    fn collect(units: impl Iterator<Item = u16>) -> Self {
+        let units: Box<[u16]> = units.collect();
+        Self(units.try_into().expect("both callers yield 65536 units"))
+    }
+
+    /// The upper case of one unit.
+    #[inline]
+    pub fn upper(&self, unit: u16) -> u16 {
+        self.0[usize::from(unit)]
+    }
+
+    /// `COLLATION_FILE_NAME`, the order of directories: by upcased code unit, a prefix first.
+    pub fn compare(&self, a: &[u16], b: &[u16]) -> Ordering {
+        for (&x, &y) in a.iter().zip(b) {
+            // Equal units need no table, and most units that are compared are equal.
+            if x != y {
+                let order = self.upper(x).cmp(&self.upper(y));
+                if order.is_ne() {
+                    return order;
+                }
+            }
+        }
+        a.len().cmp(&b.len())
+    }
+
+    /// True for names that differ at most in case.
+    pub fn eq(&self, a: &[u16], b: &[u16]) -> bool {
+        a.len() == b.len() && self.compare(a, b).is_eq()
+    }
+}
+
+fn simple_upper(unit: u16) -> u16 {
+    let Some(lower) = char::from_u32(unit.into()) else { return unit };
+    let mut upper = lower.to_uppercase();
+    match (upper.next(), upper.next()) {
+        // Windows maps only pairs: no dotless i, long s or final sigma, which share their upper case with another.
+        (Some(upper), None) if upper.to_lowercase().eq([lower]) => {
+            u16::try_from(u32::from(upper)).unwrap_or(unit)
+        }
+        _ => unit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn units(text: &str) -> Vec<u16> {
+        text.encode_utf16().collect()
+    }
+
+    #[test]
+    fn order_ignores_case_and_puts_prefixes_first() {
+        let upcase = UpCase::fallback();
+        for (a, b, order) in [
+            ("", "", Ordering::Equal),
+            ("", "a", Ordering::Less),
+            ("ABC", "abc", Ordering::Equal),
+            ("abc", "ABCD", Ordering::Less),
+            ("b", "ABC", Ordering::Greater),
+            ("grüße", "GRÜßE", Ordering::Equal),
+            // Upcased, not lowercased: '_' (0x5f) lies between the two cases.
+            ("_", "a", Ordering::Greater),
+            ("ÿ", "z", Ordering::Greater),
+        ] {
+            assert_eq!(upcase.compare(&units(a), &units(b)), order, "{a} {b}");
+            assert_eq!(upcase.compare(&units(b), &units(a)), order.reverse(), "{b} {a}");
+            assert_eq!(upcase.eq(&units(a), &units(b)), order.is_eq());
+        }
+        assert!(upcase.eq(&[0xd800, 0x61], &[0xd800, 0x41]));
+    }
+
+    #[test]
+    fn letters_that_are_no_half_of_a_pair_stay() {
+        let upcase = UpCase::fallback();
+        for unit in ['ß', 'ŉ', 'ı', 'ſ', 'ς', 'µ', '入'] {
+            let unit = u16::try_from(u32::from(unit)).unwrap();
+            assert_eq!(upcase.upper(unit), unit);
+        }
+    }
+
+    #[test]
+    fn a_table_of_another_length_is_refused() {
+        assert!(UpCase::parse(&[]).is_err());
+        assert!(UpCase::parse(&[0; 2 * UNITS - 2]).is_err());
+        assert_eq!(UpCase::parse(&[7; 2 * UNITS]).unwrap().upper(0xffff), 0x0707);
+    }
+}

@@ -1,0 +1,143 @@
+//! Opening a volume: boot sector or its backup, the table, the volume's name and state.
+
+use std::sync::Arc;
+
+use super::{
+    attribute::code,
+    boot::{self, BootSector},
+    clusters::Clusters,
+    file::File,
+    logfile,
+    mft::Mft,
+    upcase::UpCase,
+};
+use crate::{
+    Error, Result,
+    bytes::{ByteSource, read_vec},
+    fs::{Name, VolumeInfo},
+};
+
+/// Records with fixed numbers.
+pub(super) mod number {
+    pub(in super::super) const LOGFILE: u64 = 2;
+    pub(in super::super) const VOLUME: u64 = 3;
+    pub(in super::super) const ROOT: u64 = 5;
+    pub(in super::super) const BITMAP: u64 = 6;
+    pub(in super::super) const SECURE: u64 = 9;
+    pub(in super::super) const UPCASE: u64 = 10;
+    /// The first record that is neither one of the system's nor reserved for it.
+    pub(in super::super) const FIRST_USER: u64 = 16;
+}
+
+const DIRTY: u16 = 1;
+/// Labels have at most 32 characters; the attribute may be as long as a name.
+const MAX_LABEL: usize = 512;
+const UPCASE_SIZE: usize = 128 << 10;
+
+/// The table of the volume, by the boot sector if it serves, else by its backup.
+pub(super) fn open_mft(volume: &Arc<dyn ByteSource>, problems: &mut Vec<String>) -> Result<Mft> {
+    let attempt = |sector: &[u8]| -> Result<_> {
+        let boot = BootSector::parse(sector)?;
+        let clusters: Arc<dyn ByteSource> = Arc::new(Clusters::new(volume.clone(), boot.size()));
+        let (mft, mirrored) = Mft::open(&clusters, boot)?;
+        Ok((mft, mirrored))
+    };
+    let first = read_vec(&**volume, 0, 512).and_then(|sector| attempt(&sector));
+    let (mft, mirrored) = match first {
+        Ok(found) => found,
+        Err(error) => {
+            let found = backup_sectors(&**volume).find_map(|sector| attempt(&sector).ok());
+            let found = found.ok_or(error)?;
+            problems.push("boot sector damaged: its backup is used".into());
+            found
+        }
+    };
+    // The boot sector may know no other place than the copy's.
+    if mirrored || mft.boot.mft == mft.boot.mft_mirror {
+        problems.push("$MFT's first record is damaged: $MFTMirr is used".into());
+    }
+    if mft.missing > 0 {
+        problems.push(format!(
+            "$MFT is cut short: its last {} bytes cannot be found, nor their files",
+            mft.missing
+        ));
+    }
+    let (claimed, size) = (mft.boot.size(), volume.size());
+    if claimed > size {
+        problems.push(format!("truncated: {claimed} bytes are claimed, {size} are there"));
+    }
+    for number in mft.damaged_first_records() {
+        problems.push(format!("MFT record {number} is damaged: $MFTMirr is used"));
+    }
+    Ok(mft)
+}
+
+/// The sectors at the volume's end that may be the backup.
+fn backup_sectors(volume: &dyn ByteSource) -> impl Iterator<Item = Vec<u8>> {
+    let len = volume.size().min(4096);
+    let tail = usize::try_from(len).ok().and_then(|n| read_vec(volume, volume.size() - len, n).ok());
+    let tail = tail.unwrap_or_default();
+    boot::backups(tail.len()).map(move |start| tail[start..].to_vec())
+}
+
+/// What the volume says of itself, as far as the table tells.
+pub(super) fn read_info(mft: &Mft, problems: Vec<String>) -> VolumeInfo {
+    let mut info = VolumeInfo {
+        filesystem: "ntfs",
+        serial: format!("{:016X}", mft.boot.serial_number),
+        size: mft.boot.size(),
+        cluster_size: mft.boot.cluster_size,
+        problems,
+        ..VolumeInfo::default()
+    };
+    if let Err(error) = read_volume_record(mft, &mut info) {
+        info.problems.push(format!("$Volume is unreadable: {error}"));
+    }
+    if log_is_unclean(mft).unwrap_or(false) {
+        info.dirty = true;
+        info.problems.push("the journal ($LogFile) holds changes that were not written back".into());
+    }
+    info
+}
+
+fn read_volume_record(mft: &Mft, info: &mut VolumeInfo) -> Result<()> {
+    let file = File::open(mft, number::VOLUME)?;
+    if let Some(label) = file.bytes(code::VOLUME_NAME, &[], MAX_LABEL)? {
+        let units: Vec<u16> = label.as_chunks().0.iter().map(|unit| u16::from_le_bytes(*unit)).collect();
+        info.label = Name(&units).to_string();
+    }
+    let state = file.bytes(code::VOLUME_INFORMATION, &[], MAX_LABEL)?;
+    let state = state.as_deref().and_then(|bytes| bytes.get(8..12)?.first_chunk().copied());
+    let [major, minor, flags @ ..]: [u8; 4] =
+        state.ok_or_else(|| file.base.corrupt("no $VOLUME_INFORMATION"))?;
+    info.version = format!("{major}.{minor}");
+    info.dirty = u16::from_le_bytes(flags) & DIRTY != 0;
+    Ok(())
+}
+
+fn log_is_unclean(mft: &Mft) -> Result<bool> {
+    let file = File::open(mft, number::LOGFILE)?;
+    let Some(source) = file.source(code::DATA, &[])? else { return Ok(false) };
+    if source.size() < logfile::RESTART_PAGES as u64 {
+        return Ok(false);
+    }
+    Ok(logfile::is_unclean(&read_vec(&*source, 0, logfile::RESTART_PAGES)?))
+}
+
+/// The volume's own upper-case table, or the usual one when it is damaged.
+pub(super) fn read_upcase(mft: &Mft, problems: &mut Vec<String>) -> UpCase {
+    let read = || -> Result<UpCase> {
+        let file = File::open(mft, number::UPCASE)?;
+        let table = file.bytes(code::DATA, &[], UPCASE_SIZE)?;
+        UpCase::parse(&table.ok_or_else(|| Error::corrupt("$UpCase", 0, "no data"))?)
+    };
+    read().unwrap_or_else(|error| {
+        problems.push(format!("$UpCase is unreadable, names may be ordered otherwise: {error}"));
+        UpCase::fallback()
+    })
+}
+
+/// `hiberfil.sys` of a Windows that is hibernated (a fast start counts) begins with this, in either case.
+pub(super) fn is_hibernation_signature(start: &[u8]) -> bool {
+    start.get(..4).is_some_and(|signature| signature.eq_ignore_ascii_case(b"hibr"))
+}

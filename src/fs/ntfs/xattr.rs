@@ -1,0 +1,164 @@
+//! NTFS's metadata as extended attributes, under the names and with the values of ntfs-3g: read by name, not listed.
+//! Numbers are little-endian (ntfs-3g's native order on all usual machines), or big-endian where the name ends in `_be`.
+
+use super::{
+    Ntfs,
+    attribute::code,
+    ea::MAX_EA,
+    file::File,
+    index::{FileName, Namespace},
+    node::{self, MAX_REPARSE_DATA, Node},
+    security::{self, Location},
+    standard_information::{ATTRIBUTE_DIRECTORY, StandardInformation},
+    view::View,
+    volume::number,
+};
+use crate::{
+    Error, Result,
+    fs::{FileSystem, Name, NameBuf, NodeId},
+};
+use std::ops::ControlFlow;
+
+/// A bound for attributes that are small in practice: EFS keys for dozens of users, descriptors with hundreds of entries.
+const MAX_VALUE: usize = 256 << 10;
+const ATTRIBUTE_NORMAL: u32 = 0x80;
+/// `$STANDARD_INFORMATION` has 48 or 72 bytes.
+const MAX_INFORMATION: usize = 4096;
+
+const SII: &[u16] = &[0x24, 0x53, 0x49, 0x49];
+const SDS: &[u16] = &[0x24, 0x53, 0x44, 0x53];
+const O: &[u16] = &[0x24, 0x4f];
+const EFS: &[u16] = &[0x24, 0x45, 0x46, 0x53];
+
+/// An object id with the three ids of where the object was born.
+const OBJECT_ID: usize = 16;
+const FULL_OBJECT_ID: usize = 64;
+
+impl Ntfs {
+    /// The value of `name`; `None` where the file has nothing of the kind, and for streams.
+    pub(super) fn read_xattr(&self, node: NodeId, name: &str) -> Result<Option<Vec<u8>>> {
+        let node = Node::from(node);
+        if node.ordinal != 0 {
+            return Ok(None);
+        }
+        let open = || self.file(node.record);
+        let Some(name) = name.strip_prefix("system.ntfs_") else {
+            return if name == "ntfs.streams.list" { stream_names(&open()?) } else { Ok(None) };
+        };
+        match name {
+            // The second is the kernel's name (ntfs3).
+            "acl" | "security" => self.security_descriptor(&open()?),
+            "attrib" => Ok(attributes(&open()?)?.map(|bits| bits.to_le_bytes().to_vec())),
+            "attrib_be" => Ok(attributes(&open()?)?.map(|bits| bits.to_be_bytes().to_vec())),
+            "times" => Ok(times(&open()?)?.map(|times| times.map(u64::to_le_bytes).concat())),
+            "times_be" => Ok(times(&open()?)?.map(|times| times.map(u64::to_be_bytes).concat())),
+            "crtime" => Ok(times(&open()?)?.map(|times| times[0].to_le_bytes().to_vec())),
+            "crtime_be" => Ok(times(&open()?)?.map(|times| times[0].to_be_bytes().to_vec())),
+            "reparse_data" => open()?.bytes(code::REPARSE_POINT, &[], MAX_REPARSE_DATA),
+            "object_id" => self.object_id(&open()?),
+            "dos_name" => dos_name(&open()?),
+            "ea" => open()?.bytes(code::EA, &[], MAX_EA),
+            "efsinfo" => open()?.bytes(code::LOGGED_UTILITY_STREAM, EFS, MAX_VALUE),
+            _ => Ok(None),
+        }
+    }
+
+    /// The self-relative security descriptor: of the file itself (volumes before 3.0), or the shared one in `$Secure`.
+    fn security_descriptor(&self, file: &File<'_>) -> Result<Option<Vec<u8>>> {
+        let id = information(file)?.map_or(0, |information| information.security_id);
+        if id == 0 {
+            return file.bytes(code::SECURITY_DESCRIPTOR, &[], MAX_VALUE);
+        }
+        let secure = self.file(number::SECURE)?;
+        let missing = || Error::corrupt("$Secure", 0, format!("no security descriptor {id:#x}"));
+        let view = View::open(&secure, &self.mft.boot, SII)?.ok_or_else(missing)?;
+        let order = |key: &[u8]| security::parse_key(key).unwrap_or(0).cmp(&id);
+        let location = Location::parse(&view.find(&order)?.ok_or_else(missing)?)?;
+        let sds = secure.source(code::DATA, SDS)?.ok_or_else(missing)?;
+        security::descriptor(&*sds, &location).map(Some)
+    }
+
+    /// The object id, and where the volume's index of them has it the ids of its birth.
+    fn object_id(&self, file: &File<'_>) -> Result<Option<Vec<u8>>> {
+        let Some(mut id) = file.bytes(code::OBJECT_ID, &[], FULL_OBJECT_ID)? else { return Ok(None) };
+        if id.len() == OBJECT_ID
+            && let Some(birth) = self.birth_ids(&id)?
+        {
+            id.extend(birth);
+        }
+        Ok(Some(id))
+    }
+
+    fn birth_ids(&self, id: &[u8]) -> Result<Option<Vec<u8>>> {
+        let lookup = |dir, name| self.lookup(dir, NameBuf::literal(name).as_name());
+        let Some(extend) = lookup(self.root(), "$Extend")? else { return Ok(None) };
+        let Some(objects) = lookup(extend, "$ObjId")? else { return Ok(None) };
+        let objects = self.file(Node::from(objects).record)?;
+        let Some(view) = View::open(&objects, &self.mft.boot, O)? else { return Ok(None) };
+        // COLLATION_NTOFS_ULONGS: by 32-bit numbers.
+        let numbers =
+            |key: &[u8]| key.as_chunks().0.iter().map(|n| u32::from_le_bytes(*n)).collect::<Vec<_>>();
+        let wanted = numbers(id);
+        let data = view.find(&|key| numbers(key).cmp(&wanted))?;
+        // The file reference comes first.
+        Ok(data.and_then(|data| data.get(8..8 + FULL_OBJECT_ID - OBJECT_ID).map(<[u8]>::to_vec)))
+    }
+}
+
+fn information(file: &File<'_>) -> Result<Option<StandardInformation>> {
+    let value = file.bytes(code::STANDARD_INFORMATION, &[], MAX_INFORMATION)?;
+    Ok(value.and_then(|value| StandardInformation::parse(&value)))
+}
+
+fn attributes(file: &File<'_>) -> Result<Option<u32>> {
+    Ok(information(file)?.map(|information| {
+        let mut bits = information.attributes & !ATTRIBUTE_DIRECTORY;
+        if file.base.header.directory {
+            bits |= ATTRIBUTE_DIRECTORY;
+        }
+        if bits == 0 { ATTRIBUTE_NORMAL } else { bits }
+    }))
+}
+
+/// FILETIMEs: creation, modification, access, change of the record (on disk the last two are the other way round).
+fn times(file: &File<'_>) -> Result<Option<[u64; 4]>> {
+    let value = file.bytes(code::STANDARD_INFORMATION, &[], MAX_INFORMATION)?;
+    let times = value.as_ref().and_then(|value| value.as_chunks().0.first_chunk().copied());
+    Ok(times.map(|times: [[u8; 8]; 4]| {
+        let [creation, modification, change, access] = times.map(u64::from_le_bytes);
+        [creation, modification, access, change]
+    }))
+}
+
+/// The name in the DOS namespace, in text form.
+fn dos_name(file: &File<'_>) -> Result<Option<Vec<u8>>> {
+    let mut found = None;
+    file.visit(Some(code::FILE_NAME), &mut |attribute| {
+        let super::attribute::Form::Resident(value) = attribute.form else {
+            return Ok(ControlFlow::Continue(()));
+        };
+        let name = FileName::parse(value)?;
+        // The root names itself `.`.
+        let is_root = name.parent().record() == file.base.number;
+        if matches!(name.namespace(), Namespace::Dos | Namespace::Win32AndDos) && !is_root {
+            let units: Vec<u16> = name.units().collect();
+            found = Some(Name(&units).to_text());
+            return Ok(ControlFlow::Break(()));
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(found)
+}
+
+/// The names of the streams in text form, with a NUL between them.
+fn stream_names(file: &File<'_>) -> Result<Option<Vec<u8>>> {
+    let mut names = Vec::new();
+    node::each_stream(file, &mut |ordinal, attribute| {
+        if ordinal > 1 {
+            names.push(0);
+        }
+        Name(&attribute.name_units()).push_text(&mut names);
+        ControlFlow::Continue(())
+    })?;
+    Ok(Some(names))
+}
