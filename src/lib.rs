@@ -13,6 +13,7 @@
 
 pub mod bytes;
 pub mod cache;
+pub mod capacity;
 pub mod container;
 pub mod error;
 pub mod fs;

@@ -1,0 +1,167 @@
+//! What a thin disk can really hold: the guest is promised `virtual_size`, but a block that the image file lacks needs
+//! host space when it is written. Crosses the top layer's block table with the host's free space, and each volume's
+//! allocation bitmap with both.
+
+mod backing;
+mod host;
+mod report;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use backing::{Free, Stock};
+pub use host::{Host, HostSpace, System};
+pub use report::{Report, Status, VolumeReport, human};
+
+use crate::{
+    Result,
+    bytes::FileSource,
+    container::{Disk, Layer},
+    fs::{FileSystem, Usage},
+};
+
+/// A volume whose free space is to be told.
+pub struct Volume {
+    /// Its name in the report (`p3`).
+    pub name: String,
+    /// First byte on the disk.
+    pub start: u64,
+    /// The filesystem.
+    pub fs: Arc<dyn FileSystem>,
+}
+
+/// Answers for one image as often as asked; the host is looked at each time.
+pub struct Capacity {
+    disk: Arc<Disk>,
+    /// The image files of the chain, top first; only the first grows.
+    files: Vec<Option<Arc<FileSource>>>,
+    volumes: Vec<Volume>,
+    host: Box<dyn Host>,
+    /// What does not change while the image file does not: the scan of the tables.
+    scan: Mutex<Option<(HostSpace, Arc<Scan>)>>,
+}
+
+struct Scan {
+    stock: Stock,
+    volumes: Vec<Result<(Usage, Free), String>>,
+}
+
+impl Capacity {
+    /// `files` are the host files of the layers, top first, as far as they have one.
+    pub fn new(
+        disk: Arc<Disk>,
+        files: Vec<Option<Arc<FileSource>>>,
+        volumes: Vec<Volume>,
+        host: Box<dyn Host>,
+    ) -> Self {
+        Self { disk, files, volumes, host, scan: Mutex::new(None) }
+    }
+
+    /// The figures of this moment.
+    ///
+    /// # Errors
+    /// When the block table or the host cannot be read. A volume whose bitmap is damaged is named in the report.
+    pub fn report(&self) -> Result<Report> {
+        let space = self.space()?;
+        let scan = self.scan(&space)?;
+        Ok(Report::new(self.top(), &space, &scan.stock, self.parents(), self.volume_reports(&scan, &space)))
+    }
+
+    /// The achievable space of the whole disk, as `df` is told: what is backed counts as used.
+    ///
+    /// # Errors
+    /// As [`Self::report`].
+    pub fn disk_usage(&self) -> Result<Usage> {
+        let report = self.report()?;
+        let free = report.achievable_size.saturating_sub(report.backed);
+        Ok(Usage { cluster_size: 4096, total: report.achievable_size, free })
+    }
+
+    /// The achievable space of one volume, by its place in the list given to [`Self::new`].
+    ///
+    /// # Errors
+    /// As [`Self::report`], and when the volume's bitmap cannot be read.
+    pub fn volume_usage(&self, index: usize) -> Result<Usage> {
+        let (Ok(space), Some(volume)) = (self.space(), self.volumes.get(index)) else {
+            return Err(crate::Error::invalid("no such volume"));
+        };
+        let Ok(scan) = self.scan(&space) else { return volume.fs.usage() };
+        match &scan.volumes[index] {
+            Ok((usage, free)) => {
+                let achievable = free.achievable(space.free, &self.top().growth());
+                Ok(Usage {
+                    total: usage.total - (usage.free - achievable.min(usage.free)),
+                    free: achievable,
+                    ..*usage
+                })
+            }
+            Err(_) => volume.fs.usage(),
+        }
+    }
+
+    fn top(&self) -> &dyn Layer {
+        // A disk has at least one layer by construction.
+        &*self.disk.layers()[0]
+    }
+
+    fn space(&self) -> Result<HostSpace> {
+        match self.files.first() {
+            Some(Some(file)) => self.host.space(file),
+            _ => Ok(HostSpace::none(self.top().source().size())),
+        }
+    }
+
+    fn parents(&self) -> Vec<String> {
+        self.disk.layers().iter().skip(1).map(|layer| layer.info().path.clone()).collect()
+    }
+
+    /// The scan, repeated only when the image file's length or allocation has changed since the last one.
+    fn scan(&self, space: &HostSpace) -> Result<Arc<Scan>> {
+        let same = |old: &HostSpace| (old.file_size, old.allocated) == (space.file_size, space.allocated);
+        if let Some((old, scan)) = &*self.scan.lock().unwrap_or_else(PoisonError::into_inner)
+            && same(old)
+        {
+            return Ok(scan.clone());
+        }
+        let file = self.files.first().and_then(Option::as_deref);
+        let holes = file.filter(|_| space.allocated < space.file_size);
+        let missing = space.file_size.saturating_sub(space.allocated);
+        let mut stock = Stock::count(self.top(), holes)?;
+        stock.limit_holes(missing);
+        let volumes = self.volumes.iter().map(|volume| {
+            let usage = volume.fs.usage().map_err(|e| e.to_string())?;
+            let mut free =
+                Free::count(self.top(), holes, volume.start, &*volume.fs).map_err(|e| e.to_string())?;
+            free.limit_holes(missing);
+            Ok((usage, free))
+        });
+        let scan = Arc::new(Scan { stock, volumes: volumes.collect() });
+        *self.scan.lock().unwrap_or_else(PoisonError::into_inner) = Some((space.clone(), scan.clone()));
+        Ok(scan)
+    }
+
+    fn volume_reports(&self, scan: &Scan, space: &HostSpace) -> Vec<VolumeReport> {
+        let growth = self.top().growth();
+        let reports = self.volumes.iter().zip(&scan.volumes).map(|(volume, counted)| {
+            let info = volume.fs.volume();
+            let mut report = VolumeReport {
+                name: volume.name.clone(),
+                label: info.label,
+                filesystem: info.filesystem,
+                ..VolumeReport::default()
+            };
+            match counted {
+                Ok((usage, free)) => {
+                    report.size = usage.total;
+                    report.free_reported = usage.free;
+                    report.free_backed = free.backed;
+                    report.free_achievable = free.achievable(space.free, &growth);
+                }
+                Err(problem) => report.problem.clone_from(problem),
+            }
+            report
+        });
+        reports.collect()
+    }
+}

@@ -1,0 +1,262 @@
+//! The report: the same figures as commented TOML for `cat`, `grep` and parsers, and as JSON.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::{HostSpace, backing::Stock};
+use crate::container::{Kind, Layer};
+
+/// Below this the next burst of writes may fill the host before anyone looks.
+const CRITICAL_HOST_FREE: u64 = 1 << 30;
+
+/// How the disk stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Every promised byte can be backed.
+    Ok,
+    /// The host cannot back all that was promised.
+    Overcommitted,
+    /// Overcommitted, and the host is nearly full.
+    Critical,
+}
+
+/// The figures of one image at one moment, in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// How the disk stands.
+    pub status: Status,
+    /// What the guest is told.
+    pub virtual_size: u64,
+    /// Length of the image file.
+    pub file_size: u64,
+    /// What the image file occupies on the host.
+    pub allocated_on_host: u64,
+    /// What its owner may still take there.
+    pub host_free: u64,
+    /// Where the image file lies: mount point and filesystem.
+    pub host: String,
+    /// Why `host_free` is what it is, when that is not obvious.
+    pub host_note: String,
+    /// Virtual bytes whose block exists in the image file and on the host.
+    pub backed: u64,
+    /// Host bytes until every virtual byte is backed, format overhead included.
+    pub growth_to_full: u64,
+    /// The size that the disk can really reach now.
+    pub achievable_size: u64,
+    /// `virtual_size - achievable_size`.
+    pub shortfall: u64,
+    /// `min(virtual_size, allocated_on_host + host_free)`: the rule of thumb, for comparison.
+    pub rule_of_thumb: u64,
+    /// Allocation unit; 0 where the format has none.
+    pub block_size: u64,
+    /// `fixed`, `dynamic` or `differencing`.
+    pub kind: Kind,
+    /// Parent images, nearest first: read, never grown.
+    pub parents: Vec<String>,
+    /// Damage of the block table, by which a part of the disk is neither there nor to be had; empty if there is none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub problem: String,
+    /// Each readable volume.
+    #[serde(rename = "volume")]
+    pub volumes: Vec<VolumeReport>,
+}
+
+/// The figures of one volume, in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct VolumeReport {
+    /// `p3`
+    pub name: String,
+    /// Its label.
+    pub label: String,
+    /// Its filesystem.
+    pub filesystem: &'static str,
+    /// Its size.
+    pub size: u64,
+    /// Free, as the guest believes.
+    pub free_reported: u64,
+    /// Free without any growth of the image.
+    pub free_backed: u64,
+    /// Free as far as the host can follow.
+    pub free_achievable: u64,
+    /// Why there are no figures; empty if there are.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub problem: String,
+}
+
+impl Report {
+    pub(super) fn new(
+        layer: &dyn Layer,
+        space: &HostSpace,
+        stock: &Stock,
+        parents: Vec<String>,
+        volumes: Vec<VolumeReport>,
+    ) -> Self {
+        let (growth, info) = (layer.growth(), layer.info());
+        let virtual_size = layer.virtual_size();
+        let achievable_size = stock.achievable(space.free, &growth).min(virtual_size);
+        let shortfall = virtual_size - achievable_size;
+        let status = match shortfall.saturating_sub(stock.damaged) {
+            0 => Status::Ok,
+            _ if space.free < CRITICAL_HOST_FREE => Status::Critical,
+            _ => Status::Overcommitted,
+        };
+        let host = match (space.mount.as_str(), space.filesystem.as_str()) {
+            ("", fs) => fs.to_owned(),
+            (mount, fs) => format!("{mount} ({fs})"),
+        };
+        Self {
+            status,
+            virtual_size,
+            file_size: space.file_size,
+            allocated_on_host: space.allocated,
+            host_free: space.free,
+            host,
+            host_note: space.note.clone(),
+            backed: stock.backed,
+            growth_to_full: stock.growth_to_full(&growth),
+            achievable_size,
+            shortfall,
+            rule_of_thumb: virtual_size.min(space.allocated.saturating_add(space.free)),
+            block_size: info.block_size,
+            kind: info.kind,
+            parents,
+            problem: match stock.damaged {
+                0 => String::new(),
+                bytes => format!("{} cannot be found: {}", human(bytes), stock.problem),
+            },
+            volumes,
+        }
+    }
+
+    /// One sentence with the verdict.
+    pub fn headline(&self) -> String {
+        let promised = human(self.virtual_size);
+        match self.status {
+            Status::Ok if self.problem.is_empty() => format!("{promised} promised, all of it achievable: OK"),
+            Status::Ok => format!("{promised} promised, all of it achievable that is not damaged: OK"),
+            Status::Overcommitted | Status::Critical => format!(
+                "{promised} promised, {} achievable: {} by {}",
+                human(self.achievable_size),
+                if self.status == Status::Critical { "CRITICAL, OVERCOMMITTED" } else { "OVERCOMMITTED" },
+                human(self.shortfall)
+            ),
+        }
+    }
+
+    /// The report as TOML with comments for people.
+    pub fn to_toml(&self) -> String {
+        let mut out = format!("# {}\n", self.headline());
+        let status = match self.status {
+            Status::Ok => "ok",
+            Status::Overcommitted => "overcommitted",
+            Status::Critical => "critical",
+        };
+        line(&mut out, "status", &quoted(status), "");
+        let host = match (self.host.as_str(), self.host_note.as_str()) {
+            ("", "") => "on the host".to_owned(),
+            ("", note) => note.to_owned(),
+            (host, "") => format!("on {host}"),
+            (host, note) => format!("on {host}; {note}"),
+        };
+        let blocks = match self.block_size {
+            0 => "the format has no blocks: growth comes as the host allocates",
+            _ => "growth comes in blocks of this size",
+        };
+        for (key, value, note) in [
+            ("virtual_size", self.virtual_size, "what the guest is told"),
+            ("file_size", self.file_size, "length of the image file"),
+            ("allocated_on_host", self.allocated_on_host, "what the image file occupies"),
+            ("host_free", self.host_free, host.as_str()),
+            ("backed", self.backed, "virtual bytes that need no growth"),
+            ("growth_to_full", self.growth_to_full, "host bytes until everything is backed"),
+            ("achievable_size", self.achievable_size, "what the disk can really reach"),
+            ("shortfall", self.shortfall, "promised, but not to be had now"),
+            ("rule_of_thumb", self.rule_of_thumb, "min(virtual_size, allocated_on_host + host_free)"),
+            ("block_size", self.block_size, blocks),
+        ] {
+            line(&mut out, key, &value.to_string(), &format!("{:>10}, {note}", human(value)));
+        }
+        let kind = format!("{:?}", self.kind).to_lowercase();
+        line(&mut out, "kind", &quoted(&kind), "");
+        if !self.problem.is_empty() {
+            line(&mut out, "problem", &quoted(&self.problem), "");
+        }
+        if !self.parents.is_empty() {
+            let parents: Vec<_> = self.parents.iter().map(|parent| quoted(parent)).collect();
+            line(
+                &mut out,
+                "parents",
+                &format!("[{}]", parents.join(", ")),
+                "read only: growth is in the child",
+            );
+        }
+        self.volumes.iter().for_each(|volume| volume.push_toml(&mut out));
+        out
+    }
+
+    /// The same data as JSON.
+    ///
+    /// # Panics
+    /// Never: every field is a plain value.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("plain values always serialize") + "\n"
+    }
+}
+
+impl VolumeReport {
+    fn push_toml(&self, out: &mut String) {
+        let _ = write!(out, "\n[volume.{}]\n", self.name);
+        line(out, "label", &quoted(&self.label), "");
+        line(out, "filesystem", &quoted(self.filesystem), "");
+        if !self.problem.is_empty() {
+            line(out, "problem", &quoted(&self.problem), "");
+            return;
+        }
+        for (key, value, note) in [
+            ("size", self.size, "size of the volume"),
+            ("free_reported", self.free_reported, "what the guest believes"),
+            ("free_backed", self.free_backed, "free without growth of the image"),
+            ("free_achievable", self.free_achievable, "what can really be written"),
+        ] {
+            line(out, key, &value.to_string(), &format!("{:>10}, {note}", human(value)));
+        }
+    }
+}
+
+fn line(out: &mut String, key: &str, value: &str, comment: &str) {
+    let _ = match comment {
+        "" => writeln!(out, "{key} = {value}"),
+        _ => writeln!(out, "{:<36} # {comment}", format!("{key} = {value}")),
+    };
+}
+
+/// A TOML basic string.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{:04X}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// Bytes for people: `45.0 GiB`.
+pub fn human(bytes: u64) -> String {
+    const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let unit = (bytes.max(1).ilog2() / 10) as usize;
+    // Rounding 1023.96 KiB up to 1024.0 KiB would read oddly; the next unit then.
+    let tenths = |unit: usize| (u128::from(bytes) * 10 + (1 << (10 * unit) >> 1)) >> (10 * unit);
+    let unit = if unit < 6 && tenths(unit) >= 10_240 { unit + 1 } else { unit };
+    match unit {
+        0 => format!("{bytes} B"),
+        _ => format!("{}.{} {}", tenths(unit) / 10, tenths(unit) % 10, UNITS[unit]),
+    }
+}
