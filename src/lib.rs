@@ -19,5 +19,6 @@ pub mod error;
 pub mod fs;
 pub mod guid;
 pub mod partition;
+pub mod tree;
 
 pub use error::{Corrupt, Error, Result};

@@ -1,0 +1,286 @@
+//! The mounted namespace: a directory `pN` per readable volume, aliases, and the synthetic files. Itself a
+//! [`FileSystem`], so the platform adapters and the conformance tests know only that trait.
+//!
+//! Node numbers: the top byte is the volume (from 1), the rest belongs to its filesystem. Top byte 0 are the tree's own
+//! nodes; 1 is always the root, also when one volume is mounted as the root.
+
+mod links;
+mod path;
+mod synthetic;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    ops::{ControlFlow, Range},
+    sync::Arc,
+};
+
+pub use path::{Resolved, Resolver};
+pub use synthetic::Generator;
+use synthetic::{Own, Synthetic};
+
+use crate::{
+    Error, Result,
+    bytes::ByteSource,
+    fs::{
+        DirCursor, DirEntry, FileSystem, LinkTarget, Name, NodeId, Stat, StreamInfo, Timestamp, Usage,
+        VolumeInfo,
+    },
+};
+
+const VOLUME_SHIFT: u32 = 56;
+const LOCAL: u64 = (1 << VOLUME_SHIFT) - 1;
+
+/// GPT has 128 partitions unless somebody asked for more; 254 could be numbered, but each takes memory.
+pub const MAX_VOLUMES: usize = 128;
+
+/// A readable volume and how it is shown.
+pub struct Volume {
+    /// `p3`
+    pub name: String,
+    /// GPT partition GUID in lower case, by which Windows names the volume; empty if none.
+    pub partition_id: String,
+    /// Is it an EFI system partition?
+    pub esp: bool,
+    /// Its files.
+    pub fs: Arc<dyn FileSystem>,
+}
+
+/// A raw view: hidden in `.vhdmount/`, for tools that want bytes.
+pub struct RawView {
+    /// `disk.raw`, `p3.raw`
+    pub name: String,
+    /// The bytes.
+    pub bytes: Arc<dyn ByteSource>,
+}
+
+/// What the tree is made of.
+pub struct Parts {
+    /// Readable volumes by number.
+    pub volumes: Vec<Volume>,
+    /// Mount only this one (its place in `volumes`) as the root.
+    pub only: Option<usize>,
+    /// Raw views.
+    pub raw_views: Vec<RawView>,
+    /// The synthetic files' content: `.capacity`, `.capacity.json`, `.vhdmount/info.json`.
+    pub generator: Box<dyn Generator>,
+    /// The time that synthetic nodes show: the image's own.
+    pub time: Timestamp,
+}
+
+/// The namespace that is mounted.
+pub struct Tree {
+    volumes: Vec<Volume>,
+    only: Option<usize>,
+    synthetic: Synthetic,
+}
+
+/// A node, taken apart.
+enum Place<'a> {
+    Own(Own),
+    In(usize, &'a dyn FileSystem, NodeId),
+}
+
+impl Tree {
+    /// The root's number, whatever is mounted.
+    pub const ROOT: NodeId = NodeId(1);
+
+    /// Puts the parts together; volumes beyond [`MAX_VOLUMES`] are left out.
+    pub fn new(mut parts: Parts) -> Self {
+        parts.volumes.truncate(MAX_VOLUMES);
+        let only = parts.only.filter(|index| *index < parts.volumes.len());
+        let synthetic = Synthetic::new(&parts.volumes, parts.raw_views, parts.generator, parts.time);
+        Self { volumes: parts.volumes, only, synthetic }
+    }
+
+    /// The volumes, in the order of their directories.
+    pub fn volumes(&self) -> &[Volume] {
+        &self.volumes
+    }
+
+    fn place(&self, node: NodeId) -> Result<Place<'_>> {
+        if let (Self::ROOT, Some(index)) = (node, self.only) {
+            let fs = &*self.volumes[index].fs;
+            return Ok(Place::In(index, fs, fs.root()));
+        }
+        let (volume, local) = (node.0 >> VOLUME_SHIFT, node.0 & LOCAL);
+        let Some(index) = volume.checked_sub(1) else {
+            return Ok(Place::Own(self.synthetic.own(node)?));
+        };
+        let volume = usize::try_from(index).ok().and_then(|i| Some((i, self.volumes.get(i)?)));
+        let (index, volume) = volume.ok_or_else(|| Error::not_found("no such volume"))?;
+        Ok(Place::In(index, &*volume.fs, NodeId(local)))
+    }
+
+    /// A volume's node as the tree numbers it.
+    fn number(&self, volume: usize, node: NodeId) -> NodeId {
+        if self.only == Some(volume) && node == self.volumes[volume].fs.root() {
+            return Self::ROOT;
+        }
+        debug_assert!(node.0 <= LOCAL, "a filesystem keeps to 56 bits");
+        NodeId((volume as u64 + 1) << VOLUME_SHIFT | node.0 & LOCAL)
+    }
+
+    /// The number of a volume's root directory.
+    fn volume_root(&self, volume: usize) -> NodeId {
+        self.number(volume, self.volumes[volume].fs.root())
+    }
+
+    fn own_target(&self, own: Own) -> Option<Vec<u8>> {
+        let (up, volume) = match own {
+            Own::Esp(volume) => ("", volume),
+            Own::Label(index) => ("../", self.synthetic.labels[index].1),
+            _ => return None,
+        };
+        Some(format!("{up}{}", self.volumes[volume].name).into_bytes())
+    }
+}
+
+impl FileSystem for Tree {
+    fn volume(&self) -> VolumeInfo {
+        match self.only {
+            Some(index) => self.volumes[index].fs.volume(),
+            None => VolumeInfo { filesystem: "vhdmount", ..VolumeInfo::default() },
+        }
+    }
+
+    fn root(&self) -> NodeId {
+        Self::ROOT
+    }
+
+    fn stat(&self, node: NodeId) -> Result<Stat> {
+        match self.place(node)? {
+            Place::In(_, fs, local) => fs.stat(local),
+            Place::Own(own) => self.synthetic.stat(own),
+        }
+    }
+
+    fn lookup(&self, dir: NodeId, name: Name<'_>) -> Result<Option<NodeId>> {
+        match self.place(dir)? {
+            Place::In(index, fs, local) => {
+                let found = fs.lookup(local, name)?.map(|found| self.number(index, found));
+                // With a single volume as the root the synthetic files are still there, unless it has such names.
+                let hidden = || (dir == Self::ROOT).then(|| self.synthetic.lookup_hidden(name)).flatten();
+                Ok(found.or_else(hidden))
+            }
+            Place::Own(own) => {
+                let volume = || {
+                    let index = self.volumes.iter().position(|volume| name.is(&volume.name))?;
+                    Some(self.volume_root(index))
+                };
+                let found = self.synthetic.lookup(own, name)?;
+                Ok(found.or_else(|| matches!(own, Own::Root).then(volume).flatten()))
+            }
+        }
+    }
+
+    fn read_dir(
+        &self,
+        dir: NodeId,
+        from: DirCursor,
+        sink: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>,
+    ) -> Result<()> {
+        match self.place(dir)? {
+            Place::In(index, fs, local) => fs.read_dir(local, from, &mut |entry| {
+                sink(DirEntry { node: self.number(index, entry.node), ..entry })
+            }),
+            Place::Own(own) => {
+                let mut roots = Vec::new();
+                if matches!(own, Own::Root) {
+                    let named = self.volumes.iter().enumerate();
+                    roots.extend(named.map(|(index, volume)| (volume.name.clone(), self.volume_root(index))));
+                }
+                self.synthetic.read_dir(own, roots, from, sink)
+            }
+        }
+    }
+
+    fn parent(&self, node: NodeId) -> Result<NodeId> {
+        match self.place(node)? {
+            Place::In(index, fs, local) if local == fs.root() => {
+                Ok(if self.only == Some(index) { node } else { Self::ROOT })
+            }
+            Place::In(index, fs, local) => Ok(self.number(index, fs.parent(local)?)),
+            Place::Own(own) => Ok(own.parent()),
+        }
+    }
+
+    fn open(&self, node: NodeId) -> Result<Arc<dyn ByteSource>> {
+        match self.place(node)? {
+            Place::In(_, fs, local) => fs.open(local),
+            Place::Own(own) => self.synthetic.open(own),
+        }
+    }
+
+    fn read_link(&self, node: NodeId) -> Result<LinkTarget> {
+        match self.place(node)? {
+            Place::In(_, fs, local) => fs.read_link(local),
+            Place::Own(own) => {
+                let target = self.own_target(own).ok_or_else(|| Error::invalid("not a symbolic link"))?;
+                Ok(LinkTarget::Posix(target))
+            }
+        }
+    }
+
+    fn read_link_text(&self, node: NodeId) -> Result<Vec<u8>> {
+        let target = self.read_link(node)?;
+        match self.place(node)? {
+            Place::In(index, _, local) => Ok(self.link_text(index, local, &target)),
+            Place::Own(_) => Ok(target.to_text()),
+        }
+    }
+
+    fn is_volatile(&self, node: NodeId) -> bool {
+        matches!(self.place(node), Ok(Place::Own(own)) if own.is_volatile())
+    }
+
+    fn streams(&self, node: NodeId) -> Result<Vec<StreamInfo>> {
+        match self.place(node)? {
+            Place::In(_, fs, local) => fs.streams(local),
+            Place::Own(_) => Ok(Vec::new()),
+        }
+    }
+
+    fn lookup_stream(&self, node: NodeId, name: Name<'_>) -> Result<Option<NodeId>> {
+        match self.place(node)? {
+            Place::In(index, fs, local) => {
+                Ok(fs.lookup_stream(local, name)?.map(|stream| self.number(index, stream)))
+            }
+            Place::Own(_) => Ok(None),
+        }
+    }
+
+    fn xattr_names(&self, node: NodeId) -> Result<Vec<String>> {
+        match self.place(node)? {
+            Place::In(_, fs, local) => fs.xattr_names(local),
+            Place::Own(_) => Ok(Vec::new()),
+        }
+    }
+
+    fn xattr(&self, node: NodeId, name: &str) -> Result<Option<Vec<u8>>> {
+        match self.place(node)? {
+            Place::In(_, fs, local) => fs.xattr(local, name),
+            Place::Own(_) => Ok(None),
+        }
+    }
+
+    /// What the whole disk, or the one volume that is mounted, can really hold.
+    fn usage(&self) -> Result<Usage> {
+        self.usage_at(Self::ROOT)
+    }
+
+    /// The achievable figures of the volume that holds `node`.
+    fn usage_at(&self, node: NodeId) -> Result<Usage> {
+        match self.place(node)? {
+            Place::In(index, ..) => self.synthetic.generator.volume_usage(index),
+            Place::Own(_) => self.synthetic.generator.disk_usage(),
+        }
+    }
+
+    fn free_ranges(&self, sink: &mut dyn FnMut(Range<u64>) -> ControlFlow<()>) -> Result<()> {
+        match self.only {
+            Some(index) => self.volumes[index].fs.free_ranges(sink),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Paths inside a tree, for the commands that need no mount: `ls`, `cat`. Links are followed as the kernel would.
+
+use crate::{
+    Error, Result,
+    fs::{FileSystem, NameBuf, NodeId, NodeKind},
+};
+
+/// What Linux allows before it says ELOOP.
+const MAX_LINKS: u32 = 40;
+
+/// Walks paths through any filesystem.
+pub struct Resolver<'a> {
+    fs: &'a dyn FileSystem,
+}
+
+/// Where a path led.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resolved {
+    /// The node.
+    pub node: NodeId,
+    /// The directory in which it was found.
+    pub parent: NodeId,
+}
+
+impl<'a> Resolver<'a> {
+    /// Paths of this filesystem.
+    pub fn new(fs: &'a dyn FileSystem) -> Self {
+        Self { fs }
+    }
+
+    /// Finds `path`, separated by `/`, from the root. The last part may be `file:stream`. A link at the end is followed
+    /// if `follow`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] with the part that does not exist.
+    pub fn resolve(&self, path: &[u8], follow: bool) -> Result<Resolved> {
+        let mut links = 0;
+        // The directories walked through, so that `..` is exact; parts still to go, last first.
+        let mut trail = vec![self.fs.root()];
+        let mut node = self.fs.root();
+        let mut todo: Vec<Vec<u8>> = parts(path).rev().map(<[u8]>::to_vec).collect();
+        while let Some(part) = todo.pop() {
+            match &part[..] {
+                b"." => continue,
+                b".." => {
+                    if trail.len() > 1 {
+                        trail.pop();
+                    }
+                    node = *trail.last().expect("the root stays");
+                    continue;
+                }
+                _ => {}
+            }
+            let dir = node;
+            let found = self.step(dir, &part)?.ok_or_else(|| {
+                let (part, path) = (String::from_utf8_lossy(&part), String::from_utf8_lossy(path));
+                Error::not_found(format!("{path}: there is no {part:?}"))
+            })?;
+            let kind = self.fs.stat(found)?.kind;
+            if kind == NodeKind::Symlink && (follow || !todo.is_empty()) {
+                links += 1;
+                if links > MAX_LINKS {
+                    return Err(Error::invalid("too many links on the way (a loop?)"));
+                }
+                let target = self.fs.read_link_text(found)?;
+                if target.starts_with(b"/") {
+                    let target = String::from_utf8_lossy(&target);
+                    return Err(Error::not_found(format!(
+                        "a link on the way leads out of the image: {target}"
+                    )));
+                }
+                todo.extend(parts(&target).rev().map(<[u8]>::to_vec));
+                continue;
+            }
+            node = found;
+            if kind == NodeKind::Directory {
+                trail.push(node);
+            } else if todo.is_empty() {
+                return Ok(Resolved { node, parent: dir });
+            }
+        }
+        let parent = trail.len().checked_sub(2).map_or(self.fs.root(), |i| trail[i]);
+        Ok(Resolved { node, parent })
+    }
+
+    /// One name: an entry, or a stream of one.
+    fn step(&self, dir: NodeId, part: &[u8]) -> Result<Option<NodeId>> {
+        let Some(name) = NameBuf::from_text(part) else { return Ok(None) };
+        if let Some(found) = self.fs.lookup(dir, name.as_name())? {
+            return Ok(Some(found));
+        }
+        let Some(colon) = name.0.iter().position(|unit| *unit == u16::from(b':')) else { return Ok(None) };
+        let (file, stream) = (NameBuf(name.0[..colon].to_vec()), NameBuf(name.0[colon + 1..].to_vec()));
+        match self.fs.lookup(dir, file.as_name())? {
+            Some(file) => self.fs.lookup_stream(file, stream.as_name()),
+            None => Ok(None),
+        }
+    }
+}
+
+fn parts(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    path.split(|byte| *byte == b'/').filter(|part| !part.is_empty())
+}

@@ -1,0 +1,234 @@
+//! The tree's own nodes: the root, aliases to the volumes, and files that are made when they are opened. All are known
+//! when the tree is built; none is ever added.
+
+use std::{ops::ControlFlow, sync::Arc};
+
+use super::{RawView, Tree, Volume};
+use crate::{
+    Error, Result,
+    bytes::{ByteSource, MemorySource},
+    fs::{DirCursor, DirEntry, Name, NameBuf, NodeId, NodeKind, Stat, Times, Timestamp, Usage},
+};
+
+/// Makes what the synthetic files hold, anew at each call.
+pub trait Generator: Send + Sync {
+    /// `.capacity`
+    ///
+    /// # Errors
+    /// When the host or the block table cannot be read.
+    fn capacity(&self) -> Result<String>;
+
+    /// `.capacity.json`
+    ///
+    /// # Errors
+    /// As [`Self::capacity`].
+    fn capacity_json(&self) -> Result<String>;
+
+    /// `.vhdmount/info.json`
+    ///
+    /// # Errors
+    /// When something that it tells cannot be read.
+    fn info_json(&self) -> Result<String>;
+
+    /// What the disk can really hold.
+    ///
+    /// # Errors
+    /// As [`Self::capacity`].
+    fn disk_usage(&self) -> Result<Usage>;
+
+    /// What a volume, by its place in [`super::Parts::volumes`], can really hold.
+    ///
+    /// # Errors
+    /// As [`Self::capacity`].
+    fn volume_usage(&self, index: usize) -> Result<Usage>;
+}
+
+/// One of the tree's own nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Own {
+    Root,
+    Capacity,
+    CapacityJson,
+    /// `.vhdmount/`: reachable, but not listed, so that `cp -r` and `grep -r` do not read the disk twice.
+    Hidden,
+    Info,
+    /// `esp`, a link to the volume of this index.
+    Esp(usize),
+    ByLabel,
+    /// A link in `by-label/`.
+    Label(usize),
+    Raw(usize),
+}
+
+const LABELS: u64 = 1 << 16;
+const RAWS: u64 = 1 << 17;
+
+impl Own {
+    fn number(self) -> NodeId {
+        NodeId(match self {
+            Self::Root => Tree::ROOT.0,
+            Self::Capacity => 2,
+            Self::CapacityJson => 3,
+            Self::Hidden => 4,
+            Self::Info => 5,
+            Self::Esp(_) => 6,
+            Self::ByLabel => 7,
+            Self::Label(index) => LABELS + index as u64,
+            Self::Raw(index) => RAWS + index as u64,
+        })
+    }
+
+    pub(super) fn parent(self) -> NodeId {
+        let parent = match self {
+            Self::Info | Self::Raw(_) => Self::Hidden,
+            Self::Label(_) => Self::ByLabel,
+            _ => Self::Root,
+        };
+        parent.number()
+    }
+
+    pub(super) fn is_volatile(self) -> bool {
+        matches!(self, Self::Capacity | Self::CapacityJson | Self::Info)
+    }
+
+    fn kind(self) -> NodeKind {
+        match self {
+            Self::Root | Self::Hidden | Self::ByLabel => NodeKind::Directory,
+            Self::Esp(_) | Self::Label(_) => NodeKind::Symlink,
+            Self::Capacity | Self::CapacityJson | Self::Info | Self::Raw(_) => NodeKind::File,
+        }
+    }
+}
+
+/// The tree's own nodes and what they need.
+pub(super) struct Synthetic {
+    pub(super) generator: Box<dyn Generator>,
+    /// Label and volume index, names unique.
+    pub(super) labels: Vec<(NameBuf, usize)>,
+    esp: Option<usize>,
+    raw_views: Vec<RawView>,
+    time: Timestamp,
+}
+
+impl Synthetic {
+    pub(super) fn new(
+        volumes: &[Volume],
+        raw_views: Vec<RawView>,
+        generator: Box<dyn Generator>,
+        time: Timestamp,
+    ) -> Self {
+        let mut labels: Vec<(NameBuf, usize)> = Vec::new();
+        for (index, volume) in volumes.iter().enumerate() {
+            let label = NameBuf::literal(&volume.fs.volume().label);
+            // Two volumes of one label: the first has it, as a link can only have one target.
+            if !label.0.is_empty() && labels.iter().all(|(taken, _)| *taken != label) {
+                labels.push((label, index));
+            }
+        }
+        let esp = volumes.iter().position(|volume| volume.esp);
+        Self { generator, labels, esp, raw_views, time }
+    }
+
+    /// The node behind a number.
+    pub(super) fn own(&self, node: NodeId) -> Result<Own> {
+        let index =
+            |base: u64, count: usize| usize::try_from(node.0 - base).ok().filter(|index| *index < count);
+        let own = match node.0 {
+            1 => Some(Own::Root),
+            2 => Some(Own::Capacity),
+            3 => Some(Own::CapacityJson),
+            4 => Some(Own::Hidden),
+            5 => Some(Own::Info),
+            6 => self.esp.map(Own::Esp),
+            7 => Some(Own::ByLabel),
+            RAWS.. => index(RAWS, self.raw_views.len()).map(Own::Raw),
+            LABELS.. => index(LABELS, self.labels.len()).map(Own::Label),
+            _ => None,
+        };
+        own.ok_or_else(|| Error::not_found("no such node"))
+    }
+
+    pub(super) fn stat(&self, own: Own) -> Result<Stat> {
+        let size = match own {
+            Own::Capacity | Own::CapacityJson | Own::Info | Own::Raw(_) => self.open(own)?.size(),
+            _ => 0,
+        };
+        let allocated = if matches!(own, Own::Raw(_)) { 0 } else { size };
+        let time = self.time;
+        let times = Times { created: time, modified: time, changed: time, accessed: time };
+        Ok(Stat { kind: own.kind(), size, allocated, links: 1, times, attributes: 0 })
+    }
+
+    pub(super) fn open(&self, own: Own) -> Result<Arc<dyn ByteSource>> {
+        let text = match own {
+            Own::Raw(index) => return Ok(self.raw_views[index].bytes.clone()),
+            Own::Capacity => self.generator.capacity(),
+            Own::CapacityJson => self.generator.capacity_json(),
+            Own::Info => self.generator.info_json(),
+            _ => Err(Error::invalid("not a file")),
+        };
+        Ok(Arc::new(MemorySource(text?.into_bytes())))
+    }
+
+    /// The entries of one of the tree's own directories; `hidden` ones are found but not listed.
+    fn entries(&self, dir: Own) -> Result<Vec<(NameBuf, Own)>> {
+        let text = |text: &str| NameBuf::literal(text);
+        match dir {
+            Own::Root => {
+                let mut entries =
+                    vec![(text(".capacity"), Own::Capacity), (text(".capacity.json"), Own::CapacityJson)];
+                if !self.labels.is_empty() {
+                    entries.push((text("by-label"), Own::ByLabel));
+                }
+                entries.extend(self.esp.map(|volume| (text("esp"), Own::Esp(volume))));
+                Ok(entries)
+            }
+            Own::Hidden => {
+                let raws =
+                    self.raw_views.iter().enumerate().map(|(index, raw)| (text(&raw.name), Own::Raw(index)));
+                Ok(std::iter::once((text("info.json"), Own::Info)).chain(raws).collect())
+            }
+            Own::ByLabel => {
+                let labels = self.labels.iter().enumerate();
+                Ok(labels.map(|(index, (label, _))| (label.clone(), Own::Label(index))).collect())
+            }
+            _ => Err(Error::invalid("not a directory")),
+        }
+    }
+
+    /// The volumes are the tree's to find.
+    pub(super) fn lookup(&self, dir: Own, name: Name<'_>) -> Result<Option<NodeId>> {
+        let listed = self.entries(dir)?.into_iter().find(|(entry, _)| entry.as_name() == name);
+        let hidden = || (dir == Own::Root && name.is(".vhdmount")).then(|| Own::Hidden.number());
+        Ok(listed.map(|(_, own)| own.number()).or_else(hidden))
+    }
+
+    /// What stays reachable below a volume that is mounted as the root.
+    pub(super) fn lookup_hidden(&self, name: Name<'_>) -> Option<NodeId> {
+        let known =
+            [(".capacity", Own::Capacity), (".capacity.json", Own::CapacityJson), (".vhdmount", Own::Hidden)];
+        known.iter().find(|(text, _)| name.is(text)).map(|(_, own)| own.number())
+    }
+
+    /// Lists `dir`: the volumes' directories first, given by name and node.
+    pub(super) fn read_dir(
+        &self,
+        dir: Own,
+        volumes: Vec<(String, NodeId)>,
+        from: DirCursor,
+        sink: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let volumes =
+            volumes.into_iter().map(|(name, node)| (NameBuf::literal(&name), node, NodeKind::Directory));
+        let own = self.entries(dir)?.into_iter().map(|(name, own)| (name, own.number(), own.kind()));
+        let entries: Vec<_> = volumes.chain(own).collect();
+        let start = usize::try_from(from.0).unwrap_or(usize::MAX);
+        for (index, (name, node, kind)) in entries.iter().enumerate().skip(start) {
+            let next = DirCursor(index as u64 + 1);
+            if sink(DirEntry { name: name.as_name(), node: *node, kind: *kind, next }).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
