@@ -18,6 +18,7 @@ pub mod container;
 pub mod error;
 pub mod fs;
 pub mod guid;
+pub mod image;
 pub mod partition;
 pub mod tree;
 

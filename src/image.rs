@@ -1,0 +1,276 @@
+//! The only assembler: a path becomes a disk, its partitions, their volumes, and the tree that is mounted.
+
+mod info;
+
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+pub use info::{DiskInfo, PartitionInfo, VolumeState};
+
+use crate::{
+    Error, Result,
+    bytes::ByteSource,
+    capacity::{self, Capacity, Host, System},
+    container::{self, Container},
+    fs::{Timestamp, Usage, probe, probe::Probe},
+    partition::{self, Partition, Table},
+    tree::{Generator, MAX_VOLUMES, Parts, RawView, Tree, Volume},
+};
+
+/// How an image is opened.
+#[derive(Debug, Clone, Default)]
+pub struct OpenOptions {
+    /// Parents, log.
+    pub container: container::OpenOptions,
+    /// What the filesystems show and how.
+    pub fs: crate::fs::Options,
+}
+
+/// A disk, its partition table, and what its partitions hold.
+pub struct Image {
+    opened: Arc<Opened>,
+    time: Timestamp,
+}
+
+/// Shared with the tree, which tells it only when it is asked: counting the free space may read a whole bitmap.
+struct Opened {
+    container: Container,
+    table: Table,
+    /// One for each partition of the table.
+    contents: Vec<Probe>,
+}
+
+impl Opened {
+    fn partitions(&self) -> impl Iterator<Item = (&Partition, &Probe)> {
+        self.table.partitions.iter().zip(&self.contents)
+    }
+}
+
+impl Image {
+    /// Opens an image file (with the parents of a differencing disk) or a block device.
+    ///
+    /// # Errors
+    /// When the container cannot be opened. Damaged partitions and volumes are no error: see [`Self::info`].
+    pub fn open(path: &Path, options: &OpenOptions) -> Result<Self> {
+        let container = container::open(path, &options.container)?;
+        let file = container.files().first().and_then(Option::as_ref);
+        let modified =
+            file.and_then(|file| file.file().metadata().and_then(|metadata| metadata.modified()).ok());
+        Self::assemble(container, modified.map_or(Timestamp::default(), timestamp), options)
+    }
+
+    /// An image inside any source of bytes; a differencing disk has no parents here and is refused.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_source(source: Arc<dyn ByteSource>, options: &OpenOptions) -> Result<Self> {
+        Self::assemble(container::open_source(source, &options.container)?, Timestamp::default(), options)
+    }
+
+    fn assemble(container: Container, time: Timestamp, options: &OpenOptions) -> Result<Self> {
+        let disk: Arc<dyn ByteSource> = container.disk.clone();
+        let table = partition::scan(&disk, container.logical_sector_size())?;
+        let fs = crate::fs::Options { volumes: table.partitions.len(), ..options.fs.clone() };
+        let mut readable = 0;
+        let contents = table.partitions.iter().map(|partition| {
+            if readable == MAX_VOLUMES {
+                // A hostile table may name the same volume a thousand times.
+                return Probe::Recognized {
+                    name: "not looked at",
+                    hint: "there are too many readable volumes already",
+                };
+            }
+            let window: Arc<dyn ByteSource> = Arc::new(partition.window(&disk));
+            // An unreadable partition must not take the others with it.
+            let content = probe::probe(&window, &fs)
+                .unwrap_or_else(|error| Probe::Damaged { name: "unreadable", error });
+            readable += usize::from(matches!(content, Probe::Readable(_)));
+            content
+        });
+        let contents = contents.collect();
+        Ok(Self { opened: Arc::new(Opened { container, table, contents }), time })
+    }
+
+    /// The virtual disk.
+    pub fn disk(&self) -> &Arc<container::Disk> {
+        &self.opened.container.disk
+    }
+
+    /// The container: layers, warnings.
+    pub fn container(&self) -> &Container {
+        &self.opened.container
+    }
+
+    /// The partition table.
+    pub fn table(&self) -> &Table {
+        &self.opened.table
+    }
+
+    /// Each partition with what it holds.
+    pub fn partitions(&self) -> impl Iterator<Item = (&Partition, &Probe)> {
+        self.opened.partitions()
+    }
+
+    /// Everything that `info` tells.
+    pub fn info(&self) -> DiskInfo {
+        self.opened.info()
+    }
+
+    /// The capacity of this image, asked of the running system.
+    pub fn capacity(&self) -> Capacity {
+        self.capacity_on(Box::new(System))
+    }
+
+    /// The capacity of this image on a given host.
+    pub fn capacity_on(&self, host: Box<dyn Host>) -> Capacity {
+        let volumes = self.readable().map(|(partition, fs)| capacity::Volume {
+            name: format!("p{}", partition.number),
+            start: partition.start,
+            fs: fs.clone(),
+        });
+        Capacity::new(self.disk().clone(), self.opened.container.files().to_vec(), volumes.collect(), host)
+    }
+
+    /// The tree that is mounted. `only` is a partition number: that volume becomes the root.
+    ///
+    /// # Errors
+    /// When partition `only` does not exist or cannot be read; the text says what it holds instead.
+    pub fn tree(&self, only: Option<u32>) -> Result<Tree> {
+        let volumes: Vec<Volume> = self
+            .readable()
+            .map(|(partition, fs)| Volume {
+                name: format!("p{}", partition.number),
+                partition_id: partition.id.to_ascii_lowercase(),
+                esp: partition.esp,
+                fs: fs.clone(),
+            })
+            .collect();
+        let only = only.map(|number| self.only(number)).transpose()?;
+        let disk: Arc<dyn ByteSource> = self.disk().clone();
+        let views = self.opened.table.partitions.iter().map(|partition| RawView {
+            name: format!("p{}.raw", partition.number),
+            bytes: Arc::new(partition.window(&disk)),
+        });
+        let whole = RawView { name: "disk.raw".into(), bytes: disk.clone() };
+        let generator = Synthesis { capacity: self.capacity(), opened: self.opened.clone() };
+        Ok(Tree::new(Parts {
+            volumes,
+            only,
+            raw_views: std::iter::once(whole).chain(views).collect(),
+            generator: Box::new(generator),
+            time: self.time,
+        }))
+    }
+
+    fn readable(&self) -> impl Iterator<Item = (&Partition, &Arc<dyn crate::fs::FileSystem>)> {
+        self.partitions().filter_map(|(partition, content)| match content {
+            Probe::Readable(fs) => Some((partition, fs)),
+            _ => None,
+        })
+    }
+
+    /// The place of partition `number` among the readable ones.
+    fn only(&self, number: u32) -> Result<usize> {
+        if let Some(index) = self.readable().position(|(partition, _)| partition.number == number) {
+            return Ok(index);
+        }
+        let there = self.partitions().find(|(partition, _)| partition.number == number);
+        Err(match there {
+            Some((_, content)) => {
+                let state = VolumeState::of(content);
+                Error::unsupported(format!("partition {number} cannot be read: {}", state.describe()))
+            }
+            None => {
+                let numbers: Vec<_> =
+                    self.opened.table.partitions.iter().map(|p| p.number.to_string()).collect();
+                Error::not_found(match numbers.is_empty() {
+                    true => format!("there is no partition {number}: the disk has none"),
+                    false => format!("there is no partition {number}; the disk has {}", numbers.join(", ")),
+                })
+            }
+        })
+    }
+}
+
+/// The synthetic files of a tree.
+struct Synthesis {
+    capacity: Capacity,
+    opened: Arc<Opened>,
+}
+
+impl Generator for Synthesis {
+    fn capacity(&self) -> Result<String> {
+        Ok(self.capacity.report()?.to_toml())
+    }
+
+    fn capacity_json(&self) -> Result<String> {
+        Ok(self.capacity.report()?.to_json())
+    }
+
+    fn info_json(&self) -> Result<String> {
+        Ok(self.opened.info().to_json())
+    }
+
+    fn disk_usage(&self) -> Result<Usage> {
+        self.capacity.disk_usage()
+    }
+
+    fn volume_usage(&self, index: usize) -> Result<Usage> {
+        self.capacity.volume_usage(index)
+    }
+}
+
+fn timestamp(time: SystemTime) -> Timestamp {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp { seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX), nanos: since.subsec_nanos() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::fs::{FileSystem, Name, NameBuf};
+
+    /// A FAT32 volume of 64 GiB whose table has 64 MiB, all zeros but the boot sector; counts what is read.
+    #[derive(Default)]
+    struct Large(AtomicU64);
+
+    impl ByteSource for Large {
+        fn size(&self) -> u64 {
+            64 << 30
+        }
+        fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+            let mut boot = [0; 512];
+            boot[..11].copy_from_slice(b"\xeb\x58\x90mkfs.fat");
+            boot[11..22].copy_from_slice(&[0, 2, 8, 32, 0, 1, 0, 0, 0, 0, 0xf8]);
+            boot[32..36].copy_from_slice(&(1_u32 << 27).to_le_bytes());
+            boot[36..40].copy_from_slice(&(1_u32 << 17).to_le_bytes());
+            boot[44] = 2;
+            boot[510..].copy_from_slice(&[0x55, 0xaa]);
+            for (to, at) in buf.iter_mut().zip(offset..) {
+                *to = usize::try_from(at).ok().and_then(|at| boot.get(at)).copied().unwrap_or(0);
+            }
+            self.0.fetch_add(buf.len() as u64, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn free_space_is_counted_only_when_it_is_asked_for() {
+        let source = Arc::new(Large::default());
+        let read = || source.0.load(Ordering::Relaxed);
+        let image = Image::open_source(source.clone(), &OpenOptions::default()).unwrap();
+        let tree = image.tree(None).unwrap();
+        let lookup = |dir, name| tree.lookup(dir, NameBuf::literal(name).as_name()).unwrap();
+        assert!(lookup(Tree::ROOT, "p1").is_some());
+        assert!(read() < 8 << 20, "{} bytes are read", read());
+        let hidden = lookup(Tree::ROOT, ".vhdmount").unwrap();
+        let info = tree.open(lookup(hidden, "info.json").unwrap()).unwrap();
+        assert!(info.size() > 0 && read() > 32 << 20);
+        assert_eq!(tree.lookup(hidden, Name(&[])).unwrap(), None);
+    }
+}
