@@ -1,0 +1,253 @@
+//! A [`FileSystem`] as the kernel asks for it: attributes, open files, listings. Each answer is computed inside
+//! `catch_unwind`, because a panic would end the worker thread and, after the last one, leave a dead mount.
+
+use std::{
+    cell::RefCell,
+    collections::HashSet,
+    ffi::OsStr,
+    io,
+    os::unix::ffi::OsStrExt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use fuser::{Errno, FileAttr, FileHandle, FopenFlags, INodeNo, OpenAccMode, OpenFlags};
+use vhdmount::{
+    Error,
+    fs::{FileSystem, NodeId, NodeKind, Stat, Times, Usage},
+};
+
+use super::{
+    Streams,
+    attr::Ownership,
+    directory::{self, Listed, Listing},
+    errno::{LOOKUP, Reporter},
+    handles::Handles,
+    names, seek, xattr,
+};
+
+/// The image does not change while it is mounted, so the kernel may keep what it was told.
+pub(super) const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// A single request never exceeds this: the kernel's default limit of 256 pages, and the buffer that a worker keeps.
+pub(super) const MAX_REQUEST: u32 = 1 << 20;
+
+/// Damaged directories remembered; what lies beyond is logged all the same.
+const MAX_DAMAGED: usize = 1 << 16;
+
+/// Asking the root directory for this attribute tells which process serves the mount. Never listed.
+pub(super) const SERVER_PID: &str = "user.vhdmount.server_pid";
+
+/// What the adapter needs of the options.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Settings {
+    pub(super) ownership: Ownership,
+    pub(super) streams: Streams,
+    pub(super) direct_io: bool,
+    /// Told to `-u`, which waits for this process to end; none when the session is a part of a longer program.
+    pub(super) server_pid: Option<u32>,
+}
+
+/// A filesystem behind fuser.
+pub(super) struct Adapter {
+    fs: Arc<dyn FileSystem>,
+    settings: Settings,
+    handles: Handles,
+    reporter: Reporter,
+    /// Directories of which a part could not be read.
+    damaged: Mutex<HashSet<u64>>,
+}
+
+thread_local! {
+    /// A worker's read buffer, as large as the largest read so far: neither allocated nor zeroed for each read.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+pub(super) type Answer<T> = Result<T, Errno>;
+
+impl Adapter {
+    pub(super) fn new(fs: Arc<dyn FileSystem>, settings: Settings) -> Self {
+        Self {
+            fs,
+            settings,
+            handles: Handles::default(),
+            reporter: Reporter::default(),
+            damaged: Mutex::default(),
+        }
+    }
+
+    /// Runs a handler; a panic in it is this request's EIO and nothing else.
+    fn guarded<T>(&self, request: &str, node: INodeNo, work: impl FnOnce() -> Answer<T>) -> Answer<T> {
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<&str>().copied();
+            let text =
+                text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+            let error = Error::io("a bug in this program", io::Error::other(text.to_owned()));
+            Err(self.reporter.report(&*self.fs, NodeId(node.0), request, &error))
+        })
+    }
+
+    /// As [`Self::guarded`], with the filesystem's errors mapped and logged.
+    fn answer<T>(
+        &self,
+        request: &str,
+        node: INodeNo,
+        work: impl FnOnce() -> vhdmount::Result<T>,
+    ) -> Answer<T> {
+        self.guarded(request, node, || {
+            work().map_err(|error| self.reporter.report(&*self.fs, NodeId(node.0), request, &error))
+        })
+    }
+
+    pub(super) fn attr(&self, node: NodeId) -> vhdmount::Result<FileAttr> {
+        let mut stat = self.fs.stat(node)?;
+        if stat.kind == NodeKind::Symlink && stat.size == 0 {
+            // POSIX: st_size is the length of the text, and some programs size their buffer by it.
+            stat.size = self.fs.read_link_text(node).map_or(0, |text| text.len() as u64);
+        }
+        Ok(self.settings.ownership.attr(node, &stat))
+    }
+
+    pub(super) fn attr_ttl(&self, node: NodeId) -> Duration {
+        if self.fs.is_volatile(node) { Duration::ZERO } else { FOREVER }
+    }
+
+    /// What a listing says of a node whose `stat` fails: its name stays visible, the error shows when it is used.
+    pub(super) fn placeholder(&self, node: NodeId, kind: NodeKind) -> FileAttr {
+        let stat = Stat { kind, size: 0, allocated: 0, links: 1, times: Times::default(), attributes: 0 };
+        self.settings.ownership.attr(node, &stat)
+    }
+
+    pub(super) fn open_file(&self, ino: INodeNo, flags: OpenFlags) -> Answer<(FileHandle, FopenFlags)> {
+        if flags.acc_mode() != OpenAccMode::O_RDONLY {
+            return Err(Errno::EROFS);
+        }
+        let node = NodeId(ino.0);
+        let (source, volatile) =
+            self.answer("open", ino, || Ok((self.fs.open(node)?, self.fs.is_volatile(node))))?;
+        let handle = self.handles.insert(source).ok_or(Errno::ENFILE)?;
+        let cache = if volatile || self.settings.direct_io {
+            FopenFlags::FOPEN_DIRECT_IO
+        } else {
+            FopenFlags::FOPEN_KEEP_CACHE
+        };
+        Ok((FileHandle(handle), cache | FopenFlags::FOPEN_NOFLUSH))
+    }
+
+    /// Reads into the worker's buffer and hands the bytes to `send`, shorter only at the end of the file.
+    pub(super) fn read_into(
+        &self,
+        ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        size: u32,
+        send: impl FnOnce(Answer<&[u8]>),
+    ) {
+        let Some(source) = self.handles.get(fh.0) else { return send(Err(Errno::EBADF)) };
+        if size > MAX_REQUEST {
+            return send(Err(Errno::EINVAL)); // Not a short read: the kernel would take it for the end of the file.
+        }
+        BUFFER.with_borrow_mut(|buffer| {
+            let read = self.answer("read", ino, || {
+                let left = source.size().saturating_sub(offset);
+                let len = usize::try_from(left.min(size.into())).unwrap_or(0);
+                if buffer.len() < len {
+                    buffer.resize(len, 0);
+                }
+                source.read_exact_at(offset, &mut buffer[..len])?;
+                Ok(len)
+            });
+            send(read.map(|len| &buffer[..len]));
+        });
+    }
+    /// The node that a name leads to, with its attributes and how long they hold.
+    pub(super) fn find(&self, parent: INodeNo, name: &[u8]) -> Answer<Option<(FileAttr, Duration)>> {
+        let found = self.answer(LOOKUP, parent, || names::lookup(&*self.fs, NodeId(parent.0), name))?;
+        found.map(|node| self.stat(INodeNo(node.0))).transpose()
+    }
+
+    /// A node's attributes and how long they hold.
+    pub(super) fn stat(&self, ino: INodeNo) -> Answer<(FileAttr, Duration)> {
+        let node = NodeId(ino.0);
+        self.answer("stat", ino, || Ok((self.attr(node)?, self.attr_ttl(node))))
+    }
+
+    /// The text of a link.
+    pub(super) fn read_link(&self, ino: INodeNo) -> Answer<Vec<u8>> {
+        self.answer("readlink", ino, || self.fs.read_link_text(NodeId(ino.0)))
+    }
+
+    /// Space on the volume of a node.
+    pub(super) fn usage(&self, ino: INodeNo) -> Answer<Usage> {
+        self.answer("statfs", ino, || self.fs.usage_at(NodeId(ino.0)))
+    }
+
+    /// The value of an extended attribute.
+    pub(super) fn xattr(&self, ino: INodeNo, name: &OsStr) -> Answer<xattr::Found> {
+        match self.settings.server_pid {
+            Some(pid) if ino == INodeNo::ROOT && name == SERVER_PID => {
+                Ok(xattr::Found::Value(pid.to_string().into_bytes()))
+            }
+            _ => self.answer("getxattr", ino, || {
+                xattr::get(&*self.fs, self.settings.streams, NodeId(ino.0), name.as_bytes())
+            }),
+        }
+    }
+
+    /// The names of the extended attributes.
+    pub(super) fn xattr_names(&self, ino: INodeNo) -> Answer<Vec<u8>> {
+        self.answer("listxattr", ino, || xattr::list(&*self.fs, self.settings.streams, NodeId(ino.0)))
+    }
+
+    /// Closes a file.
+    pub(super) fn release(&self, ino: INodeNo, fh: FileHandle) -> Answer<()> {
+        self.guarded("release", ino, || {
+            drop(self.handles.remove(fh.0));
+            Ok(())
+        })
+    }
+
+    /// Where the next data or hole begins.
+    pub(super) fn seek(&self, ino: INodeNo, fh: FileHandle, offset: i64, whence: i32) -> Answer<i64> {
+        /// Linux's values; the kernel answers the other three by itself.
+        const SEEK_DATA: i32 = 3;
+        const SEEK_HOLE: i32 = 4;
+        let source = self.handles.get(fh.0).ok_or(Errno::EBADF)?;
+        let from = u64::try_from(offset).map_err(|_| Errno::ENXIO)?;
+        let found = match whence {
+            SEEK_DATA => self.answer("seek", ino, || seek::next_data(&*source, from))?,
+            SEEK_HOLE => self.answer("seek", ino, || seek::next_hole(&*source, from))?,
+            _ => return Err(Errno::EINVAL),
+        };
+        i64::try_from(found.ok_or(Errno::ENXIO)?).map_err(|_| Errno::EOVERFLOW)
+    }
+
+    /// Lists a directory; the errno to answer with instead of the entries.
+    pub(super) fn list(&self, ino: INodeNo, offset: u64, listing: &mut dyn Listing) -> Option<Errno> {
+        let listed =
+            self.guarded("readdir", ino, || Ok(directory::list(&*self.fs, NodeId(ino.0), offset, listing)));
+        self.listing_errno(ino, listed)
+    }
+
+    /// The errno to answer a listing with instead of entries. A damaged directory shows all that can be read, and ends
+    /// with an error instead of an end, each time: nobody shall take a part for the whole.
+    fn listing_errno(&self, ino: INodeNo, listed: Answer<Listed>) -> Option<Errno> {
+        let Listed { added, problem } = match listed {
+            Ok(listed) => listed,
+            Err(errno) => return Some(errno),
+        };
+        let mut damaged = self.damaged.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let errno = match problem {
+            Some(error) => {
+                if damaged.len() < MAX_DAMAGED {
+                    damaged.insert(ino.0);
+                }
+                drop(damaged);
+                Some(self.reporter.report(&*self.fs, NodeId(ino.0), "readdir", &error))
+            }
+            None => damaged.contains(&ino.0).then_some(Errno::EIO),
+        };
+        errno.filter(|_| !added)
+    }
+}

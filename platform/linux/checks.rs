@@ -1,0 +1,101 @@
+//! What can be found wrong before mounting, and what FUSE's errors mean for the user.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, ErrorKind},
+    path::Path,
+};
+
+use super::{MountError, is_mounted, mount_table};
+
+/// Checks the mountpoint and the FUSE device. A directory that is not empty is allowed, as mount(8) does: its content
+/// is hidden until the unmount.
+pub(super) fn check(mountpoint: &Path) -> Result<(), MountError> {
+    let refuse = |problem: &str| Err(MountError::mountpoint(mountpoint, problem));
+    let metadata = match fs::metadata(mountpoint) {
+        Ok(metadata) => metadata,
+        Err(error) if is_stale(&error) => return Err(MountError::mountpoint(mountpoint, stale(mountpoint))),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return refuse("does not exist; create it first (mkdir)");
+        }
+        Err(error) if error.kind() == ErrorKind::PermissionDenied && is_mounted(mountpoint) => {
+            return refuse("another user has mounted an image here");
+        }
+        Err(error) => return refuse(&error.to_string()),
+    };
+    if !metadata.is_dir() {
+        return refuse("is not a directory");
+    }
+    let mounted = mount_table::find(mountpoint).ok().flatten();
+    if mounted.is_some_and(|entry| entry.is_ours()) {
+        // The kernel remembers a dead mount's attributes; its usage it has to ask for.
+        if rustix::fs::statfs(mountpoint).is_err_and(|error| is_stale(&error.into())) {
+            return Err(MountError::mountpoint(mountpoint, stale(mountpoint)));
+        }
+        return refuse("an image is mounted here already; unmount it first (vhdmount -u)");
+    }
+    if fs::read_dir(mountpoint).is_ok_and(|mut entries| entries.next().is_some()) {
+        log::warn!("{} is not empty: its content is hidden until the unmount", mountpoint.display());
+    }
+    device()
+}
+
+/// The serving process has died without unmounting.
+pub(super) fn is_stale(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::NOTCONN.raw_os_error())
+}
+
+/// The text for a dead mount.
+pub(super) fn stale(mountpoint: &Path) -> String {
+    let path = mountpoint.display();
+    format!(
+        "a dead mount is left here, its process is gone (transport endpoint is not connected); remove it: \
+         vhdmount -u {path}, or fusermount3 -u {path}, or as root umount {path}"
+    )
+}
+
+fn device() -> Result<(), MountError> {
+    let Err(error) = OpenOptions::new().read(true).write(true).open("/dev/fuse") else { return Ok(()) };
+    let advice = match error.kind() {
+        ErrorKind::NotFound => {
+            "FUSE is not available: load it with `modprobe fuse`; in a container start that with \
+             `--device /dev/fuse --cap-add SYS_ADMIN`"
+        }
+        ErrorKind::PermissionDenied if rustix::process::geteuid().is_root() => {
+            "this container does not let root use it: start it with `--device /dev/fuse --cap-add SYS_ADMIN`"
+        }
+        ErrorKind::PermissionDenied => "let users in with `chmod 666 /dev/fuse` (as root), or mount as root",
+        _ if error.raw_os_error() == Some(rustix::io::Errno::PERM.raw_os_error()) => {
+            "the container or sandbox forbids it: start it with `--device /dev/fuse --cap-add SYS_ADMIN`"
+        }
+        _ => "FUSE is not available",
+    };
+    Err(MountError::Fuse(format!(
+        "/dev/fuse: {error}: {advice}. Without a mount, `vhdmount info`, `ls` and `cat` read the image all the same"
+    )))
+}
+
+/// What fuser's failure to mount means.
+pub(super) fn explain(mountpoint: &Path, error: &io::Error) -> MountError {
+    let text = error.to_string();
+    let text = text.trim();
+    if text.contains("user_allow_other") {
+        return MountError::Option(
+            "allow_other and allow_root need the line `user_allow_other` in /etc/fuse.conf, unless root mounts".into(),
+        );
+    }
+    match error.kind() {
+        // The mountpoint and the device were there a moment ago: it is the helper that is not.
+        ErrorKind::NotFound => MountError::Fuse(
+            "fusermount3 is not installed, and only root mounts without it: install the package fuse3".into(),
+        ),
+        ErrorKind::PermissionDenied if text.is_empty() => {
+            MountError::Fuse("mounting is not permitted here".into())
+        }
+        _ if text.is_empty() => MountError::mountpoint(mountpoint, "fusermount3 failed without a reason"),
+        _ if text.contains("Operation not permitted") => MountError::Fuse(format!(
+            "mounting is not permitted here ({text}); in a container start that with `--cap-add SYS_ADMIN`"
+        )),
+        _ => MountError::mountpoint(mountpoint, text),
+    }
+}

@@ -1,0 +1,222 @@
+//! Linux: mounts a [`FileSystem`] through FUSE, in the foreground or behind the caller's back, and unmounts it.
+//!
+//! `requests` and `adapter` answer the kernel, `session` holds a mount, `background` is the process that serves it,
+//! `unmount` ends it.
+
+mod adapter;
+mod attr;
+mod background;
+mod checks;
+mod directory;
+mod errno;
+mod handles;
+mod mount_table;
+mod names;
+mod options;
+mod requests;
+mod seek;
+mod session;
+#[cfg(test)]
+mod tests;
+mod unmount;
+mod xattr;
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use vhdmount::fs::FileSystem;
+
+pub(crate) use session::Session;
+pub(crate) use unmount::unmount;
+
+/// How named streams appear beside the lookup of `FILE:STREAM`, which always works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Streams {
+    /// Not at all.
+    None,
+    /// As Windows has it: by lookup alone.
+    Windows,
+    /// As extended attributes `user.STREAM`.
+    Xattr,
+}
+
+/// Everything that a mount needs beside its content.
+#[derive(Debug, Clone)]
+pub(crate) struct MountOptions {
+    /// An existing directory.
+    pub(crate) mountpoint: PathBuf,
+    /// What the mount table calls the source: the image's path.
+    pub(crate) source: String,
+    /// Serve in this process instead of in a background one.
+    pub(crate) foreground: bool,
+    /// Let every user in.
+    pub(crate) allow_other: bool,
+    /// Let root in, beside the user who mounts.
+    pub(crate) allow_root: bool,
+    /// The owner of everything.
+    pub(crate) uid: u32,
+    /// The group of everything.
+    pub(crate) gid: u32,
+    /// Permission bits taken from files, which have `r--r--r--`.
+    pub(crate) fmask: u16,
+    /// Permission bits taken from directories, which have `r-xr-xr-x`.
+    pub(crate) dmask: u16,
+    /// How named streams appear.
+    pub(crate) streams: Streams,
+    /// Worker threads; 0 lets the program choose.
+    pub(crate) threads: usize,
+    /// Bypass the page cache.
+    pub(crate) direct_io: bool,
+    /// A file for the serving process's number, removed at the end.
+    pub(crate) pid_file: Option<PathBuf>,
+    /// Stay in the foreground, whatever `foreground` says: the log is of interest.
+    pub(crate) debug: bool,
+    /// Options for the kernel or fusermount3, passed on (`noatime`, `noexec`, `auto_unmount`, `max_read=…`).
+    pub(crate) raw_fuse_options: Vec<String>,
+    /// Remove the mountpoint after the unmount: it was made for this mount.
+    pub(crate) remove_mountpoint: bool,
+}
+
+impl MountOptions {
+    /// A mount for the given owner, with everything else as users expect it.
+    pub(crate) fn new(mountpoint: PathBuf, source: String, uid: u32, gid: u32) -> Self {
+        Self {
+            mountpoint,
+            source,
+            foreground: false,
+            allow_other: false,
+            allow_root: false,
+            uid,
+            gid,
+            fmask: 0,
+            dmask: 0,
+            streams: Streams::Xattr,
+            threads: 0,
+            direct_io: false,
+            pid_file: None,
+            debug: false,
+            raw_fuse_options: Vec::new(),
+            remove_mountpoint: false,
+        }
+    }
+}
+
+/// Why a mount or an unmount did not happen. The text says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum MountError {
+    /// The mountpoint cannot be used.
+    #[error("mountpoint {}: {problem}", path.display())]
+    Mountpoint {
+        /// As the user named it.
+        path: PathBuf,
+        /// What is wrong with it, and its cure.
+        problem: String,
+    },
+    /// FUSE is not to be had here.
+    #[error("{0}")]
+    Fuse(String),
+    /// An option that cannot be honoured.
+    #[error("{0}")]
+    Option(String),
+    /// A file is open below the mountpoint, or a shell stands there.
+    #[error(
+        "{0} is in use: a program has a file open there or stands in it (fuser -vm {0}); nothing was unmounted"
+    )]
+    Busy(String),
+    /// The pid file, a pipe, a process.
+    #[error("{0}")]
+    System(String),
+    /// The background process has failed and has said why: nothing is to be added but its exit status.
+    #[error("the background process ended with status {0}")]
+    Reported(u8),
+}
+
+impl MountError {
+    pub(super) fn mountpoint(path: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
+        Self::Mountpoint { path: path.into(), problem: problem.into() }
+    }
+}
+
+/// What is to be mounted.
+pub(crate) struct Prepared {
+    /// Its content.
+    pub(crate) fs: Arc<dyn FileSystem>,
+    /// Printed when the mount is usable, and not otherwise.
+    pub(crate) announcement: String,
+}
+
+/// Prepares the filesystem, mounts it and serves it until it is unmounted: in this process if `foreground`, otherwise
+/// in a background process, and then this one returns as soon as the mount is usable. `prepare` opens the image; it runs
+/// in the process that serves, while that still has the terminal.
+///
+/// The background process works in `/`: whatever `prepare` opens later must be kept open or named by an absolute path.
+///
+/// # Errors
+/// [`MountError::Reported`] in the original process when the background one failed and has printed its error (it
+/// returns from this function with it and exits as the program does); all others before or during the mount.
+pub(crate) fn mount<E: From<MountError>>(
+    options: MountOptions,
+    prepare: impl FnOnce() -> Result<Prepared, E>,
+) -> Result<(), E> {
+    checks::check(&options.mountpoint)?;
+    if options.foreground || options.debug {
+        let Prepared { fs, announcement } = prepare()?;
+        let serving = background::Serving::start(&options, fs)?;
+        announce(&announcement);
+        return Ok(serving.until_unmounted()?);
+    }
+    // Before the working directory changes.
+    let mut options = options;
+    options.pid_file = options.pid_file.map(background::absolute).transpose()?;
+    options.mountpoint = background::absolute(options.mountpoint)?;
+    match background::fork()? {
+        background::Side::Parent(child) => Ok(child.wait_until_usable()?),
+        background::Side::Child(parent) => {
+            let Prepared { fs, announcement } = prepare()?;
+            let serving = background::Serving::start(&options, fs)?;
+            announce(&announcement);
+            parent.release()?;
+            let status = match serving.until_unmounted() {
+                Ok(()) => 0,
+                Err(error) => {
+                    log::error!("{error}");
+                    1
+                }
+            };
+            // The caller's code belongs to the original process, which has long returned.
+            std::process::exit(status)
+        }
+    }
+}
+
+/// A mount is not given up because nobody reads what it says.
+fn announce(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// True for a mount of ours, dead or alive.
+pub(crate) fn is_mounted(mountpoint: &Path) -> bool {
+    mount_table::find(mountpoint).ok().flatten().is_some_and(|entry| entry.is_ours())
+}
+
+/// Mounts and serves from this process's threads; dropping the session unmounts.
+///
+/// # Errors
+/// As [`mount`], except [`MountError::Reported`].
+pub(crate) fn mount_background_session(
+    options: MountOptions,
+    fs: Arc<dyn FileSystem>,
+) -> Result<Session, MountError> {
+    checks::check(&options.mountpoint)?;
+    Session::start(&options, fs, None)
+}
+
+/// The user and group who run this process.
+pub(crate) fn default_owner() -> (u32, u32) {
+    (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw())
+}

@@ -1,0 +1,110 @@
+//! `/proc/self/mountinfo`: what is mounted where. Unlike `stat` it never asks a filesystem, so it cannot hang on one.
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::{Path, PathBuf},
+};
+
+/// The filesystem type of our mounts, after `fuse.`.
+pub(super) const SUBTYPE: &str = "vhdmount";
+
+/// One mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// `major:minor` of the filesystem: unique among those that exist.
+    pub(super) device: String,
+    /// Where.
+    pub(super) mountpoint: PathBuf,
+    /// `fuse.vhdmount`, `ext4`, …
+    pub(super) kind: String,
+}
+
+impl Entry {
+    /// True for our own mounts.
+    pub(super) fn is_ours(&self) -> bool {
+        self.kind.strip_prefix("fuse.") == Some(SUBTYPE)
+    }
+}
+
+/// What is mounted at exactly this path, the topmost if several.
+pub(super) fn find(mountpoint: &Path) -> io::Result<Option<Entry>> {
+    let path = resolve(mountpoint)?;
+    let table = fs::read("/proc/self/mountinfo")?;
+    Ok(table.split(|byte| *byte == b'\n').filter_map(parse).rfind(|entry| entry.mountpoint == path))
+}
+
+/// The canonical path, also of a dead mount, whose own metadata cannot be read.
+pub(super) fn resolve(path: &Path) -> io::Result<PathBuf> {
+    path.canonicalize().or_else(|error| match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => {
+            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+            Ok(parent.canonicalize()?.join(name))
+        }
+        _ => Err(error),
+    })
+}
+
+/// `36 35 98:0 /root /mnt/point rw,noatime master:1 - ext3 /dev/root rw`: the fields after the options vary in
+/// number and end with a lone `-`.
+fn parse(line: &[u8]) -> Option<Entry> {
+    let mut fields = line.split(|byte| *byte == b' ');
+    let device = fields.nth(2)?;
+    let mountpoint = fields.nth(1)?;
+    let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
+    Some(Entry {
+        device: String::from_utf8(device.to_vec()).ok()?,
+        mountpoint: OsString::from_vec(unescape(mountpoint)).into(),
+        kind: String::from_utf8_lossy(kind).into_owned(),
+    })
+}
+
+/// Space, tab, newline and backslash are written as `\` and three octal digits.
+fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((byte, tail)) = rest.split_first() {
+        let octal = tail.first_chunk::<3>().filter(|_| *byte == b'\\');
+        let code = octal.and_then(|digits| std::str::from_utf8(digits).ok());
+        match code.and_then(|code| u8::from_str_radix(code, 8).ok()) {
+            Some(code) => {
+                out.push(code);
+                rest = &tail[3..];
+            }
+            None => {
+                out.push(*byte);
+                rest = tail;
+            }
+        }
+    }
+    out
+}
+
+/// The bytes of a path for a message of the kernel's tools.
+pub(super) fn text(path: &Path) -> String {
+    String::from_utf8_lossy(path.as_os_str().as_bytes()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_entries_are_parsed_with_any_number_of_optional_fields() {
+        let entry = |line: &str| parse(line.as_bytes()).unwrap();
+        let ours = entry(r"36 35 0:52 / /mnt/a\040b\134 ro,nosuid shared:1 master:2 - fuse.vhdmount img ro");
+        assert_eq!(ours.mountpoint, Path::new(r"/mnt/a b\"));
+        assert!(ours.is_ours() && ours.device == "0:52");
+        assert!(!entry("36 35 8:1 / / rw - ext4 /dev/root rw").is_ours());
+        assert_eq!(parse(b""), None);
+        assert_eq!(parse(b"36 35 8:1 / / rw ext4"), None);
+    }
+
+    #[test]
+    fn the_root_is_mounted_and_a_plain_directory_is_not() {
+        assert!(find(Path::new("/proc")).unwrap().is_some());
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(find(folder.path()).unwrap(), None);
+    }
+}

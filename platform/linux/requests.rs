@@ -1,0 +1,355 @@
+//! fuser's requests: each takes its arguments apart, asks the [`Adapter`], and replies. Whatever would write is refused.
+#![allow(clippy::too_many_arguments, reason = "the signatures are fuser's")]
+
+use std::{
+    ffi::OsStr,
+    io,
+    os::unix::ffi::OsStrExt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use fuser::{
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation,
+    INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyBmap,
+    ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl,
+    ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+};
+use vhdmount::fs::{NodeId, NodeKind};
+
+use super::{
+    adapter::{Adapter, FOREVER, MAX_REQUEST},
+    attr,
+    directory::Listing,
+    xattr,
+};
+
+/// Background requests (read-ahead) that the kernel may have under way; the default of 16 starves several readers.
+const MAX_BACKGROUND: u16 = 64;
+
+/// Names are immutable and node numbers are never reused.
+const GENERATION: Generation = Generation(0);
+
+/// An [`Adapter`] behind fuser.
+pub(super) struct Requests {
+    adapter: Adapter,
+    /// None where the kernel can do without the request.
+    opendir_flags: Option<FopenFlags>,
+}
+
+impl Requests {
+    pub(super) fn new(adapter: Adapter) -> Self {
+        Self { adapter, opendir_flags: Some(FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_CACHE_DIR) }
+    }
+}
+
+/// A plain listing: names and kinds.
+struct Names<'a>(&'a mut ReplyDirectory);
+
+impl Listing for Names<'_> {
+    fn add(&mut self, node: NodeId, offset: u64, kind: NodeKind, name: &OsStr) -> bool {
+        self.0.add(INodeNo(node.0), offset, attr::file_type(kind), name)
+    }
+}
+
+/// A listing with attributes, which saves a lookup for each entry.
+struct Attributes<'a>(&'a mut ReplyDirectoryPlus, &'a Adapter);
+
+impl Listing for Attributes<'_> {
+    fn add(&mut self, node: NodeId, offset: u64, kind: NodeKind, name: &OsStr) -> bool {
+        let Self(reply, adapter) = self;
+        // Of these the kernel only passes on number and type.
+        if matches!(name.as_bytes(), b"." | b"..") {
+            let attr = adapter.placeholder(node, kind);
+            return reply.add(INodeNo(node.0), offset, name, &Duration::ZERO, &attr, GENERATION);
+        }
+        let stat = catch_unwind(AssertUnwindSafe(|| adapter.attr(node)));
+        let (attr, ttl) = match stat {
+            Ok(Ok(attr)) => (attr, adapter.attr_ttl(node)),
+            // Time to live 0: whoever looks at it asks again and gets the error itself.
+            _ => (adapter.placeholder(node, kind), Duration::ZERO),
+        };
+        reply.add(INodeNo(node.0), offset, name, &ttl, &attr, GENERATION)
+    }
+}
+
+/// Answers a request with an attribute structure or an error.
+macro_rules! respond {
+    ($reply:ident, $answer:expr, |$value:pat_param| $send:expr) => {
+        match $answer {
+            Ok($value) => $send,
+            Err(errno) => $reply.error(errno),
+        }
+    };
+}
+
+impl Filesystem for Requests {
+    fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        // Without READDIRPLUS_AUTO: that falls back to plain listings within a large directory, and then `ls -l` or
+        // `du` costs a lookup for each entry, here 10,000 requests instead of 53.
+        let wanted = InitFlags::FUSE_DO_READDIRPLUS
+            | InitFlags::FUSE_PARALLEL_DIROPS
+            | InitFlags::FUSE_ASYNC_DIO
+            | InitFlags::FUSE_CACHE_SYMLINKS
+            | InitFlags::FUSE_EXPORT_SUPPORT
+            | InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP
+            | InitFlags::FUSE_NO_OPENDIR_SUPPORT;
+        let offered = wanted & config.capabilities();
+        // Each of these only makes things faster or is checked below, so what an old kernel lacks is left out.
+        let _ = config.add_capabilities(offered);
+        if offered.contains(InitFlags::FUSE_NO_OPENDIR_SUPPORT) {
+            self.opendir_flags = None;
+        }
+        // The limit on writes is also what bounds the pages of a read request.
+        let _ = config.set_max_write(MAX_REQUEST);
+        let _ = config.set_max_background(MAX_BACKGROUND);
+        Ok(())
+    }
+
+    fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        respond!(reply, self.adapter.find(parent, name.as_bytes()), |found| match found {
+            Some((attr, ttl)) => reply.entry_with_ttls(&ttl, &FOREVER, &attr, GENERATION),
+            // Node 0 says "no such name", and the kernel remembers it.
+            None => reply.entry(&FOREVER, &self.adapter.placeholder(NodeId(0), NodeKind::File), GENERATION),
+        });
+    }
+
+    fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        respond!(reply, self.adapter.stat(ino), |(attr, ttl)| reply.attr(&ttl, &attr));
+    }
+
+    fn readlink(&self, _: &Request, ino: INodeNo, reply: ReplyData) {
+        respond!(reply, self.adapter.read_link(ino), |text| reply.data(&text));
+    }
+
+    fn open(&self, _: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        respond!(reply, self.adapter.open_file(ino, flags), |(handle, flags)| reply.opened(handle, flags));
+    }
+
+    fn read(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        size: u32,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        self.adapter
+            .read_into(ino, fh, offset, size, |read| respond!(reply, read, |bytes| reply.data(bytes)));
+    }
+
+    fn release(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        _: bool,
+        reply: ReplyEmpty,
+    ) {
+        respond!(reply, self.adapter.release(ino, fh), |()| reply.ok());
+    }
+
+    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        reply.ok();
+    }
+
+    fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        reply.ok();
+    }
+
+    fn fsyncdir(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        reply.ok();
+    }
+
+    fn opendir(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        match self.opendir_flags {
+            Some(flags) => reply.opened(FileHandle(0), flags),
+            // The kernel asks no more and caches listings by itself.
+            None => reply.error(Errno::ENOSYS),
+        }
+    }
+
+    fn readdir(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+        match self.adapter.list(ino, offset, &mut Names(&mut reply)) {
+            None => reply.ok(),
+            Some(errno) => reply.error(errno),
+        }
+    }
+
+    fn readdirplus(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
+        match self.adapter.list(ino, offset, &mut Attributes(&mut reply, &self.adapter)) {
+            None => reply.ok(),
+            Some(errno) => reply.error(errno),
+        }
+    }
+
+    fn statfs(&self, _: &Request, ino: INodeNo, reply: ReplyStatfs) {
+        respond!(reply, self.adapter.usage(ino), |usage| {
+            let unit = u32::try_from(usage.cluster_size).ok().filter(|unit| *unit > 0).unwrap_or(4096);
+            let blocks = usage.total / u64::from(unit);
+            let free = (usage.free / u64::from(unit)).min(blocks);
+            // 255 UTF-16 units: in bytes a name can be longer, but this is what other NTFS and FAT drivers say.
+            reply.statfs(blocks, free, free, 0, 0, unit, 255, unit);
+        });
+    }
+
+    fn getxattr(&self, _: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        respond!(reply, self.adapter.xattr(ino, name), |found| match found {
+            xattr::Found::Value(value) => xattr::reply(reply, size, &value),
+            xattr::Found::Absent => reply.error(Errno::NO_XATTR),
+            xattr::Found::Unsupported => reply.error(Errno::EOPNOTSUPP),
+            xattr::Found::TooLong => reply.error(Errno::E2BIG),
+        });
+    }
+
+    fn listxattr(&self, _: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        respond!(reply, self.adapter.xattr_names(ino), |names| xattr::reply(reply, size, &names));
+    }
+
+    fn access(&self, _: &Request, _: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
+        // The kernel checks permissions by itself (default_permissions); only an odd mount gets here.
+        if mask.contains(AccessFlags::W_OK) { reply.error(Errno::EROFS) } else { reply.ok() }
+    }
+
+    fn lseek(&self, _: &Request, ino: INodeNo, fh: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
+        respond!(reply, self.adapter.seek(ino, fh, offset, whence), |offset| reply.offset(offset));
+    }
+
+    fn ioctl(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: FileHandle,
+        _: IoctlFlags,
+        _: u32,
+        _: &[u8],
+        _: u32,
+        reply: ReplyIoctl,
+    ) {
+        reply.error(Errno::ENOTTY);
+    }
+
+    fn bmap(&self, _: &Request, _: INodeNo, _: u32, _: u64, reply: ReplyBmap) {
+        reply.error(Errno::EINVAL);
+    }
+
+    // Everything below would write. The mount is read-only, so the kernel refuses most of it before asking.
+
+    fn setattr(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: Option<u32>,
+        _: Option<u32>,
+        _: Option<u32>,
+        _: Option<u64>,
+        _: Option<TimeOrNow>,
+        _: Option<TimeOrNow>,
+        _: Option<SystemTime>,
+        _: Option<FileHandle>,
+        _: Option<SystemTime>,
+        _: Option<SystemTime>,
+        _: Option<SystemTime>,
+        _: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn mknod(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, _: u32, reply: ReplyEntry) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn mkdir(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn unlink(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn rmdir(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn symlink(&self, _: &Request, _: INodeNo, _: &OsStr, _: &Path, reply: ReplyEntry) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn rename(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: &OsStr,
+        _: INodeNo,
+        _: &OsStr,
+        _: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn link(&self, _: &Request, _: INodeNo, _: INodeNo, _: &OsStr, reply: ReplyEntry) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn write(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: FileHandle,
+        _: u64,
+        _: &[u8],
+        _: WriteFlags,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn setxattr(&self, _: &Request, _: INodeNo, _: &OsStr, _: &[u8], _: i32, _: u32, reply: ReplyEmpty) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn removexattr(&self, _: &Request, _: INodeNo, _: &OsStr, reply: ReplyEmpty) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn create(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, _: i32, reply: ReplyCreate) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn fallocate(&self, _: &Request, _: INodeNo, _: FileHandle, _: u64, _: u64, _: i32, reply: ReplyEmpty) {
+        reply.error(Errno::EROFS);
+    }
+
+    fn copy_file_range(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: FileHandle,
+        _: u64,
+        _: INodeNo,
+        _: FileHandle,
+        _: u64,
+        _: u64,
+        _: CopyFileRangeFlags,
+        reply: ReplyWrite,
+    ) {
+        reply.error(Errno::EROFS);
+    }
+}

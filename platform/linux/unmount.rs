@@ -1,0 +1,121 @@
+//! `vhdmount -u`: ends a mount and waits for the process behind it.
+
+use std::{
+    fs, io,
+    path::Path,
+    process::{Command, Output},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    io::Errno,
+    mount::{UnmountFlags, unmount as umount2},
+    process::Pid,
+};
+
+use super::{
+    MountError,
+    adapter::SERVER_PID,
+    checks,
+    mount_table::{self, text},
+};
+
+/// The serving process has nothing to write; what takes longer than this is stuck on its storage.
+const MAX_WAIT: Duration = Duration::from_secs(30);
+
+const POLL: Duration = Duration::from_millis(5);
+
+/// Unmounts what is mounted at `mountpoint`, also a dead mount. With `wait` it returns after the serving process has
+/// ended, so that the image may be moved, written or deleted at once.
+///
+/// # Errors
+/// When nothing of ours is mounted there, it is in use, or this user may not.
+pub(crate) fn unmount(mountpoint: &Path, wait: bool) -> Result<(), MountError> {
+    let refuse = |problem: String| MountError::mountpoint(mountpoint, problem);
+    let entry = mount_table::find(mountpoint).map_err(|error| refuse(error.to_string()))?;
+    let Some(entry) = entry else {
+        return Err(refuse("nothing is mounted here".into()));
+    };
+    if !entry.is_ours() {
+        return Err(refuse(format!("is mounted as {}, not by vhdmount: use umount", entry.kind)));
+    }
+    let server = if wait { server_of(&entry.mountpoint) } else { None };
+    detach(&entry.mountpoint, false)?;
+    match server {
+        Some(server) => wait_for(server),
+        None => Ok(()),
+    }
+}
+
+/// The process that serves a mount; none if it is dead, or serves as a part of a program that goes on.
+fn server_of(mountpoint: &Path) -> Option<Pid> {
+    let mut value = [0; 16];
+    let len = rustix::fs::getxattr(mountpoint, SERVER_PID, &mut value).ok()?;
+    let pid: i32 = std::str::from_utf8(value.get(..len)?).ok()?.parse().ok()?;
+    // Its number may be another process's here, in a container with processes of its own.
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    let own = fs::read_to_string("/proc/self/comm").ok()?;
+    Pid::from_raw(pid).filter(|pid| name == own && *pid != rustix::process::getpid())
+}
+
+fn wait_for(server: Pid) -> Result<(), MountError> {
+    let start = Instant::now();
+    while !has_ended(server) {
+        if start.elapsed() > MAX_WAIT {
+            let pid = server.as_raw_nonzero();
+            return Err(MountError::System(format!("unmounted, but process {pid} has not ended after 30 s")));
+        }
+        thread::sleep(POLL);
+    }
+    Ok(())
+}
+
+/// A zombie has ended too: whoever reaps it may take their time.
+fn has_ended(process: Pid) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())) else {
+        return true;
+    };
+    // The name before the state may itself hold parentheses and blanks.
+    stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with(['Z', 'X']))
+}
+
+/// Unmounts directly where the kernel lets us, otherwise through fusermount3. `lazy` takes a busy mount out of the
+/// tree and leaves it to those who have files open there.
+pub(super) fn detach(mountpoint: &Path, lazy: bool) -> Result<(), MountError> {
+    let flags = if lazy { UnmountFlags::DETACH } else { UnmountFlags::empty() };
+    match umount2(mountpoint, flags | UnmountFlags::NOFOLLOW) {
+        Ok(()) => Ok(()),
+        Err(Errno::BUSY) => Err(MountError::Busy(text(mountpoint))),
+        Err(Errno::PERM) => through_fusermount(mountpoint, lazy),
+        Err(error) => Err(MountError::mountpoint(mountpoint, io::Error::from(error).to_string())),
+    }
+}
+
+fn through_fusermount(mountpoint: &Path, lazy: bool) -> Result<(), MountError> {
+    let output = fusermount(mountpoint, lazy).map_err(|error| {
+        MountError::Fuse(format!("fusermount3: {error}; install the package fuse3, or unmount as root"))
+    })?;
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    match output.status.success() {
+        true => Ok(()),
+        false if said.contains("busy") => Err(MountError::Busy(text(mountpoint))),
+        false if said.contains("not found in") => Err(MountError::mountpoint(
+            mountpoint,
+            "another user has mounted it: unmount it as that user, or as root",
+        )),
+        false if said.is_empty() => Err(MountError::mountpoint(mountpoint, checks::stale(mountpoint))),
+        false => Err(MountError::mountpoint(mountpoint, said)),
+    }
+}
+
+fn fusermount(mountpoint: &Path, lazy: bool) -> io::Result<Output> {
+    let run = |program: &str| {
+        let mut command = Command::new(program);
+        command.arg("-u").args(lazy.then_some("-z")).arg("--").arg(mountpoint).env("LC_ALL", "C").output()
+    };
+    match run("fusermount3") {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => run("fusermount"),
+        other => other,
+    }
+}

@@ -1,0 +1,85 @@
+//! Extended attributes: the format's own, and named streams as `user.NAME` where the options say so.
+
+use fuser::Errno;
+use vhdmount::{
+    Result,
+    bytes::read_vec,
+    fs::{FileSystem, NameBuf, NodeId},
+};
+
+use super::Streams;
+
+/// Linux's limit for a value (XATTR_SIZE_MAX) and for a list of names (XATTR_LIST_MAX). A longer stream is read as
+/// the file `NAME:STREAM`.
+pub(super) const MAX_LEN: usize = 64 << 10;
+
+const STREAM_PREFIX: &[u8] = b"user.";
+
+/// What a request for an attribute finds.
+pub(super) enum Found {
+    /// Its value, or for a mere question of length any bytes of that length.
+    Value(Vec<u8>),
+    /// Nothing of this name.
+    Absent,
+    /// A namespace that images do not have.
+    Unsupported,
+    /// Beyond Linux's limit.
+    TooLong,
+}
+
+/// The value of the attribute `name`.
+pub(super) fn get(fs: &dyn FileSystem, streams: Streams, node: NodeId, name: &[u8]) -> Result<Found> {
+    // Every `ls -l` and every exec asks for these: answered without touching the disk.
+    if name.starts_with(b"security.") || name.starts_with(b"trusted.") {
+        return Ok(Found::Absent);
+    }
+    if name.starts_with(b"system.posix_acl_") {
+        return Ok(Found::Unsupported);
+    }
+    let own = std::str::from_utf8(name).ok().map(|name| fs.xattr(node, name)).transpose()?.flatten();
+    if let Some(value) = own {
+        return Ok(if value.len() > MAX_LEN { Found::TooLong } else { Found::Value(value) });
+    }
+    let Some(stream) = name.strip_prefix(STREAM_PREFIX).filter(|_| streams == Streams::Xattr) else {
+        return Ok(Found::Absent);
+    };
+    let Some(stream) = NameBuf::from_text(stream).filter(|stream| !stream.0.is_empty()) else {
+        return Ok(Found::Absent);
+    };
+    let Some(stream) = fs.lookup_stream(node, stream.as_name())? else { return Ok(Found::Absent) };
+    let source = fs.open(stream)?;
+    match usize::try_from(source.size()) {
+        Ok(len) if len <= MAX_LEN => Ok(Found::Value(read_vec(&*source, 0, len)?)),
+        _ => Ok(Found::TooLong),
+    }
+}
+
+/// The names of all attributes, each ended by NUL. Streams too long for a value are listed too: an error when one is
+/// read is better than a copy that silently lacks it.
+pub(super) fn list(fs: &dyn FileSystem, streams: Streams, node: NodeId) -> Result<Vec<u8>> {
+    let mut names = Vec::new();
+    for name in fs.xattr_names(node)? {
+        names.extend_from_slice(name.as_bytes());
+        names.push(0);
+    }
+    if streams == Streams::Xattr {
+        for stream in fs.streams(node)? {
+            names.extend_from_slice(STREAM_PREFIX);
+            stream.name.as_name().push_text(&mut names);
+            names.push(0);
+        }
+    }
+    Ok(names)
+}
+
+/// The size protocol: 0 asks for the length, too small a buffer is ERANGE.
+pub(super) fn reply(reply: fuser::ReplyXattr, size: u32, value: &[u8]) {
+    match u32::try_from(value.len()) {
+        Ok(len) if value.len() <= MAX_LEN => match size {
+            0 => reply.size(len),
+            _ if len > size => reply.error(Errno::ERANGE),
+            _ => reply.data(value),
+        },
+        _ => reply.error(Errno::E2BIG),
+    }
+}

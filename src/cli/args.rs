@@ -1,0 +1,341 @@
+//! The arguments. Doc comments are the help text.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use vhdmount::{
+    container,
+    fs::{self, fat::CodePage},
+    image::OpenOptions,
+};
+
+use super::{exit::Failure, helper::MountHelper};
+
+/// Mount VHD, VHDX and raw disk images read-only, each volume as a directory, and tell what a thin disk can really hold.
+#[derive(Debug, Parser)]
+#[command(
+    name = "vhdmount",
+    version,
+    args_conflicts_with_subcommands = true,
+    override_usage = "vhdmount [OPTIONS] IMAGE [MOUNTPOINT]\n       vhdmount -u MOUNTPOINT\n       vhdmount COMMAND …",
+    after_help = "\
+In the mountpoint: pN/ for each readable volume, esp and by-label/ as links to them, .capacity and .capacity.json; \
+not listed: .vhdmount/ with info.json, disk.raw and pN.raw.
+
+In fstab: IMAGE MOUNTPOINT fuse.vhdmount ro,noauto 0 0 (vhdmount in /usr/bin, or linked as \
+/sbin/mount.fuse.vhdmount).
+
+Exit codes: 0 fine, 1 usage, 2 the image, 3 the mountpoint or FUSE, 4 a path inside the image, or standard output; called as \
+mount.fuse.vhdmount (fstab) those of mount(8). Messages: RUST_LOG=debug or -v."
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    mount: Mount,
+
+    /// Say more; twice for details
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub(super) verbose: u8,
+
+    /// Print errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+
+    /// Log each request; stay in the foreground
+    #[arg(short, long)]
+    pub(super) debug: bool,
+
+    /// Unmount MOUNTPOINT and wait until its process has ended
+    #[arg(short, long, value_name = "MOUNTPOINT", conflicts_with = "image")]
+    unmount: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show container, chain, partitions, volumes, and what is not well with them
+    Info(Info),
+    /// List a directory inside an image, without mounting it
+    Ls(Ls),
+    /// Write a file inside an image to standard output, without mounting it
+    Cat(Cat),
+    /// Tell how large a thin disk can really grow on its host
+    Capacity(Capacity),
+    /// Mount a small built-in disk, show it, and unmount it
+    Demo(Demo),
+}
+
+/// What the arguments ask for.
+#[derive(Debug)]
+pub(crate) enum Action {
+    Mount(Mount),
+    Unmount(PathBuf),
+    Info(Info),
+    Ls(Ls),
+    Cat(Cat),
+    Capacity(Capacity),
+    Demo(Demo),
+}
+
+impl Arguments {
+    /// Decides what is to be done.
+    pub(crate) fn action(self) -> Result<Action, Failure> {
+        Ok(match (self.command, self.unmount) {
+            (Some(Command::Info(command)), _) => Action::Info(command),
+            (Some(Command::Ls(command)), _) => Action::Ls(command),
+            (Some(Command::Cat(command)), _) => Action::Cat(command),
+            (Some(Command::Capacity(command)), _) => Action::Capacity(command),
+            (Some(Command::Demo(command)), _) => Action::Demo(command),
+            (None, Some(mountpoint)) => Action::Unmount(mountpoint),
+            (None, None) if self.mount.image.is_none() => {
+                return Err(Failure::usage(
+                    "an IMAGE is needed; vhdmount --help lists what can be done, vhdmount demo shows it",
+                ));
+            }
+            (None, None) if !self.mount.excess.is_empty() => {
+                return Err(Failure::usage(format_args!(
+                    "one IMAGE and one MOUNTPOINT are enough: what is \"{}\"? (-p N shows one partition alone)",
+                    self.mount.excess.join(" ")
+                )));
+            }
+            (None, None) => {
+                let verbose = self.verbose > 0;
+                Action::Mount(Mount { debug: self.debug, quiet: self.quiet, verbose, ..self.mount })
+            }
+        })
+    }
+}
+
+/// `vhdmount IMAGE MOUNTPOINT`
+#[derive(Debug, Args)]
+pub(crate) struct Mount {
+    /// VHD, VHDX, raw image or disk; told apart by content, not by name
+    pub(crate) image: Option<PathBuf>,
+
+    /// An existing directory; without it one named after the image is made, and removed after unmounting
+    pub(crate) mountpoint: Option<PathBuf>,
+
+    /// What a user puts after the mountpoint by mistake: refused with a text of its own
+    #[arg(hide = true)]
+    pub(super) excess: Vec<String>,
+
+    /// Mount options, comma-separated: allow_other, uid=N, gid=N, umask=M, fmask=M, dmask=M, partition=N,
+    /// streams_interface=none|windows|xattr, show_sys_files, hide_hid_files, direct_io, threads=N,
+    /// codepage=N, utc_offset=MINUTES, no_replay, parent=FILE, parent_dir=DIR, force_parent
+    #[arg(short = 'o', value_name = "OPTIONS", value_delimiter = ',')]
+    pub(crate) options: Vec<String>,
+
+    /// Stay in the foreground; Ctrl-C unmounts
+    #[arg(short, long)]
+    pub(crate) foreground: bool,
+
+    /// Write the serving process's id to FILE
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pid_file: Option<PathBuf>,
+
+    /// Let other users read the mount, too
+    #[arg(long)]
+    pub(crate) allow_other: bool,
+
+    /// Print the table of volumes as JSON (the same as info --json)
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) open: Open,
+
+    #[command(flatten)]
+    pub(crate) view: View,
+
+    #[arg(skip)]
+    pub(crate) debug: bool,
+    #[arg(skip)]
+    pub(crate) quiet: bool,
+    #[arg(skip)]
+    pub(crate) verbose: bool,
+    /// Set when mount(8) calls.
+    #[arg(skip)]
+    pub(crate) helper: Option<MountHelper>,
+}
+
+/// How an image is opened: the same for every command.
+#[derive(Debug, Args)]
+pub(crate) struct Open {
+    /// The parent of a differencing disk, where it is not found by itself; repeat it for a chain
+    #[arg(long, value_name = "FILE")]
+    parent: Vec<PathBuf>,
+
+    /// Search DIR for parents, by identity
+    #[arg(long, value_name = "DIR")]
+    parent_dir: Vec<PathBuf>,
+
+    /// Read on with a parent that is not the one which the child was made from
+    #[arg(long)]
+    force_parent: bool,
+
+    /// Do not replay the log of a dirty VHDX: look at the file as it is
+    #[arg(long)]
+    no_replay: bool,
+
+    /// OEM code page of FAT's short names (437, 850, 852, 866, …)
+    #[arg(long, value_name = "NUMBER", value_parser = codepage)]
+    codepage: Option<u16>,
+}
+
+/// What of an image is shown: the same for a mount, `ls` and `cat`.
+#[derive(Debug, Default, Args)]
+pub(crate) struct View {
+    /// Show only partition N, as the root
+    #[arg(short = 'p', long, value_name = "N")]
+    pub(crate) partition: Option<u32>,
+
+    /// List NTFS metadata files ($MFT, $Bitmap, …)
+    #[arg(long)]
+    show_sys_files: bool,
+
+    #[arg(skip)]
+    hide_hidden: bool,
+    #[arg(skip)]
+    utc_offset_minutes: i16,
+}
+
+impl Open {
+    /// The library's options.
+    pub(crate) fn options(&self, view: &View) -> OpenOptions {
+        OpenOptions {
+            container: container::OpenOptions {
+                parents: self.parent.clone(),
+                parent_dirs: self.parent_dir.clone(),
+                force_parent: self.force_parent,
+                replay: !self.no_replay,
+            },
+            fs: fs::Options {
+                show_system: view.show_sys_files,
+                hide_hidden: view.hide_hidden,
+                codepage: self.codepage,
+                utc_offset_minutes: view.utc_offset_minutes,
+                ..fs::Options::default()
+            },
+        }
+    }
+}
+
+impl Mount {
+    /// Takes an option of `-o` that says how to open the image and what to show. `None`: not one of those.
+    pub(crate) fn set(&mut self, name: &str, value: Option<&str>) -> Option<Result<(), Failure>> {
+        let (open, view) = (&mut self.open, &mut self.view);
+        let path = || match value {
+            Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
+            _ => Err(Failure::usage(format_args!("-o {name} needs a path, as in -o {name}=/srv/vm"))),
+        };
+        let done = match name {
+            "parent" => path().map(|path| open.parent.push(path)),
+            "parent_dir" => path().map(|path| open.parent_dir.push(path)),
+            "partition" => number(name, value).map(|number| view.partition = Some(number)),
+            "codepage" => codepage(value.unwrap_or_default())
+                .map(|number| open.codepage = Some(number))
+                .map_err(|problem| Failure::usage(format_args!("-o codepage: {problem}"))),
+            "utc_offset" => number(name, value).map(|minutes| view.utc_offset_minutes = minutes),
+            "force_parent" => set(&mut open.force_parent),
+            "no_replay" | "norecover" => set(&mut open.no_replay),
+            "show_sys_files" | "showmeta" => set(&mut view.show_sys_files),
+            "hide_hid_files" => set(&mut view.hide_hidden),
+            _ => return None,
+        };
+        Some(done)
+    }
+}
+
+/// A code page that FAT's reader knows.
+fn codepage(text: &str) -> Result<u16, String> {
+    let known = |number: &u16| CodePage::from_number(*number).is_some();
+    text.parse().ok().filter(known).ok_or_else(|| {
+        let all: Vec<_> = (0..=u16::MAX).filter(known).map(|number| number.to_string()).collect();
+        format!("\"{text}\" is not known; there are {}", all.join(", "))
+    })
+}
+
+fn set(flag: &mut bool) -> Result<(), Failure> {
+    *flag = true;
+    Ok(())
+}
+
+/// The value of `-o NAME=NUMBER`.
+pub(crate) fn number<T: std::str::FromStr>(name: &str, value: Option<&str>) -> Result<T, Failure> {
+    let parsed = value.and_then(|value| value.parse().ok());
+    parsed.ok_or_else(|| Failure::usage(format!("-o {name} needs a number, as in -o {name}=1")))
+}
+
+/// `vhdmount info`
+#[derive(Debug, Args)]
+pub(crate) struct Info {
+    /// VHD, VHDX, raw image or disk
+    pub(crate) image: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) open: Open,
+}
+
+/// `vhdmount ls`
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Ls {
+    /// VHD, VHDX, raw image or disk
+    pub(crate) image: PathBuf,
+    /// As in a mount: p3/Windows, esp/EFI, …
+    #[arg(default_value = "/")]
+    pub(crate) path: Vec<String>,
+    /// Kind, size, time (UTC) and link target as well
+    #[arg(short)]
+    pub(crate) long: bool,
+    /// With -l: sizes for people, as in 4.0 KiB
+    #[arg(short = 'h', long)]
+    pub(crate) human_readable: bool,
+    /// Subdirectories as well
+    #[arg(short = 'R', long)]
+    pub(crate) recursive: bool,
+    /// Print help
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+    #[command(flatten)]
+    pub(crate) open: Open,
+    #[command(flatten)]
+    pub(crate) view: View,
+}
+
+/// `vhdmount cat`
+#[derive(Debug, Args)]
+pub(crate) struct Cat {
+    /// VHD, VHDX, raw image or disk
+    pub(crate) image: PathBuf,
+    /// As in a mount: p3/Windows/win.ini; FILE:STREAM for a named stream
+    #[arg(required = true)]
+    pub(crate) path: Vec<String>,
+    #[command(flatten)]
+    pub(crate) open: Open,
+    #[command(flatten)]
+    pub(crate) view: View,
+}
+
+/// `vhdmount capacity`
+#[derive(Debug, Args)]
+pub(crate) struct Capacity {
+    /// VHD, VHDX or raw image
+    pub(crate) image: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) open: Open,
+}
+
+/// `vhdmount demo`
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Do not mount, even where FUSE is there
+    #[arg(long)]
+    pub(crate) no_mount: bool,
+}

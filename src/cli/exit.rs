@@ -1,0 +1,87 @@
+//! Exit codes: few, documented in `--help`, stable.
+
+use std::{fmt::Display, path::Path, process::ExitCode};
+
+use vhdmount::Error;
+
+#[cfg(target_os = "linux")]
+use crate::platform::MountError;
+
+/// Why the command ends without success.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    class: Class,
+    text: String,
+}
+
+/// The class of a failure, which is its exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Class(u8);
+
+/// The arguments.
+pub(crate) const USAGE: Class = Class(1);
+const IMAGE: Class = Class(2);
+const MOUNTPOINT: Class = Class(3);
+const INSIDE: Class = Class(4);
+
+impl Class {
+    /// The exit code; as a helper of mount(8) its bits: 1 wrong call, 32 mount failed.
+    pub(crate) fn code(self, mount_helper: bool) -> ExitCode {
+        match (mount_helper, self) {
+            (true, USAGE) => ExitCode::from(1),
+            (true, _) => ExitCode::from(32),
+            (false, class) => ExitCode::from(class.0),
+        }
+    }
+}
+
+impl Failure {
+    /// The arguments make no sense.
+    pub(crate) fn usage(text: impl Display) -> Self {
+        Self { class: USAGE, text: text.to_string() }
+    }
+
+    /// The image cannot be opened or read.
+    pub(crate) fn image(path: &Path, error: &Error) -> Self {
+        let (name, text) = (path.display().to_string(), error.to_string());
+        let text = if text.contains(&name) { text } else { format!("{name}: {text}") };
+        Self { class: IMAGE, text }
+    }
+
+    /// The mountpoint, FUSE or WinFsp.
+    pub(crate) fn mountpoint(text: impl Display) -> Self {
+        Self { class: MOUNTPOINT, text: text.to_string() }
+    }
+
+    /// A path inside the image.
+    pub(crate) fn inside(path: impl Display, error: impl Display) -> Self {
+        let (path, text) = (path.to_string(), error.to_string());
+        let text = if text.contains(&path) { text } else { format!("{path}: {text}") };
+        Self { class: INSIDE, text }
+    }
+
+    /// Standard output takes no more.
+    pub(crate) fn output(error: &std::io::Error) -> Self {
+        Self::inside("standard output", error)
+    }
+
+    /// Prints the text and turns into the exit code.
+    pub(crate) fn report(&self, mount_helper: bool) -> ExitCode {
+        if !self.text.is_empty() {
+            eprintln!("vhdmount: {}", self.text);
+        }
+        self.class.code(mount_helper)
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl From<MountError> for Failure {
+    fn from(error: MountError) -> Self {
+        match error {
+            // It has printed its own text.
+            MountError::Reported(status) => Self { class: Class(status), text: String::new() },
+            MountError::Option(text) => Self::usage(text),
+            other => Self::mountpoint(other),
+        }
+    }
+}

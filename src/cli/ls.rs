@@ -1,0 +1,190 @@
+//! `vhdmount ls`
+
+use std::{
+    borrow::Cow,
+    io::{ErrorKind, IsTerminal, Write},
+    ops::ControlFlow,
+};
+
+use vhdmount::{
+    Error, Result,
+    capacity::human,
+    fs::{DirCursor, FileSystem, NodeId, NodeKind, Timestamp},
+    image::Image,
+    tree::Tree,
+};
+
+use super::{Failure, args::Ls, find};
+
+/// Deeper than any path that Windows can form; a damaged volume may hold a directory that contains itself.
+const MAX_DEPTH: usize = 16_384;
+
+pub(super) fn run(command: &Ls) -> std::result::Result<(), Failure> {
+    let fail = |error| Failure::image(&command.image, &error);
+    let image = Image::open(&command.image, &command.open.options(&command.view)).map_err(fail)?;
+    let tree = image.tree(command.view.partition).map_err(fail)?;
+    let terminal = std::io::stdout().is_terminal();
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut list = Listing { tree: &tree, command, out: &mut out, terminal, begun: false, failed: None };
+    let written = list.paths()?;
+    let failed = list.failed;
+    match written.and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::output(&error)),
+        _ => failed.map_or(Ok(()), Err),
+    }
+}
+
+struct Listing<'a, W> {
+    tree: &'a Tree,
+    command: &'a Ls,
+    out: &'a mut W,
+    terminal: bool,
+    /// A directory has been listed: the next one's heading stands apart.
+    begun: bool,
+    /// What could not be listed; the rest is.
+    failed: Option<Failure>,
+}
+
+impl<W: Write> Listing<'_, W> {
+    /// Every path of the command: `Err` when one cannot be found, `Ok(Err)` when the output is closed.
+    fn paths(&mut self) -> std::result::Result<std::io::Result<()>, Failure> {
+        for path in &self.command.path {
+            let node = find(self.tree, path)?;
+            let inside = |error| Failure::inside(path, error);
+            let written = match self.tree.stat(node).map_err(inside)?.kind {
+                NodeKind::Directory => self.directory(path, node),
+                _ => self.entry(b"", path.as_bytes(), node),
+            };
+            if written.is_err() {
+                return Ok(written);
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// A directory, and with `-R` everything below it, as ls(1) has it: `path:` before each.
+    fn directory(&mut self, path: &str, root: NodeId) -> std::io::Result<()> {
+        let path = path.trim_end_matches('/').as_bytes().to_vec();
+        let mut todo = vec![(path, root, vec![root])];
+        while let Some((path, dir, trail)) = todo.pop() {
+            if self.command.recursive || self.command.path.len() > 1 {
+                let shown = if path.is_empty() { b"/" } else { &path[..] };
+                let gap: &[u8] = if self.begun { b"\n" } else { b"" };
+                self.out.write_all(&[gap, &self.shown(shown), b":\n"].concat())?;
+            }
+            self.begun = true;
+            let (entries, error) = entries(self.tree, dir);
+            self.note(&path, error);
+            let mut below = Vec::new();
+            for (name, node, kind) in entries {
+                self.entry(&path, &name, node)?;
+                // A directory inside itself is damage: listed, not entered.
+                let enter = kind == NodeKind::Directory && trail.len() < MAX_DEPTH && !trail.contains(&node);
+                if self.command.recursive && enter {
+                    let path = [&path[..], b"/", &name[..]].concat();
+                    below.push((path, node, [&trail[..], &[node]].concat()));
+                }
+            }
+            todo.extend(below.into_iter().rev());
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, dir: &[u8], name: &[u8], node: NodeId) -> std::io::Result<()> {
+        if self.command.long {
+            match self.tree.stat(node) {
+                Ok(stat) => {
+                    let time = date(stat.times.modified);
+                    let size = match self.command.human_readable {
+                        true => human(stat.size),
+                        false => stat.size.to_string(),
+                    };
+                    write!(self.out, "{} {size:>14} {time} ", letter(stat.kind))?;
+                    if stat.kind == NodeKind::Symlink {
+                        let target = self.tree.read_link_text(node).unwrap_or_else(|_| b"?".to_vec());
+                        let (name, target) = (self.shown(name), self.shown(&target));
+                        return self.out.write_all(&[&name, &b" -> "[..], &target, b"\n"].concat());
+                    }
+                }
+                Err(error) => {
+                    self.note(&[dir, if dir.is_empty() { b"" } else { b"/" }, name].concat(), Some(error));
+                    write!(self.out, "? {:>14} {:19} ", "?", "?")?;
+                }
+            }
+        }
+        self.out.write_all(&[&self.shown(name), &b"\n"[..]].concat())
+    }
+
+    /// A name from an image must not command the terminal. A file or a pipe gets it as it is.
+    fn shown<'n>(&self, name: &'n [u8]) -> Cow<'n, [u8]> {
+        match self.terminal && name.iter().any(u8::is_ascii_control) {
+            true => name.iter().map(|byte| if byte.is_ascii_control() { b'?' } else { *byte }).collect(),
+            false => name.into(),
+        }
+    }
+
+    fn note(&mut self, path: &[u8], error: Option<Error>) {
+        if let Some(error) = error {
+            let path = String::from_utf8_lossy(path).into_owned();
+            log::warn!("{path}: {error}");
+            self.failed.get_or_insert_with(|| Failure::inside(path, error));
+        }
+    }
+}
+
+type Entry = (Vec<u8>, NodeId, NodeKind);
+
+/// The entries of a directory by name, as far as they can be read, and why not all.
+fn entries(tree: &Tree, dir: NodeId) -> (Vec<Entry>, Option<Error>) {
+    let mut entries = Vec::new();
+    let listed: Result<()> = tree.read_dir(dir, DirCursor::default(), &mut |entry| {
+        entries.push((entry.name.to_text(), entry.node, entry.kind));
+        ControlFlow::Continue(())
+    });
+    entries.sort();
+    (entries, listed.err())
+}
+
+fn letter(kind: NodeKind) -> char {
+    match kind {
+        NodeKind::File => '-',
+        NodeKind::Directory => 'd',
+        NodeKind::Symlink => 'l',
+        NodeKind::Fifo => 'p',
+        NodeKind::Socket => 's',
+        NodeKind::CharDevice(..) => 'c',
+        NodeKind::BlockDevice(..) => 'b',
+    }
+}
+
+/// `2026-11-21 08:03:00` in UTC, by the civil calendar counted in days from 0000-03-01.
+fn date(time: Timestamp) -> String {
+    let (days, second) = (time.seconds.div_euclid(86_400), time.seconds.rem_euclid(86_400));
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_civil_calendar() {
+        for (seconds, text) in [
+            (0, "1970-01-01 00:00:00"),
+            (951_782_400, "2000-02-29 00:00:00"),
+            (-1, "1969-12-31 23:59:59"),
+            (-11_644_473_600, "1601-01-01 00:00:00"),
+            (1_795_248_180, "2026-11-21 08:03:00"),
+        ] {
+            assert_eq!(date(Timestamp { seconds, nanos: 0 }), text);
+        }
+    }
+}

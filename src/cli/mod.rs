@@ -1,0 +1,131 @@
+//! The command line: what the arguments mean, resolved once; no decision is left for later.
+
+mod args;
+mod capacity;
+mod cat;
+mod demo;
+mod exit;
+mod helper;
+mod info;
+mod ls;
+#[cfg(target_os = "linux")]
+mod mount;
+
+use std::{ffi::OsString, io::Write, process::ExitCode};
+
+use args::{Action, Arguments};
+use clap::{Parser, error::ErrorKind};
+pub(crate) use exit::Failure;
+use helper::MountHelper;
+use vhdmount::{
+    fs::NodeId,
+    tree::{Resolver, Tree},
+};
+
+/// Runs the command.
+pub(crate) fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    // mount(8) calls its helpers `mount.TYPE` and expects its own exit codes.
+    let called_by_mount = arguments.first().is_some_and(|name| helper::is_mount_helper(name));
+    let (arguments, helper) = match called_by_mount {
+        true => {
+            let (arguments, helper) = helper::take_arguments(arguments);
+            (arguments, Some(helper))
+        }
+        false => (arguments, None),
+    };
+    let parsed = match Arguments::try_parse_from(&arguments) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            let _ = error.print();
+            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return if asked { ExitCode::SUCCESS } else { exit::USAGE.code(called_by_mount) };
+        }
+    };
+    start_log(&parsed);
+    match run(parsed, helper) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(called_by_mount),
+    }
+}
+
+fn run(arguments: Arguments, helper: Option<MountHelper>) -> Result<(), Failure> {
+    match arguments.action()? {
+        Action::Mount(mount) => run_mount(args::Mount { helper, ..mount }),
+        Action::Unmount(mountpoint) => unmount(&mountpoint),
+        Action::Info(command) => info::run(&command),
+        Action::Ls(command) => ls::run(&command),
+        Action::Cat(command) => cat::run(&command),
+        Action::Capacity(command) => capacity::run(&command),
+        Action::Demo(command) => demo::run(&command),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn run_mount(mount: args::Mount) -> Result<(), Failure> {
+    mount::run(mount)
+}
+
+#[cfg(target_os = "linux")]
+fn unmount(mountpoint: &std::path::Path) -> Result<(), Failure> {
+    mount::unmount(mountpoint)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn run_mount(_: args::Mount) -> Result<(), Failure> {
+    Err(Failure::mountpoint("mounting is not there yet on this system; info, ls, cat and capacity work"))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn unmount(_: &std::path::Path) -> Result<(), Failure> {
+    Err(Failure::mountpoint("mounting is not there yet on this system"))
+}
+
+/// A path inside the image, as a user may write it.
+fn find(tree: &Tree, path: &str) -> Result<NodeId, Failure> {
+    let first = path.split('/').find(|part| !part.is_empty()).unwrap_or_default();
+    let resolve = |path: &str| Resolver::new(tree).resolve(path.as_bytes(), true);
+    let found = resolve(path).or_else(|error| match without_stream_type(path) {
+        Some(shorter) => resolve(shorter).map_err(|_| error),
+        None => Err(error),
+    });
+    found.map(|found| found.node).map_err(|error| {
+        let hint = match resolve(first) {
+            _ if path.contains('\\') => "; here `/` separates names, as in p3/Windows/System32",
+            Err(_) => "; `vhdmount ls IMAGE` lists where paths begin",
+            Ok(_) => "",
+        };
+        Failure::inside(path, format_args!("{error}{hint}"))
+    })
+}
+
+/// `FILE:STREAM:$DATA` and `FILE::$DATA`, as Windows' `dir /r` prints them, without the type.
+fn without_stream_type(path: &str) -> Option<&str> {
+    const TYPE: &str = ":$DATA";
+    let start = path.len().checked_sub(TYPE.len())?;
+    let tail = path.get(start..)?;
+    tail.eq_ignore_ascii_case(TYPE).then(|| path[..start].trim_end_matches(':'))
+}
+
+/// Prints to standard output. A reader that has seen enough (`| head`) is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::output(&error)),
+        _ => Ok(()),
+    }
+}
+
+/// `-v` raises and `-q` lowers what is logged; `RUST_LOG` wins over both.
+fn start_log(arguments: &Arguments) {
+    let level = match (arguments.quiet, arguments.verbose, arguments.debug) {
+        (true, ..) => "error",
+        (_, 0, false) => "warn",
+        (_, 1, false) => "info",
+        (_, 2, _) | (_, _, true) => "debug",
+        _ => "trace",
+    };
+    // fuser warns of mounts that were unmounted from outside, which is how mounts end.
+    let environment = env_logger::Env::default().default_filter_or(format!("{level},fuser=error"));
+    env_logger::Builder::from_env(environment).format_timestamp(None).format_target(false).init();
+}
