@@ -1,0 +1,18 @@
+//! The second and third ring in one binary: the library on whole images, and real mounts, compared with other
+//! programs. Parsers have their tests beside them in `src/`.
+#![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
+mod avhdx;
+mod chain;
+mod cli;
+mod corpus;
+mod demo;
+mod fat;
+mod mount;
+mod mutation;
+mod ntfs;
+mod partition;
+mod serving;
+mod support;
+mod vhd;
+mod vhdx;

@@ -1,0 +1,130 @@
+//! Damaged copies of every kind of image, 10,000 changed places in all and 64 cuts each, always the same ones. No panic,
+//! bounded memory, bounded work.
+
+use std::path::Path;
+
+use crate::support::{
+    demo, have,
+    mutate::{mutate, truncate},
+    run, scratch, tool,
+};
+
+/// Places at which each image is cut off.
+const CUTS: u64 = 64;
+
+/// Damages `image` at its share of the 10,000 places. `VHDMOUNT_MUTATIONS=N` for N times as many: a long run finds more.
+fn survives(name: &str, image: Vec<u8>, share: usize) {
+    let more = std::env::var("VHDMOUNT_MUTATIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let changes = share * more;
+    println!("{name}, cut off: {:?}", truncate(name, image.clone(), CUTS));
+    let worst = mutate(name, image, changes);
+    println!("{name}, damaged: {worst:?}");
+    // Damage that never gets past the container would test nothing else.
+    assert!(worst.opened > worst.copies / 4, "{name}: too few of the damaged copies could be opened");
+}
+
+/// The demo disk is VHDX, GPT, FAT32 and NTFS at once.
+#[test]
+fn demo_disk() {
+    survives("demo disk", demo::image(), 5_000);
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// A FAT volume with a few files and directories.
+fn fat(folder: &Path, bits: &str, kib: &str) -> std::path::PathBuf {
+    let path = folder.join(format!("fat{bits}.img"));
+    run(tool("mkfs.fat").args(["-C", "-F", bits, "-s", "1", "-n", "VOLUME"]).arg(&path).arg(kib));
+    let file = folder.join("content");
+    std::fs::write(&file, "some content\n".repeat(500)).expect("space for a file");
+    for dir in ["::/dir", "::/dir/a longer directory name"] {
+        run(tool("mmd").arg("-i").arg(&path).arg(dir));
+    }
+    for target in ["::/SHORT.TXT", "::/a long file name.txt", "::/dir/a longer directory name/größer.txt"] {
+        run(tool("mcopy").arg("-i").arg(&path).arg(&file).arg(target));
+    }
+    path
+}
+
+/// An NTFS volume with a few files, made without a mount.
+fn ntfs(folder: &Path) -> std::path::PathBuf {
+    let path = folder.join("ntfs.img");
+    std::fs::File::create(&path).and_then(|file| file.set_len(4 << 20)).expect("space for a volume");
+    run(tool("mkntfs")
+        .args(["-q", "-Q", "-F", "-s", "512", "-c", "1024", "-p", "63", "-H", "16", "-S", "63"])
+        .arg(&path));
+    let file = folder.join("content");
+    for size in [20, 700, 5_000, 90_000] {
+        std::fs::write(&file, vec![b'x'; size]).expect("space for a file");
+        run(tool("ntfscp").args(["-q", "-f"]).arg(&path).arg(&file).arg(format!("file of {size} bytes")));
+    }
+    path
+}
+
+fn convert(from: &Path, format: &str, options: &str) -> Vec<u8> {
+    let to = from.with_extension(format);
+    run(tool("qemu-img").args(["convert", "-f", "raw", "-O", format, "-o", options]).arg(from).arg(&to));
+    read(&to)
+}
+
+#[test]
+fn raw_fat_volumes() {
+    if have(&["mkfs.fat", "mmd", "mcopy"]) {
+        let folder = scratch();
+        survives("FAT12", read(&fat(folder.path(), "12", "1440")), 700);
+        survives("FAT16", read(&fat(folder.path(), "16", "9000")), 700);
+        survives("FAT32", read(&fat(folder.path(), "32", "34000")), 600);
+    }
+}
+
+#[test]
+fn raw_ntfs_volume() {
+    if have(&["mkntfs", "ntfscp"]) {
+        survives("NTFS", read(&ntfs(scratch().path())), 1_000);
+    }
+}
+
+#[test]
+fn vhd_and_vhdx() {
+    if have(&["mkntfs", "ntfscp", "mkfs.fat", "mmd", "mcopy", "qemu-img", "sgdisk"]) {
+        let folder = scratch();
+        let volume = fat(folder.path(), "12", "1440");
+        survives("dynamic VHD", convert(&volume, "vpc", "subformat=dynamic,force_size=on"), 600);
+        survives("fixed VHD", convert(&volume, "vpc", "subformat=fixed,force_size=on"), 200);
+        let volume = ntfs(folder.path());
+        survives("dynamic VHDX", convert(&volume, "vhdx", "subformat=dynamic,block_size=1M"), 600);
+    }
+}
+
+#[test]
+fn partition_tables() {
+    if have(&["mkfs.fat", "mmd", "mcopy", "sgdisk"]) {
+        let folder = scratch();
+        let volume = read(&fat(folder.path(), "12", "1440"));
+        let mut disk = vec![0; 4 << 20];
+        disk[1 << 20..][..volume.len()].copy_from_slice(&volume);
+        let mut mbr = disk.clone();
+        // A primary FAT12 partition at 1 MiB, and an extended one at 3 MiB with one logical partition.
+        let entry = |kind: u8, start: u32, len: u32| {
+            let mut entry = [0, 0, 2, 0, kind, 0, 2, 0].to_vec();
+            entry.extend([start, len].map(u32::to_le_bytes).concat());
+            entry
+        };
+        mbr[0x1be..0x1ce].copy_from_slice(&entry(0x01, 2048, 2880));
+        mbr[0x1ce..0x1de].copy_from_slice(&entry(0x05, 6144, 2048));
+        mbr[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
+        let extended = 3 << 20;
+        mbr[extended + 0x1be..extended + 0x1ce].copy_from_slice(&entry(0x06, 63, 1000));
+        mbr[extended + 0x1fe..extended + 0x200].copy_from_slice(&[0x55, 0xaa]);
+        survives("MBR", mbr, 300);
+
+        let path = folder.path().join("gpt.img");
+        std::fs::write(&path, &disk).expect("space for a disk");
+        run(tool("sgdisk")
+            .args(["-o", "-n", "1:2048:+1440K", "-t", "1:EF00", "-n", "2:0:0", "-c", "2:Basic data"])
+            .arg(&path));
+        survives("GPT", read(&path), 300);
+    }
+}
