@@ -1,0 +1,31 @@
+//! Index nodes, their entries, reparse points, `$SII` entries: no input panics or loops.
+#![no_main]
+use libfuzzer_sys::fuzz_target;
+use vhdmount::fs::ntfs::{
+    index::{Entries, IndexBlock, IndexRoot, MAX_NAME},
+    reparse::Reparse,
+    security,
+};
+
+fuzz_target!(|data: &[u8]| {
+    if let Ok(root) = IndexRoot::parse(data) {
+        walk(data, root.entries());
+        walk(data, root.entries_from(data.len() / 2));
+    }
+    if let Ok(block) = IndexBlock::parse(data) {
+        walk(data, block.entries());
+    }
+    let _ = Reparse::parse(data);
+});
+
+fn walk(data: &[u8], entries: Entries<'_>) {
+    let mut end = 0;
+    for entry in entries.flatten() {
+        assert!(entry.offset >= end && entry.next > entry.offset && entry.next <= data.len());
+        end = entry.next;
+        if let Ok(name) = entry.file_name() {
+            assert!(name.name(&mut [0; MAX_NAME]).len() == name.units().len());
+        }
+        let _ = (security::parse_key(entry.key), entry.data().and_then(security::Location::parse));
+    }
+}
