@@ -81,7 +81,7 @@ fn problems(info: &DiskInfo) -> String {
     }
     for partition in &info.partitions {
         let of_volume: &[String] = match &partition.volume {
-            VolumeState::Readable(volume) => &volume.problems,
+            VolumeState::Readable(volume) => &volume.info.problems,
             _ => &[],
         };
         for problem in partition.partition.problems.iter().chain(of_volume) {

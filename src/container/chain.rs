@@ -29,7 +29,7 @@ const MAX_FOLDER_ENTRIES: usize = 100_000;
 const MAX_REPORTED: usize = 20;
 
 pub(super) const WITHOUT_PARENT: &str =
-    "opened without its parent: sectors that only the parent has read as zeros, files are damaged or missing";
+    "opened without its parent: what only the parent has is unreadable, so files are damaged or missing";
 
 /// Joins `top` with its parents.
 pub(super) fn open(top: Image, options: &OpenOptions) -> Result<Container> {

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::{Layer, Place};
+use super::{Kind, Layer, Place};
 use crate::{
-    Result,
+    Error, Result,
     bytes::{ByteSource, Extent, ExtentKind, check_range},
 };
 
@@ -50,6 +50,13 @@ impl Disk {
             match segment.place {
                 Place::File(at) => return Ok(Found { place: Some((index, at)), len }),
                 Place::Zero => break,
+                // Opened by force without its parent: what only the parent has is not known to be zeros.
+                Place::Parent
+                    if index + 1 == self.layers.len() && layer.info().kind == Kind::Differencing =>
+                {
+                    let problem = "this part is in the parent, which is missing";
+                    return Err(Error::corrupt("differencing disk", offset, problem));
+                }
                 Place::Parent => {}
             }
         }

@@ -55,7 +55,7 @@ pub enum Place {
     File(u64),
     /// Reads as zeros.
     Zero,
-    /// In the parent; below the last layer (or beyond the parent's end) that means zeros.
+    /// In the parent; beyond the parent's end that means zeros. Where the parent is missing it is an error.
     Parent,
 }
 

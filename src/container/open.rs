@@ -19,7 +19,7 @@ pub struct OpenOptions {
     pub parent_dirs: Vec<PathBuf>,
     /// Files that are parents, in any order: each is used where its identity fits.
     pub parents: Vec<PathBuf>,
-    /// Reads on with a parent whose identity does not fit, and without a missing one (its sectors are then zeros).
+    /// Reads on with a parent whose identity does not fit, and without a missing one (what only it has is then unreadable).
     pub force_parent: bool,
     /// Replays a dirty VHDX log (in memory).
     pub replay: bool,

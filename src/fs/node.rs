@@ -1,5 +1,7 @@
 //! What a filesystem says of its nodes: plain values, the same for every format.
 
+use serde::Serialize;
+
 use super::{Name, NameBuf};
 
 /// Identifies a node; computed from the disk, stable over mounts. Filesystems use the lower 56 bits.
@@ -146,7 +148,7 @@ pub struct Usage {
 }
 
 /// What a volume says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct VolumeInfo {
     /// `ntfs`, `fat12`, `fat16`, `fat32`, …
     pub filesystem: &'static str,

@@ -98,29 +98,14 @@ pub enum VolumeState {
     Unknown,
 }
 
-/// A readable volume.
+/// A readable volume: what it says of itself, and its free space.
 #[derive(Debug, Serialize)]
 pub struct VolumeSummary {
-    /// `ntfs`, …
-    pub filesystem: &'static str,
-    /// The format's version.
-    pub version: String,
-    /// Label.
-    pub label: String,
-    /// Serial number.
-    pub serial: String,
-    /// Bytes that the filesystem manages.
-    pub size: u64,
-    /// Allocation unit in bytes.
-    pub cluster_size: u64,
+    /// What the filesystem says.
+    #[serde(flatten)]
+    pub info: VolumeInfo,
     /// Free bytes as the guest believes; `null` when the bitmap cannot be read.
     pub free: Option<u64>,
-    /// Not cleanly unmounted.
-    pub dirty: bool,
-    /// A hibernated Windows holds newer data.
-    pub hibernated: bool,
-    /// What was found damaged.
-    pub problems: Vec<String>,
 }
 
 impl VolumeState {
@@ -142,18 +127,7 @@ impl VolumeState {
                 if let Err(error) = &usage {
                     info.problems.push(format!("free space is unknown: {error}"));
                 }
-                Self::Readable(VolumeSummary {
-                    filesystem: info.filesystem,
-                    version: info.version,
-                    label: info.label,
-                    serial: info.serial,
-                    size: info.size,
-                    cluster_size: info.cluster_size,
-                    free: usage.ok().map(|usage| usage.free),
-                    dirty: info.dirty,
-                    hibernated: info.hibernated,
-                    problems: info.problems,
-                })
+                Self::Readable(VolumeSummary { info, free: usage.ok().map(|usage| usage.free) })
             }
             Probe::Recognized { name, hint } => Self::Unsupported { name, hint },
             Probe::Damaged { name, error } => Self::Damaged { name, problem: error.to_string() },
@@ -165,16 +139,16 @@ impl VolumeState {
     pub fn describe(&self) -> String {
         match self {
             Self::Readable(volume) => {
-                let mut text = volume.filesystem.to_owned();
-                if !volume.label.is_empty() {
-                    text += &format!(" {:?}", volume.label);
+                let mut text = volume.info.filesystem.to_owned();
+                if !volume.info.label.is_empty() {
+                    text += &format!(" {:?}", volume.info.label);
                 }
                 if let Some(free) = volume.free {
                     text += &format!(", {} free", human(free));
                 }
-                if volume.hibernated {
+                if volume.info.hibernated {
                     text += ", HIBERNATED: newer data may be in hiberfil.sys";
-                } else if volume.dirty {
+                } else if volume.info.dirty {
                     text += ", DIRTY: not cleanly unmounted";
                 }
                 text
@@ -283,7 +257,7 @@ impl DiskInfo {
         self.partitions.iter().for_each(|info| out += &info.details());
         for PartitionInfo { partition, volume } in &self.partitions {
             let of_volume = match volume {
-                VolumeState::Readable(volume) => &volume.problems[..],
+                VolumeState::Readable(volume) => &volume.info.problems[..],
                 _ => &[],
             };
             for problem in partition.problems.iter().chain(of_volume) {
@@ -306,10 +280,10 @@ impl PartitionInfo {
         }
         parts.extend(partition.attribute_names().into_iter().map(str::to_owned));
         if let VolumeState::Readable(volume) = volume {
-            let name = format!("{} {}", volume.filesystem, volume.version);
-            parts.push(format!("{} in clusters of {} bytes", name.trim_end(), volume.cluster_size));
-            if !volume.serial.is_empty() {
-                parts.push(format!("serial {}", volume.serial));
+            let name = format!("{} {}", volume.info.filesystem, volume.info.version);
+            parts.push(format!("{} in clusters of {} bytes", name.trim_end(), volume.info.cluster_size));
+            if !volume.info.serial.is_empty() {
+                parts.push(format!("serial {}", volume.info.serial));
             }
         }
         format!("p{}: {}\n", partition.number, parts.join(", "))

@@ -17,8 +17,11 @@ fn open_bytes(bytes: Vec<u8>) -> Result<Vhd> {
     open(Arc::new(MemorySource(bytes)), "test.vhd")
 }
 
+/// Reads a chain; below a child that stands alone here lies a parent of zeros.
 fn read_all(layers: Vec<Vhd>) -> Result<Vec<u8>> {
-    let disk = Disk::new(layers.into_iter().map(|layer| Arc::new(layer) as Arc<dyn Layer>).collect());
+    let zeros = crate::container::raw::open(Arc::new(MemorySource(vec![0; 512])), "");
+    let layers = layers.into_iter().map(|layer| Arc::new(layer) as Arc<dyn Layer>);
+    let disk = Disk::new(layers.chain([Arc::new(zeros) as Arc<dyn Layer>]).collect());
     read_vec(&disk, 0, usize::try_from(disk.size()).unwrap())
 }
 
