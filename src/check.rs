@@ -1,0 +1,38 @@
+//! What an examination found: findings, and the trait of whoever collects them. Every layer reports through it; none
+//! of them knows how findings are shown.
+
+use serde::Serialize;
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing, nothing is wrong.
+    Note,
+    /// Wrong, but nothing is lost: a copy stands in, or only bookkeeping disagrees.
+    Warning,
+    /// Data is lost, unreachable or ambiguous.
+    Error,
+}
+
+/// One thing that was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Which structure, by its specification's name: `VHDX header 1`, `MFT record 4711`.
+    pub structure: String,
+    /// What contradicts the specification, with the numbers that do.
+    pub problem: String,
+    /// What that means for the user's data, and what can be done.
+    pub meaning: String,
+}
+
+/// Collects findings and shows progress.
+pub trait Report {
+    /// Takes one finding. A hostile image can cause any number of them: the collector bounds what it keeps.
+    fn finding(&mut self, finding: Finding);
+
+    /// `done` of `total` units (bytes, records, …) of the current step are examined.
+    fn progress(&mut self, step: &str, done: u64, total: u64);
+}
