@@ -6,7 +6,7 @@
 
 use std::{env, fs, hint::black_box, time::Instant};
 
-use vhdmount::fs::ntfs::lznt1::{CHUNK, decompress};
+use vhdmount::codec::lznt1::{CHUNK, decompress};
 
 const UNIT: usize = 64 << 10;
 const MAX_INPUT: usize = 16 << 20;

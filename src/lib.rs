@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Imports form a DAG, checked by `tests/architecture.rs`:
-//! `error, guid, cache, check ← bytes ← {container, partition, fs} ← {capacity, tree} ← image ← binary`.
+//! `error, guid, cache, check, codec ← bytes ← {container, partition, fs} ← {capacity, tree} ← image ← binary`.
 //! Every byte of an image is hostile: parsers validate once, every loop and allocation is bounded, nothing panics.
 #![forbid(unsafe_code)]
 
@@ -15,6 +15,7 @@ pub mod bytes;
 pub mod cache;
 pub mod capacity;
 pub mod check;
+pub mod codec;
 pub mod container;
 pub mod error;
 pub mod fs;

@@ -8,7 +8,7 @@ use std::{
 /// Each layer with its modules. A module imports from itself and from earlier layers, never from its siblings.
 const LAYERS: [&[&str]; 6] = [
     &["error"],
-    &["guid", "cache", "check"],
+    &["guid", "cache", "check", "codec"],
     &["bytes"],
     &["container", "partition", "fs"],
     &["capacity", "tree"],

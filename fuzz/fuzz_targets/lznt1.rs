@@ -1,7 +1,7 @@
 //! LZNT1: no input panics, and the output is the same whatever the buffer held before.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
-use vhdmount::fs::ntfs::lznt1;
+use vhdmount::codec::lznt1;
 
 fuzz_target!(|data: &[u8]| {
     let [size, input @ ..] = data else { return };

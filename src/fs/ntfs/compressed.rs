@@ -3,11 +3,11 @@
 
 use std::{cell::Cell, ops::Range, sync::Arc};
 
-use super::lznt1;
 use crate::{
     Error, Result,
     bytes::{ByteSource, Extent, ExtentKind, check_range},
     cache::Cache,
+    codec::lznt1,
     fs::runs::RunList,
 };
 

@@ -20,7 +20,6 @@ mod fixup;
 pub mod index;
 mod interix;
 mod logfile;
-pub mod lznt1;
 pub mod mapping_pairs;
 mod mft;
 mod node;

@@ -1,5 +1,6 @@
-use super::{super::lznt1::tests::compress, *};
+use super::*;
 use crate::bytes::{Faulty, MemorySource};
+use crate::codec::lznt1::tests::compress;
 
 const UNIT: usize = 16384;
 const CLUSTER: usize = 1024;

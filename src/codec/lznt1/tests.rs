@@ -1,7 +1,7 @@
 use super::*;
 
 /// A plain compressor, for tests: greedy, the last place of each three bytes.
-pub(in super::super) fn compress(data: &[u8]) -> Vec<u8> {
+pub(crate) fn compress(data: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     for chunk in data.chunks(CHUNK) {
         let body = compress_chunk(chunk);

@@ -159,4 +159,4 @@ fn copy_piece<const N: usize>(window: &mut Window, from: usize, to: usize) {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

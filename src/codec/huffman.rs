@@ -1,0 +1,116 @@
+//! Canonical Huffman codes of at most 16 bits, for streams that give bits highest first: codes ascend with their length,
+//! and among equals with their symbol. Guards: a code with more words than fit is refused; an unassigned word is found
+//! where it is read.
+
+use super::bits::Bits;
+
+/// The longest code word of any format here.
+pub(super) const MAX_LENGTH: usize = 16;
+const LENGTH_MASK: u32 = 0x1f;
+
+/// Decodes one code. Words of up to log2 of `ENTRIES` bits are looked up at once; the few longer ones are found by
+/// comparing with the last word of each length.
+pub(super) struct Code<const SYMBOLS: usize, const ENTRIES: usize> {
+    /// By the next bits: the symbol's payload with the word's length in its low five bits, or 0 for longer words.
+    table: [u32; ENTRIES],
+    /// Symbols by their words, ascending.
+    sorted: [u16; SYMBOLS],
+    /// By length: the first word that is longer, in the top bits of 16; what to add to a word to get its place in
+    /// `sorted`.
+    limits: [(u32, u32); MAX_LENGTH + 1],
+}
+
+impl<const SYMBOLS: usize, const ENTRIES: usize> Code<SYMBOLS, ENTRIES> {
+    const BITS: usize = ENTRIES.ilog2() as usize;
+
+    /// A code without words.
+    pub(super) const fn new() -> Self {
+        assert!(ENTRIES.is_power_of_two() && Self::BITS <= MAX_LENGTH);
+        Self { table: [0; ENTRIES], sorted: [0; SYMBOLS], limits: [(0, 0); MAX_LENGTH + 1] }
+    }
+
+    /// Makes the code from each symbol's length (0: none, at most 16). `payload` is what [`Self::decode`] returns for a
+    /// symbol; its low five bits must be free.
+    pub(super) fn build(
+        &mut self,
+        lengths: &[u8; SYMBOLS],
+        payload: &[u32; SYMBOLS],
+    ) -> Result<(), &'static str> {
+        let counts = count(lengths);
+        let mut places = [0_u16; MAX_LENGTH + 1];
+        let (mut word, mut place) = (0_u32, 0_u16);
+        for length in 1..=MAX_LENGTH {
+            let shift = MAX_LENGTH - length;
+            places[length] = place;
+            let offset = u32::from(place).wrapping_sub(word >> shift);
+            place += counts[length];
+            word += u32::from(counts[length]) << shift;
+            self.limits[length] = (word, offset);
+        }
+        if word > 1 << MAX_LENGTH {
+            return Err("Huffman code with too many words");
+        }
+        for (symbol, &length) in (0_u16..).zip(lengths) {
+            let place = &mut places[usize::from(length)];
+            // Symbols without a word are written where the first one with a word overwrites them, or nothing reads them.
+            if length != 0 {
+                self.sorted[usize::from(*place)] = symbol;
+                *place += 1;
+            }
+        }
+        self.fill(&counts, payload);
+        Ok(())
+    }
+
+    fn fill(&mut self, counts: &[u16; MAX_LENGTH + 1], payload: &[u32; SYMBOLS]) {
+        let (mut rest, mut sorted) = (&mut self.table[..], &self.sorted[..]);
+        for (length, &count) in (0_u32..).zip(counts).skip(1).take(Self::BITS) {
+            let width = ENTRIES >> length;
+            let (symbols, longer) = sorted.split_at(count.into());
+            sorted = longer;
+            let (entries, unfilled) = rest.split_at_mut(width * usize::from(count));
+            rest = unfilled;
+            for (entries, &symbol) in entries.chunks_exact_mut(width).zip(symbols) {
+                entries.fill(payload[usize::from(symbol)] | length);
+            }
+        }
+        rest.fill(0);
+    }
+
+    /// The payload of the next symbol, whose bits are then taken; `None` for a word that is no symbol's. The low five
+    /// bits hold the word's length.
+    #[inline(always)]
+    pub(super) fn decode(&self, bits: &mut Bits<'_>, payload: &[u32; SYMBOLS]) -> Option<u32> {
+        let index = usize::try_from(bits.peek() >> (64 - Self::BITS)).unwrap_or(usize::MAX);
+        let mut entry = self.table[index & (ENTRIES - 1)];
+        if entry == 0 {
+            entry = self.decode_long(bits.peek(), payload)?;
+        }
+        bits.skip(entry & LENGTH_MASK);
+        Some(entry)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn decode_long(&self, next: u64, payload: &[u32; SYMBOLS]) -> Option<u32> {
+        let word = u32::try_from(next >> 48).ok()?;
+        let lengths = (0_u32..).zip(&self.limits).skip(Self::BITS + 1);
+        for (length, &(limit, offset)) in lengths {
+            if word < limit {
+                let place = (word >> (16 - length)).wrapping_add(offset);
+                let symbol = self.sorted.get(usize::try_from(place).ok()?)?;
+                return Some(payload[usize::from(*symbol)] | length);
+            }
+        }
+        None
+    }
+}
+
+/// How many symbols have each length.
+fn count<const SYMBOLS: usize>(lengths: &[u8; SYMBOLS]) -> [u16; MAX_LENGTH + 1] {
+    let mut counts = [0; MAX_LENGTH + 1];
+    for &length in lengths {
+        counts[usize::from(length)] += 1;
+    }
+    counts
+}
