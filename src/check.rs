@@ -1,7 +1,13 @@
 //! What an examination found: findings, and the trait of whoever collects them. Every layer reports through it; none
 //! of them knows how findings are shown.
 
+mod collector;
+
 use serde::Serialize;
+
+pub use collector::{Collector, Counts, More};
+
+use crate::Error;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -26,6 +32,58 @@ pub struct Finding {
     pub problem: String,
     /// What that means for the user's data, and what can be done.
     pub meaning: String,
+}
+
+impl Finding {
+    /// Worth knowing, nothing is wrong.
+    pub fn note(
+        structure: impl Into<String>,
+        problem: impl Into<String>,
+        meaning: impl Into<String>,
+    ) -> Self {
+        Self::new(Severity::Note, structure, problem, meaning)
+    }
+
+    /// Wrong, but nothing is lost.
+    pub fn warning(
+        structure: impl Into<String>,
+        problem: impl Into<String>,
+        meaning: impl Into<String>,
+    ) -> Self {
+        Self::new(Severity::Warning, structure, problem, meaning)
+    }
+
+    /// Data is lost, unreachable or ambiguous.
+    pub fn error(
+        structure: impl Into<String>,
+        problem: impl Into<String>,
+        meaning: impl Into<String>,
+    ) -> Self {
+        Self::new(Severity::Error, structure, problem, meaning)
+    }
+
+    /// A finding of any severity.
+    pub fn new(
+        severity: Severity,
+        structure: impl Into<String>,
+        problem: impl Into<String>,
+        meaning: impl Into<String>,
+    ) -> Self {
+        Self { severity, structure: structure.into(), problem: problem.into(), meaning: meaning.into() }
+    }
+
+    /// What a parser refused. `structure` is used where the error names none.
+    pub fn of(error: &Error, severity: Severity, structure: &str, meaning: impl Into<String>) -> Self {
+        match error {
+            Error::Corrupt(corrupt) => Self::new(
+                severity,
+                corrupt.structure.clone(),
+                format!("at byte {:#x}: {}", corrupt.offset, corrupt.problem),
+                meaning,
+            ),
+            other => Self::new(severity, structure, other.to_string(), meaning),
+        }
+    }
 }
 
 /// Collects findings and shows progress.

@@ -1,5 +1,6 @@
 //! The only assembler: a path becomes a disk, its partitions, their volumes, and the tree that is mounted.
 
+pub mod check;
 mod info;
 
 use std::{
@@ -183,14 +184,16 @@ impl Image {
                 let state = VolumeState::of(content);
                 Error::unsupported(format!("partition {number} cannot be read: {}", state.describe()))
             }
-            None => {
-                let numbers: Vec<_> =
-                    self.opened.table.partitions.iter().map(|p| p.number.to_string()).collect();
-                Error::not_found(match numbers.is_empty() {
-                    true => format!("there is no partition {number}: the disk has none"),
-                    false => format!("there is no partition {number}; the disk has {}", numbers.join(", ")),
-                })
-            }
+            None => self.no_partition(number),
+        })
+    }
+
+    /// The error for a partition that the table does not have.
+    fn no_partition(&self, number: u32) -> Error {
+        let numbers: Vec<_> = self.opened.table.partitions.iter().map(|p| p.number.to_string()).collect();
+        Error::not_found(match numbers.is_empty() {
+            true => format!("there is no partition {number}: the disk has none"),
+            false => format!("there is no partition {number}; the disk has {}", numbers.join(", ")),
         })
     }
 }

@@ -25,7 +25,7 @@ not listed: .vhdmount/ with info.json, disk.raw and pN.raw.
 In fstab: IMAGE MOUNTPOINT fuse.vhdmount ro,noauto 0 0 (vhdmount in /usr/bin, or linked as \
 /sbin/mount.fuse.vhdmount).
 
-Exit codes: 0 fine, 1 usage, 2 the image, 3 the mountpoint or FUSE, 4 a path inside the image, or standard output; called as \
+Exit codes: 0 fine, 1 usage, 2 the image, 3 the mountpoint or FUSE, 4 a path inside the image, or standard output; check: 5 warnings, 6 errors found; called as \
 mount.fuse.vhdmount (fstab) those of mount(8). Messages: RUST_LOG=debug or -v."
 )]
 pub(crate) struct Arguments {
@@ -62,6 +62,8 @@ enum Command {
     Cat(Cat),
     /// Tell how large a thin disk can really grow on its host
     Capacity(Capacity),
+    /// Examine an image for damage: container, parents, partition table, volumes
+    Check(Check),
     /// Mount a small built-in disk, show it, and unmount it
     Demo(Demo),
 }
@@ -75,6 +77,7 @@ pub(crate) enum Action {
     Ls(Ls),
     Cat(Cat),
     Capacity(Capacity),
+    Check(Check),
     Demo(Demo),
 }
 
@@ -86,6 +89,7 @@ impl Arguments {
             (Some(Command::Ls(command)), _) => Action::Ls(command),
             (Some(Command::Cat(command)), _) => Action::Cat(command),
             (Some(Command::Capacity(command)), _) => Action::Capacity(command),
+            (Some(Command::Check(command)), _) => Action::Check(command),
             (Some(Command::Demo(command)), _) => Action::Demo(command),
             (None, Some(mountpoint)) => Action::Unmount(mountpoint),
             (None, None) if self.mount.image.is_none() => {
@@ -330,6 +334,34 @@ pub(crate) struct Capacity {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) open: Open,
+}
+
+/// `vhdmount check`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Errors: something is lost, unreachable or ambiguous. Warnings: nothing is lost, a copy stands in or only bookkeeping \
+disagrees. Notes: worth knowing. The image is never changed.
+
+Exit codes: 0 nothing but notes, 5 warnings, 6 errors; what could not be examined at all ends as with every command: \
+1 usage, 2 the image (no such file, no right to read it, another format), 4 standard output.")]
+pub(crate) struct Check {
+    /// VHD, VHDX, raw image or disk
+    pub(crate) image: PathBuf,
+    /// Print JSON, and no progress
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Of the volumes, examine only that of partition N; the container and the partition table always are
+    #[arg(short = 'p', long, value_name = "N")]
+    pub(crate) partition: Option<u32>,
+    #[command(flatten)]
+    pub(crate) open: Open,
+}
+
+impl Check {
+    /// What of the image is looked at: everything.
+    pub(crate) fn view(&self) -> View {
+        View { show_sys_files: true, ..View::default() }
+    }
 }
 
 /// `vhdmount demo`

@@ -23,6 +23,11 @@ pub(crate) const USAGE: Class = Class(1);
 const IMAGE: Class = Class(2);
 const MOUNTPOINT: Class = Class(3);
 const INSIDE: Class = Class(4);
+/// `check` found warnings, but nothing that is lost. Beyond the codes of failures, so that a script can tell an image that
+/// could not be examined from one that was and is not well.
+pub(crate) const WARNINGS: Class = Class(5);
+/// `check` found errors.
+pub(crate) const ERRORS: Class = Class(6);
 
 impl Class {
     /// The exit code; as a helper of mount(8) its bits: 1 wrong call, 32 mount failed.
@@ -58,6 +63,11 @@ impl Failure {
         let (path, text) = (path.to_string(), error.to_string());
         let text = if text.contains(&path) { text } else { format!("{path}: {text}") };
         Self { class: INSIDE, text }
+    }
+
+    /// An examination that was done, and printed what it found.
+    pub(crate) fn verdict(class: Class) -> Self {
+        Self { class, text: String::new() }
     }
 
     /// Standard output takes no more.

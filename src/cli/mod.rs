@@ -3,6 +3,7 @@
 mod args;
 mod capacity;
 mod cat;
+mod check;
 mod demo;
 mod exit;
 mod helper;
@@ -50,6 +51,7 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments, helper: Option<MountHelper>) -> Result<(), Failure> {
+    let quiet = arguments.quiet;
     match arguments.action()? {
         Action::Mount(mount) => run_mount(args::Mount { helper, ..mount }),
         Action::Unmount(mountpoint) => unmount(&mountpoint),
@@ -57,6 +59,7 @@ fn run(arguments: Arguments, helper: Option<MountHelper>) -> Result<(), Failure>
         Action::Ls(command) => ls::run(&command),
         Action::Cat(command) => cat::run(&command),
         Action::Capacity(command) => capacity::run(&command),
+        Action::Check(command) => check::run(&command, quiet),
         Action::Demo(command) => demo::run(&command),
     }
 }
@@ -73,7 +76,9 @@ fn unmount(mountpoint: &std::path::Path) -> Result<(), Failure> {
 
 #[cfg(not(target_os = "linux"))]
 fn run_mount(_: args::Mount) -> Result<(), Failure> {
-    Err(Failure::mountpoint("mounting is not there yet on this system; info, ls, cat and capacity work"))
+    Err(Failure::mountpoint(
+        "mounting is not there yet on this system; info, ls, cat, capacity and check work",
+    ))
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -18,7 +18,11 @@ pub use node::{
     DirCursor, DirEntry, LinkTarget, NodeId, NodeKind, Stat, StreamInfo, Times, Timestamp, Usage, VolumeInfo,
 };
 
-use crate::{Result, bytes::ByteSource};
+use crate::{
+    Result,
+    bytes::ByteSource,
+    check::{Finding, Report},
+};
 
 /// A filesystem, opened read-only; immutable, shared between threads.
 ///
@@ -141,6 +145,23 @@ pub trait FileSystem: Send + Sync {
     /// # Errors
     /// When the bitmap cannot be read.
     fn free_ranges(&self, sink: &mut dyn FnMut(Range<u64>) -> ControlFlow<()>) -> Result<()>;
+
+    /// Examines the whole volume and reports what contradicts its specification, the volume's state included (dirty,
+    /// hibernated, what opening had to get around). Damage is a finding, never an error.
+    ///
+    /// # Errors
+    /// When the examination itself cannot go on, which is then reported as one more finding.
+    fn check(&self, report: &mut dyn Report) -> Result<()> {
+        let volume = self.volume();
+        for problem in &volume.problems {
+            let meaning = "found while opening; what can be read is read";
+            report.finding(Finding::warning(volume.filesystem, problem, meaning));
+        }
+        let problem = "its structures are not examined: there is no check for this filesystem yet";
+        let meaning = "says nothing of the volume's state";
+        report.finding(Finding::note(volume.filesystem, problem, meaning));
+        Ok(())
+    }
 }
 
 /// What filesystems show and how, where the user may choose.

@@ -1,0 +1,24 @@
+//! `vhdmount check`
+
+mod progress;
+mod text;
+
+use vhdmount::image::check::{CheckOptions, Verdict, check};
+
+use super::{Failure, args::Check, exit, print};
+use progress::Line;
+
+/// Examines the image and prints what was found. How bad it is becomes the exit code.
+pub(super) fn run(command: &Check, quiet: bool) -> Result<(), Failure> {
+    let options = CheckOptions { open: command.open.options(&command.view()), partition: command.partition };
+    let mut line = Line::new(!quiet && !command.json);
+    let examined = check(&command.image, &options, &mut |progress| line.show(progress));
+    line.clear();
+    let examination = examined.map_err(|error| Failure::image(&command.image, &error))?;
+    print(&if command.json { examination.to_json() } else { text::of(&examination, quiet) })?;
+    match examination.verdict {
+        Verdict::Clean => Ok(()),
+        Verdict::Warnings => Err(Failure::verdict(exit::WARNINGS)),
+        Verdict::Errors => Err(Failure::verdict(exit::ERRORS)),
+    }
+}

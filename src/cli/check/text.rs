@@ -1,0 +1,90 @@
+//! An examination for people: by area, the worst first, each finding with what it means.
+
+use vhdmount::{
+    check::{Counts, Finding, Severity},
+    image::check::{Area, Examination, Verdict},
+};
+
+/// The report. `quiet`: errors and warnings only, nothing for a clean image.
+pub(super) fn of(examination: &Examination, quiet: bool) -> String {
+    let mut out = String::new();
+    examination.areas.iter().for_each(|area| push_area(&mut out, area, quiet));
+    if !quiet {
+        let verdict = match examination.verdict {
+            Verdict::Clean => "nothing is wrong",
+            Verdict::Warnings => "nothing is lost, but not everything is as it should be",
+            Verdict::Errors => "something is damaged",
+        };
+        let image = examination.image.replace(char::is_control, "\u{fffd}");
+        out += &format!("{image}: {verdict} ({})\n", counts(examination.counts));
+    }
+    out
+}
+
+fn push_area(out: &mut String, area: &Area, quiet: bool) {
+    let worth_it = |severity: Severity| !quiet || severity > Severity::Note;
+    let what = area.what.replace(char::is_control, "\u{fffd}");
+    let what = if what.is_empty() { what } else { format!(" ({what})") };
+    match area.counts.worst() {
+        None if !quiet => *out += &format!("{}{what}: fine\n", area.area),
+        Some(worst) if worth_it(worst) => *out += &format!("{}{what}:\n", area.area),
+        _ => {}
+    }
+    for finding in area.findings.iter().filter(|finding| worth_it(finding.severity)) {
+        push_finding(out, finding);
+    }
+    for more in area.more.iter().filter(|more| worth_it(more.severity)) {
+        let (word, count) = (word(more.severity), grouped(more.count));
+        *out += &format!("  {word:7}  … and {count} more like these: {}\n", more.structure);
+    }
+}
+
+fn push_finding(out: &mut String, finding: &Finding) {
+    let word = word(finding.severity);
+    let mut lines = finding.problem.lines();
+    let first = lines.next().unwrap_or_default();
+    *out += &format!("  {word:7}  {}: {first}\n", finding.structure);
+    for line in lines.chain(finding.meaning.lines()) {
+        *out += &format!("           {line}\n");
+    }
+}
+
+fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "ERROR",
+        Severity::Warning => "WARNING",
+        Severity::Note => "note",
+    }
+}
+
+fn counts(counts: Counts) -> String {
+    let plural = |count: u64, name: &str| match count {
+        1 => format!("1 {name}"),
+        count => format!("{} {name}s", grouped(count)),
+    };
+    [plural(counts.errors, "error"), plural(counts.warnings, "warning"), plural(counts.notes, "note")]
+        .join(", ")
+}
+
+/// `4211` as `4,211`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!([0, 999, 1000, 4211, 1_234_567].map(grouped), ["0", "999", "1,000", "4,211", "1,234,567"]);
+    }
+}
