@@ -13,4 +13,4 @@ pub mod lzx;
 pub mod xpress;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

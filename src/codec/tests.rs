@@ -71,7 +71,7 @@ impl BitWriter {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Token {
+pub(crate) enum Token {
     Literal(u8),
     Copy { distance: usize, length: usize },
 }
@@ -87,7 +87,7 @@ impl Random {
 }
 
 /// Tokens for exactly `size` bytes, with lengths up to `longest` from `shortest` on, and those bytes.
-pub(super) fn tokens(seed: u64, size: usize, shortest: usize, longest: usize) -> (Vec<Token>, Vec<u8>) {
+pub(crate) fn tokens(seed: u64, size: usize, shortest: usize, longest: usize) -> (Vec<Token>, Vec<u8>) {
     let mut random = Random(seed);
     let (mut tokens, mut out) = (Vec::new(), Vec::<u8>::new());
     while out.len() < size {

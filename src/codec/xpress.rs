@@ -130,4 +130,4 @@ fn long_length(input: &[u8], bits: &mut Bits<'_>, left: u32) -> Result<usize, &'
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

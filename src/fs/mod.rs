@@ -167,7 +167,7 @@ pub trait FileSystem: Send + Sync {
 /// What filesystems show and how, where the user may choose.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// NTFS: list the metadata files (`$MFT`, …).
+    /// NTFS: list the metadata files (`$MFT`, …), and the stream that holds the data of a file compressed by WOF.
     pub show_system: bool,
     /// NTFS: do not list files with the hidden attribute.
     pub hide_hidden: bool,

@@ -2,7 +2,7 @@ use super::*;
 use crate::codec::tests::{BitWriter, Token, survive_damage, tokens};
 
 /// All 512 code words have nine bits: a word is its symbol.
-fn encode(tokens: &[Token]) -> Vec<u8> {
+pub(crate) fn encode(tokens: &[Token]) -> Vec<u8> {
     let mut writer = BitWriter::new(2);
     for token in tokens {
         match *token {

@@ -9,6 +9,8 @@ use super::{
     compressed::CompressedSource,
     file::{File, Place, Value},
     node::{self, Node, Summary},
+    reparse::{Data, Wof, WofAlgorithm},
+    wof::{self, WofSource},
 };
 use crate::{
     Error, Result,
@@ -35,16 +37,42 @@ impl Ntfs {
             Some(NodeKind::File) => {}
             kind => return Err(Error::invalid(format!("MFT record {} is no file: {kind:?}", node.record))),
         }
-        if let Some(reparse) = &summary.reparse
-            && let Some(why) = reparse.undecodable()
-        {
-            self.warn_once(node.record, &why);
-            return Err(Error::unsupported(why));
+        if let Some(reparse) = &summary.reparse {
+            match reparse.data {
+                Data::Wof(Wof::File(algorithm)) => return self.wof_content(id, &file, algorithm),
+                _ => {
+                    if let Some(why) = reparse.undecodable() {
+                        self.warn_once(node.record, &why);
+                        return Err(Error::unsupported(why));
+                    }
+                }
+            }
         }
         match file.value(code::DATA, &[])? {
             Some(value) => self.content(id, value),
             None => Ok(Arc::new(MemorySource::default())),
         }
+    }
+
+    /// The content of a file that WOF compressed. The unnamed stream says how long it is, whatever else it holds.
+    fn wof_content(
+        &self,
+        id: NodeId,
+        file: &File<'_>,
+        algorithm: WofAlgorithm,
+    ) -> Result<Arc<dyn ByteSource>> {
+        let size = file.find(code::DATA, &[], |attribute| Ok(attribute.size()))?;
+        let size = size.ok_or_else(|| file.base.corrupt("no unnamed stream, which tells the size"))?;
+        if size == 0 {
+            return Ok(Arc::new(MemorySource::default()));
+        }
+        let ordinal = node::ordinal(file, &wof::STREAM)?;
+        let value = file.value(code::DATA, &wof::STREAM)?;
+        let (ordinal, value) = ordinal.zip(value).ok_or_else(|| {
+            file.base.corrupt("no stream WofCompressedData, though its reparse point says so")
+        })?;
+        let stream = self.content(Node { ordinal, ..id.into() }.into(), value)?;
+        Ok(Arc::new(WofSource::new(stream, algorithm, size, self.units.clone(), id.0)?))
     }
 
     /// The decoded content of a data attribute.

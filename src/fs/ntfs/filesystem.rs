@@ -7,7 +7,8 @@ use std::{
 
 use super::{
     Ntfs, allocation,
-    attribute::code,
+    attribute::{Attribute, code},
+    file::File,
     interix,
     node::{self, Node, Summary},
     volume::{self, number},
@@ -84,7 +85,7 @@ impl FileSystem for Ntfs {
         let mut streams = Vec::new();
         let node = Node::from(node);
         if node.ordinal == 0 {
-            node::each_stream(&self.file(node.record)?, &mut |_, attribute| {
+            self.each_stream(&self.file(node.record)?, &mut |_, attribute| {
                 streams.push(StreamInfo { name: NameBuf(attribute.name_units()), size: attribute.size() });
                 ControlFlow::Continue(())
             })?;
@@ -98,7 +99,7 @@ impl FileSystem for Ntfs {
         if node.ordinal != 0 {
             return Ok(None);
         }
-        node::each_stream(&self.file(node.record)?, &mut |ordinal, attribute| {
+        self.each_stream(&self.file(node.record)?, &mut |ordinal, attribute| {
             let exact = attribute.is_named(name.units());
             if exact || found.is_none() && self.upcase.eq(&attribute.name_units(), name.units()) {
                 found = Some(Node { ordinal, ..node }.into());
@@ -137,6 +138,15 @@ impl FileSystem for Ntfs {
 }
 
 impl Ntfs {
+    /// The streams that are shown: with the metadata files also what Windows hides of a compressed file.
+    fn each_stream(
+        &self,
+        file: &File<'_>,
+        f: &mut dyn FnMut(u16, &Attribute<'_>) -> ControlFlow<()>,
+    ) -> Result<()> {
+        if self.options.show_system { node::each_stream(file, f) } else { node::each_visible_stream(file, f) }
+    }
+
     fn bitmap(&self) -> Result<Arc<dyn ByteSource>> {
         let file = self.file(number::BITMAP)?;
         file.source(code::DATA, &[])?.ok_or_else(|| Error::corrupt("$Bitmap", 0, "no data"))

@@ -31,6 +31,7 @@ pub mod time;
 pub mod upcase;
 mod view;
 mod volume;
+pub mod wof;
 mod xattr;
 
 #[cfg(test)]
@@ -52,7 +53,7 @@ use crate::{
 const DIRECTORY_BUDGET: usize = 4 << 20;
 /// Index blocks.
 const BLOCK_BUDGET: usize = 16 << 20;
-/// Decompressed units of LZNT1 files.
+/// Decompressed units of LZNT1 files and of those compressed by WOF.
 const UNIT_BUDGET: usize = 16 << 20;
 /// Remembers 8192 files that a warning was logged for.
 const WARNED_BUDGET: usize = 64 << 10;

@@ -11,9 +11,11 @@ use super::{
     interix,
     reparse::Reparse,
     standard_information::{
-        ATTRIBUTE_DIRECTORY, ATTRIBUTE_ENCRYPTED, ATTRIBUTE_REPARSE_POINT, StandardInformation,
+        ATTRIBUTE_DIRECTORY, ATTRIBUTE_ENCRYPTED, ATTRIBUTE_REPARSE_POINT, ATTRIBUTE_SPARSE_FILE,
+        StandardInformation,
     },
     time::from_filetime,
+    wof,
 };
 use crate::{
     Error, Result,
@@ -70,6 +72,8 @@ pub(super) struct Summary {
     pub(super) parent: Option<FileReference>,
     /// The unnamed data stream, or for a directory its index blocks.
     pub(super) data: Option<Extent>,
+    /// The stream that holds the content of a file compressed by WOF.
+    wof_data: Option<Extent>,
     pub(super) reparse: Option<Reparse>,
     pub(super) kind: Option<NodeKind>,
 }
@@ -94,6 +98,9 @@ impl Summary {
                     summary.count_name(&name);
                 }
                 (code::DATA, _) if attribute.name.is_empty() => summary.data = Some(extent(attribute)),
+                (code::DATA, _) if attribute.is_named(&wof::STREAM) => {
+                    summary.wof_data = Some(extent(attribute));
+                }
                 (code::INDEX_ALLOCATION, _) if attribute.is_named(super::directory::I30) => {
                     summary.data = summary.data.or(Some(extent(attribute)));
                 }
@@ -148,13 +155,20 @@ impl Summary {
     /// The answer of `stat` for the file itself, or with `stream` for one of its named streams.
     pub(super) fn stat(&self, file: &File<'_>, stream: Option<Extent>) -> Stat {
         let kind = if stream.is_some() { NodeKind::File } else { self.kind.unwrap_or(NodeKind::File) };
-        let data = stream.or(self.data).unwrap_or_default();
+        let mut data = stream.or(self.data).unwrap_or_default();
         let mut attributes = self.information.attributes;
         if file.base.header.directory {
             attributes |= ATTRIBUTE_DIRECTORY;
         }
         if self.reparse.is_some() {
             attributes |= ATTRIBUTE_REPARSE_POINT;
+        }
+        // As Windows shows such a file: an ordinary one that takes the space of its compressed data.
+        if self.reparse.as_ref().is_some_and(Reparse::is_wof_file) {
+            attributes &= !(ATTRIBUTE_REPARSE_POINT | ATTRIBUTE_SPARSE_FILE);
+            if stream.is_none() {
+                data.allocated = self.wof_data.unwrap_or_default().allocated;
+            }
         }
         if data.flags & FLAG_ENCRYPTED != 0 {
             attributes |= ATTRIBUTE_ENCRYPTED;
@@ -207,6 +221,40 @@ pub(super) fn each_stream(
         let Some(next) = ordinal.checked_add(1) else { return Ok(ControlFlow::Break(())) };
         ordinal = next;
         Ok(f(ordinal, attribute))
+    })
+}
+
+/// The ordinal of the named stream with exactly this name.
+pub(super) fn ordinal(file: &File<'_>, name: &[u16]) -> Result<Option<u16>> {
+    let mut found = None;
+    each_stream(file, &mut |ordinal, attribute| {
+        if !attribute.is_named(name) {
+            return ControlFlow::Continue(());
+        }
+        found = Some(ordinal);
+        ControlFlow::Break(())
+    })?;
+    Ok(found)
+}
+
+/// As [`each_stream`], without the stream that Windows hides: the compressed data of a file whose reparse point says
+/// that WOF decompresses it.
+pub(super) fn each_visible_stream(
+    file: &File<'_>,
+    f: &mut dyn FnMut(u16, &Attribute<'_>) -> ControlFlow<()>,
+) -> Result<()> {
+    let is_wof = match ordinal(file, &wof::STREAM)? {
+        // Damaged reparse data hides nothing.
+        Some(_) => file
+            .bytes(code::REPARSE_POINT, &[], MAX_REPARSE_DATA)?
+            .is_some_and(|value| Reparse::parse(&value).is_ok_and(|reparse| reparse.is_wof_file())),
+        None => false,
+    };
+    each_stream(file, &mut |ordinal, attribute| {
+        if is_wof && attribute.is_named(&wof::STREAM) {
+            return ControlFlow::Continue(());
+        }
+        f(ordinal, attribute)
     })
 }
 

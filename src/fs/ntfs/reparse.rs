@@ -154,13 +154,16 @@ impl Reparse {
         }
     }
 
-    /// Why the unnamed stream of a file with this point is not its content; `None` when it is.
+    /// True for a file whose content `wof.sys` decompresses from the file's own stream.
+    pub(super) fn is_wof_file(&self) -> bool {
+        matches!(self.data, Data::Wof(Wof::File(_)))
+    }
+
+    /// Why the content of a file with this point cannot be read; `None` when it can.
     pub(super) fn undecodable(&self) -> Option<String> {
-        self.kind().is_none().then(|| match &self.data {
+        let is_content = self.kind().is_some() || self.is_wof_file();
+        (!is_content).then(|| match &self.data {
             Data::Wof(Wof::Wim { .. }) => "kept in a WIM file by WOF (system compression)".into(),
-            Data::Wof(Wof::File(algorithm)) => {
-                format!("compressed by WOF (system compression, {algorithm:?})")
-            }
             Data::Dedup => "kept in the chunk store of data deduplication".into(),
             Data::Cloud => "a cloud file, whose content may not be on the disk".into(),
             _ => match self.guid {

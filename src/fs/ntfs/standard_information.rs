@@ -14,6 +14,8 @@ pub const ATTRIBUTE_HIDDEN: u32 = 0x2;
 pub const ATTRIBUTE_SYSTEM: u32 = 0x4;
 /// A directory; not set on disk.
 pub const ATTRIBUTE_DIRECTORY: u32 = 0x10;
+/// Has holes.
+pub const ATTRIBUTE_SPARSE_FILE: u32 = 0x200;
 /// Has a `$REPARSE_POINT`.
 pub const ATTRIBUTE_REPARSE_POINT: u32 = 0x400;
 /// Encrypted by EFS.

@@ -153,8 +153,8 @@ fn dos_name(file: &File<'_>) -> Result<Option<Vec<u8>>> {
 /// The names of the streams in text form, with a NUL between them.
 fn stream_names(file: &File<'_>) -> Result<Option<Vec<u8>>> {
     let mut names = Vec::new();
-    node::each_stream(file, &mut |ordinal, attribute| {
-        if ordinal > 1 {
+    node::each_visible_stream(file, &mut |_, attribute| {
+        if !names.is_empty() {
             names.push(0);
         }
         Name(&attribute.name_units()).push_text(&mut names);
