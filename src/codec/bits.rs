@@ -4,7 +4,9 @@
 /// After [`Bits::refill`] at least this many bits can be taken.
 pub(super) const READY: u32 = 48;
 
-/// A reader of bits, highest first.
+/// A reader of bits, highest first. What is seldom needed takes and returns it as a value: a reader whose address is
+/// known nowhere stays in registers.
+#[derive(Clone, Copy)]
 pub(super) struct Bits<'a> {
     input: &'a [u8],
     /// Offset of the first unit that does not count as buffered. Beyond the input's end: as if there were zeros.
@@ -30,12 +32,13 @@ impl<'a> Bits<'a> {
             self.at = self.at.wrapping_add(units as usize * 2);
             self.left += units * 16;
         } else {
-            self.refill_near_end();
+            *self = self.refilled_near_end();
         }
     }
 
     #[cold]
-    fn refill_near_end(&mut self) {
+    #[inline(never)]
+    fn refilled_near_end(mut self) -> Self {
         while self.left < READY {
             let byte = |at: usize| self.input.get(at).copied().unwrap_or(0);
             let unit = u16::from_le_bytes([byte(self.at), byte(self.at.wrapping_add(1))]);
@@ -43,6 +46,7 @@ impl<'a> Bits<'a> {
             self.at = self.at.saturating_add(2);
             self.left += 16;
         }
+        self
     }
 
     /// The next 64 bits, of which those buffered count.
@@ -55,6 +59,14 @@ impl<'a> Bits<'a> {
     #[inline(always)]
     pub(super) fn left(&self) -> u32 {
         self.left
+    }
+
+    /// Drops as many bits as the low six of `entry` say, which are buffered.
+    #[inline(always)]
+    pub(super) fn skip_entry(&mut self, entry: u32) {
+        // A shift uses these six bits alone.
+        self.buffer = self.buffer.wrapping_shl(entry);
+        self.left = self.left.wrapping_sub(entry & 0x3f);
     }
 
     /// Drops `count` bits that are buffered.

@@ -25,13 +25,10 @@ pub(super) fn copy_match(
     if distance >= 16 {
         // Most copies are that short: no loop, no branch to mispredict.
         piece::<16>(out, from, to);
-        if length > 16 {
-            piece::<16>(out, from.wrapping_add(16), to.wrapping_add(16));
-            let mut done = 32;
-            while done < length {
-                piece::<16>(out, from.wrapping_add(done), to.wrapping_add(done));
-                done = done.wrapping_add(16);
-            }
+        let mut done = 16;
+        while done < length {
+            piece::<16>(out, from.wrapping_add(done), to.wrapping_add(done));
+            done = done.wrapping_add(16);
         }
         return Ok(end);
     }

@@ -6,12 +6,11 @@ use super::bits::Bits;
 
 /// The longest code word of any format here.
 pub(super) const MAX_LENGTH: usize = 16;
-const LENGTH_MASK: u32 = 0x1f;
 
 /// Decodes one code. Words of up to log2 of `ENTRIES` bits are looked up at once; the few longer ones are found by
 /// comparing with the last word of each length.
 pub(super) struct Code<const SYMBOLS: usize, const ENTRIES: usize> {
-    /// By the next bits: the symbol's payload with the word's length in its low five bits, or 0 for longer words.
+    /// By the next bits: the symbol's payload with the word's length in its low six bits, or 0 for longer words.
     table: [u32; ENTRIES],
     /// Symbols by their words, ascending.
     sorted: [u16; SYMBOLS],
@@ -30,7 +29,7 @@ impl<const SYMBOLS: usize, const ENTRIES: usize> Code<SYMBOLS, ENTRIES> {
     }
 
     /// Makes the code from each symbol's length (0: none, at most 16). `payload` is what [`Self::decode`] returns for a
-    /// symbol; its low five bits must be free.
+    /// symbol; its low six bits must be free.
     pub(super) fn build(
         &mut self,
         lengths: &[u8; SYMBOLS],
@@ -38,7 +37,8 @@ impl<const SYMBOLS: usize, const ENTRIES: usize> Code<SYMBOLS, ENTRIES> {
     ) -> Result<(), &'static str> {
         let counts = count(lengths);
         let mut places = [0_u16; MAX_LENGTH + 1];
-        let (mut word, mut place) = (0_u32, 0_u16);
+        // Symbols without a word come first, so that no length is an exception.
+        let (mut word, mut place) = (0_u32, counts[0]);
         for length in 1..=MAX_LENGTH {
             let shift = MAX_LENGTH - length;
             places[length] = place;
@@ -52,18 +52,17 @@ impl<const SYMBOLS: usize, const ENTRIES: usize> Code<SYMBOLS, ENTRIES> {
         }
         for (symbol, &length) in (0_u16..).zip(lengths) {
             let place = &mut places[usize::from(length)];
-            // Symbols without a word are written where the first one with a word overwrites them, or nothing reads them.
-            if length != 0 {
-                self.sorted[usize::from(*place)] = symbol;
-                *place += 1;
+            if let Some(sorted) = self.sorted.get_mut(usize::from(*place)) {
+                *sorted = symbol;
             }
+            *place = place.wrapping_add(1);
         }
         self.fill(&counts, payload);
         Ok(())
     }
 
     fn fill(&mut self, counts: &[u16; MAX_LENGTH + 1], payload: &[u32; SYMBOLS]) {
-        let (mut rest, mut sorted) = (&mut self.table[..], &self.sorted[..]);
+        let (mut rest, mut sorted) = (&mut self.table[..], &self.sorted[usize::from(counts[0])..]);
         for (length, &count) in (0_u32..).zip(counts).skip(1).take(Self::BITS) {
             let width = ENTRIES >> length;
             let (symbols, longer) = sorted.split_at(count.into());
@@ -77,40 +76,46 @@ impl<const SYMBOLS: usize, const ENTRIES: usize> Code<SYMBOLS, ENTRIES> {
         rest.fill(0);
     }
 
-    /// The payload of the next symbol, whose bits are then taken; `None` for a word that is no symbol's. The low five
+    /// The payload of the next symbol, whose bits are then taken; `None` for a word that is no symbol's. The low six
     /// bits hold the word's length.
     #[inline(always)]
     pub(super) fn decode(&self, bits: &mut Bits<'_>, payload: &[u32; SYMBOLS]) -> Option<u32> {
         let index = usize::try_from(bits.peek() >> (64 - Self::BITS)).unwrap_or(usize::MAX);
         let mut entry = self.table[index & (ENTRIES - 1)];
         if entry == 0 {
-            entry = self.decode_long(bits.peek(), payload)?;
+            entry = self.decode_long(bits.peek(), payload);
+            if entry == 0 {
+                return None;
+            }
         }
-        bits.skip(entry & LENGTH_MASK);
+        bits.skip_entry(entry);
         Some(entry)
     }
 
+    /// As the table's entry of a longer word; 0 for a word that is no symbol's.
     #[cold]
     #[inline(never)]
-    fn decode_long(&self, next: u64, payload: &[u32; SYMBOLS]) -> Option<u32> {
-        let word = u32::try_from(next >> 48).ok()?;
+    fn decode_long(&self, next: u64, payload: &[u32; SYMBOLS]) -> u32 {
+        let word = u32::try_from(next >> 48).unwrap_or(u32::MAX);
         let lengths = (0_u32..).zip(&self.limits).skip(Self::BITS + 1);
         for (length, &(limit, offset)) in lengths {
             if word < limit {
                 let place = (word >> (16 - length)).wrapping_add(offset);
-                let symbol = self.sorted.get(usize::try_from(place).ok()?)?;
-                return Some(payload[usize::from(*symbol)] | length);
+                let symbol = usize::try_from(place).ok().and_then(|place| self.sorted.get(place));
+                return symbol.map_or(0, |symbol| payload[usize::from(*symbol)] | length);
             }
         }
-        None
+        0
     }
 }
 
 /// How many symbols have each length.
 fn count<const SYMBOLS: usize>(lengths: &[u8; SYMBOLS]) -> [u16; MAX_LENGTH + 1] {
-    let mut counts = [0; MAX_LENGTH + 1];
-    for &length in lengths {
-        counts[usize::from(length)] += 1;
+    // Two tables in turn: neighbours often have the same length, and would wait for each other.
+    let mut counts = [[0_u16; MAX_LENGTH + 1]; 2];
+    for (i, &length) in lengths.iter().enumerate() {
+        let count = &mut counts[i % 2][usize::from(length)];
+        *count = count.wrapping_add(1);
     }
-    counts
+    std::array::from_fn(|length| counts[0][length] + counts[1][length])
 }

@@ -30,8 +30,8 @@ const RECENT: usize = 3;
 /// Distances are stored increased by that.
 const ADJUSTMENT: u32 = 2;
 
-const LITERAL: u32 = 1 << 5;
-const IS_RECENT: u32 = 1 << 6;
+const LITERAL: u32 = 1 << 6;
+const IS_RECENT: u32 = 1 << 7;
 /// Symbols of the main code. A literal: a flag, and the byte in bits 8 to 15. A copy: its length field in bits 8 to 10,
 /// the extra bits of its distance in 12 to 15, the distance without them (or which recent one) in 16 to 31.
 static MAIN: [u32; MAIN_SYMBOLS] = main_payload();
@@ -86,17 +86,15 @@ thread_local! {
 /// Decompresses one buffer and fills `out`, which is as long as its uncompressed data: at most [`MAX_OUTPUT`].
 ///
 /// # Errors
-/// [`Error::Corrupt`] with the offset in `input` for data that is not valid or yields less or more. `out` then holds
-/// nothing usable.
+/// [`Error::Corrupt`] for data that is not valid or yields less or more. `out` then holds nothing usable.
 pub fn decode(input: &[u8], out: &mut [u8]) -> Result<()> {
     if out.len() > MAX_OUTPUT {
         return Err(Error::invalid("LZX data for more than 32 KiB"));
     }
     let mut decoder = DECODER.take().unwrap_or_else(Decoder::new);
-    let mut bits = Bits::new(input, 0);
-    let decoded = decoder.decode(input, &mut bits, out);
+    let decoded = decoder.decode(input, out);
     DECODER.set(Some(decoder));
-    let has_calls = decoded.map_err(|problem| Error::corrupt("LZX data", bits.position() as u64, problem))?;
+    let has_calls = decoded.map_err(|problem| Error::corrupt("LZX data", 0, problem))?;
     if has_calls {
         x86::undo(out);
     }
@@ -122,30 +120,31 @@ impl Decoder {
     }
 
     /// Returns whether there can be a byte that begins an x86 call.
-    fn decode(&mut self, input: &[u8], bits: &mut Bits<'_>, out: &mut [u8]) -> Result<bool, &'static str> {
+    fn decode(&mut self, input: &[u8], out: &mut [u8]) -> Result<bool, &'static str> {
+        let mut bits = Bits::new(input, 0);
         self.main_lengths.fill(0);
         self.length_lengths.fill(0);
         let mut recent = [1; RECENT];
         let (mut to, mut has_calls) = (0, false);
         while to < out.len() {
-            let (block, size) = block_header(bits)?;
+            let (block, size) = block_header(&mut bits)?;
             let end = to + size;
             // Blocks end where copies end, so that each decodes into exactly its part.
             let decoded = out.get_mut(..end).ok_or("block beyond the output")?;
             match block {
                 Block::Stored => {
-                    read_stored(input, bits, &mut decoded[to..], &mut recent)?;
+                    read_stored(input, &mut bits, &mut decoded[to..], &mut recent)?;
                     has_calls = true;
                 }
                 Block::Verbatim => {
-                    self.read_codes(bits)?;
-                    self.decode_block::<false>(bits, out, to..end, &mut recent)?;
+                    self.read_codes(&mut bits)?;
+                    bits = self.decode_block::<false>(bits, out, to..end, &mut recent)?;
                 }
                 Block::Aligned => {
                     let lengths = std::array::from_fn(|_| u8::try_from(bits.next(3)).unwrap_or(0));
                     self.aligned.build(&lengths, &ALIGNED)?;
-                    self.read_codes(bits)?;
-                    self.decode_block::<true>(bits, out, to..end, &mut recent)?;
+                    self.read_codes(&mut bits)?;
+                    bits = self.decode_block::<true>(bits, out, to..end, &mut recent)?;
                 }
             }
             has_calls |= self.main_lengths[usize::from(x86::CALL)] != 0;
@@ -163,43 +162,52 @@ impl Decoder {
         self.length.build(&self.length_lengths, &LENGTH)
     }
 
-    fn decode_block<const HAS_ALIGNED: bool>(
+    #[inline(never)]
+    fn decode_block<'a, const HAS_ALIGNED: bool>(
         &self,
-        bits: &mut Bits<'_>,
+        mut bits: Bits<'a>,
         out: &mut [u8],
         range: std::ops::Range<usize>,
         recent: &mut [usize; RECENT],
-    ) -> Result<(), &'static str> {
+    ) -> Result<Bits<'a>, &'static str> {
         const UNASSIGNED: &str = "bits that are no code word";
         let (mut to, end) = (range.start, range.end);
         while to < end {
-            // Words have at most 16 bits: one refill is enough for two of them and the 13 bits of a distance.
+            // Words have at most 16 bits: one refill is enough for three, or one and the 17 bits of an aligned distance.
             bits.refill();
-            let mut symbol = self.main.decode(bits, &MAIN).ok_or(UNASSIGNED)?;
+            let mut symbol = self.main.decode(&mut bits, &MAIN).ok_or(UNASSIGNED)?;
             if symbol & LITERAL != 0 {
-                out[to] = symbol.to_le_bytes()[1];
+                out[to] = literal(symbol);
                 to = to.wrapping_add(1);
                 if to >= end {
                     break;
                 }
-                symbol = self.main.decode(bits, &MAIN).ok_or(UNASSIGNED)?;
+                symbol = self.main.decode(&mut bits, &MAIN).ok_or(UNASSIGNED)?;
                 if symbol & LITERAL != 0 {
-                    out[to] = symbol.to_le_bytes()[1];
+                    out[to] = literal(symbol);
                     to = to.wrapping_add(1);
-                    continue;
+                    if to >= end {
+                        break;
+                    }
+                    symbol = self.main.decode(&mut bits, &MAIN).ok_or(UNASSIGNED)?;
+                    if symbol & LITERAL != 0 {
+                        out[to] = literal(symbol);
+                        to = to.wrapping_add(1);
+                        continue;
+                    }
                 }
+                bits.refill();
             }
             let mut length = symbol as usize >> 8 & 7;
             if length == LONG {
-                bits.refill();
-                let more = self.length.decode(bits, &LENGTH).ok_or(UNASSIGNED)?;
+                let more = self.length.decode(&mut bits, &LENGTH).ok_or(UNASSIGNED)?;
                 length = length.wrapping_add(more as usize >> 8);
                 bits.refill();
             }
-            let distance = self.distance::<HAS_ALIGNED>(bits, symbol, recent).ok_or(UNASSIGNED)?;
+            let distance = self.distance::<HAS_ALIGNED>(&mut bits, symbol, recent).ok_or(UNASSIGNED)?;
             to = copy_match(out, to, distance, length.wrapping_add(COPY_MIN))?;
         }
-        if to > end { Err("copy beyond its block") } else { Ok(()) }
+        if to > end { Err("copy beyond its block") } else { Ok(bits) }
     }
 
     #[inline(always)]
@@ -225,6 +233,11 @@ impl Decoder {
         *recent = [distance, recent[0], recent[1]];
         Some(distance)
     }
+}
+
+#[inline(always)]
+fn literal(symbol: u32) -> u8 {
+    symbol.to_le_bytes()[1]
 }
 
 fn block_header(bits: &mut Bits<'_>) -> Result<(Block, usize), &'static str> {

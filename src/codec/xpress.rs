@@ -16,7 +16,7 @@ const COPY_MIN: usize = 3;
 /// In a symbol's length field: more follows.
 const LONG: usize = 15;
 
-const LITERAL: u32 = 1 << 5;
+const LITERAL: u32 = 1 << 6;
 /// What a symbol means: a flag, and from bit 8 on its number, which has a literal or the fields of a copy.
 static PAYLOAD: [u32; SYMBOLS] = payload();
 
@@ -40,17 +40,15 @@ thread_local! {
 /// Decompresses one buffer and fills `out`, which is as long as its uncompressed data: at most [`MAX_OUTPUT`].
 ///
 /// # Errors
-/// [`Error::Corrupt`] with the offset in `input` for data that is not valid or yields less or more. `out` then holds
-/// nothing usable.
+/// [`Error::Corrupt`] for data that is not valid or yields less or more. `out` then holds nothing usable.
 pub fn decode(input: &[u8], out: &mut [u8]) -> Result<()> {
     if out.len() > MAX_OUTPUT {
         return Err(Error::invalid("XPRESS data for more than 64 KiB"));
     }
     let mut tables = TABLES.take().unwrap_or_else(|| Box::new(Tables::new()));
-    let mut bits = Bits::new(input, LENGTHS);
-    let decoded = build(&mut tables, input).and_then(|()| decode_symbols(&tables, input, &mut bits, out));
+    let decoded = build(&mut tables, input).and_then(|()| decode_symbols(&tables, input, out));
     TABLES.set(Some(tables));
-    decoded.map_err(|problem| Error::corrupt("XPRESS data", bits.position() as u64, problem))
+    decoded.map_err(|problem| Error::corrupt("XPRESS data", 0, problem))
 }
 
 fn build(tables: &mut Tables, input: &[u8]) -> Result<(), &'static str> {
@@ -62,32 +60,38 @@ fn build(tables: &mut Tables, input: &[u8]) -> Result<(), &'static str> {
     tables.build(&lengths, &PAYLOAD)
 }
 
-fn decode_symbols(
-    code: &Tables,
-    input: &[u8],
-    bits: &mut Bits<'_>,
-    out: &mut [u8],
-) -> Result<(), &'static str> {
+#[inline(never)]
+fn decode_symbols(code: &Tables, input: &[u8], out: &mut [u8]) -> Result<(), &'static str> {
     const UNASSIGNED: &str = "bits that are no code word";
+    let mut bits = Bits::new(input, LENGTHS);
     let mut to = 0;
     while to < out.len() {
         // Words have at most 15 bits: one refill is enough for three of them, or for two and the bits of a distance.
         bits.refill();
-        let mut symbol = code.decode(bits, &PAYLOAD).ok_or(UNASSIGNED)?;
+        let mut symbol = code.decode(&mut bits, &PAYLOAD).ok_or(UNASSIGNED)?;
         if symbol & LITERAL != 0 {
             out[to] = literal(symbol);
             to = to.wrapping_add(1);
             if to >= out.len() {
                 break;
             }
-            symbol = code.decode(bits, &PAYLOAD).ok_or(UNASSIGNED)?;
+            symbol = code.decode(&mut bits, &PAYLOAD).ok_or(UNASSIGNED)?;
             if symbol & LITERAL != 0 {
                 out[to] = literal(symbol);
                 to = to.wrapping_add(1);
-                continue;
+                if to >= out.len() {
+                    break;
+                }
+                symbol = code.decode(&mut bits, &PAYLOAD).ok_or(UNASSIGNED)?;
+                if symbol & LITERAL != 0 {
+                    out[to] = literal(symbol);
+                    to = to.wrapping_add(1);
+                    continue;
+                }
+                bits.refill();
             }
         }
-        to = copy(input, bits, out, to, symbol)?;
+        to = copy(input, &mut bits, out, to, symbol)?;
     }
     if bits.overran() { Err("ends early") } else { Ok(()) }
 }
@@ -111,22 +115,23 @@ fn copy(
     let distance = 1 << log2 | bits.take(log2);
     let mut length = symbol as usize >> 8 & 15;
     if length == LONG {
-        length = long_length(input, bits, left)?;
+        (length, *bits) = long_length(input, *bits, left)?;
     }
     copy_match(out, to, distance, length.wrapping_add(COPY_MIN))
 }
 
 /// A length that does not fit into its symbol: one byte more, or two that replace all before.
-fn long_length(input: &[u8], bits: &mut Bits<'_>, left: u32) -> Result<usize, &'static str> {
+#[inline(always)]
+fn long_length<'a>(input: &[u8], mut bits: Bits<'a>, left: u32) -> Result<(usize, Bits<'a>), &'static str> {
     let at = bits.interrupt(left);
     let [byte, rest @ ..] = input.get(at..).unwrap_or_default() else { return Err("ends early") };
     if *byte < 0xff {
         bits.resume(at + 1);
-        return Ok(usize::from(*byte) + LONG);
+        return Ok((usize::from(*byte) + LONG, bits));
     }
     let length = rest.first_chunk().map(|length| u16::from_le_bytes(*length)).ok_or("ends early")?;
     bits.resume(at + 3);
-    Ok(length.into())
+    Ok((length.into(), bits))
 }
 
 #[cfg(test)]
