@@ -12,7 +12,7 @@ pub(super) const MAX_LENGTH: usize = 16;
 pub(super) struct Code<const SYMBOLS: usize, const ENTRIES: usize> {
     /// By the next bits: the symbol's payload with the word's length in its low six bits, or 0 for longer words.
     table: [u32; ENTRIES],
-    /// Symbols by their words, ascending.
+    /// Symbols by their words, ascending; before them those without one.
     sorted: [u16; SYMBOLS],
     /// By length: the first word that is longer, in the top bits of 16; what to add to a word to get its place in
     /// `sorted`.

@@ -188,7 +188,7 @@ fn compare_file(fs: &Arc<dyn FileSystem>, row: &FileRow, features: &str) -> Opti
     match content.and_then(|content| sha256_source(&*content)) {
         Ok(hash) if hash == row.sha256 => None,
         Ok(_) => Some(format!("{}/{} DIFFERS", row.volume, row.path)),
-        Err(Error::Unsupported(_)) if ["wof", "efs", "dedup"].iter().any(|f| features.contains(f)) => None,
+        Err(Error::Unsupported(_)) if ["efs", "dedup"].iter().any(|f| features.contains(f)) => None,
         Err(e) => Some(format!("{}/{}: {e}", row.volume, row.path)),
     }
 }

@@ -1,4 +1,4 @@
-//! Damaged copies of every kind of image, 10,000 changed places in all and 64 cuts each, always the same ones. No panic,
+//! Damaged copies of every kind of image, 11,000 changed places in all and 64 cuts each, always the same ones. No panic,
 //! bounded memory, bounded work.
 
 use std::path::Path;
@@ -7,12 +7,13 @@ use crate::support::{
     demo, have,
     mutate::{mutate, truncate},
     run, scratch, tool,
+    wim::{WOF, capture, wof_reparse_point, wof_stream},
 };
 
 /// Places at which each image is cut off.
 const CUTS: u64 = 64;
 
-/// Damages `image` at its share of the 10,000 places. `VHDMOUNT_MUTATIONS=N` for N times as many: a long run finds more.
+/// Damages `image` at its share of the 11,000 places. `VHDMOUNT_MUTATIONS=N` for N times as many: a long run finds more.
 fn survives(name: &str, image: Vec<u8>, share: usize) {
     let more = std::env::var("VHDMOUNT_MUTATIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     let changes = share * more;
@@ -63,6 +64,30 @@ fn ntfs(folder: &Path) -> std::path::PathBuf {
     path
 }
 
+/// Makes compressed files of an NTFS volume's, one for each method of WOF, without a mount.
+fn add_wof_files(folder: &Path, volume: &Path) {
+    const DATA: &str = "128";
+    const REPARSE_POINT: &str = "192";
+    let put = |name: &str, attribute: &[&str], bytes: &[u8]| {
+        let file = folder.join("content");
+        std::fs::write(&file, bytes).expect("space for a file");
+        run(tool("ntfscp").args(["-q", "-f", "-a"]).args(attribute).arg(volume).arg(&file).arg(name));
+    };
+    let captured = folder.join("captured");
+    std::fs::create_dir(&captured).expect("a folder");
+    for (method, chunk, number) in WOF {
+        let text: Vec<u8> =
+            (0..).flat_map(|i| format!("{i} and {}, ", i % 77).into_bytes()).take(70_000).collect();
+        std::fs::write(captured.join("text"), &text).expect("space for a file");
+        let mut streams = capture(&captured, &folder.join("test.wim"), method, chunk);
+        let stream = wof_stream(streams.remove(&text.len()).flatten(), &text, chunk);
+        let name = format!("{method} {chunk}");
+        put(&name, &[DATA], &vec![0; text.len()]);
+        put(&name, &[DATA, "-N", "WofCompressedData"], &stream);
+        put(&name, &[REPARSE_POINT], &wof_reparse_point(number));
+    }
+}
+
 fn convert(from: &Path, format: &str, options: &str) -> Vec<u8> {
     let to = from.with_extension(format);
     run(tool("qemu-img").args(["convert", "-f", "raw", "-O", format, "-o", options]).arg(from).arg(&to));
@@ -83,6 +108,19 @@ fn raw_fat_volumes() {
 fn raw_ntfs_volume() {
     if have(&["mkntfs", "ntfscp"]) {
         survives("NTFS", read(&ntfs(scratch().path())), 1_000);
+    }
+}
+
+#[test]
+fn ntfs_volume_with_wof_files() {
+    if have(&["mkntfs", "ntfscp", "wimcapture"]) {
+        let folder = scratch();
+        let volume = ntfs(folder.path());
+        add_wof_files(folder.path(), &volume);
+        let file = format!("p1/{} {}", WOF[1].0, WOF[1].1);
+        let content = run(demo::vhdmount().arg("cat").arg(&volume).arg(file)).stdout;
+        assert_eq!(content.len(), 70_000);
+        survives("NTFS with WOF files", read(&volume), 1_000);
     }
 }
 

@@ -5,6 +5,7 @@
 mod damage;
 mod metadata;
 mod oracle;
+mod wof;
 
 use std::{
     collections::BTreeMap,

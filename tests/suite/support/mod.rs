@@ -6,6 +6,7 @@ pub(crate) mod demo;
 pub(crate) mod mutate;
 pub(crate) mod vhd_writer;
 pub(crate) mod vhdx_writer;
+pub(crate) mod wim;
 
 use std::{
     io::Write,
