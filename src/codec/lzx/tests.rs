@@ -217,3 +217,47 @@ fn damage_is_an_error_or_other_bytes() {
     survive_damage(&encode(&tokens, 900, true), 900, decode);
     survive_damage(&encode(&tokens, 900, false), 900, decode);
 }
+
+/// Words of 16, 16, 10 and 7 bits in a row are as many as there can be between two places where bits are buffered.
+#[test]
+fn the_longest_words_follow_each_other() {
+    let lengths =
+        |writer: &mut BitWriter, symbols: std::ops::Range<usize>, length: &dyn Fn(usize) -> usize| {
+            (0..20).for_each(|_| writer.bits(5, 4));
+            symbols.for_each(|symbol| writer.bits((17 - length(symbol)) % 17, 5));
+        };
+    // A copy of the latest distance with a length that follows: 1 bit. The literal 0: 2 bits. The literal 255 and a copy
+    // from the farthest slot: 16 bits, as unused words of 3 to 15 bits fill the rest.
+    let main = |symbol: usize| match symbol {
+        263 => 1,
+        0..14 => symbol + 2,
+        255 | 488 => 16,
+        _ => 0,
+    };
+    // How many literals lie between the long words: every position in a unit.
+    let fill = |round: usize| round % 17;
+    let mut expected: Vec<u8> = vec![0; 1 + 96 * 257];
+    for round in 0..600 {
+        expected.resize(expected.len() + fill(round), 0);
+        expected.push(0xff);
+        let from = expected.len() - 24_581;
+        expected.extend_from_within(from..from + 2);
+    }
+    let mut writer = BitWriter::new(1);
+    writer.bits(2, 3);
+    writer.bits(expected.len(), 17);
+    [1, 2, 3, 4, 5, 6, 7, 7].iter().for_each(|length| writer.bits(*length, 3));
+    lengths(&mut writer, 0..256, &main);
+    lengths(&mut writer, 256..MAIN_SYMBOLS, &main);
+    lengths(&mut writer, 0..LENGTH_SYMBOLS, &|symbol| usize::from(symbol >= 247));
+    writer.bits(0b10, 2);
+    (0..96).for_each(|_| writer.bits(0b01, 2));
+    for round in 0..600 {
+        (0..fill(round)).for_each(|_| writer.bits(0b10, 2));
+        [(0xfffe, 16), (0xffff, 16), (0, 10), (0x7f, 7)]
+            .iter()
+            .for_each(|(word, len)| writer.bits(*word, *len));
+    }
+    let packed = writer.finish();
+    assert!(decoded(&packed, expected.len()).unwrap() == without_calls(expected));
+}
