@@ -353,6 +353,9 @@ pub(crate) struct Check {
     /// Of the volumes, examine only that of partition N; the container and the partition table always are
     #[arg(short = 'p', long, value_name = "N")]
     pub(crate) partition: Option<u32>,
+    /// Of a differencing disk, examine its own file only; its partition table and volumes need the parents
+    #[arg(long, conflicts_with = "partition")]
+    pub(crate) no_parents: bool,
     #[command(flatten)]
     pub(crate) open: Open,
 }

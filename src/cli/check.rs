@@ -10,7 +10,11 @@ use progress::Line;
 
 /// Examines the image and prints what was found. How bad it is becomes the exit code.
 pub(super) fn run(command: &Check, quiet: bool) -> Result<(), Failure> {
-    let options = CheckOptions { open: command.open.options(&command.view()), partition: command.partition };
+    let options = CheckOptions {
+        open: command.open.options(&command.view()),
+        partition: command.partition,
+        parents: !command.no_parents,
+    };
     let mut line = Line::new(!quiet && !command.json);
     let examined = check(&command.image, &options, &mut |progress| line.show(progress));
     line.clear();

@@ -84,7 +84,8 @@ fn problems(info: &DiskInfo) -> String {
             VolumeState::Readable(volume) => &volume.info.problems,
             _ => &[],
         };
-        for problem in partition.partition.problems.iter().chain(of_volume) {
+        let of_partition = partition.partition.problems.iter().map(|problem| &problem.text);
+        for problem in of_partition.chain(of_volume) {
             out += &format!("p{}: PROBLEM: {problem}\n", partition.partition.number);
         }
     }

@@ -14,7 +14,7 @@ use super::{
     Container, OpenOptions,
     image::{Identity, Image, Linkage},
 };
-use crate::{Error, Result};
+use crate::{Error, Result, check::Finding};
 
 /// Deeper chains are no backup scheme, and every read may ask every layer. Hyper-V allows 50 checkpoints.
 const MAX_LAYERS: usize = 128;
@@ -31,24 +31,59 @@ const MAX_REPORTED: usize = 20;
 pub(super) const WITHOUT_PARENT: &str =
     "opened without its parent: what only the parent has is unreadable, so files are damaged or missing";
 
+/// A chain as far as it could be followed.
+pub(super) struct Walk {
+    /// Top first; never empty.
+    pub(super) images: Vec<Image>,
+    /// For [`Container::warnings`].
+    pub(super) warnings: Vec<String>,
+    /// The warnings and what is only worth knowing, for an examination: index of the child, finding.
+    pub(super) findings: Vec<(usize, Finding)>,
+    /// Why the last image's parent is not there.
+    pub(super) stopped: Option<Error>,
+    /// Files where that parent should be which cannot be opened.
+    pub(super) unreadable: Vec<PathBuf>,
+}
+
 /// Joins `top` with its parents.
 pub(super) fn open(top: Image, options: &OpenOptions) -> Result<Container> {
-    let mut search = Search { options, files: BTreeSet::new(), examined: 0, warnings: Vec::new() };
+    let walk = walk(top, options);
+    match walk.stopped {
+        Some(error) => Err(error),
+        None => Ok(Container::new(walk.images, walk.warnings)),
+    }
+}
+
+/// Follows the chain from `top` to its last parent.
+pub(super) fn walk(top: Image, options: &OpenOptions) -> Walk {
+    let mut search = Search::new(options);
     search.files.insert(file_key(&top.path));
     let mut images = vec![top];
+    let mut stopped = None;
     while let Some(linkage) = images.last().and_then(|image| image.linkage.as_ref()) {
         let child = images.last().expect("starts with the top image");
         if images.len() >= MAX_LAYERS {
             let text = format!("{}: more than {MAX_LAYERS} parents on parents", child.path.display());
-            return Err(Error::unsupported(text));
+            stopped = Some(Error::unsupported(text));
+            break;
         }
-        let Some(parent) = search.parent(&child.path, linkage)? else { break };
+        search.child = images.len() - 1;
+        let parent = match search.parent(&child.path, linkage) {
+            Ok(Some(parent)) => parent,
+            Ok(None) => break,
+            Err(error) => {
+                stopped = Some(error);
+                break;
+            }
+        };
         search.compare_sizes(child, &parent);
-        compare_times(linkage, &parent);
+        search.compare_times(linkage, &parent);
+        search.compare_identities(linkage, &parent);
         search.files.insert(file_key(&parent.path));
         images.push(parent);
     }
-    Ok(Container::new(images, search.warnings))
+    let Search { warnings, findings, unreadable, .. } = search;
+    Walk { images, warnings, findings, stopped, unreadable }
 }
 
 struct Search<'a> {
@@ -56,7 +91,11 @@ struct Search<'a> {
     /// The chain so far: who is there already cannot be a parent again.
     files: BTreeSet<FileKey>,
     examined: usize,
+    /// Index of the image whose parent is looked for.
+    child: usize,
     warnings: Vec<String>,
+    findings: Vec<(usize, Finding)>,
+    unreadable: Vec<PathBuf>,
 }
 
 /// One place where a parent was looked for, and what was there.
@@ -73,7 +112,19 @@ enum Outcome {
     Unreadable(Error),
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    fn new(options: &'a OpenOptions) -> Self {
+        Self {
+            options,
+            files: BTreeSet::new(),
+            examined: 0,
+            child: 0,
+            warnings: Vec::new(),
+            findings: Vec::new(),
+            unreadable: Vec::new(),
+        }
+    }
+
     /// The parent of the image at `child`; `None` when it is missing and the user wants to go on.
     fn parent(&mut self, child: &Path, linkage: &Linkage) -> Result<Option<Image>> {
         let mut looked = Vec::new();
@@ -87,6 +138,8 @@ impl Search<'_> {
                 return Ok(Some(image));
             }
         }
+        let damaged = |looked: &&Looked| matches!(looked.outcome, Outcome::Unreadable(Error::Corrupt(_)));
+        self.unreadable.extend(looked.iter().filter(damaged).map(|looked| looked.path.clone()));
         if !self.options.force_parent {
             return Err(missing(child, linkage, &looked));
         }
@@ -96,15 +149,18 @@ impl Search<'_> {
             Outcome::Other(image) => Some(*image),
             _ => None,
         });
-        match &other {
-            Some(image) => self.warnings.push(format!(
+        let warning = match &other {
+            Some(image) => format!(
                 "{} is not the parent that {shown} names ({}, expected {}): used all the same, files may be damaged",
                 image.path.display(),
                 image.identity.text(),
                 expected(linkage),
-            )),
-            None => self.warnings.push(format!("{shown}: {WITHOUT_PARENT}")),
-        }
+            ),
+            None => format!("{shown}: {WITHOUT_PARENT}"),
+        };
+        let meaning = "opened by force: what is found in the volumes below may be due to that alone";
+        self.findings.push((self.child, Finding::error("parent", &warning, meaning)));
+        self.warnings.push(warning);
         Ok(other)
     }
 
@@ -198,25 +254,44 @@ impl Search<'_> {
     fn compare_sizes(&mut self, child: &Image, parent: &Image) {
         let (size, below) = (child.layer.virtual_size(), parent.layer.virtual_size());
         if size != below {
-            self.warnings.push(format!(
+            let warning = format!(
                 "{} has {size} bytes, its parent {} has {below}: what lies beyond the parent's end reads as zeros",
                 child.path.display(),
                 parent.path.display()
-            ));
+            );
+            let meaning = "as after resizing a disk that has checkpoints";
+            self.findings.push((self.child, Finding::note("parent", &warning, meaning)));
+            self.warnings.push(warning);
         }
     }
-}
 
-/// A parent that was written to after the child was made has spoilt it, but a copy has a new time too, so this is only
-/// noted: the identity decides.
-fn compare_times(linkage: &Linkage, parent: &Image) {
-    /// 2000-01-01 in Unix time.
-    const EPOCH: u64 = 946_684_800;
-    let Some(expected) = linkage.time_stamp else { return };
-    let modified = parent.file.as_ref().and_then(|file| file.file().metadata().ok()?.modified().ok());
-    let found = modified.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-    if found.is_some_and(|found| found.as_secs() != EPOCH + u64::from(expected)) {
-        log::info!("{}: modified at another time than its child says", parent.path.display());
+    /// A parent that was written to after the child was made has spoilt it, but a copy has a new time too, so this is
+    /// only noted: the identity decides.
+    fn compare_times(&mut self, linkage: &Linkage, parent: &Image) {
+        /// 2000-01-01 in Unix time.
+        const EPOCH: u64 = 946_684_800;
+        let Some(expected) = linkage.time_stamp else { return };
+        let modified = parent.file.as_ref().and_then(|file| file.file().metadata().ok()?.modified().ok());
+        let found = modified.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        if found.is_some_and(|found| found.as_secs() != EPOCH + u64::from(expected)) {
+            let problem = format!("{}: modified at another time than its child says", parent.path.display());
+            log::info!("{problem}");
+            let meaning = "as every copy is; only if a guest wrote to it since, the child is spoilt";
+            self.findings.push((self.child, Finding::note("parent", problem, meaning)));
+        }
+    }
+
+    /// VHDX: the second linkage is there only while the chain is being changed.
+    fn compare_identities(&mut self, linkage: &Linkage, parent: &Image) {
+        if linkage.identities.first() != Some(&parent.identity) && linkage.accepts(parent.identity) {
+            let problem = format!(
+                "{} is recognized by the second linkage ({}), not by the first",
+                parent.path.display(),
+                parent.identity.text()
+            );
+            let meaning = "a merge or resize of the chain was interrupted; let Hyper-V finish it";
+            self.findings.push((self.child, Finding::warning("parent", problem, meaning)));
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! A format *resolves* a virtual offset to a place ([`Layer::resolve`]); [`Disk`] does the I/O for a whole chain.
 
 mod chain;
+pub mod check;
 pub mod detect;
 mod disk;
 mod image;

@@ -10,8 +10,15 @@ use crate::{
     Error, Result,
     bytes::ByteSource,
     check::{Collector, Counts, Finding, More, Report, Severity},
-    fs::probe::Probe,
-    partition::Partition,
+    container::{
+        Container, LayerInfo,
+        check::{Subject, Subjects},
+    },
+    fs::{
+        Timestamp,
+        probe::{Probe, UNFORMATTED},
+    },
+    partition::{self, Partition, Scheme},
 };
 
 /// What is examined.
@@ -21,6 +28,8 @@ pub struct CheckOptions {
     pub open: OpenOptions,
     /// Of the volumes only that of this partition.
     pub partition: Option<u32>,
+    /// Whether the parents of a differencing disk are looked for and examined. Without them only its own file is.
+    pub parents: bool,
 }
 
 /// What was found.
@@ -79,14 +88,14 @@ pub struct Progress<'a> {
 /// Examines an image file and everything in it.
 ///
 /// # Errors
-/// When there is nothing to examine: no such file, no right to read it, a format that is not read.
+/// When there is nothing to examine: no such file, no right to read it, a format that is not read, no such partition.
 pub fn check(
     path: &Path,
     options: &CheckOptions,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Examination> {
-    let opened = Image::open(path, &options.open);
-    examine(path.display().to_string(), opened, options, progress)
+    let subjects = Subjects::open(path, &options.open.container, options.parents)?;
+    examine(path.display().to_string(), subjects, options, progress)
 }
 
 /// As [`check`], for an image that is not a file of the host.
@@ -98,23 +107,27 @@ pub fn check_source(
     options: &CheckOptions,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Examination> {
-    examine(String::new(), Image::open_source(source, &options.open), options, progress)
+    let subjects = Subjects::of_source(source, &options.open.container)?;
+    examine(String::new(), subjects, options, progress)
 }
 
 fn examine(
     name: String,
-    opened: Result<Image>,
+    subjects: Subjects,
     options: &CheckOptions,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Examination> {
     let mut run = Run { areas: Vec::new(), progress };
-    match opened {
-        Ok(image) => run.image(&image, options)?,
-        Err(error @ Error::Corrupt(_)) => run.area("container", String::new(), |report| {
-            report.finding(Finding::of(&error, Severity::Error, "container", "the disk cannot be opened"));
-            Ok(())
-        })?,
-        Err(error) => return Err(error),
+    let Subjects { files, container } = subjects;
+    let infos: Vec<_> = container.iter().flat_map(Container::infos).cloned().collect();
+    for (depth, (subject, links)) in files.iter().enumerate() {
+        run.container(depth, subject, infos.get(depth), links, options);
+    }
+    match container {
+        Ok(container) => {
+            run.disk(&Image::assemble(container, Timestamp::default(), &options.open)?, options)?
+        }
+        Err(error) => run.not_opened(&error),
     }
     let counts = run.areas.iter().fold(Counts::default(), |sum, area| sum.plus(area.counts));
     Ok(Examination { image: name, verdict: Verdict::of(counts), counts, areas: run.areas })
@@ -137,12 +150,8 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn area(
-        &mut self,
-        name: &str,
-        what: String,
-        examine: impl FnOnce(&mut dyn Report) -> Result<()>,
-    ) -> Result<()> {
+    /// Examines one area. Where the examination breaks off, that is a finding, too: the others go on.
+    fn area(&mut self, name: &str, what: String, examine: impl FnOnce(&mut dyn Report) -> Result<()>) {
         let mut reporter = Reporter { collector: Collector::default(), area: name, progress: self.progress };
         reporter.progress("", 0, 0);
         if let Err(error) = examine(&mut reporter) {
@@ -152,41 +161,70 @@ impl Run<'_> {
         let counts = reporter.collector.counts();
         let (findings, more) = reporter.collector.into_parts();
         self.areas.push(Area { area: name.to_owned(), what, counts, findings, more });
-        Ok(())
     }
 
-    fn image(&mut self, image: &Image, options: &CheckOptions) -> Result<()> {
-        for (depth, layer) in image.container().infos().enumerate() {
-            let name = if depth == 0 { "container".to_owned() } else { format!("parent {depth}") };
-            let what = format!("{:?} {:?}", layer.kind, layer.format).to_lowercase();
-            self.area(&name, what, |report| {
-                for problem in &layer.problems {
-                    let meaning = "found while opening; what can be read is read";
-                    report.finding(Finding::warning(layer.path.clone(), problem, meaning));
-                }
-                Ok(())
-            })?;
+    fn container(
+        &mut self,
+        depth: usize,
+        subject: &Subject,
+        info: Option<&LayerInfo>,
+        links: &[Finding],
+        options: &CheckOptions,
+    ) {
+        let name = if depth == 0 { "container".to_owned() } else { format!("parent {depth}") };
+        let mut what = subject.describe(info);
+        // The first one's path is the image's.
+        if depth > 0 {
+            what += &format!(", {}", subject.path().display());
         }
-        self.area("partition table", format!("{:?}", image.table().scheme).to_uppercase(), |report| {
-            for problem in &image.table().problems {
-                report.finding(Finding::warning("partition table", problem, "what can be read is read"));
-            }
-            Ok(())
-        })?;
+        self.area(&name, what, |report| {
+            links.iter().for_each(|finding| report.finding(finding.clone()));
+            subject.check(options.open.container.replay, report)
+        });
+    }
+
+    /// Says why there is nothing to say of what is in the container.
+    fn not_opened(&mut self, error: &Error) {
+        let damaged = self.areas.iter().any(|area| area.counts.errors > 0);
+        let Some(container) = self.areas.first_mut() else { return };
+        // Whatever keeps the disk from being opened is an error, also if its cause was not found.
+        let severity = match (damaged, error) {
+            (true, _) | (_, Error::NotFound(_)) => Severity::Note,
+            _ => Severity::Error,
+        };
+        let problem = format!("the disk is not opened: {error}");
+        let problem = if damaged { "the disk cannot be opened".to_owned() } else { problem };
+        let meaning = "its partition table and its volumes are not examined";
+        container.findings.push(Finding::new(severity, "container", problem, meaning));
+        container.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        container.counts.add(severity, 1);
+    }
+
+    fn disk(&mut self, image: &Image, options: &CheckOptions) -> Result<()> {
         if let Some(only) = options.partition
             && !image.partitions().any(|(partition, _)| partition.number == only)
         {
             return Err(image.no_partition(only));
         }
+        let scheme = match image.table().scheme {
+            Scheme::Gpt => "GPT",
+            Scheme::Mbr => "MBR",
+            Scheme::None => "none: one volume, or empty",
+        };
+        self.area("partition table", scheme.to_owned(), |report| {
+            let disk: Arc<dyn ByteSource> = image.disk().clone();
+            partition::check(&disk, image.table(), report);
+            Ok(())
+        });
         for (partition, content) in image.partitions() {
             if options.partition.is_none_or(|only| only == partition.number) {
-                self.volume(partition, content)?;
+                self.volume(partition, content);
             }
         }
         Ok(())
     }
 
-    fn volume(&mut self, partition: &Partition, content: &Probe) -> Result<()> {
+    fn volume(&mut self, partition: &Partition, content: &Probe) {
         let name = format!("p{}", partition.number);
         let what = match content {
             Probe::Readable(fs) => {
@@ -195,11 +233,18 @@ impl Run<'_> {
                     if volume.label.is_empty() { String::new() } else { format!(" {:?}", volume.label) };
                 format!("{}{label}", volume.filesystem)
             }
+            Probe::Unknown | Probe::Recognized { name: UNFORMATTED, .. } => match partition.type_hint() {
+                Some(_) => format!("{}: no filesystem", partition.type_name),
+                None if matches!(content, Probe::Unknown) => format!("{}: unknown", partition.type_name),
+                None => UNFORMATTED.to_owned(),
+            },
             Probe::Recognized { name, .. } | Probe::Damaged { name, .. } => (*name).to_owned(),
-            Probe::Unknown => partition.type_name.clone(),
         };
         self.area(&name, what, |report| match content {
             Probe::Readable(fs) => fs.check(report),
+            // Nothing to examine.
+            Probe::Recognized { name: UNFORMATTED, .. } => Ok(()),
+            Probe::Unknown if partition.type_hint().is_some() => Ok(()),
             Probe::Recognized { name, hint } => {
                 report.finding(Finding::note(*name, "its structures are not examined", *hint));
                 Ok(())
@@ -210,13 +255,12 @@ impl Run<'_> {
                 Ok(())
             }
             Probe::Unknown => {
-                let meaning =
-                    partition.type_hint().unwrap_or("unformatted, encrypted without a header, or lost");
+                let meaning = "unformatted, encrypted without a header, or its beginning is lost";
                 let problem = "holds no filesystem that is known: nothing is examined";
                 report.finding(Finding::note("volume", problem, meaning));
                 Ok(())
             }
-        })
+        });
     }
 }
 

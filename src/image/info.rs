@@ -200,7 +200,13 @@ impl Opened {
             partition_scheme: self.table.scheme,
             sector_size: self.table.sector_size,
             partitions: partitions.collect(),
-            problems: self.container.warnings.iter().chain(&self.table.problems).cloned().collect(),
+            problems: self
+                .container
+                .warnings
+                .iter()
+                .cloned()
+                .chain(self.table.problems.iter().map(ToString::to_string))
+                .collect(),
             layers,
         }
     }
@@ -260,7 +266,8 @@ impl DiskInfo {
                 VolumeState::Readable(volume) => &volume.info.problems[..],
                 _ => &[],
             };
-            for problem in partition.problems.iter().chain(of_volume) {
+            let of_partition = partition.problems.iter().map(|problem| &problem.text);
+            for problem in of_partition.chain(of_volume) {
                 out += &format!("p{}: PROBLEM: {problem}\n", partition.number);
             }
         }

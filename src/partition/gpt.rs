@@ -4,12 +4,17 @@
 //! Crate `gpt` decodes what was validated here. By itself it panics on entry sizes other than 128, reads as many
 //! entries as the header says, and gives up when the primary array is damaged though the backup is whole.
 
+pub(super) mod check;
+
 use std::{io::Cursor, sync::Arc};
 
 use gpt::{disk::LogicalBlockSize, header::Header};
 
-use super::{MAX_SECTOR_SIZE, Partition, names};
-use crate::bytes::{ByteSource, read_vec};
+use super::{MAX_SECTOR_SIZE, Partition, Problem, names};
+use crate::{
+    bytes::{ByteSource, read_vec},
+    check::Severity,
+};
 
 const SIGNATURE: &[u8] = b"EFI PART";
 /// The fields of a header; `HeaderSize` may be larger, for fields that no revision has defined yet.
@@ -27,7 +32,7 @@ const CRATE_SECTOR: LogicalBlockSize = LogicalBlockSize::Lb512;
 pub(super) struct Gpt {
     pub(super) disk_id: String,
     pub(super) partitions: Vec<Partition>,
-    pub(super) problems: Vec<String>,
+    pub(super) problems: Vec<Problem>,
     /// The primary header's signature is at its place, so the backup is not just a leftover at the end of the disk.
     pub(super) primary_signed: bool,
 }
@@ -35,7 +40,7 @@ pub(super) struct Gpt {
 /// Why there is none: no trace of a table, or one that is beyond repair.
 pub(super) struct Missing {
     /// Empty when no header has the signature.
-    pub(super) problems: Vec<String>,
+    pub(super) problems: Vec<Problem>,
 }
 
 /// One of the two copies: a header, and its array as far as the header's checksum vouches for it.
@@ -64,9 +69,14 @@ pub(super) fn read(disk: &Arc<dyn ByteSource>, sector_size: u32) -> Result<Gpt, 
         if !primary.signed && !backup.signed {
             problems.clear();
         }
+        for problem in &mut problems {
+            problem.severity = Severity::Error;
+            problem.meaning =
+                "no copy of the table is whole: testdisk or gpart may find the partitions again";
+        }
         return Err(Missing { problems });
     };
-    problems.extend(source.map(str::to_owned));
+    problems.extend(source.map(|source| Problem::note(source, "it says the same as what was lost")));
     problems.extend(disagreement(&primary, &backup, last));
     let partitions = partitions(header, &array, sector_size);
     Ok(Gpt { disk_id: header.disk_guid.to_string(), partitions, problems, primary_signed })
@@ -113,16 +123,22 @@ fn choose<'a>(
 }
 
 /// What is odd about two copies that are sound each.
-fn disagreement(primary: &Copy, backup: &Copy, last: u64) -> Option<String> {
+fn disagreement(primary: &Copy, backup: &Copy, last: u64) -> Option<Problem> {
     let (Ok(first), Ok(second)) = (&primary.header, &backup.header) else { return None };
     if first.crc32_parts != second.crc32_parts || first.disk_guid != second.disk_guid {
-        return Some("the primary and the backup GUID partition table differ: the primary is used".into());
+        let text = "the primary and the backup GUID partition table differ: the primary is used";
+        let meaning = "one of them is old; programs that fall back on the backup see other partitions";
+        return Some(Problem::warning(text, meaning));
     }
     (backup.lba != last).then(|| {
-        format!(
+        let text = format!(
             "the backup GUID partition table is in sector {}, not in the last one ({last}): \
              the disk was enlarged and its new space is not part of the table yet",
             backup.lba
+        );
+        Problem::warning(
+            text,
+            "nothing is lost; `sgdisk -e` or Windows' disk management moves the backup to the end",
         )
     })
 }
@@ -141,12 +157,14 @@ impl Copy {
         Self { name, lba, signed, alternate, header, array }
     }
 
-    fn problem(&self) -> Option<String> {
-        match (&self.header, &self.array) {
+    fn problem(&self) -> Option<Problem> {
+        let text = match (&self.header, &self.array) {
             (Err(problem), _) => Some(format!("{} GPT header in sector {}: {problem}", self.name, self.lba)),
             (_, Err(problem)) => Some(format!("{} GPT partition array: {problem}", self.name)),
             _ => None,
-        }
+        };
+        let meaning = "the other copy stands in as far as it is whole; gdisk writes both anew";
+        text.map(|text| Problem::warning(text, meaning))
     }
 }
 
@@ -245,16 +263,19 @@ fn partition(
     let sectors = match entry.last_lba.checked_sub(entry.first_lba) {
         Some(distance) => distance.saturating_add(1),
         None => {
-            problems.push("ends before it begins".to_owned());
+            let meaning = "the entry is damaged: where the partition was is not known";
+            problems.push(Problem::error("ends before it begins", meaning));
             0
         }
     };
     if sectors > 0 && !(usable.contains(&entry.first_lba) && usable.contains(&entry.last_lba)) {
-        problems.push(format!(
+        let text = format!(
             "not within the sectors that the table keeps for partitions ({} to {})",
             usable.start(),
             usable.end()
-        ));
+        );
+        problems
+            .push(Problem::warning(text, "it is shown as it is; other programs may refuse it or the table"));
     }
     let type_id = entry.part_type_guid.guid.to_string();
     Partition {

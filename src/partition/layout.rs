@@ -1,6 +1,8 @@
 //! What is wrong with the places of partitions: empty, not on the disk, shared with another.
 
-use super::Partition;
+use super::{Partition, Problem};
+
+const CUT_OFF: &str = "the disk was cut down, or the image cut off: what lay beyond is lost";
 
 /// Adds its problems to each partition.
 pub(super) fn check(partitions: &mut [Partition], disk_size: u64) {
@@ -8,11 +10,12 @@ pub(super) fn check(partitions: &mut [Partition], disk_size: u64) {
         let end = end(partition);
         let Partition { start, size, problems, .. } = partition;
         if *size == 0 {
-            problems.push("empty".into());
+            problems.push(Problem::warning("empty", "nothing can be in it"));
         } else if *start >= disk_size {
-            problems.push("begins beyond the disk's end".into());
+            problems.push(Problem::error("begins beyond the disk's end", CUT_OFF));
         } else if end > disk_size {
-            problems.push(format!("ends {} bytes beyond the disk's end: cut off there", end - disk_size));
+            let text = format!("ends {} bytes beyond the disk's end: cut off there", end - disk_size);
+            problems.push(Problem::error(text, CUT_OFF));
         }
     }
     let mut by_start: Vec<_> = (0..partitions.len()).filter(|index| partitions[*index].size > 0).collect();
@@ -23,7 +26,8 @@ pub(super) fn check(partitions: &mut [Partition], disk_size: u64) {
         if let Some(before) = farthest.filter(|before| end(&partitions[*before]) > partitions[index].start) {
             for (one, other) in [(index, before), (before, index)] {
                 let problem = format!("overlaps partition {}", partitions[other].number);
-                partitions[one].problems.push(problem);
+                let meaning = "where both lie, one has overwritten the other";
+                partitions[one].problems.push(Problem::error(problem, meaning));
             }
         }
         if farthest.is_none_or(|before| end(&partitions[index]) > end(&partitions[before])) {

@@ -4,11 +4,13 @@
 //! Crate `mbrman` decodes each sector. Its own walk of the chain is not used: one damaged record would fail the
 //! whole table, it knows one extended partition only, and its sums of sector numbers are unchecked.
 
+pub(super) mod check;
+
 use std::{collections::BTreeSet, io::Cursor, sync::Arc};
 
 use mbrman::{MBRHeader, MBRPartitionEntry as Entry};
 
-use super::{Partition, names};
+use super::{Partition, Problem, names};
 use crate::bytes::{ByteSource, read_vec};
 
 /// Bytes of a record, whatever the sector size.
@@ -19,6 +21,8 @@ const SIGNATURE: [u8; 2] = [0x55, 0xaa];
 const MAX_LOGICAL: usize = 256;
 const PROTECTIVE: u8 = 0xee;
 const ESP: u8 = 0xef;
+const LOST: &str =
+    "the logical partition that it describes is lost, perhaps also those behind it; testdisk may find them";
 
 /// A sector decoded as a boot record, before anything in it is believed.
 pub(super) struct Record {
@@ -32,7 +36,7 @@ pub(super) struct Record {
 #[derive(Default)]
 pub(super) struct Mbr {
     pub(super) partitions: Vec<Partition>,
-    pub(super) problems: Vec<String>,
+    pub(super) problems: Vec<Problem>,
 }
 
 impl Record {
@@ -131,7 +135,8 @@ impl Record {
             }
             let mut partition = partition(number, entry, 0, sector_size);
             if odd {
-                partition.problems.push("its boot flag is neither 0x00 nor 0x80".into());
+                let meaning = "no boot loader writes that: the sector may be damaged";
+                partition.problems.push(Problem::warning("its boot flag is neither 0x00 nor 0x80", meaning));
             }
             mbr.partitions.push(partition);
         }
@@ -184,18 +189,21 @@ impl Chain<'_> {
         let mut visited = BTreeSet::new();
         loop {
             if !visited.insert(link.lba) {
-                return mbr.problems.push(self.problem(link.lba, "the chain comes back to it: a loop"));
+                let text = self.problem(link.lba, "the chain comes back to it: a loop");
+                return mbr.problems.push(Problem::error(text, LOST));
             }
             if visited.len() > MAX_LOGICAL {
-                return mbr.problems.push(self.problem(link.lba, "too many records: the rest is not read"));
+                let text = self.problem(link.lba, "too many records: the rest is not read");
+                return mbr.problems.push(Problem::error(text, LOST));
             }
             let record = self.read(link.lba);
             let next = match record {
                 Ok(None) if link.lba == self.base => None,
                 Ok(Some(record)) => {
                     if !record.signed || record.odd[0] || record.odd[1] {
-                        mbr.problems
-                            .push(self.problem(link.lba, "damaged, but its entries are plausible: used"));
+                        let text = self.problem(link.lba, "damaged, but its entries are plausible: used");
+                        let meaning = "other programs may not show this partition and those behind it";
+                        mbr.problems.push(Problem::warning(text, meaning));
                     }
                     let entries = &record.entries()[..2];
                     let data = entries.iter().find(|e| e.is_used() && !e.is_extended() && e.sectors > 0);
@@ -214,7 +222,7 @@ impl Chain<'_> {
                 Ok(None) | Err(_) if link.guessed => None,
                 damaged => {
                     let problem = damaged.err().unwrap_or_else(|| "no boot record".into());
-                    mbr.problems.push(self.problem(link.lba, &problem));
+                    mbr.problems.push(Problem::error(self.problem(link.lba, &problem), LOST));
                     // Its partition keeps its number, so that the following ones keep theirs. They usually begin
                     // where the lost record's share of the extended partition ends.
                     *next_number += 1;

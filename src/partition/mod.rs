@@ -4,15 +4,19 @@
 //! master boot record counts, unless the sector belongs to a filesystem that has the whole disk.
 
 mod boot_sector;
+mod check;
 mod gpt;
 mod layout;
 mod mbr;
 mod names;
+mod problem;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
+pub use check::check;
+pub use problem::Problem;
 use serde::Serialize;
 
 use crate::{
@@ -37,7 +41,7 @@ pub struct Table {
     /// Partitions by number. For [`Scheme::None`] the whole disk as number 1.
     pub partitions: Vec<Partition>,
     /// What is wrong with the table, and how it was got around.
-    pub problems: Vec<String>,
+    pub problems: Vec<Problem>,
 }
 
 /// Kinds of partition tables.
@@ -74,7 +78,7 @@ pub struct Partition {
     /// An EFI system partition.
     pub esp: bool,
     /// Out of the disk, overlapping, …
-    pub problems: Vec<String>,
+    pub problems: Vec<Problem>,
 }
 
 impl Partition {
@@ -104,7 +108,8 @@ pub fn scan(disk: &Arc<dyn ByteSource>, sector_size: Option<u32>) -> Result<Tabl
     let boot = read_vec(disk.as_ref(), 0, usize::try_from(disk.size()).map_or(512, |size| size.min(512)));
     let lost = boot.is_err();
     let boot = boot.unwrap_or_else(|error| {
-        problems.push(format!("the first sector cannot be read: {error}"));
+        let text = format!("the first sector cannot be read: {error}");
+        problems.push(Problem::error(text, "an MBR's partitions are lost; a GPT is found without it"));
         Vec::new()
     });
     let record = mbr::Record::parse(&boot);
@@ -166,7 +171,7 @@ fn scan_gpt(
     record: Option<&mbr::Record>,
     filesystem: bool,
     lost: bool,
-    problems: &mut Vec<String>,
+    problems: &mut Vec<Problem>,
 ) -> Option<Table> {
     let protective = record.is_some_and(mbr::Record::is_protective);
     let other = if protective { "" } else { rival(record, filesystem) };
@@ -182,7 +187,8 @@ fn scan_gpt(
         };
         if !other.is_empty() {
             if found.primary_signed {
-                problems.push(format!("a GUID partition table is there, but not in use: {other}"));
+                let text = format!("a GUID partition table is there, but not in use: {other}");
+                problems.push(Problem::note(text, "left over from an earlier use of the disk, as it seems"));
             }
             continue;
         }
@@ -192,23 +198,33 @@ fn scan_gpt(
             if !found.primary_signed && !is_blank(disk, 0, first.min(BLANK_LEN)) {
                 continue;
             }
-            found.problems.push("the protective MBR is missing".into());
+            let meaning =
+                "programs that know no GPT, and some BIOSes, take the disk for empty; gdisk writes it anew";
+            found.problems.push(Problem::warning("the protective MBR is missing", meaning));
         }
         let hybrid = record.map(mbr::Record::unprotective).unwrap_or_default();
         if !hybrid.is_empty() {
-            found
-                .problems
-                .push(format!("hybrid MBR: its own partitions {hybrid:?} are not used, the GPT is"));
+            let text = format!("hybrid MBR: its own partitions {hybrid:?} are not used, the GPT is");
+            let meaning =
+                "made on purpose for two operating systems; they must agree on where partitions are";
+            found.problems.push(Problem::note(text, meaning));
         }
         if said.is_some_and(|said| said != sector_size) {
-            found.problems.push(format!("the table was written for sectors of {sector_size} bytes"));
+            let text = format!("the table was written for sectors of {sector_size} bytes");
+            let meaning =
+                "copied from a disk with other sectors: Windows and Linux do not find its partitions";
+            found.problems.push(Problem::warning(text, meaning));
         }
         let gpt::Gpt { disk_id, mut partitions, problems, .. } = found;
         layout::check(&mut partitions, disk.size());
         return Some(Table { scheme: Scheme::Gpt, sector_size, disk_id, partitions, problems });
     }
     if protective {
-        problems.push("no usable GUID partition table: what the protective MBR says is shown".into());
+        let text = "no usable GUID partition table: what the protective MBR says is shown";
+        problems.push(Problem::error(
+            text,
+            "both copies are lost: testdisk or gpart may find the partitions again",
+        ));
     }
     None
 }

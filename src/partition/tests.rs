@@ -303,7 +303,10 @@ fn impossible_places_are_listed_with_their_problem() {
         (LINUX, 1, 10),
     ]);
     let table = disk.scan();
-    let said = |number: usize| table.partitions[number - 1].problems.join("; ");
+    let said = |number: usize| {
+        let texts = table.partitions[number - 1].problems.iter().map(ToString::to_string);
+        texts.collect::<Vec<_>>().join("; ")
+    };
     assert_eq!(numbers(&table), [1, 2, 3, 4, 5, 6, 7]);
     assert!(
         said(1).contains("overlaps partition 2") || said(1).contains("overlaps partition 4"),

@@ -20,6 +20,8 @@ pub(super) struct Footer {
     pub(super) current_size: u64,
     /// Cylinders · heads · sectors per track, in bytes.
     pub(super) geometry_size: u64,
+    /// Heads · sectors per track, in bytes.
+    pub(super) cylinder_size: u64,
     /// Sizes follow the geometry when these programs wrote the disk.
     pub(super) counts_in_geometry: bool,
     pub(super) version: String,
@@ -71,6 +73,7 @@ impl Footer {
             data_offset: raw.data_offset.get(),
             current_size: raw.current_size.get(),
             geometry_size: sectors * SECTOR,
+            cylinder_size: u64::from(raw.heads) * u64::from(raw.sectors_per_track) * SECTOR,
             counts_in_geometry: matches!(&raw.creator_application, b"qemu" | b"vpc "),
             version: format!("{}.{}", version >> 16, version & 0xffff),
             creator: creator(&raw),

@@ -12,6 +12,7 @@
 //! than Current Size, and the file has room for it, the geometry counts, else the disk's end would be cut off.
 
 mod bat;
+pub(super) mod check;
 mod footer;
 mod format;
 mod header;

@@ -30,12 +30,12 @@ impl Geometry {
         (u64::from(self.logical_sector_size) << 23) / self.block_size
     }
 
-    fn payload_blocks(&self) -> u64 {
+    pub(super) fn payload_blocks(&self) -> u64 {
         self.virtual_size.div_ceil(self.block_size)
     }
 
     /// Entries that the table must have.
-    fn entries(&self) -> u64 {
+    pub(super) fn entries(&self) -> u64 {
         let (blocks, ratio) = (self.payload_blocks(), self.chunk_ratio());
         if self.has_parent {
             blocks.div_ceil(ratio) * (ratio + 1)

@@ -222,6 +222,11 @@ impl BatEntry {
         self.0.get() & 7
     }
 
+    /// Between state and offset; zero in every version so far.
+    pub(super) fn reserved_bits(self) -> u64 {
+        (self.0.get() >> 3) & 0x1_ffff
+    }
+
     /// Byte offset in the file; cannot overflow, being the field of 44 bits in its place.
     pub(super) fn file_offset(self) -> u64 {
         (self.0.get() >> 20) * BAT_UNIT

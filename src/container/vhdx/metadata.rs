@@ -9,6 +9,7 @@ use zerocopy::{
 };
 
 use super::{
+    bat::Geometry,
     format::{self, FileParameters, MAX_TABLE_ENTRIES, MIB, MetadataTableEntry, TABLE_SIZE},
     parent::ParentLocator,
 };
@@ -99,6 +100,18 @@ impl Metadata {
             physical_sector_size: physical.unwrap_or(0),
             parent,
         })
+    }
+}
+
+impl Metadata {
+    /// What determines the block table.
+    pub(super) fn geometry(&self) -> Geometry {
+        Geometry {
+            virtual_size: self.virtual_disk_size,
+            block_size: self.block_size,
+            logical_sector_size: self.logical_sector_size,
+            has_parent: self.parent.is_some(),
+        }
     }
 }
 

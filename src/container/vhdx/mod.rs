@@ -5,6 +5,7 @@
 
 mod bat;
 mod bitmap;
+pub(super) mod check;
 mod format;
 mod header;
 mod log;
@@ -17,7 +18,7 @@ mod tests;
 use std::sync::Arc;
 
 use self::{
-    bat::{Bat, Block, Fault, Geometry},
+    bat::{Bat, Block, Fault},
     bitmap::Bitmaps,
     header::Header,
     metadata::Metadata,
@@ -77,16 +78,11 @@ pub fn open(file: Arc<dyn ByteSource>, path: &str, options: &OpenOptions) -> Res
     let creator = header::parse_identifier(&read_vec(&*file, 0, size_of::<format::FileTypeIdentifier>())?)?;
     let mut problems = Vec::new();
     let header = Header::read_current(&*file, &mut problems)?;
-    let log::Outcome { source, log } = log::apply(file, &header, options.replay)?;
+    let log::Outcome { source, log, .. } = log::apply(file, &header, options.replay)?;
 
     let regions = Regions::read(&*source, &header.log_range(), &mut problems)?;
     let metadata = Metadata::read(&*source, &regions.metadata, &mut problems)?;
-    let geometry = Geometry {
-        virtual_size: metadata.virtual_disk_size,
-        block_size: metadata.block_size,
-        logical_sector_size: metadata.logical_sector_size,
-        has_parent: metadata.parent.is_some(),
-    };
+    let geometry = metadata.geometry();
     let bat = Bat::new(source.clone(), geometry, regions.bat, regions.metadata, header.log_range())?;
     if bat.is_truncated() {
         problems.push("the file ends inside the block table: truncated".into());

@@ -24,10 +24,10 @@ pub(super) struct Regions {
 
 /// A checked entry of the table.
 #[derive(Debug, PartialEq, Eq)]
-struct Region {
-    guid: Guid,
-    range: Range<u64>,
-    required: bool,
+pub(super) struct Region {
+    pub(super) guid: Guid,
+    pub(super) range: Range<u64>,
+    pub(super) required: bool,
 }
 
 impl Regions {
@@ -62,7 +62,8 @@ impl Regions {
         Self::select(&regions, log, offset)
     }
 
-    fn select(regions: &[Region], log: &Range<u64>, table: u64) -> Result<Self> {
+    /// The known regions of a table at file offset `table`, of which none may overlap another or the log.
+    pub(super) fn select(regions: &[Region], log: &Range<u64>, table: u64) -> Result<Self> {
         let damaged = |problem: String| Error::corrupt("VHDX region table", table, problem);
         let mut ranges: Vec<_> = regions.iter().map(|r| (r.range.clone(), r.guid.to_string())).collect();
         ranges.push((log.clone(), "the log".into()));
@@ -92,7 +93,7 @@ impl Regions {
 }
 
 /// Checks the table at file offset `offset` and the alignment of its entries.
-fn parse(bytes: &[u8], offset: u64) -> Result<Vec<Region>> {
+pub(super) fn parse(bytes: &[u8], offset: u64) -> Result<Vec<Region>> {
     let damaged = |problem| Error::corrupt("VHDX region table", offset, problem);
     let bytes = bytes.get(..TABLE_SIZE).ok_or_else(|| damaged("cut short"))?;
     let (header, entries) =

@@ -27,7 +27,7 @@ pub(super) struct Ring<'a> {
 
 impl<'a> Ring<'a> {
     /// Reads from the offset `at` in the log, wrapping at its end.
-    fn read(&self, at: u64, buf: &mut [u8]) -> Result<()> {
+    pub(super) fn read(&self, at: u64, buf: &mut [u8]) -> Result<()> {
         let at = at % self.length;
         let before_end = usize::try_from(self.length - at).map_or(buf.len(), |len| len.min(buf.len()));
         let (tail, wrapped) = buf.split_at_mut(before_end);

@@ -6,7 +6,7 @@ mod scan;
 
 use std::sync::Arc;
 
-use self::entry::{MAX_FILE_SIZE, Ring, Update};
+use self::entry::{Entry, MAX_FILE_SIZE, Ring, Update};
 use super::{
     format::{HEADER_SECTION, LOG_SECTOR, MIB},
     header::Header,
@@ -26,16 +26,18 @@ pub(super) struct Outcome {
     pub(super) source: Arc<dyn ByteSource>,
     /// For [`crate::container::LayerInfo::log`].
     pub(super) log: String,
+    /// The newest entry is incomplete: the crash came while it was written.
+    pub(super) torn: bool,
 }
 
 /// Replays the log if there is something in it and `replay` is set.
 pub(super) fn apply(file: Arc<dyn ByteSource>, header: &Header, replay: bool) -> Result<Outcome> {
     if header.log_guid.is_zero() {
-        return Ok(Outcome { source: file, log: "clean".into() });
+        return Ok(Outcome { source: file, log: "clean".into(), torn: false });
     }
     if !replay {
         let log = "not replayed: the disk was not closed properly, and its last changes are left out";
-        return Ok(Outcome { source: file, log: log.into() });
+        return Ok(Outcome { source: file, log: log.into(), torn: false });
     }
     replay_into_memory(&file, header).map_err(explain)
 }
@@ -53,6 +55,34 @@ fn explain(error: Error) -> Error {
     }
 }
 
+/// Checks where the log lies.
+pub(super) fn place(header: &Header, file_size: u64) -> Result<()> {
+    let range = header.log_range();
+    let damaged = |problem: &'static str| Error::corrupt("VHDX log", range.start, problem);
+    if range.is_empty() {
+        return Err(damaged("the disk has no log"));
+    }
+    if range.start < HEADER_SECTION
+        || !range.start.is_multiple_of(MIB)
+        || !header.log_length.is_multiple_of(MIB)
+    {
+        return Err(damaged("misplaced"));
+    }
+    if range.end > file_size {
+        return Err(damaged("lies beyond the end of the file: truncated?"));
+    }
+    Ok(())
+}
+
+/// Whether what follows the newest whole entry is the beginning of the one that was to come next.
+fn is_torn(ring: Ring<'_>, header: &Header, newest: &Entry) -> Result<bool> {
+    let at = (newest.at + newest.length) % ring.length;
+    let mut sector = [0; LOG_SECTOR];
+    ring.read(at, &mut sector)?;
+    let next = Entry::parse(&sector, at, ring.length, header.log_guid);
+    Ok(next.is_some_and(|next| newest.sequence_number.checked_add(1) == Some(next.sequence_number)))
+}
+
 fn replay_into_memory(file: &Arc<dyn ByteSource>, header: &Header) -> Result<Outcome> {
     let range = header.log_range();
     let damaged = |problem: String| Error::corrupt("VHDX log", range.start, problem);
@@ -62,15 +92,7 @@ fn replay_into_memory(file: &Arc<dyn ByteSource>, header: &Header) -> Result<Out
     if range.is_empty() {
         return Err(damaged("the disk was not closed properly but has no log".into()));
     }
-    if range.start < HEADER_SECTION
-        || !range.start.is_multiple_of(MIB)
-        || !header.log_length.is_multiple_of(MIB)
-    {
-        return Err(damaged("misplaced".into()));
-    }
-    if range.end > file.size() {
-        return Err(damaged("lies beyond the end of the file: truncated?".into()));
-    }
+    place(header, file.size())?;
     let ring = Ring { source: &**file, start: range.start, length: header.log_length };
     let entries = scan::entries(ring, header.log_guid)?;
     let sequence = scan::active_sequence(&entries, ring.length)
@@ -107,6 +129,8 @@ fn replay_into_memory(file: &Arc<dyn ByteSource>, header: &Header) -> Result<Out
         })?;
     }
     let count = sequence.len();
+    let torn = is_torn(ring, header, head)?;
     let entries = if count == 1 { "entry" } else { "entries" };
-    Ok(Outcome { source: Arc::new(overlay), log: format!("replayed: {count} {entries}, {replayed} bytes") })
+    let log = format!("replayed: {count} {entries}, {replayed} bytes");
+    Ok(Outcome { source: Arc::new(overlay), log, torn })
 }

@@ -1,0 +1,190 @@
+//! The examination of containers: each image file of a chain by itself, and whether the files belong together.
+
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    Container, LayerInfo, OpenOptions, chain,
+    detect::{Detected, detect},
+    image::Image,
+    open::open_file,
+    vhd, vhdx,
+};
+use crate::{
+    Error, Result,
+    bytes::ByteSource,
+    check::{Finding, Report},
+};
+
+/// Parents that are in the way but cannot be opened and are examined nevertheless.
+const MAX_UNREADABLE: usize = 4;
+
+/// An image file to be examined.
+pub struct Subject {
+    path: PathBuf,
+    source: Arc<dyn ByteSource>,
+    format: Detected,
+    /// Opening takes it for something else, or refuses it: its signature is damaged.
+    disguised: bool,
+}
+
+/// What is to be examined: the files, and what the chain as a whole is like.
+pub struct Subjects {
+    /// The image and its parents, top first, each with the findings about its link to the next one. Last may come files
+    /// that should be parents and cannot be opened.
+    pub files: Vec<(Subject, Vec<Finding>)>,
+    /// The disk; the error says why it cannot be opened.
+    pub container: Result<Container>,
+}
+
+impl Subjects {
+    /// Finds an image file and its parents. `parents`: whether to look for them at all.
+    ///
+    /// # Errors
+    /// When there is nothing to examine: no such file, no right to read it, a format that is not read.
+    pub fn open(path: &Path, options: &OpenOptions, parents: bool) -> Result<Self> {
+        let top = Subject::open(path)?;
+        if top.disguised {
+            return Ok(Self::unreadable(top));
+        }
+        match Image::open(path, options) {
+            Ok(image) if image.linkage.is_some() && !parents => Ok(Self::alone(top)),
+            Ok(image) => Self::of_chain(top, chain::walk(image, options)),
+            Err(error) => Ok(Self { files: vec![(top, Vec::new())], container: Err(error) }),
+        }
+    }
+
+    /// As [`Self::open`], for an image that is not a file of the host; of a differencing one the parent is not examined.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn of_source(source: Arc<dyn ByteSource>, options: &OpenOptions) -> Result<Self> {
+        let top = Subject::new(source.clone(), PathBuf::new())?;
+        if top.disguised {
+            return Ok(Self::unreadable(top));
+        }
+        Ok(match Image::from_source(source, "", options) {
+            Ok(image) if image.linkage.is_some() => Self::alone(top),
+            Ok(image) => Self {
+                files: vec![(top, Vec::new())],
+                container: Ok(Container::new(vec![image], Vec::new())),
+            },
+            Err(error) => Self { files: vec![(top, Vec::new())], container: Err(error) },
+        })
+    }
+
+    fn unreadable(top: Subject) -> Self {
+        let error = Error::unsupported("its signature is damaged");
+        Self { files: vec![(top, Vec::new())], container: Err(error) }
+    }
+
+    fn alone(top: Subject) -> Self {
+        let error = Error::not_found("a differencing disk, examined without its parent");
+        Self { files: vec![(top, Vec::new())], container: Err(error) }
+    }
+
+    fn of_chain(top: Subject, walk: chain::Walk) -> Result<Self> {
+        let mut files = vec![(top, Vec::new())];
+        for image in walk.images.iter().skip(1) {
+            files.push((Subject::open(&image.path)?, Vec::new()));
+        }
+        for (index, finding) in walk.findings {
+            files[index].1.push(finding);
+        }
+        if let Some(error) = &walk.stopped {
+            let meaning = "without the whole chain the disk cannot be read: neither its partition table nor its volumes";
+            let last = walk.images.len() - 1;
+            files[last].1.push(Finding::error("parent", error.to_string(), meaning));
+        }
+        for path in walk.unreadable.iter().take(MAX_UNREADABLE) {
+            // Whatever is wrong with it is in the chain's error already.
+            files.extend(Subject::open(path).ok().map(|subject| (subject, Vec::new())));
+        }
+        let container = match walk.stopped {
+            Some(error) => Err(error),
+            None => Ok(Container::new(walk.images, walk.warnings)),
+        };
+        Ok(Self { files, container })
+    }
+}
+
+impl Subject {
+    fn open(path: &Path) -> Result<Self> {
+        Self::new(Arc::new(open_file(path)?), path.to_owned())
+    }
+
+    fn new(source: Arc<dyn ByteSource>, path: PathBuf) -> Result<Self> {
+        let shown = if path.as_os_str().is_empty() { "image".to_owned() } else { path.display().to_string() };
+        let (format, disguised) = match detect(&*source, &shown) {
+            Ok(Detected::Raw) if vhdx::check::detect_damaged(&*source)? => (Detected::Vhdx, true),
+            Ok(format) => (format, false),
+            // A known container that is too damaged even to be taken for one.
+            Err(error @ Error::Corrupt(_)) => {
+                let mut head = [0; 8];
+                source.read_exact_at(0, &mut head).map_err(|_| error)?;
+                (if vhdx::detect(&head) { Detected::Vhdx } else { Detected::Vhd }, true)
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Self { path, source, format, disguised })
+    }
+
+    /// The file; empty for a source that is not one.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it is: `dynamic VHDX`, or only the format where it cannot be opened.
+    pub fn describe(&self, info: Option<&LayerInfo>) -> String {
+        let format = match self.format {
+            Detected::Vhdx => "VHDX",
+            Detected::Vhd => "VHD",
+            Detected::Raw => return "raw".into(),
+        };
+        info.map_or_else(
+            || format.to_owned(),
+            |info| {
+                format!("{:?} {format}", info.kind)
+                    .to_lowercase()
+                    .replace("vhd", "VHD")
+                    .replace("VHDx", "VHDX")
+            },
+        )
+    }
+
+    /// Examines the file's structures. `replay`: as it is read with its log replayed.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be read.
+    pub fn check(&self, replay: bool, report: &mut dyn Report) -> Result<()> {
+        match self.format {
+            Detected::Vhdx => vhdx::check::check(&self.source, replay, report),
+            Detected::Vhd => vhd::check::check(&self.source, report),
+            Detected::Raw => {
+                let size = self.source.size();
+                if !size.is_multiple_of(512) {
+                    let problem = format!("{size} bytes are not whole sectors");
+                    let meaning = "the file may be cut off, or something was appended";
+                    report.finding(Finding::warning("raw image", problem, meaning));
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What is wrong with a structure that the finding names itself.
+pub(super) fn problem(error: &Error) -> String {
+    match error {
+        Error::Corrupt(corrupt) => format!("{} (at byte {:#x} of the file)", corrupt.problem, corrupt.offset),
+        other => other.to_string(),
+    }
+}
+
+/// A range of the virtual disk.
+pub(super) fn span(bytes: Range<u64>) -> String {
+    format!("bytes {:#x} to {:#x} of the disk", bytes.start, bytes.end)
+}

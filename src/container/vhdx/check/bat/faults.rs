@@ -1,0 +1,202 @@
+//! What can be wrong with an entry, in words. Neighbours with the same fault are one finding: a file that was cut off has
+//! thousands of them.
+
+use super::{super::super::bat::Geometry, Owner};
+use crate::{
+    check::{Finding, Report, Severity},
+    container::check::span,
+};
+
+pub(super) const SHARED: &str = "at most one of them has its own data, the others show what is not theirs; restore the disk from a \
+                                 backup, or check the files with a program that knows their checksums";
+
+/// What is wrong, with the offset in the file or whatever else belongs to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    ReservedState(u64),
+    ReservedBits(u64),
+    PartialWithoutParent,
+    OnStructures(u64),
+    BeyondEnd(u64),
+    CutOff(u64),
+    Short(u64),
+    BehindDisk,
+    BitmapState(u64),
+    BitmapWithoutParent,
+    /// First and last block that need it.
+    NoBitmap(u64, u64),
+    /// Who has it, and where.
+    Shared(Owner, u64),
+}
+
+/// Reports faults, neighbours together.
+pub(super) struct Runs<'r> {
+    report: &'r mut dyn Report,
+    geometry: Geometry,
+    pending: Option<Run>,
+}
+
+struct Run {
+    first: Owner,
+    last: u64,
+    fault: Fault,
+}
+
+impl<'r> Runs<'r> {
+    pub(super) fn new(report: &'r mut dyn Report, geometry: Geometry) -> Self {
+        Self { report, geometry, pending: None }
+    }
+
+    pub(super) fn progress(&mut self, step: &str, done: u64, total: u64) {
+        self.report.progress(step, done, total);
+    }
+
+    /// A finding that is none of an entry.
+    pub(super) fn finding(&mut self, finding: Finding) {
+        self.flush();
+        self.report.finding(finding);
+    }
+
+    /// A fault of an entry; they come in order.
+    pub(super) fn add(&mut self, owner: Owner, fault: Fault) {
+        if let Some(run) = &mut self.pending
+            && run.fault.is_like(fault)
+            && owner.follows(run)
+        {
+            run.last += 1;
+            return;
+        }
+        self.flush();
+        self.pending = Some(Run { first: owner, last: owner.number(), fault });
+    }
+
+    /// Reports what is pending.
+    pub(super) fn flush(&mut self) {
+        let Some(run) = self.pending.take() else { return };
+        let (severity, problem, meaning) = run.fault.describe();
+        let structure = run.structure();
+        let problem = match run.affected(&self.geometry) {
+            Some(affected) => format!("{problem} ({affected})"),
+            None => problem,
+        };
+        self.report.finding(Finding::new(severity, structure, problem, meaning));
+    }
+}
+
+impl Owner {
+    fn number(self) -> u64 {
+        match self {
+            Self::Block(number) | Self::Bitmap(number) => number,
+        }
+    }
+
+    fn follows(self, run: &Run) -> bool {
+        std::mem::discriminant(&self) == std::mem::discriminant(&run.first) && self.number() == run.last + 1
+    }
+
+    fn name(self) -> String {
+        match self {
+            Self::Block(number) => format!("block {number}"),
+            Self::Bitmap(chunk) => format!("sector bitmap {chunk}"),
+        }
+    }
+}
+
+impl Run {
+    fn structure(&self) -> String {
+        match (self.first, self.last) {
+            (first, last) if last == first.number() => format!("VHDX BAT entry of {}", first.name()),
+            (Owner::Block(first), last) => format!("VHDX BAT entries of blocks {first} to {last}"),
+            (Owner::Bitmap(first), last) => format!("VHDX BAT entries of sector bitmaps {first} to {last}"),
+        }
+    }
+
+    /// Which bytes of the disk that concerns.
+    fn affected(&self, geometry: &Geometry) -> Option<String> {
+        let blocks = match (self.first, self.fault) {
+            (_, Fault::BehindDisk | Fault::ReservedBits(_) | Fault::BitmapWithoutParent) => return None,
+            (_, Fault::NoBitmap(first, last)) => first..last + 1,
+            (Owner::Block(first), _) => first..self.last + 1,
+            (Owner::Bitmap(first), _) => {
+                first * geometry.chunk_ratio()..(self.last + 1) * geometry.chunk_ratio()
+            }
+        };
+        let byte = |block: u64| block.saturating_mul(geometry.block_size).min(geometry.virtual_size);
+        Some(span(byte(blocks.start)..byte(blocks.end)))
+    }
+}
+
+impl Fault {
+    /// Whether two neighbours say the same but for the place.
+    fn is_like(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::ReservedState(one), Self::ReservedState(other))
+            | (Self::ReservedBits(one), Self::ReservedBits(other))
+            | (Self::BitmapState(one), Self::BitmapState(other)) => one == other,
+            (Self::Shared(one, _), Self::Shared(other, _)) => one == other,
+            (Self::NoBitmap(..), _) => false,
+            (one, other) => std::mem::discriminant(&one) == std::mem::discriminant(&other),
+        }
+    }
+
+    fn describe(self) -> (Severity, String, &'static str) {
+        use Severity::{Error, Note, Warning};
+        match self {
+            Self::ReservedState(state) => {
+                (Error, format!("state {state}, which no version defines"), "the block cannot be read")
+            }
+            Self::ReservedBits(bits) => (
+                Warning,
+                format!("reserved bits are set ({bits:#x})"),
+                "they are ignored; some program wrote what it should not",
+            ),
+            Self::PartialWithoutParent => (
+                Error,
+                "partially present, in a disk that has no parent".into(),
+                "the block cannot be read: where its other sectors are is not known",
+            ),
+            Self::OnStructures(at) => (
+                Error,
+                format!("at byte {at:#x} of the file, where its own structures are"),
+                "the block cannot be read: its place is lost",
+            ),
+            Self::BeyondEnd(at) => (
+                Error,
+                format!("at byte {at:#x}, beyond the end of the file"),
+                "the file was cut off or the entry is damaged: what the guest wrote there is lost",
+            ),
+            Self::CutOff(at) => (
+                Error,
+                format!("at byte {at:#x}; the file ends inside"),
+                "the file was cut off: the rest of what the guest wrote there is lost",
+            ),
+            Self::Short(at) => (
+                Note,
+                format!("at byte {at:#x}; the file ends inside, behind the last byte of the disk"),
+                "nothing is missing that the disk has",
+            ),
+            Self::BehindDisk => {
+                (Warning, "not zero, though the disk ends before it".into(), "nothing reads it")
+            }
+            Self::BitmapState(state) => (
+                Error,
+                format!("state {state}, which no version defines"),
+                "the partially present blocks of this chunk cannot be read",
+            ),
+            Self::BitmapWithoutParent => {
+                (Warning, "not empty, in a disk that has no parent".into(), "nothing reads it")
+            }
+            Self::NoBitmap(first, last) => (
+                Error,
+                format!(
+                    "not there, though block {first}{} needs it",
+                    if last > first { " and others" } else { "" }
+                ),
+                "which sectors are the parent's is not known: the partially present blocks cannot be read",
+            ),
+            Self::Shared(other, at) => {
+                (Error, format!("claims byte {at:#x} of the file, which is that of {}", other.name()), SHARED)
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The file type identifier and both headers (MS-VHDX 2.2.1, 2.2.2).
+
+use super::super::{
+    format::{FileTypeIdentifier, HEADER_OFFSETS, HEADER_SIZE},
+    header::{self, Header},
+};
+use crate::{
+    Error, Result,
+    bytes::{ByteSource, read_vec},
+    check::{Finding, Report},
+    container::check::problem,
+};
+
+pub(super) fn identifier(source: &dyn ByteSource, report: &mut dyn Report) -> Result<()> {
+    let bytes = read_vec(source, 0, size_of::<FileTypeIdentifier>())?;
+    if let Err(error) = header::parse_identifier(&bytes) {
+        let meaning = "no program takes the file for a VHDX: its first 8 bytes must be \"vhdxfile\"; on a copy, write them back";
+        report.finding(Finding::error("VHDX file type identifier", problem(&error), meaning));
+    }
+    Ok(())
+}
+
+/// True when at least one header is whole.
+pub(super) fn any_whole(source: &dyn ByteSource) -> Result<bool> {
+    let headers = read(source)?;
+    Ok(headers.iter().any(Result::is_ok))
+}
+
+/// Reports what is wrong with either header and returns the one in force.
+pub(super) fn both(source: &dyn ByteSource, report: &mut dyn Report) -> Result<Option<Header>> {
+    let headers = read(source)?;
+    match &headers {
+        [Ok(first), Ok(second)] => {
+            if first.sequence_number == second.sequence_number && first != second {
+                let problem = format!(
+                    "both have the sequence number {}, but they differ otherwise",
+                    first.sequence_number
+                );
+                let meaning = "which one is newer cannot be told: the first is used; if that is wrong, so are the log and the \
+                               identity that children look for";
+                report.finding(Finding::error("VHDX headers", problem, meaning));
+            }
+        }
+        [Ok(whole), Err(error)] => one(2, error, 1, whole, report),
+        [Err(error), Ok(whole)] => one(1, error, 2, whole, report),
+        [Err(first), Err(second)] => {
+            let meaning = "both headers are damaged: the disk cannot be opened, and whether its log holds changes is not known; \
+                           what follows is the file without a log";
+            report.finding(Finding::error("VHDX header 1", problem(first), meaning));
+            report.finding(Finding::error("VHDX header 2", problem(second), meaning));
+            return Ok(None);
+        }
+    }
+    match Header::read_current(source, &mut Vec::new()) {
+        Ok(header) => Ok(Some(header)),
+        Err(error @ Error::Io { .. }) => Err(error),
+        Err(error) => {
+            let meaning = "written by something newer than this program: the disk is not opened";
+            report.finding(Finding::error("VHDX header", error.to_string(), meaning));
+            Ok(None)
+        }
+    }
+}
+
+fn one(damaged: u8, error: &Error, whole: u8, header: &Header, report: &mut dyn Report) {
+    let meaning = format!(
+        "header {whole} is whole (sequence number {}) and is used; if the damaged one was newer, the last changes are \
+         lost; the next program that writes to the disk rewrites it",
+        header.sequence_number
+    );
+    report.finding(Finding::warning(format!("VHDX header {damaged}"), problem(error), meaning));
+}
+
+/// Both headers; damage is inside, the file's own errors are outside.
+fn read(source: &dyn ByteSource) -> Result<[Result<Header>; 2]> {
+    let [first, second] = HEADER_OFFSETS;
+    let one = |offset| match read_vec(source, offset, HEADER_SIZE) {
+        Ok(bytes) => Ok(Header::parse(&bytes, offset)),
+        Err(error @ Error::Io { .. }) => Err(error),
+        Err(error) => Ok(Err(error)),
+    };
+    Ok([one(first)?, one(second)?])
+}

@@ -1,0 +1,57 @@
+//! The examination of a partition table: what the scan found, and what does not matter for reading but for whoever
+//! repairs or extends the disk.
+
+use std::sync::Arc;
+
+use super::{Scheme, Table, gpt, mbr};
+use crate::{
+    bytes::{ByteSource, read_vec},
+    check::{Finding, Report},
+};
+
+/// Reports what is wrong with `table`, which was scanned from `disk`.
+pub fn check(disk: &Arc<dyn ByteSource>, table: &Table, report: &mut dyn Report) {
+    let structure = match table.scheme {
+        Scheme::Gpt => "GUID partition table",
+        Scheme::Mbr => "master boot record",
+        Scheme::None => "partition table",
+    };
+    table.problems.iter().for_each(|problem| report.finding(problem.finding(structure)));
+    for partition in &table.partitions {
+        let structure = format!("partition {}", partition.number);
+        partition.problems.iter().for_each(|problem| report.finding(problem.finding(&structure)));
+    }
+    let boot = read_vec(disk.as_ref(), 0, 512).ok();
+    let record = boot.as_deref().and_then(mbr::Record::parse);
+    match (table.scheme, record) {
+        (Scheme::Gpt, record) => {
+            if let Some(record) = record {
+                mbr::check::protective(&record, disk.size() / u64::from(table.sector_size), report);
+            }
+            gpt::check::check(disk, table, report);
+        }
+        (Scheme::Mbr, Some(record)) => mbr::check::check(&record, table, report),
+        _ => {}
+    }
+    identities(table, report);
+}
+
+/// Partitions that cannot be told apart by what is to tell them apart.
+fn identities(table: &Table, report: &mut dyn Report) {
+    const NONE: &str = "00000000-0000-0000-0000-000000000000";
+    let mut ids: Vec<_> =
+        table.partitions.iter().filter(|p| !p.id.is_empty()).map(|p| (p.id.as_str(), p.number)).collect();
+    ids.sort_unstable();
+    for (id, number) in ids.iter().filter(|(id, _)| *id == NONE) {
+        let problem = format!("its identity is {id}");
+        let meaning = "programs that look for it by identity do not find it";
+        report.finding(Finding::warning(format!("partition {number}"), problem, meaning));
+    }
+    for pair in ids.windows(2).filter(|pair| pair[0].0 == pair[1].0 && pair[0].0 != NONE) {
+        let [(id, first), (_, second)] = [pair[0], pair[1]];
+        let problem = format!("has the same identity as partition {first} ({id})");
+        let meaning =
+            "programs that look for either by identity may take the other; sgdisk -u gives it a new one";
+        report.finding(Finding::warning(format!("partition {second}"), problem, meaning));
+    }
+}
