@@ -4,6 +4,7 @@
 
 mod avhdx;
 mod chain;
+mod check;
 mod cli;
 mod corpus;
 mod demo;

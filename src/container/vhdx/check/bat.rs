@@ -236,14 +236,17 @@ impl Examiner<'_> {
             if self.structures.iter().any(|range| start < range.end && range.start < end) {
                 return;
             }
-            let mut other = None;
+            let mut others: Vec<(u64, u64)> = Vec::new();
             for (unit, first) in contested.range_mut(space::mib(&(start..end))) {
                 match first {
                     None => *first = Some(index),
-                    Some(first) => other = other.or(Some((*first, unit * MIB))),
+                    Some(first) if others.iter().all(|(known, _)| known != first) => {
+                        others.push((*first, unit * MIB));
+                    }
+                    Some(_) => {}
                 }
             }
-            if let Some((first, at)) = other {
+            for (first, at) in others {
                 self.runs.add(owner, Fault::Shared(geometry.owner(first), at));
             }
         })?;
@@ -270,7 +273,7 @@ impl Examiner<'_> {
             let meaning = "whether blocks overlap is examined for its first 256 TiB only";
             self.runs.finding(Finding::note("VHDX file", problem, meaning));
         }
-        let (free, at_end) = self.space.free();
+        let (free, at_end) = self.space.free(self.geometry.block_size);
         if free > 0 {
             let kept = self.kept.as_ref().map_or(0, |kept| kept.outside(&self.space));
             let mut problem = format!("{free} MiB belong to nothing");

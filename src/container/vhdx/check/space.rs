@@ -6,7 +6,7 @@ use super::super::format::MIB;
 
 /// MiB that are kept track of: files of 256 TiB, four times the largest disk, in 32 MiB of memory.
 pub(super) const MAX_TRACKED: u64 = 1 << 28;
-/// MiB before the first block that writers leave free to align it: QEMU begins at 8 MiB.
+/// MiB before the first block that writers leave free at least to align it: QEMU begins at 8 MiB, or at a block's size.
 const ALIGNMENT: u64 = 8;
 /// Places claimed twice that are remembered until it is known by whom.
 const MAX_CONTESTED: usize = 1000;
@@ -60,16 +60,17 @@ impl Space {
     }
 
     /// The MiB of the file that nobody claimed, and how many of them lie at its end. Those that only align the first
-    /// block do not count.
-    pub(super) fn free(&self) -> (u64, u64) {
+    /// block do not count; a block has `block_size` bytes.
+    pub(super) fn free(&self, block_size: u64) -> (u64, u64) {
         let tracked = self.total.min(MAX_TRACKED);
         let used: u64 = self.words.iter().map(|word| u64::from(word.count_ones())).sum();
         let last = self.words.iter().enumerate().rev().find(|(_, word)| **word != 0);
         let end = last.map_or(0, |(index, word)| index as u64 * 64 + u64::from(word.ilog2()) + 1);
         let before = (0..self.first_block.min(tracked)).filter(|unit| !self.is_set(*unit));
         // Counted only as far as it matters.
-        let before = before.zip(0..=ALIGNMENT).count() as u64;
-        let aligning = if before <= ALIGNMENT { before } else { 0 };
+        let most = ALIGNMENT.max(block_size / MIB);
+        let before = before.zip(0..=most).count() as u64;
+        let aligning = if before <= most { before } else { 0 };
         let at_end = if self.first_block == u64::MAX { 0 } else { tracked.saturating_sub(end) };
         (tracked.saturating_sub(used).saturating_sub(aligning), at_end)
     }
@@ -108,15 +109,15 @@ mod tests {
     fn free_and_contested_units_are_counted() {
         let mut space = Space::new(100 * MIB + 1);
         space.reserve(&(0..MIB));
-        assert_eq!(space.free(), (100, 0));
+        assert_eq!(space.free(MIB), (100, 0));
         space.claim(&(2 * MIB..4 * MIB));
         space.claim(&(70 * MIB..71 * MIB));
         // One MiB aligns the first block.
-        assert_eq!(space.free(), (96, 30));
+        assert_eq!(space.free(MIB), (96, 30));
         assert!(space.contested.is_empty());
         space.claim(&(3 * MIB..5 * MIB));
         assert_eq!(space.contested.keys().collect::<Vec<_>>(), [&3]);
-        assert_eq!(space.free(), (95, 30));
+        assert_eq!(space.free(MIB), (95, 30));
     }
 
     #[test]
@@ -124,7 +125,7 @@ mod tests {
         let mut space = Space::new(u64::MAX);
         assert!(space.is_partial());
         space.claim(&(u64::MAX - 1..u64::MAX));
-        assert_eq!(space.free(), (MAX_TRACKED, MAX_TRACKED));
+        assert_eq!(space.free(MIB), (MAX_TRACKED, MAX_TRACKED));
         space.reserve(&(0..5000 * MIB));
         (0..5000).for_each(|unit| space.claim(&(unit * MIB..(unit + 1) * MIB)));
         assert_eq!((space.contested.len(), space.forgotten), (1000, 4000));
