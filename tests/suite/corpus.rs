@@ -13,7 +13,10 @@ use vhdmount::{
     Error,
     bytes::FileSource,
     fs::{FileSystem, NameBuf, NodeId, NodeKind, probe::Probe},
-    image::{Image, OpenOptions},
+    image::{
+        Image, OpenOptions,
+        check::{self, CheckOptions, Verdict},
+    },
 };
 
 use crate::support::{
@@ -83,7 +86,9 @@ fn check(entry: &Entry, all: &[Entry]) -> (usize, Vec<String>) {
         }
     }
     let mut problems = Vec::new();
-    let compared = match Image::open(&path, &options) {
+    let opened = Image::open(&path, &options);
+    problems.extend(examine(&path, &options, &opened));
+    let compared = match opened {
         Err(e) if entry.container.contains("qcow2") => {
             if !e.to_string().contains("qcow2") {
                 problems.push(format!("refused without the format's name: {e}"));
@@ -104,6 +109,18 @@ fn check(entry: &Entry, all: &[Entry]) -> (usize, Vec<String>) {
         problems.push("THE IMAGE CHANGED".into());
     }
     (compared, problems)
+}
+
+/// An examination goes through, whatever is wrong with the image, and finds an error in what cannot be opened.
+fn examine(path: &Path, options: &OpenOptions, opened: &vhdmount::Result<Image>) -> Option<String> {
+    let options = CheckOptions { open: options.clone(), partition: None, parents: true };
+    match (opened, check::check(path, &options, &mut |_| {})) {
+        (Ok(_), Err(e)) => Some(format!("can be opened, but not examined: {e}")),
+        (Err(Error::Corrupt(e)), Ok(found)) if found.verdict != Verdict::Errors => {
+            Some(format!("{e}, but the examination finds nothing"))
+        }
+        _ => None,
+    }
 }
 
 fn options() -> OpenOptions {

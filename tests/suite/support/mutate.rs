@@ -11,10 +11,14 @@ use std::{
 };
 
 use vhdmount::{
+    Error,
     bytes::{ByteSource, MemorySource, Overlay, Window},
     container,
     fs::{FileSystem, NodeId, NodeKind, probe::Probe},
-    image::{Image, OpenOptions},
+    image::{
+        Image, OpenOptions,
+        check::{CheckOptions, Verdict, check_source},
+    },
 };
 
 use super::conformance::{Limits, Walked, visit};
@@ -202,6 +206,7 @@ pub(crate) fn truncate(name: &str, image: Vec<u8>, places: u64) -> Worst {
 
 /// Opens and reads a damaged image. Fails the test, with the case, on a panic or when a bound is exceeded.
 fn examine(image: Arc<dyn ByteSource>, case: &str, worst: &mut Worst) {
+    check(image.clone(), case);
     let metered = Arc::new(Metered::new(image, MAX_READS, MAX_BYTES));
     let source: Arc<dyn ByteSource> = metered.clone();
     let (opened, peak) = peak_of(|| catch_unwind(AssertUnwindSafe(|| exercise(source))));
@@ -213,6 +218,39 @@ fn examine(image: Arc<dyn ByteSource>, case: &str, worst: &mut Worst) {
     worst.memory = worst.memory.max(peak);
     worst.reads = worst.reads.max(metered.reads());
     worst.bytes = worst.bytes.max(metered.bytes());
+}
+
+/// Examines a damaged image, within the same bounds. What cannot be opened is never called clean.
+fn check(image: Arc<dyn ByteSource>, case: &str) {
+    let metered = Arc::new(Metered::new(image.clone(), MAX_READS, MAX_BYTES));
+    let source: Arc<dyn ByteSource> = metered.clone();
+    let options = CheckOptions { open: OpenOptions::default(), partition: None, parents: true };
+    let examined = || {
+        check_source(source, &options, &mut |_| {})
+            .map(|found| (found.verdict, found.areas[0].findings.len()))
+    };
+    let (examined, peak) = peak_of(|| catch_unwind(AssertUnwindSafe(examined)));
+    let Ok(examined) = examined else { panic!("panic while examining {case}") };
+    assert!(
+        !metered.exhausted(),
+        "examining: {} reads, {} bytes of {case}",
+        metered.reads(),
+        metered.bytes()
+    );
+    assert!(peak <= MAX_MEMORY, "examining: {peak} bytes of memory for {case}");
+    let opened = Image::open_source(image, &options.open);
+    match (opened, examined) {
+        (Err(Error::Corrupt(error)), Ok((verdict, _))) => {
+            assert_eq!(verdict, Verdict::Errors, "{error}, but no error is found in {case}");
+        }
+        (Ok(image), Ok((_, found))) => {
+            let healed = image.container().infos().flat_map(|info| info.problems.clone()).next();
+            let silent = healed.filter(|_| found == 0);
+            assert!(silent.is_none(), "{silent:?} is healed, but nothing is found in {case}");
+        }
+        (Ok(_), Err(error)) => panic!("can be opened, but not examined: {error}: {case}"),
+        (Err(_), _) => {}
+    }
 }
 
 /// Everything that a mount may be asked, within limits. Errors are fine.
