@@ -1,7 +1,7 @@
 //! The examination of a whole image: container, its parents, partition table, each volume. Every layer reports what it
 //! finds; here the findings are put in order, bounded and counted.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use serde::Serialize;
 
@@ -64,6 +64,8 @@ pub struct Area {
     pub area: String,
     /// What it is: `dynamic VHDX, disk.vhdx`, `NTFS "Windows"`.
     pub what: String,
+    /// False where there is nothing that could be examined: another filesystem, none, or one that cannot be opened.
+    pub examined: bool,
     /// How many findings there are here.
     pub counts: Counts,
     /// The worst first; of each kind a limited number.
@@ -160,7 +162,7 @@ impl Run<'_> {
         }
         let counts = reporter.collector.counts();
         let (findings, more) = reporter.collector.into_parts();
-        self.areas.push(Area { area: name.to_owned(), what, counts, findings, more });
+        self.areas.push(Area { area: name.to_owned(), what, examined: true, counts, findings, more });
     }
 
     fn container(
@@ -216,15 +218,19 @@ impl Run<'_> {
             partition::check(&disk, image.table(), report);
             Ok(())
         });
+        // A hostile table may name the same volume a thousand times.
+        let mut examined = BTreeMap::new();
         for (partition, content) in image.partitions() {
             if options.partition.is_none_or(|only| only == partition.number) {
-                self.volume(partition, content);
+                let same = *examined.entry(partition.start).or_insert(partition.number);
+                self.volume(partition, content, Some(same).filter(|same| *same != partition.number));
             }
         }
         Ok(())
     }
 
-    fn volume(&mut self, partition: &Partition, content: &Probe) {
+    /// Examines what a partition holds; `same` is one that begins where it does.
+    fn volume(&mut self, partition: &Partition, content: &Probe, same: Option<u32>) {
         let name = format!("p{}", partition.number);
         let what = match content {
             Probe::Readable(fs) => {
@@ -241,6 +247,11 @@ impl Run<'_> {
             Probe::Recognized { name, .. } | Probe::Damaged { name, .. } => (*name).to_owned(),
         };
         self.area(&name, what, |report| match content {
+            Probe::Readable(_) if same.is_some() => {
+                let problem = format!("begins where partition {} does", same.unwrap_or_default());
+                report.finding(Finding::note("volume", problem, "it is examined once, there"));
+                Ok(())
+            }
             Probe::Readable(fs) => fs.check(report),
             // Nothing to examine.
             Probe::Recognized { name: UNFORMATTED, .. } => Ok(()),
@@ -261,6 +272,9 @@ impl Run<'_> {
                 Ok(())
             }
         });
+        if let Some(area) = self.areas.last_mut() {
+            area.examined = matches!(content, Probe::Readable(_)) && same.is_none();
+        }
     }
 }
 

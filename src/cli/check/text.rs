@@ -26,7 +26,10 @@ fn push_area(out: &mut String, area: &Area, quiet: bool) {
     let what = area.what.replace(char::is_control, "\u{fffd}");
     let what = if what.is_empty() { what } else { format!(" ({what})") };
     match area.counts.worst() {
-        None if !quiet => *out += &format!("{}{what}: fine\n", area.area),
+        None if !quiet => {
+            let state = if area.examined { "fine" } else { "nothing to examine" };
+            *out += &format!("{}{what}: {state}\n", area.area);
+        }
         Some(worst) if worth_it(worst) => *out += &format!("{}{what}:\n", area.area),
         _ => {}
     }

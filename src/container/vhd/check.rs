@@ -86,22 +86,22 @@ fn footers(file: &dyn ByteSource, found: &Found, report: &mut dyn Report) -> Res
             report.finding(Finding::warning("VHD footer", problem(error), meaning));
         }
     }
+    let whole_end = end.as_ref().is_ok_and(|end| end.checksum_matches);
+    let meaning = match whole_end {
+        true => "the footer at the end is whole; nothing is lost",
+        false => "with both footers damaged, only that their fields agree with the file speaks for them",
+    };
     if footer.kind != Kind::Fixed {
         match read(file, Some(0), FOOTER_SIZE)? {
-            Ok(copy)
-                if copy.checksum_matches
-                    && end.as_ref().is_ok_and(|end| *end != copy && end.checksum_matches) =>
-            {
+            Ok(copy) if copy.checksum_matches && whole_end && end.as_ref().is_ok_and(|end| *end != copy) => {
                 let meaning = "one of them is old: the one at the end is used";
                 report.finding(Finding::warning("VHD footer copy", "differs from the footer", meaning));
             }
             Ok(copy) if !copy.checksum_matches => {
-                let meaning = "the footer at the end is whole; nothing is lost";
                 report.finding(Finding::warning("VHD footer copy", "wrong checksum", meaning));
             }
             Ok(_) => {}
             Err(error) => {
-                let meaning = "the footer at the end is whole; nothing is lost";
                 report.finding(Finding::warning("VHD footer copy", problem(&error), meaning));
             }
         }

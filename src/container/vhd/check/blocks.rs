@@ -18,6 +18,8 @@ use crate::{
 /// Bytes of the table read at once.
 const PIECE: u64 = 64 << 10;
 const ENTRY: u64 = 4;
+/// Faults that are put into words; a table of 16 million bad entries is to be examined in seconds.
+const MAX_REPORTED: u64 = 10_000;
 const TABLE: &str = "VHD block allocation table";
 
 /// What the footer and the header say.
@@ -64,11 +66,13 @@ pub(super) fn check(file: &Arc<dyn ByteSource>, layout: &Layout<'_>, report: &mu
         length: header.bitmap_size() + header.block_size,
         placed: Vec::new(),
         pending: None,
+        reported: 0,
         report,
     };
     examiner.entries(stored)?;
     examiner.behind(needed)?;
     let shared = examiner.shared();
+    examiner.withheld();
     examiner.gaps();
     if layout.kind == Kind::Dynamic && !shared {
         examiner.bitmaps()?;
@@ -87,6 +91,7 @@ struct Examiner<'a> {
     placed: Vec<(u32, u32)>,
     /// First and last block of neighbours with the same fault, and the first one's sector.
     pending: Option<(Fault, u64, u64, u32)>,
+    reported: u64,
     report: &'a mut dyn Report,
 }
 
@@ -148,6 +153,9 @@ impl Examiner<'_> {
 
     fn flush(&mut self) {
         let Some((fault, first, last, sector)) = self.pending.take() else { return };
+        if !self.may_report() {
+            return;
+        }
         let at = u64::from(sector) * SECTOR;
         let (problem, meaning) = match fault {
             Fault::OnStructures => (
@@ -169,6 +177,22 @@ impl Examiner<'_> {
         };
         let problem = format!("{problem} ({})", self.affected(first, last));
         self.report.finding(Finding::new(Severity::Error, structure, problem, meaning));
+    }
+
+    /// Counts a fault; false when there are too many already.
+    fn may_report(&mut self) -> bool {
+        self.reported += 1;
+        self.reported <= MAX_REPORTED
+    }
+
+    /// Says how many faults were counted only.
+    fn withheld(&mut self) {
+        let withheld = self.reported.saturating_sub(MAX_REPORTED);
+        if withheld > 0 {
+            let problem = format!("{withheld} more faults like these");
+            let meaning = "a table with so much damage was overwritten; restore the disk from a backup";
+            self.report.finding(Finding::error(TABLE, problem, meaning));
+        }
     }
 
     fn affected(&self, first: u64, last: u64) -> String {
@@ -203,24 +227,28 @@ impl Examiner<'_> {
 
     /// Blocks that overlap in the file. Leaves `placed` sorted.
     fn shared(&mut self) -> bool {
-        self.placed.sort_unstable();
+        let mut placed = std::mem::take(&mut self.placed);
+        placed.sort_unstable();
         let mut shared = false;
         // The one that reaches farthest is the last one: all have the same length.
-        for pair in self.placed.windows(2) {
+        for pair in placed.windows(2) {
             let ((first, one), (second, other)) = (pair[0], pair[1]);
-            if u64::from(first) * SECTOR + self.length > u64::from(second) * SECTOR {
-                shared = true;
+            let at = u64::from(second) * SECTOR;
+            if u64::from(first) * SECTOR + self.length <= at {
+                continue;
+            }
+            shared = true;
+            if self.may_report() {
                 let structure = format!("VHD block allocation table entry {other}");
-                let at = u64::from(second) * SECTOR;
-                let problem = format!(
-                    "claims byte {at:#x} of the file, which is that of block {one} ({})",
-                    self.affected(other.into(), other.into())
-                );
+                let affected = self.affected(other.into(), other.into());
+                let problem =
+                    format!("claims byte {at:#x} of the file, which is that of block {one} ({affected})");
                 let meaning = "at most one of them has its own data, the other shows what is not its; restore the disk from \
                                a backup";
                 self.report.finding(Finding::error(structure, problem, meaning));
             }
         }
+        self.placed = placed;
         shared
     }
 

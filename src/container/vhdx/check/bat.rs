@@ -261,7 +261,7 @@ impl Examiner<'_> {
 
     /// What is said of the table as a whole.
     fn totals(mut self, metadata: &Metadata) -> Result<()> {
-        self.runs.flush();
+        self.runs.finish();
         let blocks = self.geometry.payload_blocks();
         if metadata.leave_block_allocated && !self.geometry.has_parent && self.full < blocks {
             let problem = format!("a fixed disk with {} of {blocks} blocks allocated", self.full);

@@ -29,11 +29,17 @@ pub(super) enum Fault {
     Shared(Owner, u64),
 }
 
+/// Faults that are put into words; a table of 64 million bad entries is to be examined in seconds.
+const MAX_REPORTED: u64 = 10_000;
+
 /// Reports faults, neighbours together.
 pub(super) struct Runs<'r> {
     report: &'r mut dyn Report,
     geometry: Geometry,
     pending: Option<Run>,
+    reported: u64,
+    /// Entries whose faults are not reported one by one.
+    withheld: u64,
 }
 
 struct Run {
@@ -44,7 +50,7 @@ struct Run {
 
 impl<'r> Runs<'r> {
     pub(super) fn new(report: &'r mut dyn Report, geometry: Geometry) -> Self {
-        Self { report, geometry, pending: None }
+        Self { report, geometry, pending: None, reported: 0, withheld: 0 }
     }
 
     pub(super) fn progress(&mut self, step: &str, done: u64, total: u64) {
@@ -73,6 +79,11 @@ impl<'r> Runs<'r> {
     /// Reports what is pending.
     pub(super) fn flush(&mut self) {
         let Some(run) = self.pending.take() else { return };
+        self.reported += 1;
+        if self.reported > MAX_REPORTED {
+            self.withheld += run.last - run.first.number() + 1;
+            return;
+        }
         let (severity, problem, meaning) = run.fault.describe();
         let structure = run.structure();
         let problem = match run.affected(&self.geometry) {
@@ -80,6 +91,18 @@ impl<'r> Runs<'r> {
             None => problem,
         };
         self.report.finding(Finding::new(severity, structure, problem, meaning));
+    }
+}
+
+impl Runs<'_> {
+    /// Reports what is pending and what was withheld.
+    pub(super) fn finish(&mut self) {
+        self.flush();
+        if self.withheld > 0 {
+            let problem = format!("{} more entries are damaged", self.withheld);
+            let meaning = "a table with so much damage was overwritten; restore the disk from a backup";
+            self.report.finding(Finding::error("VHDX BAT", problem, meaning));
+        }
     }
 }
 
