@@ -145,6 +145,7 @@ impl Image {
             .map(|(partition, fs)| Volume {
                 name: format!("p{}", partition.number),
                 partition_id: partition.id.to_ascii_lowercase(),
+                mbr_id: self.opened.table.mbr_signature().map(|signature| (signature, partition.start)),
                 esp: partition.esp,
                 fs: fs.clone(),
             })

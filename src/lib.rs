@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Imports form a DAG, checked by `tests/architecture.rs`:
-//! `error, guid, cache, check, codec ← bytes ← {container, partition, fs} ← {capacity, tree} ← image ← binary`.
+//! `error, guid, cache, check, codec ← bytes ← {container, partition, fs, registry} ← {capacity, tree} ← image ←
+//! binary`.
 //! Every byte of an image is hostile: parsers validate once, every loop and allocation is bounded, nothing panics.
 #![forbid(unsafe_code)]
 
@@ -22,6 +23,7 @@ pub mod fs;
 pub mod guid;
 pub mod image;
 pub mod partition;
+pub mod registry;
 pub mod tree;
 
 pub use error::{Corrupt, Error, Result};

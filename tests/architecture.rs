@@ -10,7 +10,7 @@ const LAYERS: [&[&str]; 6] = [
     &["error"],
     &["guid", "cache", "check", "codec"],
     &["bytes"],
-    &["container", "partition", "fs"],
+    &["container", "partition", "fs", "registry"],
     &["capacity", "tree"],
     &["image"],
 ];

@@ -81,6 +81,13 @@ pub struct Partition {
     pub problems: Vec<Problem>,
 }
 
+impl Table {
+    /// The disk signature of a master boot record; `None` where there is none.
+    pub fn mbr_signature(&self) -> Option<u32> {
+        (self.scheme == Scheme::Mbr).then(|| u32::from_str_radix(&self.disk_id, 16).ok()).flatten()
+    }
+}
+
 impl Partition {
     /// The partition's bytes, cut off at the end of the disk.
     pub fn window(&self, disk: &Arc<dyn ByteSource>) -> Window {

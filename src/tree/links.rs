@@ -1,11 +1,18 @@
 //! Windows link targets as paths that a POSIX kernel can follow: always relative, never out of the mount.
 //!
-//! `C:\…` and `\??\C:\…` mean the volume that holds the link (offline there are no drive letters), or the only other
-//! volume where the path exists; `Volume{GUID}` means the partition of that GUID. What cannot be resolved keeps its
-//! Windows text, so that a person still sees what was meant.
+//! A drive letter or a volume's GUID means what the database of mounted devices says, in the registry of the Windows on
+//! the link's own volume or else on any other of the disk. Without one, `C:\…` means the volume that holds the link, or the
+//! only other volume where the path exists, and a GUID the partition of that GUID. What cannot be resolved keeps its Windows
+//! text, so that a person still sees what was meant.
 
-use super::Tree;
-use crate::fs::{LinkTarget, Name, NodeId};
+use super::{
+    Tree,
+    mounted_devices::{Device, MountedDevices},
+};
+use crate::{
+    fs::{LinkTarget, Name, NodeId, NodeKind},
+    guid::Guid,
+};
 
 /// Deeper than any path that Windows can form (32,767 units).
 const MAX_DEPTH: usize = 16_384;
@@ -19,12 +26,23 @@ enum Target<'a> {
     Relative(&'a [u16]),
     /// From the root of the link's own volume: `\Users`.
     Rooted(&'a [u16]),
-    /// From the root of a drive: `C:\Users`.
-    Drive(&'a [u16]),
-    /// From the root of the partition with this GUID.
-    Volume(String, &'a [u16]),
+    /// From the root of the drive with this letter: `C:\Users`.
+    Drive(u8, &'a [u16]),
+    /// From the root of the volume with this GUID.
+    Volume(Guid, &'a [u16]),
     /// A network path, a device, …
     Elsewhere,
+}
+
+/// What the databases say of a name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// It is this volume.
+    Volume(usize),
+    /// It is no volume of this disk that can be read, or the databases disagree.
+    Elsewhere,
+    /// Nothing.
+    Unknown,
 }
 
 impl Tree {
@@ -39,24 +57,81 @@ impl Tree {
         match target {
             Target::Relative(path) => Some(clamp(parts(path), depth)),
             Target::Rooted(path) => Some(self.from(volume, depth, volume, self.walk(volume, path)?)),
-            Target::Drive(path) => {
-                if let Some(found) = self.walk(volume, path) {
-                    return Some(self.from(volume, depth, volume, found));
+            Target::Drive(letter, path) => match self.known(volume, &|database| database.drive(letter)) {
+                Known::Volume(other) => self.inside(volume, depth, other, path),
+                Known::Elsewhere => None,
+                Known::Unknown => self.guess(volume, depth, path),
+            },
+            Target::Volume(id, path) => match self.known(volume, &|database| database.volume(&id)) {
+                Known::Volume(other) => self.inside(volume, depth, other, path),
+                Known::Elsewhere | Known::Unknown => {
+                    let id = id.to_string();
+                    let other = self.volumes.iter().position(|volume| volume.partition_id == id)?;
+                    self.inside(volume, depth, other, path)
                 }
-                let others = (0..self.volumes.len()).filter(|other| *other != volume && self.only.is_none());
-                let mut found = others.filter_map(|other| Some((other, self.walk(other, path)?)));
-                let (other, text) = found.next()?;
-                // Two candidates are none: a guess would be worse than the Windows text.
-                found.next().is_none().then(|| self.from(volume, depth, other, text))
-            }
-            Target::Volume(id, path) => {
-                let other = self.volumes.iter().position(|volume| volume.partition_id == id)?;
-                if other != volume && self.only.is_some() {
-                    return None;
-                }
-                Some(self.from(volume, depth, other, self.walk(other, path)?))
-            }
+            },
             Target::Elsewhere => None,
+        }
+    }
+
+    /// `path` from the root of `other`, if it exists there and is mounted.
+    fn inside(&self, volume: usize, depth: usize, other: usize, path: &[u16]) -> Option<Vec<u8>> {
+        if other != volume && self.only.is_some() {
+            return None;
+        }
+        Some(self.from(volume, depth, other, self.walk(other, path)?))
+    }
+
+    /// Where an absolute path exists, when nothing tells which volume its drive is.
+    fn guess(&self, volume: usize, depth: usize, path: &[u16]) -> Option<Vec<u8>> {
+        if let Some(found) = self.walk(volume, path) {
+            return Some(self.from(volume, depth, volume, found));
+        }
+        let others = (0..self.volumes.len()).filter(|other| *other != volume && self.only.is_none());
+        let mut found = others.filter_map(|other| Some((other, self.walk(other, path)?)));
+        let (other, text) = found.next()?;
+        // Two candidates are none: a guess would be worse than the Windows text.
+        found.next().is_none().then(|| self.from(volume, depth, other, text))
+    }
+
+    /// What the databases say: that of `volume` itself, or else what all others agree on.
+    fn known(&self, volume: usize, ask: &dyn Fn(&MountedDevices) -> Option<Device>) -> Known {
+        let answer = |of: usize| {
+            let device = ask(self.mounted_devices(of)?)?;
+            Some(self.volume_of(device).map_or(Known::Elsewhere, Known::Volume))
+        };
+        if let Some(own) = answer(volume) {
+            return own;
+        }
+        let mut others = (0..self.volumes.len()).filter(|other| *other != volume).filter_map(answer);
+        let Some(first) = others.next() else { return Known::Unknown };
+        if others.all(|other| other == first) { first } else { Known::Elsewhere }
+    }
+
+    /// The database of the Windows on a volume, read when it is first asked for. One that names no volume of this disk is
+    /// of no use: the disk is a copy whose identifiers were changed, or the database was emptied to deploy it.
+    fn mounted_devices(&self, volume: usize) -> Option<&MountedDevices> {
+        let database = match self.databases[volume].get() {
+            Some(database) => database,
+            None => {
+                let database = MountedDevices::of(&*self.volumes[volume].fs)
+                    .filter(|database| database.devices().any(|device| self.volume_of(device).is_some()));
+                self.databases[volume].get_or_init(|| database)
+            }
+        };
+        database.as_ref()
+    }
+
+    fn volume_of(&self, device: Device) -> Option<usize> {
+        match device {
+            Device::Gpt(id) => {
+                let id = id.to_string();
+                self.volumes.iter().position(|volume| volume.partition_id == id)
+            }
+            Device::Mbr(signature, offset) => {
+                self.volumes.iter().position(|volume| volume.mbr_id == Some((signature, offset)))
+            }
+            Device::Other => None,
         }
     }
 
@@ -85,13 +160,22 @@ impl Tree {
         None
     }
 
-    /// The parts of an absolute path, if all of it exists. Case need not be right: look-ups through the mount do not
-    /// care either.
+    /// The parts of an absolute path, if all of it exists, or as far as another link: the rest is then the kernel's to
+    /// follow. Case need not be right: look-ups through the mount do not care either.
     fn walk(&self, volume: usize, path: &[u16]) -> Option<Vec<Vec<u8>>> {
         let fs = &*self.volumes[volume].fs;
         let (mut dir, mut out) = (fs.root(), Vec::new());
-        for part in parts(path) {
-            dir = fs.lookup(dir, Name(part)).ok()??;
+        let mut parts = parts(path);
+        while let Some(part) = parts.next() {
+            dir = match fs.lookup(dir, Name(part)) {
+                Ok(found) => found?,
+                Err(_) if fs.stat(dir).ok()?.kind == NodeKind::Symlink => {
+                    out.push(Name(part).to_text());
+                    out.extend(parts.map(|part| Name(part).to_text()));
+                    break;
+                }
+                Err(_) => return None,
+            };
             out.push(Name(part).to_text());
         }
         Some(out)
@@ -126,15 +210,17 @@ fn parse(path: &[u16], relative: bool) -> Target<'_> {
     let rest = device.iter().find_map(|prefix| strip(path, prefix)).unwrap_or(path);
     if let [letter, colon, rest @ ..] = rest
         && *colon == u16::from(b':')
-        && u8::try_from(*letter).is_ok_and(|letter| letter.is_ascii_alphabetic())
+        && let Ok(letter) = u8::try_from(*letter)
+        && letter.is_ascii_alphabetic()
     {
-        return Target::Drive(rest);
+        return Target::Drive(letter, rest);
     }
     if let Some(rest) = strip(rest, "Volume{") {
         let Some(end) = rest.iter().position(|unit| *unit == u16::from(b'}')) else {
             return Target::Elsewhere;
         };
-        return Target::Volume(String::from_utf16_lossy(&rest[..end]).to_ascii_lowercase(), &rest[end + 1..]);
+        let id = Guid::parse(&String::from_utf16_lossy(&rest[..end]));
+        return id.map_or(Target::Elsewhere, |id| Target::Volume(id, &rest[end + 1..]));
     }
     Target::Elsewhere
 }

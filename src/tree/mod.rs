@@ -5,6 +5,7 @@
 //! nodes; 1 is always the root, also when one volume is mounted as the root.
 
 mod links;
+mod mounted_devices;
 mod path;
 mod synthetic;
 #[cfg(test)]
@@ -12,9 +13,10 @@ mod tests;
 
 use std::{
     ops::{ControlFlow, Range},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
+use mounted_devices::MountedDevices;
 pub use path::{Resolved, Resolver};
 pub use synthetic::Generator;
 use synthetic::{Own, Synthetic};
@@ -40,6 +42,8 @@ pub struct Volume {
     pub name: String,
     /// GPT partition GUID in lower case, by which Windows names the volume; empty if none.
     pub partition_id: String,
+    /// Signature of the disk and first byte of the partition, by which Windows knows a volume of an MBR disk.
+    pub mbr_id: Option<(u32, u64)>,
     /// Is it an EFI system partition?
     pub esp: bool,
     /// Its files.
@@ -71,6 +75,8 @@ pub struct Parts {
 /// The namespace that is mounted.
 pub struct Tree {
     volumes: Vec<Volume>,
+    /// For each volume, what the Windows on it knows of drive letters; read when a link needs it.
+    databases: Vec<OnceLock<Option<MountedDevices>>>,
     only: Option<usize>,
     synthetic: Synthetic,
 }
@@ -90,7 +96,8 @@ impl Tree {
         parts.volumes.truncate(MAX_VOLUMES);
         let only = parts.only.filter(|index| *index < parts.volumes.len());
         let synthetic = Synthetic::new(&parts.volumes, parts.raw_views, parts.generator, parts.time);
-        Self { volumes: parts.volumes, only, synthetic }
+        let databases = parts.volumes.iter().map(|_| OnceLock::new()).collect();
+        Self { volumes: parts.volumes, databases, only, synthetic }
     }
 
     /// The volumes, in the order of their directories.

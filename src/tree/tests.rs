@@ -133,6 +133,7 @@ fn tree(only: Option<usize>) -> Tree {
     let volume = |name: &str, id: &str, esp, fs: Small| Volume {
         name: name.into(),
         partition_id: id.into(),
+        mbr_id: None,
         esp,
         fs: Arc::new(fs),
     };

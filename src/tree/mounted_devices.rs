@@ -1,0 +1,163 @@
+//! Windows' database of mounted devices: which volume has which drive letter and which GUID, by what the partition
+//! table says of it. Key `MountedDevices` of the hive `SYSTEM`, a binary value for each name.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    Error, Result,
+    bytes::ByteSource,
+    fs::{FileSystem, NameBuf},
+    guid::Guid,
+    registry::Hive,
+};
+
+/// Where an installation keeps its hive; Windows 2000 called its folder otherwise.
+const HIVES: [&[&str]; 2] =
+    [&["Windows", "System32", "config", "SYSTEM"], &["WINNT", "System32", "config", "SYSTEM"]];
+const KEY: &str = "MountedDevices";
+/// Names that are read. Windows forgets none by itself, so that a few hundred come together; 26 are letters.
+const MAX_NAMES: usize = 4096;
+/// In front of a GPT partition's GUID.
+const GPT: &[u8; 8] = b"DMIO:ID:";
+
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Device {
+    /// The partition with this GUID.
+    Gpt(Guid),
+    /// The partition that begins at this byte of the disk with this signature.
+    Mbr(u32, u64),
+    /// An optical drive, a removable medium, …
+    Other,
+}
+
+/// The database of one installation.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct MountedDevices {
+    drives: BTreeMap<u8, Device>,
+    volumes: BTreeMap<Guid, Device>,
+}
+
+impl MountedDevices {
+    /// The database of the Windows that is installed on `fs`; `None` when there is none that can be read.
+    pub(super) fn of(fs: &dyn FileSystem) -> Option<Self> {
+        let hive = HIVES.iter().find_map(|path| find(fs, path))?;
+        match Self::read(hive) {
+            Ok(found) => Some(found),
+            Err(error) => {
+                log::warn!("drive letters and volumes of links cannot be looked up: {error}");
+                None
+            }
+        }
+    }
+
+    fn read(hive: Arc<dyn ByteSource>) -> Result<Self> {
+        let hive = Hive::open(hive)?;
+        if hive.is_dirty() {
+            log::info!("the registry hive SYSTEM was not written completely: it is used as it is");
+        }
+        let key = hive.subkey(&hive.root()?, KEY)?;
+        let key = key.ok_or_else(|| Error::not_found(format!("the registry hive SYSTEM has no {KEY}")))?;
+        let mut found = Self::default();
+        hive.each_value(&key, MAX_NAMES, &mut |value| match value {
+            Ok(value) => found.add(&value.name, &value.data),
+            Err(error) => log::debug!("{KEY}: {error}"),
+        })?;
+        Ok(found)
+    }
+
+    fn add(&mut self, name: &[u16], data: &[u8]) {
+        let Ok(name) = String::from_utf16(name) else { return };
+        let device = Device::parse(data);
+        if let Some(letter) = strip(&name, r"\DosDevices\") {
+            if let [letter, b':'] = letter.as_bytes() {
+                self.drives.insert(letter.to_ascii_uppercase(), device);
+            }
+        } else if let Some(id) = strip(&name, r"\??\Volume").and_then(Guid::parse) {
+            self.volumes.insert(id, device);
+        }
+    }
+
+    /// What the drive with this letter is.
+    pub(super) fn drive(&self, letter: u8) -> Option<Device> {
+        self.drives.get(&letter.to_ascii_uppercase()).copied()
+    }
+
+    /// What the volume with this GUID is.
+    pub(super) fn volume(&self, id: &Guid) -> Option<Device> {
+        self.volumes.get(id).copied()
+    }
+
+    /// Everything that has a name.
+    pub(super) fn devices(&self) -> impl Iterator<Item = Device> {
+        self.drives.values().chain(self.volumes.values()).copied()
+    }
+}
+
+impl Device {
+    fn parse(data: &[u8]) -> Self {
+        if let Some(id) = data.strip_prefix(GPT).and_then(|id| id.try_into().ok()) {
+            return Self::Gpt(Guid(id));
+        }
+        if let Some((signature, offset)) = data.split_first_chunk::<4>()
+            && let Ok(offset) = offset.try_into()
+        {
+            return Self::Mbr(u32::from_le_bytes(*signature), u64::from_le_bytes(offset));
+        }
+        Self::Other
+    }
+}
+
+/// A file by its path from the root.
+fn find(fs: &dyn FileSystem, path: &[&str]) -> Option<Arc<dyn ByteSource>> {
+    let mut node = fs.root();
+    for part in path {
+        node = fs.lookup(node, NameBuf::literal(part).as_name()).ok()??;
+    }
+    let opened = fs.open(node);
+    opened.inspect_err(|error| log::warn!("the registry hive {} cannot be opened: {error}", path.join("/"))).ok()
+}
+
+/// `text` without `prefix`, whatever the case of its ASCII letters.
+fn strip<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+    let (head, rest) = text.split_at_checked(prefix.len())?;
+    head.eq_ignore_ascii_case(prefix).then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "{01234567-89ab-cdef-0123-456789abcdef}";
+
+    fn add(database: &mut MountedDevices, name: &str, data: &[u8]) {
+        database.add(&NameBuf::literal(name).0, data);
+    }
+
+    #[test]
+    fn names_lead_to_partitions() {
+        let mut database = MountedDevices::default();
+        let id = Guid::parse(ID).unwrap();
+        add(&mut database, r"\DosDevices\C:", &[&b"DMIO:ID:"[..], &id.0].concat());
+        add(&mut database, r"\DosDevices\d:", &[4, 3, 2, 1, 0, 0, 16, 0, 0, 0, 0, 0]);
+        add(&mut database, &format!(r"\??\Volume{ID}"), &[4, 3, 2, 1, 0, 0, 16, 0, 0, 0, 0, 0]);
+        add(&mut database, r"\DosDevices\E:", br"\??\IDE#CdRom");
+        add(&mut database, r"\DosDevices\F:", b"DMIO:ID:short");
+        assert_eq!(database.drive(b'c'), Some(Device::Gpt(id)));
+        assert_eq!(database.drive(b'D'), Some(Device::Mbr(0x0102_0304, 0x10_0000)));
+        assert_eq!(database.volume(&id), Some(Device::Mbr(0x0102_0304, 0x10_0000)));
+        assert_eq!(database.drive(b'E'), Some(Device::Other));
+        assert_eq!(database.drive(b'F'), Some(Device::Other));
+        assert_eq!(database.devices().count(), 5);
+    }
+
+    #[test]
+    fn other_names_are_left_out() {
+        let mut database = MountedDevices::default();
+        for name in ["", r"\DosDevices\", r"\DosDevices\CC:", r"\DosDevices\C:\x", r"\??\Volume{0}", "#{0}", "ä"] {
+            add(&mut database, name, &[0; 12]);
+        }
+        database.add(&[0xd800], &[0; 12]);
+        assert_eq!(database, MountedDevices::default());
+    }
+}
