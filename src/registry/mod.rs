@@ -73,7 +73,8 @@ impl Hive {
         }
         let (major, minor) = (base.major_version.get(), base.minor_version.get());
         // Type 0 is the hive itself, format 1 the only one.
-        if major != 1 || !(2..=6).contains(&minor) || base.file_type.get() != 0 || base.file_format.get() != 1 {
+        if major != 1 || !(2..=6).contains(&minor) || base.file_type.get() != 0 || base.file_format.get() != 1
+        {
             return Err(Error::unsupported(format!("registry hive of version {major}.{minor}")));
         }
         let checked = block.get(..format::CHECKED).ok_or_else(short)?;

@@ -157,11 +157,8 @@ fn a_list_that_contains_itself_ends() {
 #[test]
 fn damage_anywhere_is_an_error_or_another_answer_but_no_panic() {
     let good = hive();
-    let interesting: Vec<usize> = (0..48)
-        .chain(508..512)
-        .chain(4096..4200)
-        .chain(good.len() - 900..good.len())
-        .collect();
+    let interesting: Vec<usize> =
+        (0..48).chain(508..512).chain(4096..4200).chain(good.len() - 900..good.len()).collect();
     for at in interesting {
         for flip in [1, 0x80, 0xff] {
             let mut bad = good.clone();

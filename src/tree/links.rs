@@ -56,11 +56,11 @@ impl Tree {
         let depth = self.depth(volume, node)?;
         match target {
             Target::Relative(path) => Some(clamp(parts(path), depth)),
-            Target::Rooted(path) => Some(self.from(volume, depth, volume, self.walk(volume, path)?)),
+            Target::Rooted(path) => Some(self.from(volume, depth, volume, self.walk(volume, path, None)?)),
             Target::Drive(letter, path) => match self.known(volume, &|database| database.drive(letter)) {
                 Known::Volume(other) => self.inside(volume, depth, other, path),
                 Known::Elsewhere => None,
-                Known::Unknown => self.guess(volume, depth, path),
+                Known::Unknown => self.guess(volume, node, depth, path),
             },
             Target::Volume(id, path) => match self.known(volume, &|database| database.volume(&id)) {
                 Known::Volume(other) => self.inside(volume, depth, other, path),
@@ -79,16 +79,17 @@ impl Tree {
         if other != volume && self.only.is_some() {
             return None;
         }
-        Some(self.from(volume, depth, other, self.walk(other, path)?))
+        Some(self.from(volume, depth, other, self.walk(other, path, None)?))
     }
 
     /// Where an absolute path exists, when nothing tells which volume its drive is.
-    fn guess(&self, volume: usize, depth: usize, path: &[u16]) -> Option<Vec<u8>> {
-        if let Some(found) = self.walk(volume, path) {
+    fn guess(&self, volume: usize, node: NodeId, depth: usize, path: &[u16]) -> Option<Vec<u8>> {
+        // Not by way of the link itself: `Windows` on another drive that leads to `C:\Windows`.
+        if let Some(found) = self.walk(volume, path, Some(node)) {
             return Some(self.from(volume, depth, volume, found));
         }
         let others = (0..self.volumes.len()).filter(|other| *other != volume && self.only.is_none());
-        let mut found = others.filter_map(|other| Some((other, self.walk(other, path)?)));
+        let mut found = others.filter_map(|other| Some((other, self.walk(other, path, None)?)));
         let (other, text) = found.next()?;
         // Two candidates are none: a guess would be worse than the Windows text.
         found.next().is_none().then(|| self.from(volume, depth, other, text))
@@ -161,21 +162,19 @@ impl Tree {
     }
 
     /// The parts of an absolute path, if all of it exists, or as far as another link: the rest is then the kernel's to
-    /// follow. Case need not be right: look-ups through the mount do not care either.
-    fn walk(&self, volume: usize, path: &[u16]) -> Option<Vec<Vec<u8>>> {
+    /// follow. None of it is `avoid`. Case need not be right: look-ups through the mount do not care either.
+    fn walk(&self, volume: usize, path: &[u16], avoid: Option<NodeId>) -> Option<Vec<Vec<u8>>> {
         let fs = &*self.volumes[volume].fs;
         let (mut dir, mut out) = (fs.root(), Vec::new());
         let mut parts = parts(path);
         while let Some(part) = parts.next() {
-            dir = match fs.lookup(dir, Name(part)) {
-                Ok(found) => found?,
-                Err(_) if fs.stat(dir).ok()?.kind == NodeKind::Symlink => {
-                    out.push(Name(part).to_text());
-                    out.extend(parts.map(|part| Name(part).to_text()));
-                    break;
-                }
-                Err(_) => return None,
-            };
+            let found = fs.lookup(dir, Name(part)).ok().flatten();
+            if found.is_none() && fs.stat(dir).ok()?.kind == NodeKind::Symlink {
+                out.push(Name(part).to_text());
+                out.extend(parts.map(|part| Name(part).to_text()));
+                break;
+            }
+            dir = found.filter(|found| avoid != Some(*found))?;
             out.push(Name(part).to_text());
         }
         Some(out)

@@ -115,7 +115,9 @@ fn find(fs: &dyn FileSystem, path: &[&str]) -> Option<Arc<dyn ByteSource>> {
         node = fs.lookup(node, NameBuf::literal(part).as_name()).ok()??;
     }
     let opened = fs.open(node);
-    opened.inspect_err(|error| log::warn!("the registry hive {} cannot be opened: {error}", path.join("/"))).ok()
+    opened
+        .inspect_err(|error| log::warn!("the registry hive {} cannot be opened: {error}", path.join("/")))
+        .ok()
 }
 
 /// `text` without `prefix`, whatever the case of its ASCII letters.
@@ -154,7 +156,9 @@ mod tests {
     #[test]
     fn other_names_are_left_out() {
         let mut database = MountedDevices::default();
-        for name in ["", r"\DosDevices\", r"\DosDevices\CC:", r"\DosDevices\C:\x", r"\??\Volume{0}", "#{0}", "ä"] {
+        for name in
+            ["", r"\DosDevices\", r"\DosDevices\CC:", r"\DosDevices\C:\x", r"\??\Volume{0}", "#{0}", "ä"]
+        {
             add(&mut database, name, &[0; 12]);
         }
         database.add(&[0xd800], &[0; 12]);

@@ -28,7 +28,7 @@ const NAMES: [&str; 12] = [
     "system.ntfs_ea",
 ];
 
-fn set(path: &Path, name: &str, value: &[u8]) {
+pub(super) fn set(path: &Path, name: &str, value: &[u8]) {
     xattr::set(path, name, value).unwrap_or_else(|error| panic!("{name} of {path:?}: {error}"));
 }
 
@@ -41,7 +41,7 @@ fn descriptor(rights: u32) -> Vec<u8> {
     [&header[..], &administrators, &administrators, &list, &rights.to_le_bytes(), &everyone].concat()
 }
 
-fn junction(target: &str, print: &str) -> Vec<u8> {
+pub(super) fn junction(target: &str, print: &str) -> Vec<u8> {
     let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
     let (target, print) = (utf16(target), utf16(print));
     let len = |bytes: &[u8]| u16::try_from(bytes.len()).unwrap();
