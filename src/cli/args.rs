@@ -125,7 +125,7 @@ pub(crate) struct Mount {
     pub(super) excess: Vec<String>,
 
     /// Mount options, comma-separated: allow_other, uid=N, gid=N, umask=M, fmask=M, dmask=M, partition=N,
-    /// streams_interface=none|windows|xattr, show_sys_files, hide_hid_files, direct_io, threads=N,
+    /// streams_interface=none|windows|xattr, show_sys_files, hide_hid_files, efs_raw, direct_io, threads=N,
     /// codepage=N, utc_offset=MINUTES, no_replay, parent=FILE, parent_dir=DIR, force_parent
     #[arg(short = 'o', value_name = "OPTIONS", value_delimiter = ',')]
     pub(crate) options: Vec<String>,
@@ -198,6 +198,10 @@ pub(crate) struct View {
     #[arg(long)]
     show_sys_files: bool,
 
+    /// Show NTFS files that are encrypted by EFS in ntfs-3g's raw form, instead of refusing them
+    #[arg(long)]
+    efs_raw: bool,
+
     #[arg(skip)]
     hide_hidden: bool,
     #[arg(skip)]
@@ -217,6 +221,7 @@ impl Open {
             fs: fs::Options {
                 show_system: view.show_sys_files,
                 hide_hidden: view.hide_hidden,
+                efs_raw: view.efs_raw,
                 codepage: self.codepage,
                 utc_offset_minutes: view.utc_offset_minutes,
                 ..fs::Options::default()
@@ -244,6 +249,7 @@ impl Mount {
             "force_parent" => set(&mut open.force_parent),
             "no_replay" | "norecover" => set(&mut open.no_replay),
             "show_sys_files" | "showmeta" => set(&mut view.show_sys_files),
+            "efs_raw" => set(&mut view.efs_raw),
             "hide_hid_files" => set(&mut view.hide_hidden),
             _ => return None,
         };

@@ -211,7 +211,6 @@ fn set(options: &mut MountOptions, option: &str, name: &str, value: Option<&str>
             }
         }
         "rw" => return Err(Unfit::Writable),
-        "efs_raw" => Err(Failure::usage("-o efs_raw is not supported yet: encrypted files are refused"))?,
         // What mount(8) and fstab add, and what is always so here.
         "ro" | "defaults" | "auto" | "noauto" | "user" | "nouser" | "users" | "owner" | "group"
         | "nofail" | "_netdev" | "ignore_case" | "windows_names" | "nodev" | "nosuid" | "loop"

@@ -171,6 +171,8 @@ pub struct Options {
     pub show_system: bool,
     /// NTFS: do not list files with the hidden attribute.
     pub hide_hidden: bool,
+    /// NTFS: encrypted files in ntfs-3g's raw form, instead of an error.
+    pub efs_raw: bool,
     /// FAT: the OEM code page of short names; `None`: 437.
     pub codepage: Option<u16>,
     /// FAT: what its local times are ahead of UTC, in minutes.

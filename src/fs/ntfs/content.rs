@@ -7,6 +7,7 @@ use super::{
     Ntfs,
     attribute::{FLAG_COMPRESSION_MASK, FLAG_ENCRYPTED, code},
     compressed::CompressedSource,
+    efs,
     file::{File, Place, Value},
     node::{self, Node, Summary},
     reparse::{Data, Wof, WofAlgorithm},
@@ -79,7 +80,11 @@ impl Ntfs {
     fn content(&self, id: NodeId, value: Value) -> Result<Arc<dyn ByteSource>> {
         let record = Node::from(id).record;
         if value.flags & FLAG_ENCRYPTED != 0 {
-            let why = "encrypted by EFS: readable only with its owner's key";
+            if self.options.efs_raw {
+                return efs::raw(self.mft.volume.clone(), &value);
+            }
+            let why =
+                "encrypted by EFS: readable only with its owner's key (efs_raw shows it as it is stored)";
             self.warn_once(record, why);
             return Err(Error::Denied(why.into()));
         }

@@ -8,6 +8,7 @@ use std::{
 use super::{
     Ntfs, allocation,
     attribute::{Attribute, code},
+    efs,
     file::File,
     interix,
     node::{self, Node, Summary},
@@ -39,7 +40,7 @@ impl FileSystem for Ntfs {
             0 => None,
             ordinal => Some(node::stream(&file, ordinal)?.1),
         };
-        Ok(summary.stat(&file, stream))
+        Ok(summary.stat(&file, stream, self.options.efs_raw))
     }
 
     fn lookup(&self, dir: NodeId, name: Name<'_>) -> Result<Option<NodeId>> {
@@ -86,7 +87,9 @@ impl FileSystem for Ntfs {
         let node = Node::from(node);
         if node.ordinal == 0 {
             self.each_stream(&self.file(node.record)?, &mut |_, attribute| {
-                streams.push(StreamInfo { name: NameBuf(attribute.name_units()), size: attribute.size() });
+                let raw = efs::shown_size(attribute).filter(|_| self.options.efs_raw);
+                let size = raw.unwrap_or_else(|| attribute.size());
+                streams.push(StreamInfo { name: NameBuf(attribute.name_units()), size });
                 ControlFlow::Continue(())
             })?;
         }

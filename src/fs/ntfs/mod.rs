@@ -13,6 +13,7 @@ mod compressed;
 mod content;
 mod directory;
 mod ea;
+mod efs;
 mod file;
 mod file_name;
 mod filesystem;

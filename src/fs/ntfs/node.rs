@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use super::{
     attribute::{Attribute, FLAG_ENCRYPTED, Form, code},
-    ea,
+    ea, efs,
     file::File,
     index::{FileName, FileReference, Namespace},
     interix,
@@ -61,6 +61,15 @@ pub(super) struct Extent {
     pub(super) size: u64,
     pub(super) allocated: u64,
     pub(super) flags: u16,
+    /// The size in EFS's raw form, where that is another.
+    pub(super) raw_size: Option<u64>,
+}
+
+impl Extent {
+    /// The size that is shown.
+    fn shown_size(&self, efs_raw: bool) -> u64 {
+        self.raw_size.filter(|_| efs_raw).unwrap_or(self.size)
+    }
 }
 
 /// What one walk over all attributes finds.
@@ -153,7 +162,8 @@ impl Summary {
     }
 
     /// The answer of `stat` for the file itself, or with `stream` for one of its named streams.
-    pub(super) fn stat(&self, file: &File<'_>, stream: Option<Extent>) -> Stat {
+    /// `efs_raw`: with the size that an encrypted one has then.
+    pub(super) fn stat(&self, file: &File<'_>, stream: Option<Extent>, efs_raw: bool) -> Stat {
         let kind = if stream.is_some() { NodeKind::File } else { self.kind.unwrap_or(NodeKind::File) };
         let mut data = stream.or(self.data).unwrap_or_default();
         let mut attributes = self.information.attributes;
@@ -173,7 +183,8 @@ impl Summary {
         if data.flags & FLAG_ENCRYPTED != 0 {
             attributes |= ATTRIBUTE_ENCRYPTED;
         }
-        let size = if matches!(kind, NodeKind::File | NodeKind::Directory) { data.size } else { 0 };
+        let size =
+            if matches!(kind, NodeKind::File | NodeKind::Directory) { data.shown_size(efs_raw) } else { 0 };
         Stat {
             kind,
             size,
@@ -204,7 +215,12 @@ fn name_times(name: &FileName<'_>) -> Times {
 }
 
 fn extent(attribute: &Attribute<'_>) -> Extent {
-    Extent { size: attribute.size(), allocated: attribute.allocated(), flags: attribute.flags }
+    Extent {
+        size: attribute.size(),
+        allocated: attribute.allocated(),
+        flags: attribute.flags,
+        raw_size: efs::shown_size(attribute),
+    }
 }
 
 /// The named data streams of a file: `f` gets each one's ordinal, from 1 on.
