@@ -1,4 +1,4 @@
-//! Index nodes, their entries, reparse points, `$SII` entries: no input panics or loops.
+//! Index nodes, their entries, reparse points, entries of `$SII` and `$SDS`: no input panics or loops.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
 use vhdmount::fs::ntfs::{
@@ -16,6 +16,7 @@ fuzz_target!(|data: &[u8]| {
         walk(data, block.entries());
     }
     let _ = Reparse::parse(data);
+    security::entries(data, 0, &mut |location| assert!(location.offset < data.len() as u64));
 });
 
 fn walk(data: &[u8], entries: Entries<'_>) {

@@ -43,6 +43,7 @@ pub(super) const SERVER_PID: &str = "user.vhdmount.server_pid";
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Settings {
     pub(super) ownership: Ownership,
+    pub(super) wsl_metadata: bool,
     pub(super) streams: Streams,
     pub(super) direct_io: bool,
     /// Told to `-u`, which waits for this process to end; none when the session is a part of a longer program.
@@ -106,7 +107,11 @@ impl Adapter {
             // POSIX: st_size is the length of the text, and some programs size their buffer by it.
             stat.size = self.fs.read_link_text(node).map_or(0, |text| text.len() as u64);
         }
-        Ok(self.settings.ownership.attr(node, &stat))
+        let attr = self.settings.ownership.attr(node, &stat);
+        Ok(match self.settings.wsl_metadata {
+            true => self.settings.ownership.with_posix(attr, &self.fs.posix(node)?),
+            false => attr,
+        })
     }
 
     pub(super) fn attr_ttl(&self, node: NodeId) -> Duration {

@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{FileAttr, FileType, INodeNo};
-use vhdmount::fs::{NodeId, NodeKind, Stat, Timestamp};
+use vhdmount::fs::{NodeId, NodeKind, Posix, Stat, Timestamp};
 
 /// Who owns everything, and what the masks leave of `r-x` on directories and `r--` on files.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +51,21 @@ impl Ownership {
             blksize: 4096,
             flags: 0,
         }
+    }
+}
+
+impl Ownership {
+    /// `attr` with what the volume itself stores of owner and permissions. The masks take from these as well.
+    pub(super) fn with_posix(&self, mut attr: FileAttr, posix: &Posix) -> FileAttr {
+        /// Permissions with set-id and sticky bits: what is left of a mode without its kind.
+        const PERMISSIONS: u32 = 0o7777;
+        attr.uid = posix.uid.unwrap_or(attr.uid);
+        attr.gid = posix.gid.unwrap_or(attr.gid);
+        if let Some(mode) = posix.mode.filter(|_| attr.kind != FileType::Symlink) {
+            let mask = if attr.kind == FileType::Directory { self.dmask } else { self.fmask };
+            attr.perm = u16::try_from(mode & PERMISSIONS).expect("twelve bits") & !mask;
+        }
+        attr
     }
 }
 

@@ -64,6 +64,8 @@ pub(crate) struct MountOptions {
     pub(crate) fmask: u16,
     /// Permission bits taken from directories, which have `r-xr-xr-x`.
     pub(crate) dmask: u16,
+    /// Owner, group and permissions as WSL stored them, where it did.
+    pub(crate) wsl_metadata: bool,
     /// How named streams appear.
     pub(crate) streams: Streams,
     /// Worker threads; 0 lets the program choose.
@@ -93,6 +95,7 @@ impl MountOptions {
             gid,
             fmask: 0,
             dmask: 0,
+            wsl_metadata: false,
             streams: Streams::Xattr,
             threads: 0,
             direct_io: false,

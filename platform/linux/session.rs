@@ -77,6 +77,7 @@ impl Session {
                 fmask: options.fmask,
                 dmask: options.dmask,
             },
+            wsl_metadata: options.wsl_metadata,
             streams: options.streams,
             direct_io: options.direct_io,
             server_pid,

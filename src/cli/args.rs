@@ -125,7 +125,7 @@ pub(crate) struct Mount {
     pub(super) excess: Vec<String>,
 
     /// Mount options, comma-separated: allow_other, uid=N, gid=N, umask=M, fmask=M, dmask=M, partition=N,
-    /// streams_interface=none|windows|xattr, show_sys_files, hide_hid_files, efs_raw, direct_io, threads=N,
+    /// streams_interface=none|windows|xattr, show_sys_files, hide_hid_files, efs_raw, wsl_metadata, direct_io, threads=N,
     /// codepage=N, utc_offset=MINUTES, no_replay, parent=FILE, parent_dir=DIR, force_parent
     #[arg(short = 'o', value_name = "OPTIONS", value_delimiter = ',')]
     pub(crate) options: Vec<String>,

@@ -200,6 +200,8 @@ fn set(options: &mut MountOptions, option: &str, name: &str, value: Option<&str>
         "allow_other" => options.allow_other = true,
         "allow_root" => options.allow_root = true,
         "direct_io" => options.direct_io = true,
+        // The second is what WSL itself calls it.
+        "wsl_metadata" | "metadata" => options.wsl_metadata = true,
         "streams_interface" => {
             options.streams = match value {
                 Some("none") => Streams::None,

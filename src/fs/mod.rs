@@ -15,7 +15,8 @@ use std::{ops::ControlFlow, ops::Range, sync::Arc};
 
 pub use name::{Name, NameBuf};
 pub use node::{
-    DirCursor, DirEntry, LinkTarget, NodeId, NodeKind, Stat, StreamInfo, Times, Timestamp, Usage, VolumeInfo,
+    DirCursor, DirEntry, LinkTarget, NodeId, NodeKind, Posix, Stat, StreamInfo, Times, Timestamp, Usage,
+    VolumeInfo,
 };
 
 use crate::{
@@ -132,6 +133,14 @@ pub trait FileSystem: Send + Sync {
     /// `Corrupt`, `Io`.
     fn xattr(&self, _node: NodeId, _name: &str) -> Result<Option<Vec<u8>>> {
         Ok(None)
+    }
+
+    /// Owner and mode, where the format (or a system that uses it) stores some.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Io`.
+    fn posix(&self, _node: NodeId) -> Result<Posix> {
+        Ok(Posix::default())
     }
 
     /// Total and free bytes, from the allocation bitmap.

@@ -66,6 +66,17 @@ pub struct Stat {
     pub attributes: u32,
 }
 
+/// What POSIX systems know of a node and Windows does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Posix {
+    /// Owner.
+    pub uid: Option<u32>,
+    /// Group.
+    pub gid: Option<u32>,
+    /// Kind and permissions, as in `st_mode`.
+    pub mode: Option<u32>,
+}
+
 /// Where a directory listing continues; 0 is the beginning. Opaque, stable as long as the image is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DirCursor(pub u64);

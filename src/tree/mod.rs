@@ -25,7 +25,7 @@ use crate::{
     Error, Result,
     bytes::ByteSource,
     fs::{
-        DirCursor, DirEntry, FileSystem, LinkTarget, Name, NodeId, Stat, StreamInfo, Timestamp, Usage,
+        DirCursor, DirEntry, FileSystem, LinkTarget, Name, NodeId, Posix, Stat, StreamInfo, Timestamp, Usage,
         VolumeInfo,
     },
 };
@@ -268,6 +268,13 @@ impl FileSystem for Tree {
         match self.place(node)? {
             Place::In(_, fs, local) => fs.xattr(local, name),
             Place::Own(_) => Ok(None),
+        }
+    }
+
+    fn posix(&self, node: NodeId) -> Result<Posix> {
+        match self.place(node)? {
+            Place::In(_, fs, local) => fs.posix(local),
+            Place::Own(_) => Ok(Posix::default()),
         }
     }
 

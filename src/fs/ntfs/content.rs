@@ -41,6 +41,7 @@ impl Ntfs {
         if let Some(reparse) = &summary.reparse {
             match reparse.data {
                 Data::Wof(Wof::File(algorithm)) => return self.wof_content(id, &file, algorithm),
+                Data::Cloud => return self.cloud_content(id, &file, summary.information.attributes),
                 _ => {
                     if let Some(why) = reparse.undecodable() {
                         self.warn_once(node.record, &why);
@@ -77,7 +78,7 @@ impl Ntfs {
     }
 
     /// The decoded content of a data attribute.
-    fn content(&self, id: NodeId, value: Value) -> Result<Arc<dyn ByteSource>> {
+    pub(super) fn content(&self, id: NodeId, value: Value) -> Result<Arc<dyn ByteSource>> {
         let record = Node::from(id).record;
         if value.flags & FLAG_ENCRYPTED != 0 {
             if self.options.efs_raw {
@@ -119,7 +120,7 @@ impl Ntfs {
         }
     }
 
-    fn warn_once(&self, record: u64, why: &str) {
+    pub(super) fn warn_once(&self, record: u64, why: &str) {
         if self.warned.get(&record).is_none() {
             self.warned.put(record, (), size_of::<u64>());
             log::warn!("MFT record {record} cannot be read: {why}");

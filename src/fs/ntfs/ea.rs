@@ -1,10 +1,16 @@
 //! `$EA` (0xE0): extended attributes as OS/2 had them, and as WSL uses them: a chain of `FILE_FULL_EA_INFORMATION`
 //! (MS-FSCC 2.4.16).
 
+use crate::fs::Posix;
+
 /// Windows packs them into 64 KiB.
 pub(super) const MAX_EA: usize = 64 << 10;
 /// `$LXDEV` of WSL: major and minor number of a device.
 const LXDEV: &[u8] = b"$LXDEV";
+
+const LXUID: &[u8] = b"$LXUID";
+const LXGID: &[u8] = b"$LXGID";
+const LXMOD: &[u8] = b"$LXMOD";
 
 /// The value of the attribute with this name, which is matched without case; a damaged chain ends the search.
 fn find<'a>(chain: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
@@ -29,6 +35,12 @@ pub(super) fn device(chain: &[u8]) -> Option<(u32, u32)> {
     Some((u32::from_le_bytes(major), u32::from_le_bytes(minor)))
 }
 
+/// Owner, group and mode that WSL stored, as far as they are there.
+pub(super) fn posix(chain: &[u8]) -> Posix {
+    let number = |name| find(chain, name)?.first_chunk().copied().map(u32::from_le_bytes);
+    Posix { uid: number(LXUID), gid: number(LXGID), mode: number(LXMOD) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,6 +57,7 @@ mod tests {
     fn device_number_of_wsl() {
         assert_eq!(device(&chain()), Some((8, 3)));
         assert_eq!(find(&chain(), b"$LXUID"), None);
+        assert_eq!(posix(&chain()), Posix { uid: None, gid: None, mode: Some(0o100_644) });
     }
 
     #[test]

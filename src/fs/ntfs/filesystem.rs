@@ -8,20 +8,24 @@ use std::{
 use super::{
     Ntfs, allocation,
     attribute::{Attribute, code},
-    efs,
+    ea, efs,
     file::File,
     interix,
     node::{self, Node, Summary},
+    reparse::Data,
     volume::{self, number},
 };
 use crate::{
     Error, Result,
     bytes::ByteSource,
     fs::{
-        DirCursor, DirEntry, FileSystem, LinkTarget, Name, NameBuf, NodeId, Stat, StreamInfo, Usage,
+        DirCursor, DirEntry, FileSystem, LinkTarget, Name, NameBuf, NodeId, Posix, Stat, StreamInfo, Usage,
         VolumeInfo,
     },
 };
+
+/// Longest target that is read from a file's content: Linux' PATH_MAX.
+const MAX_TARGET: usize = 4096;
 
 impl FileSystem for Ntfs {
     fn volume(&self) -> VolumeInfo {
@@ -75,6 +79,9 @@ impl FileSystem for Ntfs {
         let summary = Summary::of(&file)?;
         let target = match &summary.reparse {
             _ if ordinal != 0 => None,
+            Some(reparse) if reparse.data == Data::LxSymlinkInContent => {
+                file.bytes(code::DATA, &[], MAX_TARGET)?.map(LinkTarget::Posix)
+            }
             Some(reparse) => reparse.target(),
             None if summary.may_be_interix() => interix::read(&file)?.and_then(|special| special.target()),
             None => None,
@@ -114,6 +121,12 @@ impl FileSystem for Ntfs {
 
     fn xattr(&self, node: NodeId, name: &str) -> Result<Option<Vec<u8>>> {
         self.read_xattr(node, name)
+    }
+
+    fn posix(&self, node: NodeId) -> Result<Posix> {
+        let node = Node::from(node);
+        let chain = self.file(node.record)?.bytes(code::EA, &[], ea::MAX_EA)?;
+        Ok(chain.map(|chain| ea::posix(&chain)).unwrap_or_default())
     }
 
     fn usage(&self) -> Result<Usage> {

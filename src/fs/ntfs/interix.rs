@@ -1,7 +1,11 @@
 //! Special files of Interix (Services for UNIX), which ntfs-3g writes as well: system files whose content is a
-//! signature and a symlink's target or a device number.
+//! signature and a symlink's target or a device number; empty ones are pipes, those of one byte sockets.
 
-use super::{attribute::code, file::File, standard_information::ATTRIBUTE_SYSTEM};
+use super::{
+    attribute::code,
+    file::File,
+    standard_information::{ATTRIBUTE_HIDDEN, ATTRIBUTE_SYSTEM},
+};
 use crate::{
     Result,
     fs::{LinkTarget, NameBuf, NodeKind},
@@ -21,12 +25,16 @@ pub(super) enum Special {
     Symlink(NameBuf),
     CharDevice(u32, u32),
     BlockDevice(u32, u32),
+    Fifo,
+    Socket,
 }
 
-/// True when a file with these attribute bits and this size can be a special file. Empty and one-byte system files
-/// (Interix's pipes and sockets) are not told from Windows' own and stay files.
+/// True when a file with these attribute bits and this size can be a special file. Windows' own empty system files are
+/// hidden, which tells them from Interix's pipes.
 pub(super) fn may_be(attributes: u32, size: u64) -> bool {
-    attributes & ATTRIBUTE_SYSTEM != 0 && size > SIGNATURE as u64 && size <= MAX_SIZE as u64
+    let hidden = attributes & ATTRIBUTE_HIDDEN != 0;
+    let size_fits = if size < 2 { !hidden } else { size > SIGNATURE as u64 && size <= MAX_SIZE as u64 };
+    attributes & ATTRIBUTE_SYSTEM != 0 && size_fits
 }
 
 /// The special file that the content of `file` describes, if it does. The caller has checked [`may_be`].
@@ -36,13 +44,16 @@ pub(super) fn read(file: &File<'_>) -> Result<Option<Special>> {
 }
 
 fn parse(content: &[u8]) -> Option<Special> {
+    match content {
+        [] => return Some(Special::Fifo),
+        [_] => return Some(Special::Socket),
+        _ => {}
+    }
     let (signature, rest) = content.split_first_chunk::<SIGNATURE>()?;
     let device = || {
-        let number = |at: usize| {
-            let value = u64::from_le_bytes(*rest.get(at..)?.first_chunk()?);
-            u32::try_from(value).ok()
-        };
-        Some((number(0)?, number(8)?))
+        let (&[major, minor], []) = rest.as_chunks::<8>() else { return None };
+        let number = |bytes| u32::try_from(u64::from_le_bytes(bytes)).ok();
+        Some((number(major)?, number(minor)?))
     };
     match signature {
         SYMLINK => {
@@ -61,6 +72,8 @@ impl Special {
             Self::Symlink(_) => NodeKind::Symlink,
             Self::CharDevice(major, minor) => NodeKind::CharDevice(major, minor),
             Self::BlockDevice(major, minor) => NodeKind::BlockDevice(major, minor),
+            Self::Fifo => NodeKind::Fifo,
+            Self::Socket => NodeKind::Socket,
         }
     }
 
@@ -98,7 +111,18 @@ mod tests {
         let device = [&BLOCK_DEVICE[..], &8_u64.to_le_bytes(), &1_u64.to_le_bytes()].concat();
         assert_eq!(parse(&device), Some(Special::BlockDevice(8, 1)));
         assert_eq!(parse(&device[..20]), None);
+        assert_eq!(parse(&[&device[..], &[0]].concat()), None);
         assert_eq!(parse(b"IntxLNK\x01odd"), None);
         assert_eq!(parse(b"plain text"), None);
+        assert_eq!((parse(b""), parse(b"\0")), (Some(Special::Fifo), Some(Special::Socket)));
+    }
+
+    #[test]
+    fn only_system_files_of_their_sizes_are_special() {
+        assert!([0, 1, 9, 24].iter().all(|size| may_be(ATTRIBUTE_SYSTEM, *size)));
+        assert!([2, 8, 1 << 20].iter().all(|size| !may_be(ATTRIBUTE_SYSTEM, *size)));
+        assert!([0, 1, 24].iter().all(|size| !may_be(0, *size)));
+        let hidden = ATTRIBUTE_SYSTEM | ATTRIBUTE_HIDDEN;
+        assert!(!may_be(hidden, 0) && !may_be(hidden, 1) && may_be(hidden, 24));
     }
 }

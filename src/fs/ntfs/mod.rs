@@ -8,6 +8,7 @@ mod allocation;
 pub mod attribute;
 pub mod attribute_list;
 mod boot;
+mod cloud;
 mod clusters;
 mod compressed;
 mod content;
@@ -38,7 +39,10 @@ mod xattr;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 pub use boot::{BootSector, detect, detect_backup};
 
@@ -72,6 +76,8 @@ pub struct Ntfs {
     warned: Cache<u64, ()>,
     /// Clusters that `$Bitmap` says are free; counted once.
     free: OnceLock<u64>,
+    /// Where `$SDS` has its descriptors, when the index cannot tell.
+    descriptors: OnceLock<BTreeMap<u32, security::Location>>,
 }
 
 /// Opens a volume with the default options.
@@ -104,6 +110,7 @@ pub fn open_with(volume: Arc<dyn ByteSource>, options: &Options) -> Result<Ntfs>
         units: Arc::new(Cache::new(options.share(UNIT_BUDGET))),
         warned: Cache::new(WARNED_BUDGET),
         free: OnceLock::new(),
+        descriptors: OnceLock::new(),
     };
     if !ntfs.file(number::ROOT)?.base.header.directory {
         return Err(Error::corrupt("MFT record 5", 0, "the root is no directory"));

@@ -47,6 +47,8 @@ pub enum Data {
     Wof(Wof),
     /// A link of WSL: its target, a POSIX path.
     LxSymlink(Vec<u8>),
+    /// A link of the first WSL: its target is the file's content.
+    LxSymlinkInContent,
     /// A named pipe of WSL.
     LxFifo,
     /// A character device of WSL; its number is in the extended attribute `$LXDEV`.
@@ -141,7 +143,8 @@ impl Reparse {
     /// What the node is in place of a file or directory; `None` where the record tells.
     pub(super) fn kind(&self) -> Option<NodeKind> {
         match self.data {
-            Data::Symlink { .. } | Data::MountPoint { .. } | Data::LxSymlink(_) => Some(NodeKind::Symlink),
+            Data::Symlink { .. } | Data::MountPoint { .. } => Some(NodeKind::Symlink),
+            Data::LxSymlink(_) | Data::LxSymlinkInContent => Some(NodeKind::Symlink),
             Data::LxFifo | Data::Nfs(Nfs::Fifo) => Some(NodeKind::Fifo),
             Data::AfUnix | Data::Nfs(Nfs::Socket) => Some(NodeKind::Socket),
             // WSL keeps the number in an extended attribute.
@@ -166,6 +169,10 @@ impl Reparse {
             Data::Wof(Wof::Wim { .. }) => "kept in a WIM file by WOF (system compression)".into(),
             Data::Dedup => "kept in the chunk store of data deduplication".into(),
             Data::Cloud => "a cloud file, whose content may not be on the disk".into(),
+            Data::AppExecLink { .. } => match self.program() {
+                Some(path) => format!("an alias that starts an application and has no content: {path}"),
+                None => "an alias that starts an application and has no content".into(),
+            },
             _ => match self.guid {
                 Some(guid) => format!("a reparse point of another vendor ({guid}, tag {:#010x})", self.tag),
                 None => format!("a reparse point: {} (tag {:#010x})", describe(self.tag), self.tag),
@@ -173,7 +180,15 @@ impl Reparse {
         })
     }
 
-    /// Where a link leads.
+    /// The program that the alias of an application runs.
+    pub(super) fn program(&self) -> Option<&NameBuf> {
+        match &self.data {
+            Data::AppExecLink { strings } => strings.get(2).filter(|path| !path.0.is_empty()),
+            _ => None,
+        }
+    }
+
+    /// Where a link leads, if the point itself tells.
     pub(super) fn target(&self) -> Option<LinkTarget> {
         Some(match &self.data {
             Data::Symlink { substitute, print, relative } => {
@@ -206,8 +221,11 @@ impl Data {
                 Self::MountPoint { substitute, print }
             }
             Tag::Wof => Self::Wof(Wof::parse(&mut fields)?),
-            // Version 2; version 1, of the first WSL, kept the target in $DATA and has no such data.
-            Tag::LxSymlink => (fields.u32()? == 2).then(|| Self::LxSymlink(fields.0.to_vec()))?,
+            Tag::LxSymlink => match fields.u32()? {
+                1 => Self::LxSymlinkInContent,
+                2 => Self::LxSymlink(fields.0.to_vec()),
+                _ => return None,
+            },
             Tag::LxFifo => Self::LxFifo,
             Tag::LxChr => Self::LxChr,
             Tag::LxBlk => Self::LxBlk,

@@ -1,7 +1,11 @@
 //! `$Secure`: every distinct security descriptor of the volume once, in the stream `$SDS`; the index `$SII` tells where by
 //! the id that `$STANDARD_INFORMATION` holds. Each 256 KiB block of `$SDS` is followed by its copy, which is used where the
-//! first is damaged: hash, id, position and length must all agree with the index.
+//! first is damaged: hash, id, position and length must all agree with the index. Where the index is damaged, `$SDS` is
+//! searched.
 
+mod scan;
+
+pub use scan::{entries, scan};
 use zerocopy::{
     FromBytes, Immutable, KnownLayout, Unaligned,
     little_endian::{U32, U64},
@@ -126,7 +130,7 @@ mod tests {
 
     const DESCRIPTOR: [u8; 8] = [1, 0, 4, 0x80, 0xff, 0xff, 0xff, 0xff];
 
-    fn entry(id: u32, offset: u64) -> Vec<u8> {
+    pub(super) fn entry(id: u32, offset: u64) -> Vec<u8> {
         let mut entry = hash(&DESCRIPTOR).to_le_bytes().to_vec();
         entry.extend(id.to_le_bytes());
         entry.extend(offset.to_le_bytes());

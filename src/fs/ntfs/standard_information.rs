@@ -18,6 +18,12 @@ pub const ATTRIBUTE_DIRECTORY: u32 = 0x10;
 pub const ATTRIBUTE_SPARSE_FILE: u32 = 0x200;
 /// Has a `$REPARSE_POINT`.
 pub const ATTRIBUTE_REPARSE_POINT: u32 = 0x400;
+/// The content is elsewhere.
+pub const ATTRIBUTE_OFFLINE: u32 = 0x1000;
+/// Opening the file fetches what is elsewhere.
+pub const ATTRIBUTE_RECALL_ON_OPEN: u32 = 0x4_0000;
+/// Reading the file fetches content that is elsewhere.
+pub const ATTRIBUTE_RECALL_ON_DATA_ACCESS: u32 = 0x40_0000;
 /// Encrypted by EFS.
 pub const ATTRIBUTE_ENCRYPTED: u32 = 0x4000;
 

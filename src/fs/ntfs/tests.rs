@@ -1,5 +1,6 @@
 //! Volumes built record by record: what no tool makes on demand (a table in pieces, contradictions, circles).
 
+mod special;
 mod wof;
 
 use std::{ops::ControlFlow, sync::Arc};
@@ -364,8 +365,6 @@ fn what_cannot_be_decoded_is_named() {
     [1_u32, 2, 1, 0].iter().for_each(|field| wof.extend(field.to_le_bytes()));
     // Without its stream.
     assert!(is_corrupt(with(0, 0, &[resident(code::REPARSE_POINT, "", &wof)])));
-    let cloud = [0x9000_001a_u32.to_le_bytes(), [0; 4]].concat();
-    assert!(matches!(with(0, 0, &[resident(code::REPARSE_POINT, "", &cloud)]), Err(Error::Unsupported(_))));
     // A reparse point that is damaged: what the file is cannot be told.
     image.file(&[resident(code::REPARSE_POINT, "", &wof[..12])]);
     assert!(content(&image.open()).is_err());

@@ -8,6 +8,7 @@ use super::{
     file::File,
     index::{FileName, Namespace},
     node::{self, MAX_REPARSE_DATA, Node},
+    reparse::Reparse,
     security::{self, Location},
     standard_information::{ATTRIBUTE_DIRECTORY, StandardInformation},
     view::View,
@@ -56,8 +57,9 @@ impl Ntfs {
             "crtime_be" => Ok(times(&open()?)?.map(|times| times[0].to_be_bytes().to_vec())),
             "reparse_data" => open()?.bytes(code::REPARSE_POINT, &[], MAX_REPARSE_DATA),
             "object_id" => self.object_id(&open()?),
-            "dos_name" => dos_name(&open()?),
+            "dos_name" => self.dos_name(&open()?),
             "ea" => open()?.bytes(code::EA, &[], MAX_EA),
+            "app_exec_link" => app_exec_link(&open()?),
             "efsinfo" => open()?.bytes(code::LOGGED_UTILITY_STREAM, EFS, MAX_VALUE),
             _ => Ok(None),
         }
@@ -69,13 +71,44 @@ impl Ntfs {
         if id == 0 {
             return file.bytes(code::SECURITY_DESCRIPTOR, &[], MAX_VALUE);
         }
+        match self.shared_descriptor(id) {
+            Ok(descriptor) => Ok(Some(descriptor)),
+            // A volume that was converted may still have the file's own.
+            Err(error) => {
+                let own = file.bytes(code::SECURITY_DESCRIPTOR, &[], MAX_VALUE).ok().flatten();
+                own.map_or(Err(error), |own| Ok(Some(own)))
+            }
+        }
+    }
+
+    /// The descriptor with this id in `$Secure`, by its index or else by a search.
+    fn shared_descriptor(&self, id: u32) -> Result<Vec<u8>> {
         let secure = self.file(number::SECURE)?;
         let missing = || Error::corrupt("$Secure", 0, format!("no security descriptor {id:#x}"));
-        let view = View::open(&secure, &self.mft.boot, SII)?.ok_or_else(missing)?;
-        let order = |key: &[u8]| security::parse_key(key).unwrap_or(0).cmp(&id);
-        let location = Location::parse(&view.find(&order)?.ok_or_else(missing)?)?;
         let sds = secure.source(code::DATA, SDS)?.ok_or_else(missing)?;
-        security::descriptor(&*sds, &location).map(Some)
+        let indexed = || {
+            let view = View::open(&secure, &self.mft.boot, SII)?.ok_or_else(missing)?;
+            let order = |key: &[u8]| security::parse_key(key).unwrap_or(0).cmp(&id);
+            let location = Location::parse(&view.find(&order)?.ok_or_else(missing)?)?;
+            if location.security_id != id {
+                return Err(missing());
+            }
+            security::descriptor(&*sds, &location)
+        };
+        let error = match indexed() {
+            Ok(descriptor) => return Ok(descriptor),
+            Err(error) => error,
+        };
+        let found = match self.descriptors.get() {
+            Some(found) => found,
+            None => {
+                log::warn!("{error}: $SDS is searched for its descriptors");
+                let found = security::scan(&*sds);
+                self.descriptors.get_or_init(|| found)
+            }
+        };
+        let location = found.get(&id).ok_or(error)?;
+        security::descriptor(&*sds, location)
     }
 
     /// The object id, and where the volume's index of them has it the ids of its birth.
@@ -87,6 +120,26 @@ impl Ntfs {
             id.extend(birth);
         }
         Ok(Some(id))
+    }
+
+    /// The name in the DOS namespace, in text form and in capitals, also where it is the long one as well.
+    fn dos_name(&self, file: &File<'_>) -> Result<Option<Vec<u8>>> {
+        let mut found = None;
+        file.visit(Some(code::FILE_NAME), &mut |attribute| {
+            let super::attribute::Form::Resident(value) = attribute.form else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            let name = FileName::parse(value)?;
+            // The root names itself `.`.
+            let is_root = name.parent().record() == file.base.number;
+            if matches!(name.namespace(), Namespace::Dos | Namespace::Win32AndDos) && !is_root {
+                let units: Vec<u16> = name.units().map(|unit| self.upcase.upper(unit)).collect();
+                found = Some(Name(&units).to_text());
+                return Ok(ControlFlow::Break(()));
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(found)
     }
 
     fn birth_ids(&self, id: &[u8]) -> Result<Option<Vec<u8>>> {
@@ -130,24 +183,10 @@ fn times(file: &File<'_>) -> Result<Option<[u64; 4]>> {
     }))
 }
 
-/// The name in the DOS namespace, in text form.
-fn dos_name(file: &File<'_>) -> Result<Option<Vec<u8>>> {
-    let mut found = None;
-    file.visit(Some(code::FILE_NAME), &mut |attribute| {
-        let super::attribute::Form::Resident(value) = attribute.form else {
-            return Ok(ControlFlow::Continue(()));
-        };
-        let name = FileName::parse(value)?;
-        // The root names itself `.`.
-        let is_root = name.parent().record() == file.base.number;
-        if matches!(name.namespace(), Namespace::Dos | Namespace::Win32AndDos) && !is_root {
-            let units: Vec<u16> = name.units().collect();
-            found = Some(Name(&units).to_text());
-            return Ok(ControlFlow::Break(()));
-        }
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(found)
+/// What the alias of an installed application runs: the program's path. Not one of ntfs-3g's.
+fn app_exec_link(file: &File<'_>) -> Result<Option<Vec<u8>>> {
+    let Some(value) = file.bytes(code::REPARSE_POINT, &[], MAX_REPARSE_DATA)? else { return Ok(None) };
+    Ok(Reparse::parse(&value)?.program().map(|path| path.as_name().to_text()))
 }
 
 /// The names of the streams in text form, with a NUL between them.

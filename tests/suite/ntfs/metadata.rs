@@ -1,6 +1,11 @@
 //! NTFS's metadata as extended attributes, byte for byte as ntfs-3g returns them from the same volume.
 
-use std::{fs, os::unix::fs::FileTypeExt, path::Path, sync::Arc};
+use std::{
+    fs,
+    os::unix::fs::{FileTypeExt, MetadataExt},
+    path::Path,
+    sync::Arc,
+};
 
 use vhdmount::{
     bytes::FileSource,
@@ -11,7 +16,7 @@ use vhdmount::{
 };
 
 use super::{Ntfs3g, make};
-use crate::support::{have, have_fuse, run, scratch, tool};
+use crate::support::{demo::vhdmount, have, have_fuse, run, scratch, tool};
 
 const NAMES: [&str; 12] = [
     "system.ntfs_acl",
@@ -69,6 +74,8 @@ fn fill(root: &Path) {
     }
     set(&file("A long name.text".into()), "system.ntfs_dos_name", b"ALONGN~1.TEX");
     set(&file("SHORT.TXT".into()), "system.ntfs_dos_name", b"SHORT.TXT");
+    // One name for both namespaces; ntfs-3g gives it in capitals.
+    set(&file("Mixed.txt".into()), "system.ntfs_dos_name", b"MIXED.TXT");
     set(&root.join("hidden"), "system.ntfs_attrib_be", &[0, 0, 0, 2]);
     set(&file("read-only".into()), "system.ntfs_attrib_be", &[0, 0, 0, 0x21]);
     set(&file("normal".into()), "system.ntfs_attrib_be", &[0; 4]);
@@ -165,6 +172,119 @@ fn attributes_equal_those_of_ntfs_3g() {
         let theirs = xattr::get(mounted.folder.join(name), "ntfs.streams.list").unwrap();
         assert_eq!(volume.xattr(find(name), "ntfs.streams.list").unwrap(), theirs, "{name}");
     }
+}
+
+/// Extended attributes as ntfs-3g takes them: `FILE_FULL_EA_INFORMATION`, each at a multiple of 4 bytes.
+fn extended_attributes(entries: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut chain = Vec::new();
+    for (name, value) in entries {
+        let len = (8 + name.len() + 1 + value.len()).next_multiple_of(4);
+        let start = chain.len();
+        // On disk the last one, too, says how long it is.
+        chain.extend(u32::try_from(len).unwrap().to_le_bytes());
+        chain.extend([0, u8::try_from(name.len()).unwrap()]);
+        chain.extend(u16::try_from(value.len()).unwrap().to_le_bytes());
+        chain.extend([name.as_bytes(), &[0], value].concat());
+        chain.resize(start + len, 0);
+    }
+    chain
+}
+
+#[test]
+fn what_wsl_stored_is_shown_when_asked_for() {
+    if !have(&["mkntfs", "ntfs-3g"]) || !have_fuse() {
+        return;
+    }
+    let folder = scratch();
+    let image = make(folder.path(), 16 << 20, 512, 4096);
+    {
+        let mounted = Ntfs3g::mount(&image, "rw");
+        let all = |mode: u32| {
+            extended_attributes(&[
+                ("$LXUID", &1234_u32.to_le_bytes()),
+                ("$LXGID", &56_u32.to_le_bytes()),
+                ("$LXMOD", &mode.to_le_bytes()),
+            ])
+        };
+        for (name, ea) in [
+            ("script", all(0o100_755)),
+            ("secret", all(0o100_640)),
+            ("owner-only", extended_attributes(&[("$LXUID", &7_u32.to_le_bytes())])),
+            ("plain", extended_attributes(&[("OTHER", b"x")])),
+        ] {
+            fs::write(mounted.folder.join(name), b"x").unwrap();
+            set(&mounted.folder.join(name), "system.ntfs_ea", &ea);
+        }
+        fs::create_dir(mounted.folder.join("folder")).unwrap();
+        set(&mounted.folder.join("folder"), "system.ntfs_ea", &all(0o040_711));
+    }
+    let at = folder.path().join("mnt");
+    fs::create_dir(&at).unwrap();
+    let seen = |options: &str| {
+        run(vhdmount().args(["-o", options]).arg(&image).arg(&at));
+        let of = |name: &str| {
+            let found = fs::metadata(at.join("p1").join(name)).unwrap();
+            (found.uid(), found.gid(), found.mode() & 0o7777)
+        };
+        let seen = ["script", "secret", "owner-only", "plain", "folder"].map(of);
+        run(vhdmount().arg("-u").arg(&at));
+        seen
+    };
+    let default = (99, 98, 0o444);
+    assert_eq!(seen("uid=99,gid=98"), [default, default, default, default, (99, 98, 0o555)]);
+    let stored = [(1234, 56, 0o755), (1234, 56, 0o640), (7, 98, 0o444), default, (1234, 56, 0o711)];
+    assert_eq!(seen("uid=99,gid=98,wsl_metadata"), stored);
+    assert_eq!(seen("metadata,fmask=077,uid=99,gid=98")[0], (1234, 56, 0o700));
+}
+
+#[test]
+fn empty_system_files_are_the_special_files_that_ntfs_3g_shows() {
+    if !have(&["mkntfs", "ntfs-3g", "mknod"]) || !have_fuse() {
+        return;
+    }
+    let folder = scratch();
+    let image = make(folder.path(), 16 << 20, 512, 4096);
+    {
+        let mounted = Ntfs3g::mount(&image, "rw,special_files=interix");
+        let root = &mounted.folder;
+        for (name, kind, number) in
+            [("fifo", "p", None), ("tty", "c", Some(("4", "64"))), ("disk", "b", Some(("8", "1")))]
+        {
+            let mut mknod = tool("mknod");
+            mknod.arg(root.join(name)).arg(kind);
+            run(mknod.args(number.iter().flat_map(|(major, minor)| [major, minor])));
+        }
+        drop(std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap());
+        std::os::unix::fs::symlink("../ä/b", root.join("link")).unwrap();
+        for (name, attributes) in [("hidden", 6_u8), ("archive", 0x20)] {
+            fs::write(root.join(name), b"").unwrap();
+            set(&root.join(name), "system.ntfs_attrib_be", &[0, 0, 0, attributes]);
+        }
+        fs::write(root.join("text"), b"24 bytes without a sign.").unwrap();
+        set(&root.join("text"), "system.ntfs_attrib_be", &[0, 0, 0, 4]);
+    }
+    let at = folder.path().join("mnt");
+    fs::create_dir(&at).unwrap();
+    let look = |root: &Path| {
+        let mut found: Vec<_> = fs::read_dir(root)
+            .unwrap()
+            .map(|entry| {
+                let entry = entry.unwrap();
+                let metadata = fs::symlink_metadata(entry.path()).unwrap();
+                assert_eq!(metadata.file_type(), entry.file_type().unwrap(), "{entry:?}");
+                let target = fs::read_link(entry.path()).ok();
+                (entry.file_name(), metadata.file_type(), metadata.rdev(), target)
+            })
+            .collect();
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        found
+    };
+    let theirs = look(&Ntfs3g::mount(&image, "ro").folder);
+    run(vhdmount().args(["-p", "1"]).arg(&image).arg(&at));
+    let ours = look(&at);
+    run(vhdmount().arg("-u").arg(&at));
+    assert_eq!(theirs.len(), 8);
+    assert_eq!(ours, theirs);
 }
 
 #[test]
