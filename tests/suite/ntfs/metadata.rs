@@ -8,7 +8,7 @@ use std::{
 };
 
 use vhdmount::{
-    bytes::FileSource,
+    bytes::{FileSource, MemorySource},
     fs::{
         FileSystem, NameBuf, NodeId, NodeKind,
         ntfs::{self, upcase::UpCase},
@@ -172,6 +172,47 @@ fn attributes_equal_those_of_ntfs_3g() {
         let theirs = xattr::get(mounted.folder.join(name), "ntfs.streams.list").unwrap();
         assert_eq!(volume.xattr(find(name), "ntfs.streams.list").unwrap(), theirs, "{name}");
     }
+}
+
+/// Where the blocks of the index `$SII` lie: their entries have keys of 4 and data of 20 bytes.
+fn sii_blocks(image: &[u8]) -> Vec<usize> {
+    let number = |at: usize| usize::from(u16::from_le_bytes([image[at], image[at + 1]]));
+    let blocks = (0..image.len() - 4096).step_by(4096).filter(|at| image[*at..].starts_with(b"INDX"));
+    let is_sii = |at: usize| {
+        let first = at + 0x18 + number(at + 0x18);
+        (number(first), number(first + 2), number(first + 10)) == (0x14, 0x14, 4)
+    };
+    blocks.filter(|at| is_sii(*at)).collect()
+}
+
+#[test]
+fn descriptors_are_found_without_their_index() {
+    if !have(&["mkntfs", "ntfs-3g", "mknod"]) || !have_fuse() {
+        return;
+    }
+    let folder = scratch();
+    let image = make(folder.path(), 48 << 20, 512, 4096);
+    fill(&Ntfs3g::mount(&image, "rw,special_files=wsl").folder);
+    let mut bytes = fs::read(&image).unwrap();
+    let open = |bytes: &[u8]| ntfs::open(Arc::new(MemorySource(bytes.to_vec()))).unwrap();
+    let descriptors = |volume: &ntfs::Ntfs| {
+        let lookup = |dir, name: &str| volume.lookup(dir, NameBuf::literal(name).as_name()).unwrap().unwrap();
+        let acl = lookup(volume.root(), "acl");
+        let of = |i: u32| volume.xattr(lookup(acl, &i.to_string()), "system.ntfs_acl").unwrap().unwrap();
+        (0..300).map(of).collect::<Vec<_>>()
+    };
+    let before = descriptors(&open(&bytes));
+    assert_eq!(before[7], descriptor(0x1f_0007));
+    let blocks = sii_blocks(&bytes);
+    assert!(blocks.len() > 1, "{blocks:?}");
+    for block in blocks {
+        bytes[block + 0x28..block + 4096].fill(0xa5);
+    }
+    assert!(descriptors(&open(&bytes)) == before);
+    // One descriptor damaged in its block as well: it has a copy.
+    let first = bytes.windows(before[7].len()).position(|window| window == before[7]).unwrap();
+    bytes[first + 4] ^= 0xff;
+    assert!(descriptors(&open(&bytes)) == before);
 }
 
 /// Extended attributes as ntfs-3g takes them: `FILE_FULL_EA_INFORMATION`, each at a multiple of 4 bytes.
