@@ -7,6 +7,7 @@ mod efs;
 mod links;
 mod metadata;
 mod oracle;
+mod special;
 mod wof;
 
 use std::{

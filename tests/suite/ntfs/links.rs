@@ -272,6 +272,39 @@ fn volumes_of_an_mbr_disk_are_known_by_signature_and_offset() {
 }
 
 #[test]
+fn each_installation_knows_its_own_drives() {
+    if !tools() {
+        return;
+    }
+    let folder = scratch();
+    let first = system_hive(folder.path(), &database(gpt_device));
+    let second =
+        system_hive(folder.path(), &[(r"\DosDevices\C:", gpt_device(1)), (r"\DosDevices\D:", gpt_device(0))]);
+    let volumes = volumes(folder.path(), Some(&first));
+    for (number, hive) in [(1, Some(&second)), (2, None)] {
+        let mounted = Ntfs3g::mount(&volumes[number], "rw");
+        for (name, target) in [("d", r"\??\D:\"), ("e", r"\??\E:\"), ("root", r"\??\C:\")] {
+            fs::create_dir(mounted.folder.join(name)).unwrap();
+            set(&mounted.folder.join(name), "system.ntfs_reparse_data", &junction(target, target));
+        }
+        if let Some(hive) = hive {
+            let config = mounted.folder.join("Windows.new/System32/config");
+            fs::create_dir_all(&config).unwrap();
+            fs::write(config.join("SYSTEM"), hive).unwrap();
+            // Beside the junction of this name there is no place for another.
+            fs::remove_file(mounted.folder.join("windows")).unwrap();
+            fs::rename(mounted.folder.join("Windows.new"), mounted.folder.join("Windows")).unwrap();
+        }
+    }
+    let tree = tree(&disk(folder.path(), &volumes, true), None);
+    assert_eq!(link(&tree, "p1/d"), "../p3/Data");
+    assert_eq!((link(&tree, "p2/d"), link(&tree, "p2/root")), ("../p1".into(), ".".into()));
+    // Without one of its own: what the others agree on.
+    assert_eq!(link(&tree, "p3/d"), r"\??\D:\");
+    assert_eq!(link(&tree, "p3/e"), r"\??\E:\");
+}
+
+#[test]
 fn a_damaged_hive_leaves_the_links_to_what_exists() {
     if !tools() {
         return;

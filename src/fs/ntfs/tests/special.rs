@@ -62,7 +62,7 @@ fn links_of_the_first_wsl_have_their_target_as_content() {
 #[test]
 fn an_alias_names_what_it_starts() {
     let mut image = Image::new();
-    let text = "Pkg_1\0Pkg!App\0C:\\Program Files\\app.exe\0000\0";
+    let text = "Pkg_1\0Pkg!App\0C:\\Program Files\\app.exe\0@\0";
     let data: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let data = [&3_u32.to_le_bytes()[..], &data].concat();
     image.file(&[resident(code::DATA, "", b""), point(0x8000_001b, &data)]);
