@@ -16,8 +16,9 @@ use crate::{
     bytes::ByteSource,
     capacity::{self, Capacity, Host, System},
     container::{self, Container},
-    fs::{Timestamp, Usage, probe, probe::Probe},
-    partition::{self, Partition, Table},
+    fs::{PartitionId, Timestamp, Usage, probe, probe::Probe},
+    guid::Guid,
+    partition::{self, Partition, Scheme, Table},
     tree::{Generator, MAX_VOLUMES, Parts, RawView, Tree, Volume},
 };
 
@@ -74,7 +75,12 @@ impl Image {
     fn assemble(container: Container, time: Timestamp, options: &OpenOptions) -> Result<Self> {
         let disk: Arc<dyn ByteSource> = container.disk.clone();
         let table = partition::scan(&disk, container.logical_sector_size())?;
-        let fs = crate::fs::Options { volumes: table.partitions.len(), ..options.fs.clone() };
+        let fs = crate::fs::Options {
+            volumes: table.partitions.len(),
+            // Not the caller's, who may open several images with the same options.
+            neighbours: Arc::default(),
+            ..options.fs.clone()
+        };
         let mut readable = 0;
         let contents = table.partitions.iter().map(|partition| {
             if readable == MAX_VOLUMES {
@@ -91,7 +97,11 @@ impl Image {
             readable += usize::from(matches!(content, Probe::Readable(_)));
             content
         });
-        let contents = contents.collect();
+        let contents: Vec<_> = contents.collect();
+        fs.neighbours.set(table.partitions.iter().zip(&contents).filter_map(|(partition, content)| {
+            let Probe::Readable(volume) = content else { return None };
+            Some((partition_id(&table, partition)?, Arc::downgrade(volume)))
+        }));
         Ok(Self { opened: Arc::new(Opened { container, table, contents }), time })
     }
 
@@ -196,6 +206,18 @@ impl Image {
             true => format!("there is no partition {number}: the disk has none"),
             false => format!("there is no partition {number}; the disk has {}", numbers.join(", ")),
         })
+    }
+}
+
+/// How Windows names a partition; `None` on a disk that has no identity.
+fn partition_id(table: &Table, partition: &Partition) -> Option<PartitionId> {
+    match table.scheme {
+        Scheme::Mbr => {
+            let disk = u32::from_str_radix(&table.disk_id, 16).ok()?;
+            Some(PartitionId::Mbr { disk, start: partition.start })
+        }
+        Scheme::Gpt => Some(PartitionId::Gpt { partition: Guid::parse(&partition.id)? }),
+        Scheme::None => None,
     }
 }
 

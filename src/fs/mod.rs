@@ -5,15 +5,18 @@
 
 pub mod fat;
 mod name;
+mod neighbours;
 mod node;
 pub mod ntfs;
 pub mod probe;
 mod recognize;
 pub mod runs;
+pub mod wim;
 
 use std::{ops::ControlFlow, ops::Range, sync::Arc};
 
 pub use name::{Name, NameBuf};
+pub use neighbours::{Neighbours, PartitionId};
 pub use node::{
     DirCursor, DirEntry, LinkTarget, NodeId, NodeKind, Posix, Stat, StreamInfo, Times, Timestamp, Usage,
     VolumeInfo,
@@ -74,6 +77,15 @@ pub trait FileSystem: Send + Sync {
     /// # Errors
     /// [`crate::Error::Unsupported`] or [`crate::Error::Denied`] when the content cannot be decoded.
     fn open(&self, node: NodeId) -> Result<Arc<dyn ByteSource>>;
+
+    /// A file's content, if it is stored in the file itself: what may hold the content of other files. So no chain of
+    /// files is followed, nor a circle.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; [`crate::Error::Unsupported`] also for content that is kept in another file.
+    fn open_stored(&self, node: NodeId) -> Result<Arc<dyn ByteSource>> {
+        self.open(node)
+    }
 
     /// The target of a node of kind [`NodeKind::Symlink`], as the disk states it.
     ///
@@ -188,6 +200,8 @@ pub struct Options {
     pub utc_offset_minutes: i16,
     /// How many volumes there are: beyond a few they share the memory for caches. 0 counts as 1.
     pub volumes: usize,
+    /// NTFS: the other volumes of the disk, which may hold content of its files; told when all are opened.
+    pub neighbours: Arc<Neighbours>,
 }
 
 /// Up to this many volumes each have the full budget; ordinary disks have fewer.

@@ -8,6 +8,7 @@ mod links;
 mod metadata;
 mod oracle;
 mod special;
+mod wimboot;
 mod wof;
 
 use std::{

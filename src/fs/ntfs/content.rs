@@ -42,12 +42,17 @@ impl Ntfs {
             match reparse.data {
                 Data::Wof(Wof::File(algorithm)) => return self.wof_content(id, &file, algorithm),
                 Data::Cloud => return self.cloud_content(id, &file, summary.information.attributes),
-                _ => {
-                    if let Some(why) = reparse.undecodable() {
-                        self.warn_once(node.record, &why);
-                        return Err(Error::unsupported(why));
-                    }
+                _ => {}
+            }
+            if let Some(content) = self.open_kept(id, &file, &reparse.data) {
+                if let Err(Error::Unsupported(why)) = &content {
+                    self.warn_once(node.record, why);
                 }
+                return content;
+            }
+            if let Some(why) = reparse.undecodable() {
+                self.warn_once(node.record, &why);
+                return Err(Error::unsupported(why));
             }
         }
         match file.value(code::DATA, &[])? {
@@ -75,6 +80,18 @@ impl Ntfs {
         })?;
         let stream = self.content(Node { ordinal, ..id.into() }.into(), value)?;
         Ok(Arc::new(WofSource::new(stream, algorithm, size, self.units.clone(), id.0)?))
+    }
+
+    /// The content of a file whose reparse point says that another file holds it; `None` for any other point.
+    fn open_kept(&self, id: NodeId, file: &File<'_>, point: &Data) -> Option<Result<Arc<dyn ByteSource>>> {
+        let value = || file.value(code::DATA, &[]);
+        Some(match point {
+            Data::Wof(Wof::Wim { data_source, hash }) => value().and_then(|value| {
+                let size = value.map_or(0, |value| value.size);
+                self.open_wim_backed(id, size, *data_source, hash)
+            }),
+            _ => return None,
+        })
     }
 
     /// The decoded content of a data attribute.

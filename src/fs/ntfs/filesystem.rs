@@ -73,6 +73,14 @@ impl FileSystem for Ntfs {
         self.open_content(node)
     }
 
+    fn open_stored(&self, node: NodeId) -> Result<Arc<dyn ByteSource>> {
+        let summary = Summary::of(&self.file(Node::from(node).record)?)?;
+        match summary.reparse.and_then(|reparse| reparse.kept_in()) {
+            Some(place) => Err(Error::unsupported(format!("its own content is kept in {place}"))),
+            None => self.open_content(node),
+        }
+    }
+
     fn read_link(&self, node: NodeId) -> Result<LinkTarget> {
         let Node { record, ordinal } = node.into();
         let file = self.file(record)?;

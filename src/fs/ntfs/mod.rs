@@ -33,6 +33,8 @@ pub mod time;
 pub mod upcase;
 mod view;
 mod volume;
+mod wim_backed;
+pub mod wim_overlay;
 pub mod wof;
 mod xattr;
 
@@ -60,6 +62,8 @@ const DIRECTORY_BUDGET: usize = 4 << 20;
 const BLOCK_BUDGET: usize = 16 << 20;
 /// Decompressed units of LZNT1 files and of those compressed by WOF.
 const UNIT_BUDGET: usize = 16 << 20;
+/// Indexes of WIM files that hold content of the volume's files: two of the largest that are read.
+const WIM_BUDGET: usize = 26 << 20;
 /// Remembers 8192 files that a warning was logged for.
 const WARNED_BUDGET: usize = 64 << 10;
 
@@ -73,6 +77,7 @@ pub struct Ntfs {
     blocks: Cache<(u64, u64), Arc<Buffer>>,
     block_buffers: Arc<BufferPool>,
     units: Arc<compressed::UnitCache>,
+    wims: wim_backed::Wims,
     warned: Cache<u64, ()>,
     /// Clusters that `$Bitmap` says are free; counted once.
     free: OnceLock<u64>,
@@ -108,6 +113,7 @@ pub fn open_with(volume: Arc<dyn ByteSource>, options: &Options) -> Result<Ntfs>
         blocks: Cache::new(options.share(BLOCK_BUDGET)),
         block_buffers: BufferPool::new(block_size),
         units: Arc::new(Cache::new(options.share(UNIT_BUDGET))),
+        wims: wim_backed::Wims::new(options.share(WIM_BUDGET)),
         warned: Cache::new(WARNED_BUDGET),
         free: OnceLock::new(),
         descriptors: OnceLock::new(),

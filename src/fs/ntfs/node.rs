@@ -174,7 +174,7 @@ impl Summary {
             attributes |= ATTRIBUTE_REPARSE_POINT;
         }
         // As Windows shows such a file: an ordinary one that takes the space of its compressed data.
-        if self.reparse.as_ref().is_some_and(Reparse::is_wof_file) {
+        if self.reparse.as_ref().is_some_and(Reparse::is_wof) {
             attributes &= !(ATTRIBUTE_REPARSE_POINT | ATTRIBUTE_SPARSE_FILE);
             if stream.is_none() {
                 data.allocated = self.wof_data.unwrap_or_default().allocated;

@@ -68,8 +68,11 @@ pub enum Data {
     Dedup,
     /// A placeholder of a cloud provider (OneDrive, …): the content may not be on the disk.
     Cloud,
-    /// WIMBoot of Windows 8.1: the content is in a WIM file, found by its hash.
-    WimBoot {
+    /// A file of a WIM image that is mounted (DISM, ImageX) and was not changed: the content is in the WIM, which the
+    /// registry of the system that mounted it names.
+    WimMount {
+        /// The mount.
+        mount: Guid,
         /// SHA-1 of the content.
         hash: [u8; 20],
     },
@@ -162,11 +165,29 @@ impl Reparse {
         matches!(self.data, Data::Wof(Wof::File(_)))
     }
 
+    /// True for a file that `wof.sys` shows as an ordinary one, wherever its content is.
+    pub(super) fn is_wof(&self) -> bool {
+        matches!(self.data, Data::Wof(_))
+    }
+
+    /// Which other file has the content of a file with this point; `None` when none has.
+    pub(super) fn kept_in(&self) -> Option<&'static str> {
+        match self.data {
+            Data::Wof(Wof::Wim { .. }) | Data::WimMount { .. } => Some("a WIM file"),
+            Data::Dedup => Some("the chunk store of data deduplication"),
+            _ => None,
+        }
+    }
+
     /// Why the content of a file with this point cannot be read; `None` when it can.
     pub(super) fn undecodable(&self) -> Option<String> {
         let is_content = self.kind().is_some() || self.is_wof_file();
         (!is_content).then(|| match &self.data {
             Data::Wof(Wof::Wim { .. }) => "kept in a WIM file by WOF (system compression)".into(),
+            Data::WimMount { .. } => {
+                "of a mounted WIM image: the content is in the WIM file, which only the system that mounted it knows"
+                    .into()
+            }
             Data::Dedup => "kept in the chunk store of data deduplication".into(),
             Data::Cloud => "a cloud file, whose content may not be on the disk".into(),
             Data::AppExecLink { .. } => match self.program() {
@@ -238,10 +259,7 @@ impl Data {
                 // Package, entry point, program, type: what follows is not known.
                 Self::AppExecLink { strings: strings.take(4).collect() }
             }
-            Tag::Wim => {
-                fields.array::<16>()?;
-                Self::WimBoot { hash: fields.array()? }
-            }
+            Tag::Wim => Self::WimMount { mount: Guid(fields.array()?), hash: fields.array()? },
             Tag::Dedup => Self::Dedup,
             Tag::Cloud => Self::Cloud,
             _ => Self::Other,

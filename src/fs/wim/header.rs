@@ -1,0 +1,115 @@
+//! The header of a WIM file: 208 bytes at its start. Guards: what is not an ordinary, complete WIM of version 1.13 is
+//! refused by name.
+
+use super::resource::ResourceHeader;
+use crate::{Error, Result, codec::lzx, guid::Guid};
+
+/// Bytes of a header.
+pub const HEADER_LEN: usize = 208;
+
+const MAGIC: &[u8; 8] = b"MSWIM\0\0\0";
+/// wimlib's variant, whose chunk tables lie behind their data.
+const MAGIC_PIPABLE: &[u8; 8] = b"WLPWM\0\0\0";
+const VERSION: u32 = 0x0001_0d00;
+const VERSION_SOLID: u32 = 0x0000_0e00;
+
+const FLAG_COMPRESSED: u32 = 0x2;
+const FLAG_WRITE_IN_PROGRESS: u32 = 0x40;
+const FLAG_XPRESS: u32 = 0x2_0000;
+const FLAG_LZX: u32 = 0x4_0000;
+const FLAG_LZMS: u32 = 0x8_0000;
+
+/// The size of chunks where the header says 0.
+const DEFAULT_CHUNK_SIZE: u32 = 32 << 10;
+
+/// How the chunks of compressed resources are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all: no resource is compressed.
+    None,
+    /// XPRESS Huffman.
+    Xpress,
+    /// LZX.
+    Lzx,
+}
+
+/// What a header says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// Of compressed resources.
+    pub compression: Compression,
+    /// Bytes of content in each chunk of a compressed resource but its last.
+    pub chunk_size: u32,
+    /// The WIM's identity.
+    pub guid: Guid,
+    /// Which part of a split WIM; 1 for one that is not split.
+    pub part: u16,
+    /// Where the blob table is.
+    pub blob_table: ResourceHeader,
+}
+
+impl Header {
+    /// The first [`HEADER_LEN`] bytes of a file.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] for what is no WIM; [`Error::Unsupported`] for one of another kind.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        let bytes: &[u8; HEADER_LEN] = bytes
+            .first_chunk()
+            .ok_or_else(|| Error::corrupt("WIM header", 0, format!("only {} bytes", bytes.len())))?;
+        match bytes.first_chunk() {
+            Some(MAGIC) => {}
+            Some(MAGIC_PIPABLE) => return Err(Error::unsupported("a pipable WIM (of wimlib)")),
+            _ => return Err(Error::corrupt("WIM header", 0, "no WIM signature")),
+        }
+        let u16_at = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+        let u32_at = |at: usize| u32::from(u16_at(at)) | u32::from(u16_at(at + 2)) << 16;
+        match u32_at(12) {
+            VERSION => {}
+            VERSION_SOLID => return Err(Error::unsupported("a solid WIM (ESD)")),
+            version => return Err(Error::unsupported(format!("a WIM of version {version:#x}"))),
+        }
+        let flags = u32_at(16);
+        if flags & FLAG_WRITE_IN_PROGRESS != 0 {
+            return Err(Error::unsupported("a WIM whose writing was not finished"));
+        }
+        let compression = match flags & (FLAG_COMPRESSED | FLAG_XPRESS | FLAG_LZX | FLAG_LZMS) {
+            flags if flags & FLAG_COMPRESSED == 0 => Compression::None,
+            flags if flags & FLAG_LZX != 0 => Compression::Lzx,
+            flags if flags & FLAG_XPRESS != 0 => Compression::Xpress,
+            flags if flags & FLAG_LZMS != 0 => {
+                return Err(Error::unsupported("a WIM compressed with LZMS"));
+            }
+            _ => return Err(Error::unsupported("a WIM compressed with an unknown method")),
+        };
+        let (part, parts) = (u16_at(40), u16_at(42));
+        if parts > 1 {
+            return Err(Error::unsupported(format!("part {part} of {parts} of a split WIM")));
+        }
+        Ok(Self {
+            compression,
+            chunk_size: chunk_size(compression, u32_at(20))?,
+            guid: Guid(*bytes[24..].first_chunk().expect("208 bytes")),
+            part,
+            blob_table: ResourceHeader::parse(bytes[48..].first_chunk().expect("208 bytes")),
+        })
+    }
+}
+
+/// Checks the size of chunks: what each method's writers can choose.
+fn chunk_size(compression: Compression, stated: u32) -> Result<u32> {
+    let allowed = match compression {
+        Compression::None => return Ok(DEFAULT_CHUNK_SIZE),
+        Compression::Xpress => 4 << 10..=64 << 10,
+        Compression::Lzx => 32 << 10..=2 << 20,
+    };
+    let size = if stated == 0 { DEFAULT_CHUNK_SIZE } else { stated };
+    if compression == Compression::Lzx && size as usize > lzx::MAX_OUTPUT && allowed.contains(&size) {
+        // Windows' own driver decodes no others for WIMBoot either.
+        return Err(Error::unsupported(format!("a WIM with LZX chunks of {size} bytes (more than 32 KiB)")));
+    }
+    if size.is_power_of_two() && allowed.contains(&size) {
+        return Ok(size);
+    }
+    Err(Error::corrupt("WIM header", 20, format!("chunks of {size} bytes for {compression:?}")))
+}
