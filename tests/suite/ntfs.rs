@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where its own means fail")]
 
 mod damage;
+mod dedup;
 mod efs;
 mod links;
 mod metadata;

@@ -90,6 +90,7 @@ impl Ntfs {
                 let size = value.map_or(0, |value| value.size);
                 self.open_wim_backed(id, size, *data_source, hash)
             }),
+            Data::Dedup(point) => value().and_then(|value| self.open_deduplicated(id, value, point)),
             _ => return None,
         })
     }

@@ -12,6 +12,7 @@ mod cloud;
 mod clusters;
 mod compressed;
 mod content;
+pub mod dedup;
 mod directory;
 mod ea;
 mod efs;
@@ -54,6 +55,7 @@ use crate::{
     bytes::{Buffer, BufferPool, ByteSource},
     cache::Cache,
     fs::{Options, VolumeInfo},
+    guid::Guid,
 };
 
 /// Open directories: root entries and run lists.
@@ -64,12 +66,16 @@ const BLOCK_BUDGET: usize = 16 << 20;
 const UNIT_BUDGET: usize = 16 << 20;
 /// Indexes of WIM files that hold content of the volume's files: two of the largest that are read.
 const WIM_BUDGET: usize = 26 << 20;
+/// Chunk stores of data deduplication, with the lists of their containers.
+const STORE_BUDGET: usize = 32 << 20;
+/// Run lists of their containers.
+const CONTAINER_BUDGET: usize = 16 << 20;
 /// Remembers 8192 files that a warning was logged for.
 const WARNED_BUDGET: usize = 64 << 10;
 
 /// An NTFS volume.
 pub struct Ntfs {
-    mft: Mft,
+    mft: Arc<Mft>,
     upcase: UpCase,
     options: Options,
     info: VolumeInfo,
@@ -78,6 +84,8 @@ pub struct Ntfs {
     block_buffers: Arc<BufferPool>,
     units: Arc<compressed::UnitCache>,
     wims: wim_backed::Wims,
+    stores: Cache<Guid, Arc<dedup::Store>>,
+    containers: Arc<dedup::Open>,
     warned: Cache<u64, ()>,
     /// Clusters that `$Bitmap` says are free; counted once.
     free: OnceLock<u64>,
@@ -105,7 +113,7 @@ pub fn open_with(volume: Arc<dyn ByteSource>, options: &Options) -> Result<Ntfs>
     let info = volume::read_info(&mft, problems);
     let block_size = usize::try_from(mft.boot.index_block_size).expect("the boot sector bounds it");
     let mut ntfs = Ntfs {
-        mft,
+        mft: Arc::new(mft),
         upcase,
         options: options.clone(),
         info,
@@ -114,6 +122,8 @@ pub fn open_with(volume: Arc<dyn ByteSource>, options: &Options) -> Result<Ntfs>
         block_buffers: BufferPool::new(block_size),
         units: Arc::new(Cache::new(options.share(UNIT_BUDGET))),
         wims: wim_backed::Wims::new(options.share(WIM_BUDGET)),
+        stores: Cache::new(options.share(STORE_BUDGET)),
+        containers: Arc::new(Cache::new(options.share(CONTAINER_BUDGET))),
         warned: Cache::new(WARNED_BUDGET),
         free: OnceLock::new(),
         descriptors: OnceLock::new(),

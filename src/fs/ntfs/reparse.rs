@@ -64,8 +64,9 @@ pub enum Data {
         /// The package and application, and the program's path.
         strings: Vec<NameBuf>,
     },
-    /// Data deduplication: the content is in chunks in `System Volume Information`.
-    Dedup,
+    /// Data deduplication: the content is in chunks in `System Volume Information`. The data is what
+    /// [`super::dedup::point::Point`] parses.
+    Dedup(Vec<u8>),
     /// A placeholder of a cloud provider (OneDrive, …): the content may not be on the disk.
     Cloud,
     /// A file of a WIM image that is mounted (DISM, ImageX) and was not changed: the content is in the WIM, which the
@@ -174,7 +175,7 @@ impl Reparse {
     pub(super) fn kept_in(&self) -> Option<&'static str> {
         match self.data {
             Data::Wof(Wof::Wim { .. }) | Data::WimMount { .. } => Some("a WIM file"),
-            Data::Dedup => Some("the chunk store of data deduplication"),
+            Data::Dedup(_) => Some("the chunk store of data deduplication"),
             _ => None,
         }
     }
@@ -188,7 +189,7 @@ impl Reparse {
                 "of a mounted WIM image: the content is in the WIM file, which only the system that mounted it knows"
                     .into()
             }
-            Data::Dedup => "kept in the chunk store of data deduplication".into(),
+            Data::Dedup(_) => "kept in the chunk store of data deduplication".into(),
             Data::Cloud => "a cloud file, whose content may not be on the disk".into(),
             Data::AppExecLink { .. } => match self.program() {
                 Some(path) => format!("an alias that starts an application and has no content: {path}"),
@@ -260,7 +261,7 @@ impl Data {
                 Self::AppExecLink { strings: strings.take(4).collect() }
             }
             Tag::Wim => Self::WimMount { mount: Guid(fields.array()?), hash: fields.array()? },
-            Tag::Dedup => Self::Dedup,
+            Tag::Dedup => Self::Dedup(fields.0.to_vec()),
             Tag::Cloud => Self::Cloud,
             _ => Self::Other,
         })
