@@ -34,6 +34,7 @@ pub struct OpenOptions {
 /// A disk, its partition table, and what its partitions hold.
 pub struct Image {
     opened: Arc<Opened>,
+    list_deleted: bool,
     time: Timestamp,
 }
 
@@ -102,7 +103,8 @@ impl Image {
             let Probe::Readable(volume) = content else { return None };
             Some((partition_id(&table, partition)?, Arc::downgrade(volume)))
         }));
-        Ok(Self { opened: Arc::new(Opened { container, table, contents }), time })
+        let opened = Arc::new(Opened { container, table, contents });
+        Ok(Self { opened, list_deleted: options.fs.list_deleted, time })
     }
 
     /// The virtual disk.
@@ -173,6 +175,7 @@ impl Image {
             only,
             raw_views: std::iter::once(whole).chain(views).collect(),
             generator: Box::new(generator),
+            list_deleted: self.list_deleted,
             time: self.time,
         }))
     }

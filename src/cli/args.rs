@@ -20,7 +20,9 @@ use super::{exit::Failure, helper::MountHelper};
     override_usage = "vhdmount [OPTIONS] IMAGE [MOUNTPOINT]\n       vhdmount -u MOUNTPOINT\n       vhdmount COMMAND …",
     after_help = "\
 In the mountpoint: pN/ for each readable volume, esp and by-label/ as links to them, .capacity and .capacity.json; \
-not listed: .vhdmount/ with info.json, disk.raw and pN.raw.
+not listed: .vhdmount/ with info.json, disk.raw and pN.raw; in each pN/ not listed (unless -o deleted): .deleted/ with the \
+volume's deleted files as NUMBER-NAME, where they were and what is left of them in the attributes user.vhdmount.path and \
+user.vhdmount.state; reading what another file has overwritten is an error.
 
 In fstab: IMAGE MOUNTPOINT fuse.vhdmount ro,noauto 0 0 (vhdmount in /usr/bin, or linked as \
 /sbin/mount.fuse.vhdmount).
@@ -125,7 +127,7 @@ pub(crate) struct Mount {
     pub(super) excess: Vec<String>,
 
     /// Mount options, comma-separated: allow_other, uid=N, gid=N, umask=M, fmask=M, dmask=M, partition=N,
-    /// streams_interface=none|windows|xattr, show_sys_files, hide_hid_files, efs_raw, wsl_metadata, direct_io, threads=N,
+    /// streams_interface=none|windows|xattr, show_sys_files, hide_hid_files, efs_raw, wsl_metadata, deleted, direct_io, threads=N,
     /// codepage=N, utc_offset=MINUTES, no_replay, parent=FILE, parent_dir=DIR, force_parent
     #[arg(short = 'o', value_name = "OPTIONS", value_delimiter = ',')]
     pub(crate) options: Vec<String>,
@@ -203,6 +205,8 @@ pub(crate) struct View {
     efs_raw: bool,
 
     #[arg(skip)]
+    list_deleted: bool,
+    #[arg(skip)]
     hide_hidden: bool,
     #[arg(skip)]
     utc_offset_minutes: i16,
@@ -220,6 +224,7 @@ impl Open {
             },
             fs: fs::Options {
                 show_system: view.show_sys_files,
+                list_deleted: view.list_deleted,
                 hide_hidden: view.hide_hidden,
                 efs_raw: view.efs_raw,
                 codepage: self.codepage,
@@ -250,6 +255,7 @@ impl Mount {
             "no_replay" | "norecover" => set(&mut open.no_replay),
             "show_sys_files" | "showmeta" => set(&mut view.show_sys_files),
             "efs_raw" => set(&mut view.efs_raw),
+            "deleted" => set(&mut view.list_deleted),
             "hide_hid_files" => set(&mut view.hide_hidden),
             _ => return None,
         };
@@ -307,6 +313,13 @@ pub(crate) struct Ls {
     /// Subdirectories as well
     #[arg(short = 'R', long)]
     pub(crate) recursive: bool,
+    /// The deleted files of volumes (NTFS, FAT), by number: what is left of each, size, time (UTC), number, path; with -l
+    /// all times. `cat IMAGE pN/.deleted/NUMBER` reads one
+    #[arg(long, conflicts_with = "recursive")]
+    pub(crate) deleted: bool,
+    /// With --deleted: print JSON
+    #[arg(long, requires = "deleted")]
+    pub(crate) json: bool,
     /// Print help
     #[arg(long, action = clap::ArgAction::Help)]
     help: Option<bool>,

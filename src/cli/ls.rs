@@ -14,7 +14,7 @@ use vhdmount::{
     tree::Tree,
 };
 
-use super::{Failure, args::Ls, find};
+use super::{Failure, args::Ls, deleted, find};
 
 /// Deeper than any path that Windows can form; a damaged volume may hold a directory that contains itself.
 const MAX_DEPTH: usize = 16_384;
@@ -23,6 +23,9 @@ pub(super) fn run(command: &Ls) -> std::result::Result<(), Failure> {
     let fail = |error| Failure::image(&command.image, &error);
     let image = Image::open(&command.image, &command.open.options(&command.view)).map_err(fail)?;
     let tree = image.tree(command.view.partition).map_err(fail)?;
+    if command.deleted {
+        return deleted::run(&tree, command);
+    }
     let terminal = std::io::stdout().is_terminal();
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let mut list = Listing { tree: &tree, command, out: &mut out, terminal, begun: false, failed: None };
@@ -115,12 +118,8 @@ impl<W: Write> Listing<'_, W> {
         self.out.write_all(&[&self.shown(name), &b"\n"[..]].concat())
     }
 
-    /// A name from an image must not command the terminal. A file or a pipe gets it as it is.
     fn shown<'n>(&self, name: &'n [u8]) -> Cow<'n, [u8]> {
-        match self.terminal && name.iter().any(u8::is_ascii_control) {
-            true => name.iter().map(|byte| if byte.is_ascii_control() { b'?' } else { *byte }).collect(),
-            false => name.into(),
-        }
+        shown(name, self.terminal)
     }
 
     fn note(&mut self, path: &[u8], error: Option<Error>) {
@@ -129,6 +128,14 @@ impl<W: Write> Listing<'_, W> {
             log::warn!("{path}: {error}");
             self.failed.get_or_insert_with(|| Failure::inside(path, error));
         }
+    }
+}
+
+/// A name from an image must not command the terminal. A file or a pipe gets it as it is.
+pub(super) fn shown(name: &[u8], terminal: bool) -> Cow<'_, [u8]> {
+    match terminal && name.iter().any(u8::is_ascii_control) {
+        true => name.iter().map(|byte| if byte.is_ascii_control() { b'?' } else { *byte }).collect(),
+        false => name.into(),
     }
 }
 
@@ -145,7 +152,7 @@ fn entries(tree: &Tree, dir: NodeId) -> (Vec<Entry>, Option<Error>) {
     (entries, listed.err())
 }
 
-fn letter(kind: NodeKind) -> char {
+pub(super) fn letter(kind: NodeKind) -> char {
     match kind {
         NodeKind::File => '-',
         NodeKind::Directory => 'd',
@@ -158,7 +165,7 @@ fn letter(kind: NodeKind) -> char {
 }
 
 /// `2026-11-21 08:03:00` in UTC, by the civil calendar counted in days from 0000-03-01.
-fn date(time: Timestamp) -> String {
+pub(super) fn date(time: Timestamp) -> String {
     let (days, second) = (time.seconds.div_euclid(86_400), time.seconds.rem_euclid(86_400));
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));

@@ -4,6 +4,7 @@ mod args;
 mod capacity;
 mod cat;
 mod check;
+mod deleted;
 mod demo;
 mod exit;
 mod helper;

@@ -3,6 +3,7 @@
 //! Node numbers are computed, never handed out, so there is no table to grow: the lower 56 bits belong to the
 //! filesystem (NTFS: the MFT record number), the top byte to the tree that mounts several volumes.
 
+pub mod deleted;
 pub mod fat;
 mod name;
 mod neighbours;
@@ -155,6 +156,11 @@ pub trait FileSystem: Send + Sync {
         Ok(Posix::default())
     }
 
+    /// What is left of deleted files; `None` where the format keeps nothing, or nothing is read of it. Asking costs nothing.
+    fn deleted(&self) -> Option<Box<dyn deleted::Undelete + '_>> {
+        None
+    }
+
     /// Total and free bytes, from the allocation bitmap.
     ///
     /// # Errors
@@ -190,6 +196,8 @@ pub trait FileSystem: Send + Sync {
 pub struct Options {
     /// NTFS: list the metadata files (`$MFT`, …), and the stream that holds the data of a file compressed by WOF.
     pub show_system: bool,
+    /// List `.deleted`, the directory of deleted files, in the root of each volume.
+    pub list_deleted: bool,
     /// NTFS: do not list files with the hidden attribute.
     pub hide_hidden: bool,
     /// NTFS: encrypted files in ntfs-3g's raw form, instead of an error.

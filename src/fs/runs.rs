@@ -89,6 +89,7 @@ impl RunList {
 }
 
 /// A file's content through its run list.
+#[derive(Clone)]
 pub struct RunSource {
     volume: Arc<dyn ByteSource>,
     runs: Arc<RunList>,
@@ -101,6 +102,11 @@ impl RunSource {
     /// initialized size). A size beyond the runs is damage, found when the missing part is read.
     pub fn new(volume: Arc<dyn ByteSource>, runs: Arc<RunList>, size: u64, valid: u64) -> Self {
         Self { volume, runs, size, valid: valid.min(size) }
+    }
+
+    /// The volume that the runs lie in.
+    pub fn volume(&self) -> &Arc<dyn ByteSource> {
+        &self.volume
     }
 
     /// The run list.

@@ -2,7 +2,8 @@
 //! [`FileSystem`], so the platform adapters and the conformance tests know only that trait.
 //!
 //! Node numbers: the top byte is the volume (from 1), the rest belongs to its filesystem. Top byte 0 are the tree's own
-//! nodes; 1 is always the root, also when one volume is mounted as the root.
+//! nodes; 1 is always the root, also when one volume is mounted as the root. Below the root of a volume with deleted files
+//! there is `.deleted/`, listed only where that was asked for.
 
 mod links;
 mod mounted_devices;
@@ -25,8 +26,8 @@ use crate::{
     Error, Result,
     bytes::ByteSource,
     fs::{
-        DirCursor, DirEntry, FileSystem, LinkTarget, Name, NodeId, Posix, Stat, StreamInfo, Timestamp, Usage,
-        VolumeInfo,
+        DirCursor, DirEntry, FileSystem, LinkTarget, Name, NameBuf, NodeId, NodeKind, Posix, Stat,
+        StreamInfo, Timestamp, Usage, VolumeInfo, deleted,
     },
 };
 
@@ -68,6 +69,8 @@ pub struct Parts {
     pub raw_views: Vec<RawView>,
     /// The synthetic files' content: `.capacity`, `.capacity.json`, `.vhdmount/info.json`.
     pub generator: Box<dyn Generator>,
+    /// List `.deleted` in the root of each volume that has one; it is found in any case.
+    pub list_deleted: bool,
     /// The time that synthetic nodes show: the image's own.
     pub time: Timestamp,
 }
@@ -77,9 +80,15 @@ pub struct Tree {
     volumes: Vec<Volume>,
     /// For each volume, what the Windows on it knows of drive letters; read when a link needs it.
     databases: Vec<OnceLock<Option<MountedDevices>>>,
+    /// For each volume.
+    deleted: Vec<deleted::View>,
+    list_deleted: bool,
     only: Option<usize>,
     synthetic: Synthetic,
 }
+
+/// Where a listing of a volume's root goes on with `.deleted`: beyond the cursors of every filesystem.
+const DELETED_CURSOR: DirCursor = DirCursor(1 << 62);
 
 /// A node, taken apart.
 enum Place<'a> {
@@ -97,7 +106,8 @@ impl Tree {
         let only = parts.only.filter(|index| *index < parts.volumes.len());
         let synthetic = Synthetic::new(&parts.volumes, parts.raw_views, parts.generator, parts.time);
         let databases = parts.volumes.iter().map(|_| OnceLock::new()).collect();
-        Self { volumes: parts.volumes, databases, only, synthetic }
+        let deleted = parts.volumes.iter().map(|volume| deleted::View::new(volume.fs.clone())).collect();
+        Self { volumes: parts.volumes, databases, deleted, list_deleted: parts.list_deleted, only, synthetic }
     }
 
     /// The volumes, in the order of their directories.
@@ -116,6 +126,9 @@ impl Tree {
         };
         let volume = usize::try_from(index).ok().and_then(|i| Some((i, self.volumes.get(i)?)));
         let (index, volume) = volume.ok_or_else(|| Error::not_found("no such volume"))?;
+        if local & deleted::BIT != 0 {
+            return Ok(Place::In(index, &self.deleted[index], NodeId(local)));
+        }
         Ok(Place::In(index, &*volume.fs, NodeId(local)))
     }
 
@@ -126,6 +139,22 @@ impl Tree {
         }
         debug_assert!(node.0 <= LOCAL, "a filesystem keeps to 56 bits");
         NodeId((volume as u64 + 1) << VOLUME_SHIFT | node.0 & LOCAL)
+    }
+
+    /// The volume whose root directory this is.
+    pub fn volume_at(&self, node: NodeId) -> Option<&Volume> {
+        match self.place(node) {
+            Ok(Place::In(index, fs, local)) if local == fs.root() && local != deleted::DIRECTORY => {
+                self.volumes.get(index)
+            }
+            _ => None,
+        }
+    }
+
+    /// `.deleted` of a volume, for its root directory alone; a file of that name hides it.
+    fn deleted_directory(&self, volume: usize, dir: NodeId) -> Option<NodeId> {
+        let fs = &self.volumes[volume].fs;
+        (dir == fs.root() && fs.deleted().is_some()).then(|| self.number(volume, deleted::DIRECTORY))
     }
 
     /// The number of a volume's root directory.
@@ -168,7 +197,9 @@ impl FileSystem for Tree {
                 let found = fs.lookup(local, name)?.map(|found| self.number(index, found));
                 // With a single volume as the root the synthetic files are still there, unless it has such names.
                 let hidden = || (dir == Self::ROOT).then(|| self.synthetic.lookup_hidden(name)).flatten();
-                Ok(found.or_else(hidden))
+                let deleted =
+                    || name.is(deleted::NAME).then(|| self.deleted_directory(index, local)).flatten();
+                Ok(found.or_else(hidden).or_else(deleted))
             }
             Place::Own(own) => {
                 let volume = || {
@@ -188,9 +219,26 @@ impl FileSystem for Tree {
         sink: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
         match self.place(dir)? {
-            Place::In(index, fs, local) => fs.read_dir(local, from, &mut |entry| {
-                sink(DirEntry { node: self.number(index, entry.node), ..entry })
-            }),
+            Place::In(index, fs, local) => {
+                let mut flow = ControlFlow::Continue(());
+                if from.0 < DELETED_CURSOR.0 {
+                    fs.read_dir(local, from, &mut |entry| {
+                        flow = sink(DirEntry { node: self.number(index, entry.node), ..entry });
+                        flow
+                    })?;
+                }
+                match self.deleted_directory(index, local).filter(|_| self.list_deleted) {
+                    Some(node) if flow.is_continue() && from.0 < DELETED_CURSOR.0 => {
+                        let name = NameBuf::literal(deleted::NAME);
+                        if fs.lookup(local, name.as_name())?.is_none() {
+                            let (kind, next) = (NodeKind::Directory, DELETED_CURSOR);
+                            let _ = sink(DirEntry { name: name.as_name(), node, kind, next });
+                        }
+                        Ok(())
+                    }
+                    _ => Ok(()),
+                }
+            }
             Place::Own(own) => {
                 let mut roots = Vec::new();
                 if matches!(own, Own::Root) {
@@ -204,6 +252,7 @@ impl FileSystem for Tree {
 
     fn parent(&self, node: NodeId) -> Result<NodeId> {
         match self.place(node)? {
+            Place::In(index, _, deleted::DIRECTORY) => Ok(self.volume_root(index)),
             Place::In(index, fs, local) if local == fs.root() => {
                 Ok(if self.only == Some(index) { node } else { Self::ROOT })
             }
@@ -232,6 +281,8 @@ impl FileSystem for Tree {
     fn read_link_text(&self, node: NodeId) -> Result<Vec<u8>> {
         let target = self.read_link(node)?;
         match self.place(node)? {
+            // Where a deleted link was is not where it is shown.
+            Place::In(_, _, local) if local.0 & deleted::BIT != 0 => Ok(target.to_text()),
             Place::In(index, _, local) => Ok(self.link_text(index, local, &target)),
             Place::Own(_) => Ok(target.to_text()),
         }

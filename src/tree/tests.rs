@@ -142,6 +142,7 @@ fn tree(only: Option<usize>) -> Tree {
         only,
         raw_views: vec![RawView { name: "disk.raw".into(), bytes: Arc::new(MemorySource(vec![7; 9])) }],
         generator: Box::new(Texts),
+        list_deleted: false,
         time: Timestamp::default(),
     })
 }

@@ -29,7 +29,7 @@ pub(super) struct Entry {
 /// What one slot holds.
 pub(super) enum Slot {
     End,
-    Deleted,
+    Deleted([u8; slot::SIZE as usize]),
     Long(LongEntry),
     Label(ShortEntry),
     Dot,
@@ -42,7 +42,7 @@ impl Slot {
         let short = ShortEntry::read_from_bytes(bytes).expect("as long as a slot");
         match short.name[0] {
             slot::END => Self::End,
-            slot::DELETED => Self::Deleted,
+            slot::DELETED => Self::Deleted(*bytes),
             _ if short.attr & attr::LONG_NAME_MASK == attr::LONG_NAME => {
                 Self::Long(LongEntry::read_from_bytes(bytes).expect("as long as a slot"))
             }

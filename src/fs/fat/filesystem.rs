@@ -8,6 +8,7 @@ use std::{
 use super::{
     Fat, ROOT,
     chain::Wanted,
+    deleted::Deleted,
     directory::{Entry, Index, Slots},
     format::attr,
     name, node_at, time,
@@ -17,7 +18,7 @@ use crate::{
     bytes::ByteSource,
     fs::{
         DirCursor, DirEntry, FileSystem, LinkTarget, Name, NodeId, NodeKind, Stat, Times, Usage, VolumeInfo,
-        runs::RunSource,
+        deleted::Undelete, runs::RunSource,
     },
 };
 
@@ -140,6 +141,10 @@ impl FileSystem for Fat {
 
     fn read_link(&self, _node: NodeId) -> Result<LinkTarget> {
         Err(Error::invalid("FAT has no links"))
+    }
+
+    fn deleted(&self) -> Option<Box<dyn Undelete + '_>> {
+        Some(Box::new(Deleted::new(self)))
     }
 
     fn usage(&self) -> Result<Usage> {

@@ -7,6 +7,7 @@
 mod boot;
 mod chain;
 mod codepage;
+mod deleted;
 mod directory;
 mod filesystem;
 mod format;
@@ -117,6 +118,7 @@ pub fn open_with(volume: Arc<dyn ByteSource>, options: Options) -> Result<Fat> {
         decoder: Decoder::new(options.codepage),
         utc_offset_minutes: options.utc_offset_minutes,
         info: VolumeInfo::default(),
+        deleted: OnceLock::new(),
         usage: OnceLock::new(),
         geometry,
         pages,
@@ -162,6 +164,8 @@ pub struct Fat {
     decoder: Decoder,
     utc_offset_minutes: i16,
     info: VolumeInfo,
+    /// Found when the first deleted file is asked for: that reads all directories and the whole table.
+    deleted: OnceLock<Box<deleted::Index>>,
     /// Counted once, when first asked for: that reads the whole table.
     usage: OnceLock<Usage>,
 }

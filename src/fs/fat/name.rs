@@ -11,7 +11,7 @@ pub(super) const MAX_LONG_NAME: usize = 255;
 
 const UNITS_PER_PIECE: usize = 13;
 const LAST_LONG_ENTRY: u8 = 0x40;
-const MAX_PIECES: u8 = 20;
+pub(super) const MAX_PIECES: usize = 20;
 
 /// `ShortEntry::nt_res`: Windows NT shows the base or the extension in lower case and saves the long name.
 const LOWER_BASE: u8 = 0x08;
@@ -52,10 +52,47 @@ fn checksum(name: &[u8; 11]) -> u8 {
     name.iter().fold(0, |sum: u8, byte| sum.rotate_right(1).wrapping_add(*byte))
 }
 
+/// The first byte of a deleted short name, which its long name's checksum still tells: each one gives another sum.
+/// `None`: the sum is not that of any name, so the long name is another file's.
+fn first_byte(name: &[u8; 11], sum: u8) -> Option<u8> {
+    let is =
+        |first: &u8| checksum(&[&[*first][..], &name[1..]].concat().try_into().expect("11 bytes")) == sum;
+    (0..=u8::MAX).find(is).filter(|first| is_legal(*first) && *first != b' ')
+}
+
+/// True for a byte that a short name may have, upper case or not.
+pub(super) fn is_legal(byte: u8) -> bool {
+    (byte >= b' ' || byte == slot::ESCAPED_E5) && !b"\"*+,./:;<=>?[\\]|\x7f".contains(&byte)
+}
+
+/// The name of a deleted entry: the long one of the deleted slots before it (in their order on disk), as far as it
+/// belongs to it, else the short one. Of that the first byte is lost: `_`.
+pub(super) fn deleted(entry: &ShortEntry, pieces: &[LongEntry], decoder: &Decoder) -> Vec<u16> {
+    let mut long = Vec::new();
+    let sum = pieces.last().map(|piece| piece.chksum).filter(|sum| first_byte(&entry.name, *sum).is_some());
+    // Nearest to the entry is the name's beginning.
+    for piece in pieces.iter().rev().take_while(|piece| Some(piece.chksum) == sum).take(MAX_PIECES) {
+        let units = piece.name1.iter().chain(&piece.name2).chain(&piece.name3).map(|unit| unit.get());
+        let before = long.len();
+        long.extend(units.take_while(|unit| *unit != 0 && *unit != 0xffff));
+        if long.len() - before < UNITS_PER_PIECE {
+            break;
+        }
+    }
+    if (1..=MAX_LONG_NAME).contains(&long.len()) {
+        return long;
+    }
+    long.clear();
+    let mut entry = *entry;
+    entry.name[0] = b'_';
+    push_short(&entry, decoder, true, &mut long);
+    long
+}
+
 /// Collects the pieces of a long name.
 #[derive(Debug)]
 pub(super) struct Assembler {
-    units: [u16; UNITS_PER_PIECE * MAX_PIECES as usize],
+    units: [u16; UNITS_PER_PIECE * MAX_PIECES],
     pieces: u8,
     /// Number of the piece that came last; 1 when complete, 0 when there is nothing.
     at: u8,
@@ -64,7 +101,7 @@ pub(super) struct Assembler {
 
 impl Assembler {
     pub(super) fn new() -> Self {
-        Self { units: [0; UNITS_PER_PIECE * MAX_PIECES as usize], pieces: 0, at: 0, checksum: 0 }
+        Self { units: [0; UNITS_PER_PIECE * MAX_PIECES], pieces: 0, at: 0, checksum: 0 }
     }
 
     /// Forgets what was collected: pieces without their short entry.
@@ -75,7 +112,7 @@ impl Assembler {
     /// Takes the next slot. One that does not follow its predecessor makes all of them orphans.
     pub(super) fn add(&mut self, entry: &LongEntry) {
         let number = entry.ord & !LAST_LONG_ENTRY;
-        if entry.ord & LAST_LONG_ENTRY != 0 && (1..=MAX_PIECES).contains(&number) {
+        if entry.ord & LAST_LONG_ENTRY != 0 && (1..=MAX_PIECES).contains(&number.into()) {
             (self.pieces, self.checksum) = (number, entry.chksum);
         } else if self.at < 2 || number != self.at - 1 || entry.chksum != self.checksum {
             self.clear();

@@ -52,7 +52,11 @@ impl<'m> File<'m> {
         for attribute in base.attributes() {
             let attribute = attribute?;
             match attribute.type_code {
-                code::ATTRIBUTE_LIST => list = Some(read_list(&mft.volume, &mft.boot, &attribute)?),
+                code::ATTRIBUTE_LIST => match read_list(&mft.volume, &mft.boot, &attribute) {
+                    // What another file wrote over it is no list; the record alone still tells something.
+                    Err(_) if mft.freed => {}
+                    read => list = Some(read?),
+                },
                 // Attributes are sorted by type.
                 code::FILE_NAME.. => break,
                 _ => {}
@@ -92,8 +96,14 @@ impl<'m> File<'m> {
         segments.sort_unstable_by_key(|segment| (segment.record() != self.base.number, segment.0));
         segments.dedup();
         for segment in segments {
-            if walk(&self.segment(segment)?)?.is_break() {
-                break;
+            match self.segment(segment) {
+                // Of a deleted file: given to another one since.
+                Err(_) if self.mft.freed => {}
+                record => {
+                    if walk(&record?)?.is_break() {
+                        break;
+                    }
+                }
             }
         }
         Ok(())
@@ -115,6 +125,13 @@ impl<'m> File<'m> {
             Ok(ControlFlow::Break(()))
         })?;
         Ok(found)
+    }
+
+    /// True when the attribute list knows of an attribute: where it is not found, the record that held it is lost.
+    pub(super) fn lists(&self, type_code: u32, name: &[u16]) -> bool {
+        let mut entries = attribute_list::entries(self.list.as_deref().unwrap_or_default());
+        entries
+            .any(|entry| entry.is_ok_and(|entry| entry.type_code == type_code && utf16_eq(entry.name, name)))
     }
 
     /// The value of an attribute with all its extents.
@@ -244,8 +261,7 @@ pub(super) fn later_extents(list: &[u8], type_code: u32, name: &[u16]) -> Result
 /// Checks that an extension record is the one that its base means.
 pub(super) fn check_segment(base: &Record, record: &Record, segment: FileReference) -> Result<()> {
     let is = |reference: FileReference, record: &Record| {
-        reference.record() == record.number
-            && (reference.sequence() == 0 || reference.sequence() == record.header.sequence_number)
+        reference.record() == record.number && record.header.answers_to(reference.sequence())
     };
     if is(segment, record) && is(record.header.base, base) {
         return Ok(());

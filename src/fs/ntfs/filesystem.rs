@@ -8,6 +8,7 @@ use std::{
 use super::{
     Ntfs, allocation,
     attribute::{Attribute, code},
+    deleted::Deleted,
     ea, efs,
     file::File,
     interix,
@@ -20,7 +21,7 @@ use crate::{
     bytes::ByteSource,
     fs::{
         DirCursor, DirEntry, FileSystem, LinkTarget, Name, NameBuf, NodeId, Posix, Stat, StreamInfo, Usage,
-        VolumeInfo,
+        VolumeInfo, deleted::Undelete,
     },
 };
 
@@ -137,6 +138,10 @@ impl FileSystem for Ntfs {
         Ok(chain.map(|chain| ea::posix(&chain)).unwrap_or_default())
     }
 
+    fn deleted(&self) -> Option<Box<dyn Undelete + '_>> {
+        Some(Box::new(Deleted::new(self)))
+    }
+
     fn usage(&self) -> Result<Usage> {
         let cluster_size = self.mft.boot.cluster_size;
         let free = match self.free.get() {
@@ -171,13 +176,13 @@ impl Ntfs {
         if self.options.show_system { node::each_stream(file, f) } else { node::each_visible_stream(file, f) }
     }
 
-    fn bitmap(&self) -> Result<Arc<dyn ByteSource>> {
+    pub(super) fn bitmap(&self) -> Result<Arc<dyn ByteSource>> {
         let file = self.file(number::BITMAP)?;
         file.source(code::DATA, &[])?.ok_or_else(|| Error::corrupt("$Bitmap", 0, "no data"))
     }
 
     /// Clusters that are really there.
-    fn clusters(&self) -> u64 {
+    pub(super) fn clusters(&self) -> u64 {
         self.mft.boot.clusters.min(self.mft.volume.size() / self.mft.boot.cluster_size)
     }
 

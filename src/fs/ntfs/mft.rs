@@ -8,11 +8,11 @@ use super::{
     boot::BootSector,
     file, fixup,
     index::FileName,
-    record::Record,
+    record::{Header, Record},
 };
 use crate::{
     Error, Result,
-    bytes::{Buffer, BufferPool, ByteSource, read_vec},
+    bytes::{Buffer, BufferPool, ByteSource, Extent, ExtentKind, read_vec},
     cache::Cache,
     fs::{
         Options,
@@ -46,6 +46,8 @@ pub(super) struct Mft {
     /// Bytes of the table that its run list does not lead to.
     pub(super) missing: u64,
     record_size: usize,
+    /// This is the table of the records that are not in use any more.
+    pub(super) freed: bool,
     pieces: Cache<u64, Piece>,
     buffers: Arc<BufferPool>,
 }
@@ -64,7 +66,7 @@ impl Mft {
     /// Opens the table by its first record, at byte `position` of the volume.
     fn bootstrap(volume: &Arc<dyn ByteSource>, boot: BootSector, position: u64) -> Result<Self> {
         let record_size = usize::try_from(boot.record_size).expect("the boot sector bounds it");
-        let base = read_record(&**volume, position, record_size, 0)?;
+        let base = read_record(&**volume, position, record_size, 0, false)?;
         let base = base.ok_or_else(|| Error::corrupt("MFT record 0", position, "not in use"))?;
         let mut first = None;
         let (mut list, mut is_mft) = (None, false);
@@ -93,7 +95,7 @@ impl Mft {
             let record = (vcn == len / boot.cluster_size).then(|| {
                 let data = RunSource::new(volume.clone(), known.clone(), len, len);
                 let start = segment.record().saturating_mul(boot.record_size);
-                read_record(&data, start, record_size, segment.record())
+                read_record(&data, start, record_size, segment.record(), false)
             });
             runs = Arc::try_unwrap(known).expect("its only other owner is dropped");
             // A gap or a damaged record costs the records after it, not the volume.
@@ -111,7 +113,25 @@ impl Mft {
         let records = (size / boot.record_size).min(MAX_RECORDS);
         let pieces = Cache::new(CACHE_BUDGET);
         let buffers = BufferPool::new(usize::try_from(PIECE).expect("a constant"));
-        Ok(Self { boot, volume: volume.clone(), data, records, missing, record_size, pieces, buffers })
+        let volume = volume.clone();
+        Ok(Self { boot, volume, data, records, missing, record_size, freed: false, pieces, buffers })
+    }
+
+    /// The same table with the records that are not in use any more instead of the others; their content is read from
+    /// `volume`.
+    pub(super) fn freed(&self, volume: Arc<dyn ByteSource>, options: &Options) -> Self {
+        Self {
+            boot: self.boot,
+            volume,
+            data: self.data.clone(),
+            // No sound table is larger than its volume.
+            records: self.records.min(self.volume.size() / self.boot.record_size),
+            missing: 0,
+            record_size: self.record_size,
+            freed: true,
+            pieces: Cache::new(options.share(CACHE_BUDGET)),
+            buffers: self.buffers.clone(),
+        }
     }
 
     /// Takes this much memory for pieces instead of the usual budget.
@@ -130,7 +150,7 @@ impl Mft {
         }
         match self.table_record(number) {
             Ok(Some(record)) => Ok(record),
-            other if number < MIRRORED => match self.mirrored(number) {
+            other if number < MIRRORED && !self.freed => match self.mirrored(number) {
                 Ok(Some(record)) => Ok(record),
                 _ => other?.ok_or_else(absent),
             },
@@ -145,10 +165,51 @@ impl Mft {
         match piece {
             Ok(piece) if piece.damaged >> within & 1 == 0 => {
                 let start = usize::try_from(within).expect("at most 128") * self.record_size;
-                Record::new(piece.bytes, start, self.record_size, number)
+                Record::new(piece.bytes, start, self.record_size, number, self.freed)
             }
             // A bad sector in a neighbour must not cost this record; and alone it tells what is wrong with it.
-            _ => read_record(&self.data, number * self.boot.record_size, self.record_size, number),
+            _ => {
+                let start = number * self.boot.record_size;
+                read_record(&self.data, start, self.record_size, number, self.freed)
+            }
+        }
+    }
+
+    /// The first record from `number` on that is not in use any more, by its flags: it may be damaged. Holes, in the
+    /// table or in the disk below, are passed over.
+    pub(super) fn next_freed(&self, mut number: u64) -> Option<u64> {
+        let per_piece = PIECE / self.boot.record_size;
+        while number < self.records {
+            let start = number * self.boot.record_size;
+            let hole = self.hole_at(start) / self.boot.record_size;
+            if hole > 0 {
+                number += hole;
+                continue;
+            }
+            let (index, within) = (number / per_piece, number % per_piece);
+            let within = usize::try_from(within).expect("at most 128") * self.record_size;
+            match self.pieces.get_or_load(index, || self.load(index)) {
+                Ok(piece) => {
+                    let mut records = piece.bytes[within..].chunks_exact(self.record_size);
+                    if let Some(at) = records.position(Header::is_freed) {
+                        return Some(number + at as u64);
+                    }
+                }
+                // Record by record: what cannot be read is told to whoever asks for it.
+                Err(_) => return Some(number),
+            }
+            number = (index + 1) * per_piece;
+        }
+        None
+    }
+
+    /// How many bytes from `start` on are surely nowhere stored.
+    fn hole_at(&self, start: u64) -> u64 {
+        let Some((position, len)) = self.data.runs().find(start) else { return 0 };
+        let Some(position) = position else { return len };
+        match self.data.volume().extent_at(position) {
+            Ok(Extent { kind: ExtentKind::Hole, len: below }) => below.min(len),
+            _ => 0,
         }
     }
 
@@ -170,7 +231,7 @@ impl Mft {
 
     fn mirrored(&self, number: u64) -> Result<Option<Record>> {
         let start = self.boot.mft_mirror.saturating_add(number * self.boot.record_size);
-        read_record(&*self.volume, start, self.record_size, number)
+        read_record(&*self.volume, start, self.record_size, number, false)
     }
 
     /// The first records that only `$MFTMirr` has.
@@ -180,10 +241,16 @@ impl Mft {
 }
 
 /// Reads one record alone.
-fn read_record(source: &dyn ByteSource, start: u64, size: usize, number: u64) -> Result<Option<Record>> {
+fn read_record(
+    source: &dyn ByteSource,
+    start: u64,
+    size: usize,
+    number: u64,
+    freed: bool,
+) -> Result<Option<Record>> {
     let mut bytes = read_vec(source, start, size)?;
     if bytes.starts_with(b"FILE") {
         fixup::apply(&mut bytes, "FILE record", start)?;
     }
-    Record::new(Arc::new(bytes.into()), 0, size, number)
+    Record::new(Arc::new(bytes.into()), 0, size, number, freed)
 }

@@ -13,6 +13,7 @@ mod clusters;
 mod compressed;
 mod content;
 pub mod dedup;
+mod deleted;
 mod directory;
 mod ea;
 mod efs;
@@ -87,6 +88,8 @@ pub struct Ntfs {
     stores: Cache<Guid, Arc<dedup::Store>>,
     containers: Arc<dedup::Open>,
     warned: Cache<u64, ()>,
+    /// What is needed to read deleted files, made when the first one is asked for.
+    freed: OnceLock<Box<deleted::Freed>>,
     /// Clusters that `$Bitmap` says are free; counted once.
     free: OnceLock<u64>,
     /// Where `$SDS` has its descriptors, when the index cannot tell.
@@ -111,8 +114,18 @@ pub fn open_with(volume: Arc<dyn ByteSource>, options: &Options) -> Result<Ntfs>
     mft.limit(options);
     let upcase = volume::read_upcase(&mft, &mut problems);
     let info = volume::read_info(&mft, problems);
+    let mut ntfs = assemble(mft, upcase, info, options);
+    if !ntfs.file(number::ROOT)?.base.header.directory {
+        return Err(Error::corrupt("MFT record 5", 0, "the root is no directory"));
+    }
+    ntfs.info.hibernated = ntfs.find_hibernation();
+    Ok(ntfs)
+}
+
+/// A volume around its table, with empty caches.
+fn assemble(mft: Mft, upcase: UpCase, info: VolumeInfo, options: &Options) -> Ntfs {
     let block_size = usize::try_from(mft.boot.index_block_size).expect("the boot sector bounds it");
-    let mut ntfs = Ntfs {
+    Ntfs {
         mft: Arc::new(mft),
         upcase,
         options: options.clone(),
@@ -125,12 +138,8 @@ pub fn open_with(volume: Arc<dyn ByteSource>, options: &Options) -> Result<Ntfs>
         stores: Cache::new(options.share(STORE_BUDGET)),
         containers: Arc::new(Cache::new(options.share(CONTAINER_BUDGET))),
         warned: Cache::new(WARNED_BUDGET),
+        freed: OnceLock::new(),
         free: OnceLock::new(),
         descriptors: OnceLock::new(),
-    };
-    if !ntfs.file(number::ROOT)?.base.header.directory {
-        return Err(Error::corrupt("MFT record 5", 0, "the root is no directory"));
     }
-    ntfs.info.hibernated = ntfs.find_hibernation();
-    Ok(ntfs)
 }

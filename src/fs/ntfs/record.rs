@@ -31,7 +31,7 @@ struct Raw {
 const IN_USE: u16 = 1;
 const DIRECTORY: u16 = 2;
 
-/// The validated header of a record in use.
+/// The validated header of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     /// How often the record was reused.
@@ -42,6 +42,8 @@ pub struct Header {
     pub directory: bool,
     /// The base record of an extension record; 0 in a base record.
     pub base: FileReference,
+    /// False for what a deleted file has left.
+    pub in_use: bool,
     attributes: usize,
     end: usize,
 }
@@ -52,6 +54,24 @@ impl Header {
     /// # Errors
     /// [`Error::Corrupt`] when offsets leave the record.
     pub fn parse(record: &[u8], number: u64) -> Result<Option<Self>> {
+        Self::parse_if(record, number, true)
+    }
+
+    /// Parses what a deleted file has left. `None`: in use, or never used.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_freed(record: &[u8], number: u64) -> Result<Option<Self>> {
+        Self::parse_if(record, number, false)
+    }
+
+    /// True for a record that was in use, and is not any more; it may be damaged.
+    pub(super) fn is_freed(record: &[u8]) -> bool {
+        Raw::ref_from_prefix(record)
+            .is_ok_and(|(raw, _)| &raw.signature == b"FILE" && raw.flags.get() & IN_USE == 0)
+    }
+
+    fn parse_if(record: &[u8], number: u64, in_use: bool) -> Result<Option<Self>> {
         let corrupt = |problem: &'static str| Error::corrupt(format!("MFT record {number}"), 0, problem);
         let (raw, _) = Raw::ref_from_prefix(record).map_err(|_| corrupt("too short"))?;
         match &raw.signature {
@@ -61,7 +81,7 @@ impl Header {
             b"BAAD" => return Err(corrupt("marked as damaged (BAAD)")),
             _ => return Err(corrupt("no FILE signature")),
         }
-        if raw.flags.get() & IN_USE == 0 {
+        if (raw.flags.get() & IN_USE != 0) != in_use {
             return Ok(None);
         }
         let attributes = usize::from(raw.first_attribute_offset.get());
@@ -74,9 +94,18 @@ impl Header {
             link_count: raw.link_count.get(),
             directory: raw.flags.get() & DIRECTORY != 0,
             base: FileReference(raw.base_record.get()),
+            in_use,
             attributes,
             end,
         }))
+    }
+
+    /// True when a reference with this sequence number means what is in the record. The number is counted up when the
+    /// record is freed; 0 in a reference is not checked.
+    pub fn answers_to(&self, sequence: u16) -> bool {
+        // 0 is left out.
+        let before = if self.sequence_number == 1 { u16::MAX } else { self.sequence_number.wrapping_sub(1) };
+        sequence == 0 || sequence == self.sequence_number || !self.in_use && sequence == before
     }
 
     /// The attributes of the record whose header this is.
@@ -114,7 +143,7 @@ impl<'a> Iterator for Attributes<'a> {
     }
 }
 
-/// A record in use, with the cached piece of the MFT that it lies in.
+/// A record, with the cached piece of the MFT that it lies in.
 #[derive(Clone)]
 pub(super) struct Record {
     pub(super) number: u64,
@@ -124,11 +153,17 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// The record at `start` of a piece whose fixups are applied; `None` when not in use.
-    pub(super) fn new(piece: Arc<Buffer>, start: usize, len: usize, number: u64) -> Result<Option<Self>> {
+    /// The record at `start` of a piece whose fixups are applied; `None` unless it is in use, or freed if `freed`.
+    pub(super) fn new(
+        piece: Arc<Buffer>,
+        start: usize,
+        len: usize,
+        number: u64,
+        freed: bool,
+    ) -> Result<Option<Self>> {
         let bytes = piece.get(start..start + len);
         let bytes = bytes.ok_or_else(|| Error::corrupt("$MFT", 0, "ends inside a record"))?;
-        let header = Header::parse(bytes, number)?;
+        let header = if freed { Header::parse_freed(bytes, number)? } else { Header::parse(bytes, number)? };
         Ok(header.map(|header| Self { number, header, piece, start }))
     }
 

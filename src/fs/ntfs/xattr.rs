@@ -42,7 +42,15 @@ impl Ntfs {
         if node.ordinal != 0 {
             return Ok(None);
         }
-        let open = || self.file(node.record);
+        self.read_xattr_of(&|| self.file(node.record), name)
+    }
+
+    /// As [`Self::read_xattr`], of a file that may be a deleted one.
+    pub(super) fn read_xattr_of<'m>(
+        &self,
+        open: &dyn Fn() -> Result<File<'m>>,
+        name: &str,
+    ) -> Result<Option<Vec<u8>>> {
         let Some(name) = name.strip_prefix("system.ntfs_") else {
             return if name == "ntfs.streams.list" { stream_names(&open()?) } else { Ok(None) };
         };

@@ -1,0 +1,196 @@
+//! `vhdmount ls --deleted`: one row for each deleted file, and for each of its named streams, as they are found: nothing
+//! is collected, as there may be millions.
+
+use std::{
+    io::{BufWriter, ErrorKind, IsTerminal, Write},
+    ops::ControlFlow,
+};
+
+use serde::Serialize;
+use vhdmount::{
+    Result,
+    capacity::human,
+    fs::{
+        Name, NodeId, NodeKind, Timestamp,
+        deleted::{Found, NAME, State, Undelete},
+    },
+    tree::{Tree, Volume},
+};
+
+use super::{
+    Failure,
+    args::Ls,
+    find,
+    ls::{date, letter, shown},
+};
+
+/// What is printed of one file or stream.
+#[derive(Serialize)]
+struct Row {
+    volume: String,
+    /// MFT record, or the number of the FAT directory entry: The Sleuth Kit's inode.
+    number: u64,
+    /// For `vhdmount cat`.
+    entry: String,
+    /// `null`: the directory that held it is gone.
+    path: Option<String>,
+    name: String,
+    kind: char,
+    size: u64,
+    /// In words; `null` for directories, `damaged` where it cannot be told.
+    state: Option<String>,
+    clusters: u64,
+    free: u64,
+    unstored: u64,
+    modified: String,
+    created: String,
+    changed: String,
+    accessed: String,
+}
+
+/// Lists what the command's paths name: volumes, or all of them.
+pub(super) fn run(tree: &Tree, command: &Ls) -> Result<(), Failure> {
+    let mut volumes: Vec<&Volume> = Vec::new();
+    for path in &command.path {
+        let node = find(tree, path)?;
+        match tree.volume_at(node) {
+            Some(volume) => volumes.push(volume),
+            None if node == Tree::ROOT => volumes.extend(tree.volumes()),
+            None => {
+                let text =
+                    format_args!("{path}: --deleted lists whole volumes, as in `ls --deleted IMAGE p3`");
+                return Err(Failure::inside(path, text));
+            }
+        }
+    }
+    let headings = volumes.len() > 1 && !command.json;
+    let terminal = std::io::stdout().is_terminal();
+    let out = BufWriter::new(std::io::stdout().lock());
+    let mut list = Listing { command, out, terminal, rows: 0 };
+    let mut failed = None;
+    let written = volumes.iter().try_for_each(|volume| {
+        if headings {
+            let gap = if list.rows > 0 { "\n" } else { "" };
+            writeln!(list.out, "{gap}{}:", volume.name)?;
+        }
+        let listed = list.volume(volume)?;
+        if let Err(error) = listed {
+            failed.get_or_insert_with(|| Failure::inside(&volume.name, error));
+        }
+        Ok(())
+    });
+    match written.and_then(|()| list.end()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::output(&error)),
+        _ => failed.map_or(Ok(()), Err),
+    }
+}
+
+struct Listing<'a, W> {
+    command: &'a Ls,
+    out: W,
+    terminal: bool,
+    rows: u64,
+}
+
+impl<W: Write> Listing<'_, W> {
+    /// `Err` when the output is closed, `Ok(Err)` when the volume cannot be read any further.
+    fn volume(&mut self, volume: &Volume) -> std::io::Result<Result<()>> {
+        let Some(undelete) = volume.fs.deleted() else { return Ok(Ok(())) };
+        let mut written = Ok(());
+        let listed = undelete.each(0, &mut |found| {
+            written = rows(&*undelete, volume, &found).try_for_each(|row| self.row(&row));
+            if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        written.map(|()| listed)
+    }
+
+    fn row(&mut self, row: &Row) -> std::io::Result<()> {
+        self.rows += 1;
+        if self.command.json {
+            let separator = if self.rows == 1 { "[\n" } else { ",\n" };
+            self.out.write_all(separator.as_bytes())?;
+            return serde_json::to_writer(&mut self.out, row).map_err(Into::into);
+        }
+        let size = if self.command.human_readable { human(row.size) } else { row.size.to_string() };
+        write!(self.out, "{} {size:>14} {} ", row.kind, row.modified)?;
+        if self.command.long {
+            write!(self.out, "{} {} {} ", row.created, row.changed, row.accessed)?;
+        }
+        let state = row.state.as_deref().unwrap_or("-");
+        write!(self.out, "{state:<12} {:>8} ", row.number)?;
+        let path = match &row.path {
+            Some(path) => path.clone(),
+            None => format!("?/{}", row.name),
+        };
+        self.out.write_all(&[&shown(path.as_bytes(), self.terminal), &b"\n"[..]].concat())
+    }
+
+    fn end(&mut self) -> std::io::Result<()> {
+        if self.command.json {
+            self.out.write_all(if self.rows == 0 { b"[]\n" } else { b"\n]\n" })?;
+        }
+        self.out.flush()
+    }
+}
+
+/// The file itself, then its streams.
+fn rows<'a>(
+    undelete: &'a dyn Undelete,
+    volume: &'a Volume,
+    found: &Found<'_>,
+) -> impl Iterator<Item = Row> + use<'a> {
+    let (number, node, kind) = (found.number, found.node, found.kind);
+    let name = text(found.name);
+    let path = undelete.path(node).ok().flatten().map(|path| String::from_utf8_lossy(&path).into_owned());
+    let own = row(undelete, volume, number, node, kind, name.clone(), path.clone());
+    let streams = undelete.streams(node).unwrap_or_default();
+    let streams = streams.into_iter().filter_map(move |stream| {
+        let node = undelete.lookup_stream(node, stream.name.as_name()).ok().flatten()?;
+        let suffix = format!(":{}", text(stream.name.as_name()));
+        let path = path.as_ref().map(|path| format!("{path}{suffix}"));
+        Some(row(undelete, volume, number, node, NodeKind::File, format!("{name}{suffix}"), path))
+    });
+    std::iter::once(own).chain(streams)
+}
+
+fn row(
+    undelete: &dyn Undelete,
+    volume: &Volume,
+    number: u64,
+    node: NodeId,
+    kind: NodeKind,
+    name: String,
+    path: Option<String>,
+) -> Row {
+    let stat = undelete.stat(node).ok();
+    let times = stat.map(|stat| stat.times).unwrap_or_default();
+    let at = |time: Timestamp| date(time);
+    let state = match kind {
+        NodeKind::Directory => None,
+        _ => Some(undelete.state(node)),
+    };
+    let counts = state.as_ref().and_then(|state| state.as_ref().ok()).copied().unwrap_or_default();
+    let State { clusters, free, unstored, .. } = counts;
+    let separator = if name.is_empty() { "" } else { "-" };
+    Row {
+        entry: format!("{}/{NAME}/{number}{separator}{name}", volume.name),
+        volume: volume.name.clone(),
+        number,
+        path,
+        name,
+        kind: letter(stat.map_or(kind, |stat| stat.kind)),
+        size: stat.map_or(0, |stat| stat.size),
+        state: state.map(|state| state.map_or_else(|_| "damaged".into(), |state| state.to_string())),
+        clusters,
+        free,
+        unstored,
+        modified: at(times.modified),
+        created: at(times.created),
+        changed: at(times.changed),
+        accessed: at(times.accessed),
+    }
+}
+
+fn text(name: Name<'_>) -> String {
+    String::from_utf8_lossy(&name.to_text()).into_owned()
+}

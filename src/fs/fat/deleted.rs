@@ -1,0 +1,213 @@
+//! Deleted files: the directory slots that begin with 0xE5, and everything in deleted directories. The table has forgotten
+//! their chains, so their content is a guess: the free clusters from the first one on, clusters of other files passed
+//! over (as The Sleuth Kit has it). Guards: directories are entered once, the slots looked at are bounded by the volume,
+//! what is kept of them by a budget.
+
+mod walk;
+
+use std::{ops::ControlFlow, sync::Arc};
+
+use super::{
+    Fat,
+    boot::Root,
+    format::{ShortEntry, attr, slot},
+    time,
+};
+use crate::{
+    Error, Result,
+    bytes::ByteSource,
+    fs::{
+        LinkTarget, NameBuf, NodeId, NodeKind, Stat,
+        deleted::{Found, FreeClusters, Layout, State, Undelete},
+        runs::{RunList, RunSource},
+    },
+};
+
+/// The Sleuth Kit's number of the first slot.
+const FIRST_NUMBER: u64 = 3;
+/// Stretches that a guess is made of, 16 MiB of runs: what is more scattered was surely not one file.
+const MAX_RUNS: usize = 1 << 20;
+
+/// A deleted file or directory.
+struct Lost {
+    /// Of its short entry, in slots from the volume's beginning: its node.
+    node: u64,
+    short: ShortEntry,
+    name: Box<[u16]>,
+    /// In [`Index::directories`].
+    directory: usize,
+}
+
+/// A directory in which there may be deleted files.
+struct Directory {
+    name: Box<[u16]>,
+    /// The root is its own.
+    parent: usize,
+}
+
+/// All that is deleted, and what is free.
+pub(super) struct Index {
+    files: Vec<Lost>,
+    directories: Vec<Directory>,
+    free: FreeClusters,
+    /// Why there may be more.
+    incomplete: Option<String>,
+}
+
+/// The deleted files of a volume.
+pub(super) struct Deleted<'a> {
+    fat: &'a Fat,
+}
+
+impl<'a> Deleted<'a> {
+    pub(super) fn new(fat: &'a Fat) -> Self {
+        Self { fat }
+    }
+
+    fn index(&self) -> Result<&'a Index> {
+        if let Some(index) = self.fat.deleted.get() {
+            return Ok(index);
+        }
+        let index = Box::new(walk::walk(self.fat)?);
+        Ok(self.fat.deleted.get_or_init(|| index))
+    }
+
+    /// The node of number [`FIRST_NUMBER`]: numbers count the slots from the root directory, or the first cluster, on.
+    fn base(&self) -> u64 {
+        let offset = match self.fat.geometry.root {
+            Root::Region { offset, .. } => offset,
+            Root::Chain { .. } => self.fat.geometry.data_offset,
+        };
+        offset / u64::from(slot::SIZE)
+    }
+
+    fn number(&self, lost: &Lost) -> u64 {
+        (lost.node - self.base()).saturating_add(FIRST_NUMBER)
+    }
+
+    fn node(&self, number: u64) -> Option<NodeId> {
+        number.checked_sub(FIRST_NUMBER)?.checked_add(self.base()).map(NodeId)
+    }
+
+    fn get(&self, node: NodeId) -> Result<Option<&'a Lost>> {
+        let files = &self.index()?.files;
+        Ok(files.binary_search_by_key(&node.0, |lost| lost.node).ok().map(|at| &files[at]))
+    }
+
+    fn lost(&self, node: NodeId) -> Result<&'a Lost> {
+        let absent = || Error::not_found(format!("no deleted FAT entry {:#x}", node.0));
+        self.get(node)?.ok_or_else(absent)
+    }
+
+    /// Clusters that the content has, and the first of them in the numbering of the free ones; `None`: not a cluster.
+    fn wanted(&self, lost: &Lost) -> (u64, Option<u64>) {
+        let size = u64::from(lost.short.file_size.get());
+        let first = self.fat.first_cluster(&lost.short);
+        let clusters = if kind(lost) == NodeKind::File { size } else { 0 };
+        let clusters = clusters.div_ceil(self.fat.geometry.cluster_size.into());
+        (clusters, self.fat.geometry.is_data_cluster(first).then(|| first.into()))
+    }
+}
+
+fn kind(lost: &Lost) -> NodeKind {
+    if lost.short.attr & attr::DIRECTORY != 0 { NodeKind::Directory } else { NodeKind::File }
+}
+
+impl Undelete for Deleted<'_> {
+    fn each(&self, from: u64, sink: &mut dyn FnMut(Found<'_>) -> ControlFlow<()>) -> Result<()> {
+        let index = self.index()?;
+        let first = self.node(from).map_or(0, |node| node.0);
+        let first = if from > FIRST_NUMBER { first } else { 0 };
+        let start = index.files.partition_point(|lost| lost.node < first);
+        for lost in &index.files[start..] {
+            let name = crate::fs::Name(&lost.name);
+            let (number, node) = (self.number(lost), NodeId(lost.node));
+            if sink(Found { number, node, name, kind: kind(lost) }).is_break() {
+                return Ok(());
+            }
+        }
+        match &index.incomplete {
+            Some(why) => Err(Error::corrupt("FAT directories", 0, why.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn find(&self, number: u64) -> Result<Option<(NodeId, NameBuf)>> {
+        let Some(node) = self.node(number) else { return Ok(None) };
+        Ok(self.get(node)?.map(|lost| (node, NameBuf(lost.name.to_vec()))))
+    }
+
+    fn path(&self, node: NodeId) -> Result<Option<Vec<u8>>> {
+        let lost = self.lost(node)?;
+        let directories = &self.index()?.directories;
+        let mut names = vec![&lost.name];
+        let mut at = lost.directory;
+        // A directory comes after its parent, so this ends.
+        while at != 0 {
+            names.push(&directories[at].name);
+            at = directories[at].parent;
+        }
+        let texts: Vec<_> = names.iter().rev().map(|name| crate::fs::Name(name).to_text()).collect();
+        Ok(Some(texts.join(&b'/')))
+    }
+
+    fn state(&self, node: NodeId) -> Result<State> {
+        let (clusters, first) = self.wanted(self.lost(node)?);
+        let free = &self.index()?.free;
+        let first = match first {
+            Some(first) if clusters > 0 && free.all(first..first + 1)? => first,
+            _ => return Ok(State { clusters, ..State::default() }),
+        };
+        let layout = match () {
+            () if clusters == 1 => Layout::Recorded,
+            () if free.all(first..first + clusters)? => Layout::Contiguous,
+            () => Layout::Split,
+        };
+        let left = free.count(first..u64::MAX)?.min(clusters);
+        let unstored = walk::unstored(self.fat, first, left)?.min(left);
+        Ok(State { clusters, free: left, unstored, layout })
+    }
+
+    fn stat(&self, node: NodeId) -> Result<Stat> {
+        let lost = self.lost(node)?;
+        let kind = kind(lost);
+        let size = if kind == NodeKind::File { u64::from(lost.short.file_size.get()) } else { 0 };
+        let times = time::times(&lost.short, self.fat.utc_offset_minutes);
+        let attributes = u32::from(lost.short.attr & attr::FILE_ATTRIBUTES);
+        let allocated = size.next_multiple_of(self.fat.geometry.cluster_size.into());
+        Ok(Stat { kind, size, allocated, links: 1, times, attributes })
+    }
+
+    fn open(&self, node: NodeId) -> Result<Arc<dyn ByteSource>> {
+        let lost = self.lost(node)?;
+        if kind(lost) == NodeKind::Directory {
+            return Err(Error::invalid("a directory has no content"));
+        }
+        let (mut left, first) = self.wanted(lost);
+        let (mut runs, mut failed) = (RunList::new(), None);
+        let free = &self.index()?.free;
+        if let Some(first) = first
+            && free.all(first..first + 1)?
+        {
+            let geometry = &self.fat.geometry;
+            free.each_from(first, &mut |range| {
+                let take = (range.end - range.start).min(left);
+                let start = u32::try_from(range.start).expect("FAT has fewer clusters");
+                let bytes = take * u64::from(geometry.cluster_size);
+                failed = runs.push(bytes, Some(geometry.cluster_offset(start))).err();
+                left -= take;
+                let go_on = left > 0 && failed.is_none() && runs.count() < MAX_RUNS;
+                if go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let size = u64::from(lost.short.file_size.get());
+        Ok(Arc::new(RunSource::new(self.fat.pages.volume().clone(), Arc::new(runs), size, size)))
+    }
+
+    fn read_link(&self, _node: NodeId) -> Result<LinkTarget> {
+        Err(Error::invalid("FAT has no links"))
+    }
+}
