@@ -4,11 +4,13 @@
 
 mod damage;
 mod dedup;
+mod deleted;
 mod efs;
 mod links;
 mod metadata;
 mod oracle;
 mod special;
+mod system;
 mod wimboot;
 mod wof;
 

@@ -88,7 +88,11 @@ impl<'m> File<'m> {
         };
         let mut segments = Vec::new();
         for entry in attribute_list::entries(list) {
-            let entry = entry?;
+            let entry = match entry {
+                // A deleted file's list may be cut short.
+                Err(_) if self.mft.freed => break,
+                entry => entry?,
+            };
             if entry.lowest_vcn == 0 && type_code.is_none_or(|code| code == entry.type_code) {
                 segments.push(entry.segment);
             }
