@@ -1,6 +1,8 @@
 //! FAT volumes that mkfs.fat made and mtools filled, read by us and by mtools, 7-Zip and the crate `fatfs`.
 #![allow(clippy::unwrap_used, reason = "a step that fails fails its test")]
 
+mod deleted;
+
 use std::{
     collections::BTreeMap,
     ops::ControlFlow,

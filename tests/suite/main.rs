@@ -7,6 +7,7 @@ mod chain;
 mod check;
 mod cli;
 mod corpus;
+mod deleted;
 mod demo;
 mod fat;
 mod mount;
