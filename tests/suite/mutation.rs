@@ -46,6 +46,15 @@ fn fat(folder: &Path, bits: &str, kib: &str) -> std::path::PathBuf {
     for target in ["::/SHORT.TXT", "::/a long file name.txt", "::/dir/a longer directory name/größer.txt"] {
         run(tool("mcopy").arg("-i").arg(&path).arg(&file).arg(target));
     }
+    // Something deleted, with a directory.
+    for target in ["::/deleted", "::/gone/deleted, too.txt"] {
+        if let Some((dir, _)) = target[2..].rsplit_once('/').filter(|(dir, _)| !dir.is_empty()) {
+            run(tool("mmd").arg("-i").arg(&path).arg(format!("::{dir}")));
+        }
+        run(tool("mcopy").arg("-i").arg(&path).arg(&file).arg(target));
+    }
+    run(tool("mdel").arg("-i").arg(&path).arg("::/deleted"));
+    run(tool("mdeltree").arg("-i").arg(&path).arg("::/gone"));
     path
 }
 
@@ -61,6 +70,7 @@ fn ntfs(folder: &Path) -> std::path::PathBuf {
         std::fs::write(&file, vec![b'x'; size]).expect("space for a file");
         run(tool("ntfscp").args(["-q", "-f"]).arg(&path).arg(&file).arg(format!("file of {size} bytes")));
     }
+    delete_two(&path);
     path
 }
 
@@ -88,6 +98,28 @@ fn add_wof_files(folder: &Path, volume: &Path) {
     }
 }
 
+/// Deletes the two large files by hand, without a mount: their records (the first that are free on a new volume are 64 to
+/// 67) are no longer in use, nor are most of their clusters, 926 to 930 and 1003 to 1090.
+fn delete_two(path: &Path) {
+    let bitmap = run(tool("ntfscat").args(["-i", "6"]).arg(path)).stdout;
+    let mut image = read(path);
+    let mft = u64::from_le_bytes(image[48..56].try_into().expect("8 bytes"));
+    let mft = usize::try_from(mft).expect("4 MiB") * 1024;
+    for number in [66, 67] {
+        let record = mft + number * 1024;
+        assert!(
+            image[record..].starts_with(b"FILE") && image[record + 22] == 1,
+            "record {number} is a file's"
+        );
+        image[record + 22] = 0;
+        image[record + 16] += 1;
+    }
+    let at = (0..image.len()).step_by(512).find(|at| image[*at..].starts_with(&bitmap));
+    let at = at.expect("the bitmap is on the volume");
+    image[at + 928 / 8..at + 1096 / 8].fill(0);
+    std::fs::write(path, image).expect("space for a volume");
+}
+
 fn convert(from: &Path, format: &str, options: &str) -> Vec<u8> {
     let to = from.with_extension(format);
     run(tool("qemu-img").args(["convert", "-f", "raw", "-O", format, "-o", options]).arg(from).arg(&to));
@@ -96,7 +128,7 @@ fn convert(from: &Path, format: &str, options: &str) -> Vec<u8> {
 
 #[test]
 fn raw_fat_volumes() {
-    if have(&["mkfs.fat", "mmd", "mcopy"]) {
+    if have(&["mkfs.fat", "mmd", "mcopy", "mdel", "mdeltree"]) {
         let folder = scratch();
         survives("FAT12", read(&fat(folder.path(), "12", "1440")), 700);
         survives("FAT16", read(&fat(folder.path(), "16", "9000")), 700);
@@ -106,7 +138,7 @@ fn raw_fat_volumes() {
 
 #[test]
 fn raw_ntfs_volume() {
-    if have(&["mkntfs", "ntfscp"]) {
+    if have(&["mkntfs", "ntfscp", "ntfscat"]) {
         survives("NTFS", read(&ntfs(scratch().path())), 1_000);
     }
 }
@@ -126,7 +158,9 @@ fn ntfs_volume_with_wof_files() {
 
 #[test]
 fn vhd_and_vhdx() {
-    if have(&["mkntfs", "ntfscp", "mkfs.fat", "mmd", "mcopy", "qemu-img", "sgdisk"]) {
+    if have(&[
+        "mkntfs", "ntfscp", "ntfscat", "mkfs.fat", "mmd", "mcopy", "mdel", "mdeltree", "qemu-img", "sgdisk",
+    ]) {
         let folder = scratch();
         let volume = fat(folder.path(), "12", "1440");
         survives("dynamic VHD", convert(&volume, "vpc", "subformat=dynamic,force_size=on"), 600);
@@ -138,7 +172,7 @@ fn vhd_and_vhdx() {
 
 #[test]
 fn partition_tables() {
-    if have(&["mkfs.fat", "mmd", "mcopy", "sgdisk"]) {
+    if have(&["mkfs.fat", "mmd", "mcopy", "mdel", "mdeltree", "sgdisk"]) {
         let folder = scratch();
         let volume = read(&fat(folder.path(), "12", "1440"));
         let mut disk = vec![0; 4 << 20];
