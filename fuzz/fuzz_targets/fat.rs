@@ -5,7 +5,7 @@ use std::{ops::ControlFlow, sync::Arc};
 use libfuzzer_sys::fuzz_target;
 use vhdmount::{
     bytes::MemorySource,
-    fs::{DirCursor, FileSystem, NameBuf, NodeId, fat},
+    fs::{DirCursor, FileSystem, NameBuf, NodeId, deleted::View, fat},
 };
 
 /// Directories may contain each other; the walk ends here.
@@ -19,6 +19,11 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let _ = (fs.volume(), fs.usage());
+    walk(&fs);
+    walk(&View::new(Arc::new(fs)));
+});
+
+fn walk(fs: &dyn FileSystem) {
     let mut todo = vec![fs.root()];
     let mut seen = 0;
     while let Some(node) = todo.pop() {
@@ -29,6 +34,9 @@ fuzz_target!(|data: &[u8]| {
             if seen < MAX_NODES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         let _ = (fs.stat(node), fs.parent(node));
+        for name in fs.xattr_names(node).unwrap_or_default() {
+            let _ = fs.xattr(node, &name);
+        }
         if let Some((name, _)) = names.first() {
             let _ = fs.lookup(node, name.as_name());
         }
@@ -43,4 +51,4 @@ fuzz_target!(|data: &[u8]| {
             todo.extend(names.iter().map(|(_, node)| *node));
         }
     }
-});
+}

@@ -9,7 +9,7 @@ use std::{
 use libfuzzer_sys::fuzz_target;
 use vhdmount::{
     bytes::MemorySource,
-    fs::{DirCursor, FileSystem, NodeId, NodeKind, ntfs},
+    fs::{DirCursor, FileSystem, NodeId, NodeKind, deleted::View, ntfs},
 };
 
 static TEMPLATE: LazyLock<Option<(Vec<u8>, Vec<usize>)>> = LazyLock::new(|| {
@@ -36,19 +36,23 @@ fuzz_target!(|data: &[u8]| {
     };
     if let Ok(volume) = ntfs::open(Arc::new(MemorySource(image))) {
         walk(&volume);
+        (0..16).for_each(|system| open(&volume, NodeId(system), &mut [0; 70_000]));
+        walk(&View::new(Arc::new(volume)));
     }
 });
 
-fn walk(volume: &ntfs::Ntfs) {
+fn open(volume: &dyn FileSystem, node: NodeId, buf: &mut [u8]) {
+    let Ok(content) = volume.open(node) else { return };
+    let size = content.size();
+    let take = usize::try_from(size).unwrap_or(usize::MAX).min(buf.len());
+    let _ = content.read_exact_at(0, &mut buf[..take]);
+    let _ = content.read_exact_at(size - take as u64, &mut buf[..take]);
+    let _ = content.extent_at(size / 2);
+}
+
+fn walk(volume: &dyn FileSystem) {
     let mut buf = [0; 70_000];
-    let mut open = |node| {
-        let Ok(content) = volume.open(node) else { return };
-        let size = content.size();
-        let take = usize::try_from(size).unwrap_or(usize::MAX).min(buf.len());
-        let _ = content.read_exact_at(0, &mut buf[..take]);
-        let _ = content.read_exact_at(size - take as u64, &mut buf[..take]);
-        let _ = content.extent_at(size / 2);
-    };
+    let mut open = |node| open(volume, node, &mut buf);
     let (mut nodes, mut todo) = (0, vec![(volume.root(), 0)]);
     while let Some((dir, depth)) = todo.pop() {
         let mut children = Vec::new();
@@ -79,6 +83,5 @@ fn walk(volume: &ntfs::Ntfs) {
             }
         }
     }
-    (0..16).for_each(|system| open(NodeId(system)));
     let _ = volume.usage();
 }

@@ -6,15 +6,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use vhdmount::{
+    fs::{FileSystem, NameBuf},
+    image::{Image, OpenOptions},
+    tree::Tree,
+};
+
 use crate::support::{
+    conformance,
     demo::{outcome, vhdmount},
     have, have_fuse, run, scratch, tool,
 };
 
 const EIO: i32 = 5;
 
-/// A FAT16 volume with a deleted file of two clusters, and an NTFS volume with one that is half overwritten.
-fn fat(folder: &Path) -> PathBuf {
+/// A FAT16 volume with a deleted file of two clusters, and one that may be overwritten.
+fn fat(folder: &Path, overwrite: bool) -> PathBuf {
     let image = folder.join("fat.img");
     run(tool("mkfs.fat").args(["-C", "-F", "16", "-s", "1"]).arg(&image).arg("9000"));
     let file = folder.join("file");
@@ -26,7 +33,7 @@ fn fat(folder: &Path) -> PathBuf {
     // Its cluster is given away in the table alone.
     let mut bytes = fs::read(&image).unwrap();
     let table = usize::from(u16::from_le_bytes([bytes[14], bytes[15]])) * 512;
-    bytes[table + 8..table + 10].copy_from_slice(&[0xff, 0xff]);
+    bytes[table + 8..table + 10].copy_from_slice(if overwrite { &[0xff, 0xff] } else { &[0, 0] });
     fs::write(&image, bytes).unwrap();
     image
 }
@@ -37,7 +44,7 @@ fn ls_and_cat_reach_deleted_files() {
         return;
     }
     let folder = scratch();
-    let image = fat(folder.path());
+    let image = fat(folder.path(), true);
     let (code, text, _) = outcome(&run(vhdmount().args(["ls", "--deleted"]).arg(&image).arg("p1")));
     assert_eq!((code, text.lines().count()), (Some(0), 2), "{text}");
     let rows = run(vhdmount().args(["ls", "--deleted", "--json"]).arg(&image)).stdout;
@@ -68,6 +75,34 @@ fn ls_and_cat_reach_deleted_files() {
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&empty).unwrap().as_array().unwrap().len(), 2);
 }
 
+#[test]
+fn a_tree_with_deleted_files_conforms() {
+    if !have(&["mkfs.fat", "mcopy", "mdel"]) {
+        return;
+    }
+    let folder = scratch();
+    let image = fat(folder.path(), false);
+    let mut options = OpenOptions::default();
+    options.fs.list_deleted = true;
+    let image = Image::open(&image, &options).unwrap();
+    for only in [None, Some(1)] {
+        let tree = image.tree(only).unwrap();
+        // With several volumes there is also `.capacity`, which changes by itself.
+        if only.is_some() {
+            let checked = conformance::check_nodes(&tree);
+            assert_eq!((checked.directories, checked.files, checked.refused), (2, 3, 0));
+        }
+        let (root, deleted) = (NameBuf::literal("p1"), NameBuf::literal(".deleted"));
+        let root = if only.is_some() {
+            Tree::ROOT
+        } else {
+            tree.lookup(Tree::ROOT, root.as_name()).unwrap().unwrap()
+        };
+        let deleted = tree.lookup(root, deleted.as_name()).unwrap().unwrap();
+        assert_eq!(tree.parent(deleted).unwrap(), root);
+    }
+}
+
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -81,7 +116,7 @@ fn a_mount_lists_deleted_files_when_asked_to() {
         return;
     }
     let folder = scratch();
-    let image = fat(folder.path());
+    let image = fat(folder.path(), true);
     for (options, listed) in [("ro", false), ("deleted", true)] {
         let at = folder.path().join(options);
         fs::create_dir(&at).unwrap();
