@@ -325,3 +325,49 @@ fn what_is_whole_conforms() {
     let checked = conformance::check(&view);
     assert!(checked.files > 65 && checked.streams == 3 && checked.refused == 0, "{checked:?}");
 }
+
+/// Byte of the volume at which a record begins, where the table is in one piece.
+fn record(image: &[u8], number: usize) -> usize {
+    let cluster = u64::from_le_bytes(image[48..56].try_into().unwrap());
+    usize::try_from(cluster).unwrap() * CLUSTER as usize + number * 1024
+}
+
+#[test]
+fn deleted_directories_in_a_circle_are_no_path() {
+    if !have(&TOOLS) || !have_fuse() {
+        return;
+    }
+    let folder = scratch();
+    let image = make(folder.path(), 24 << 20, 512, CLUSTER);
+    {
+        let mounted = Ntfs3g::mount(&image, "rw");
+        fs::create_dir_all(mounted.folder.join("outer/inner")).unwrap();
+        fs::write(mounted.folder.join("outer/inner/file"), b"in a circle").unwrap();
+        fs::remove_dir_all(mounted.folder.join("outer")).unwrap();
+    }
+    let view = View::new(open(&image));
+    let found = listed(&view);
+    let [(outer, ..), (inner, ..), (_, file, _)] = found[..] else { panic!("{found:?}") };
+    assert_eq!(view.xattr(file, "user.vhdmount.path").unwrap().unwrap(), b"outer/inner/file");
+
+    let mut bytes = fs::read(&image).unwrap();
+    let (outer, inner) = (usize::try_from(outer).unwrap(), usize::try_from(inner).unwrap());
+    let at = record(&bytes, outer);
+    let name: Vec<u8> = "outer".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let name = bytes[at..at + 1024].windows(name.len()).position(|window| window == name).unwrap();
+    // The parent is the first field of the value, the name comes 66 bytes behind; the sequence number is not checked at 0.
+    bytes[at + name - 66..at + name - 58].copy_from_slice(&(inner as u64).to_le_bytes());
+    fs::write(&image, &bytes).unwrap();
+    let view = View::new(open(&image));
+    assert_eq!(listed(&view), found);
+    assert_eq!(view.xattr(file, "user.vhdmount.path").unwrap(), None);
+
+    // A record that fails its fixup is passed over, the others are not.
+    let at = record(&bytes, inner) + 510;
+    bytes[at] ^= 0xff;
+    fs::write(&image, &bytes).unwrap();
+    let view = View::new(open(&image));
+    assert_eq!(listed(&view), [found[0], found[2]]);
+    assert!(view.stat(found[1].1).is_err());
+    assert_eq!(read_vec(&*view.open(file).unwrap(), 0, 11).unwrap(), b"in a circle");
+}

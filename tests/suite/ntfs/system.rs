@@ -1,13 +1,13 @@
 //! The metadata files, read byte for byte as ntfs-3g (`show_sys_files`) and `icat` read them.
 
-use std::{collections::BTreeSet, fs, ops::ControlFlow, path::Path, sync::Arc};
+use std::{collections::BTreeSet, fs, ops::ControlFlow, os::unix::fs::FileExt, path::Path, sync::Arc};
 
 use vhdmount::{
     bytes::{ByteSource, ExtentKind, FileSource},
     fs::{DirCursor, FileSystem, NameBuf, NodeId, NodeKind, Options, ntfs},
 };
 
-use super::{Ntfs3g, make};
+use super::{Ntfs3g, make, noise};
 use crate::support::{conformance, have, have_fuse, run, scratch, sha256, sha256_source, tool};
 
 fn list(volume: &ntfs::Ntfs, dir: NodeId) -> BTreeSet<String> {
@@ -121,4 +121,31 @@ fn metadata_files_are_listed_on_demand_and_read_like_files() {
     assert_eq!(bad.extent_at(0).unwrap().kind, ExtentKind::Hole);
     assert_eq!(bad.extent_at(0).unwrap().len, bad.size(), "no cluster is bad");
     conformance::check(&volume);
+}
+
+#[test]
+fn a_journal_of_terabytes_is_mostly_a_hole() {
+    const START: u64 = 3 << 40;
+    if !have(&["mkntfs", "ntfs-3g"]) || !have_fuse() {
+        return;
+    }
+    let folder = scratch();
+    let image = make(folder.path(), 16 << 20, 512, 4096);
+    {
+        // As Windows keeps `$UsnJrnl:$J`: what is old is given back, what is new is at the end.
+        let mounted = Ntfs3g::mount(&image, "rw,streams_interface=windows");
+        fs::write(mounted.folder.join("journal"), b"").unwrap();
+        let stream = fs::File::create(mounted.folder.join("journal:$J")).unwrap();
+        stream.write_all_at(&noise(100_000, 1), START).unwrap();
+    }
+    let volume = ntfs::open(Arc::new(FileSource::open(&image).unwrap())).unwrap();
+    let journal = stream(&volume, "journal", "$J");
+    assert_eq!(journal.size(), START + 100_000);
+    let extent = journal.extent_at(0).unwrap();
+    assert_eq!((extent.kind, extent.len), (ExtentKind::Hole, START));
+    assert_eq!(journal.extent_at(START).unwrap().kind, ExtentKind::Data);
+    let mut end = vec![0; 100_000];
+    journal.read_exact_at(START, &mut end).unwrap();
+    assert_eq!(end, noise(100_000, 1));
+    conformance::check_source(&*journal, "journal");
 }
