@@ -30,7 +30,8 @@ const MAX_EXTENTS: usize = 1 << 14;
 /// A directory still to be gone through.
 struct Pending {
     place: usize,
-    chain: Arc<Chain>,
+    /// `None`: the root.
+    first: Option<u32>,
     /// All that is in it is deleted with it.
     deleted: bool,
 }
@@ -53,7 +54,7 @@ pub(super) fn walk(fat: &Fat) -> Result<Index> {
         Index { files: Vec::new(), directories: vec![root], free: free_clusters(fat)?, incomplete: None };
     let slots = fat.geometry.size / u64::from(slot::SIZE);
     let mut walk = Walk { fat, index, pending: Vec::new(), seen: HashSet::new(), slots, memory: 0 };
-    walk.pending.push(Pending { place: 0, chain: fat.root_directory()?, deleted: false });
+    walk.pending.push(Pending { place: 0, first: None, deleted: false });
     while let Some(next) = walk.pending.pop() {
         if let Err(error) = walk.directory(&next) {
             log::warn!("looking for deleted files in a damaged FAT directory: {error}");
@@ -87,7 +88,14 @@ fn free_clusters(fat: &Fat) -> Result<FreeClusters> {
 impl Walk<'_> {
     fn directory(&mut self, from: &Pending) -> Result<()> {
         let fat = self.fat;
-        let mut slots = Slots::new(&from.chain, &fat.pages, 0);
+        // Only now, as chains may be long, and many may be pending.
+        let chain = match from.first {
+            None => fat.root_directory()?,
+            Some(first) if from.deleted => Arc::new(self.deleted_directory(first).unwrap_or_default()),
+            Some(first) => fat.directory_at(first)?,
+        };
+        self.slots = self.slots.saturating_sub(chain.clusters.into());
+        let mut slots = Slots::new(&chain, &fat.pages, 0);
         let (mut long, mut name) = (Assembler::new(), Vec::new());
         let mut pieces: Vec<LongEntry> = Vec::new();
         let mut dots: u32 = if from.place == 0 { 0 } else { 2 };
@@ -140,20 +148,19 @@ impl Walk<'_> {
         if short.attr & attr::DIRECTORY == 0 || !self.seen.insert(first) {
             return;
         }
-        if let Ok(chain) = self.fat.directory_at(first) {
-            let place = self.place(from, name);
-            self.pending.push(Pending { place, chain, deleted: false });
-        }
+        let place = self.place(from, name);
+        self.pending.push(Pending { place, first: Some(first), deleted: false });
     }
 
     fn lost(&mut self, from: &Pending, position: u64, short: ShortEntry, name: Vec<u16>) {
         let first = self.fat.first_cluster(&short);
         if short.attr & attr::DIRECTORY != 0
-            && let Some(chain) = self.deleted_directory(first)
-            && self.seen.insert(first)
+            && !self.seen.contains(&first)
+            && self.deleted_directory(first).is_some()
         {
+            self.seen.insert(first);
             let place = self.place(from, &name);
-            self.pending.push(Pending { place, chain: Arc::new(chain), deleted: true });
+            self.pending.push(Pending { place, first: Some(first), deleted: true });
         }
         self.memory += size_of::<Lost>() + 2 * name.len();
         let node = position / u64::from(slot::SIZE);
@@ -178,7 +185,7 @@ impl Walk<'_> {
     /// The clusters of a deleted directory, as far as they can be told.
     fn deleted_directory(&self, first: u32) -> Option<Chain> {
         let fat = self.fat;
-        if !fat.geometry.is_data_cluster(first) || self.seen.contains(&first) {
+        if !fat.geometry.is_data_cluster(first) {
             return None;
         }
         let size = fat.geometry.cluster_size;
