@@ -5,6 +5,7 @@
 
 pub mod deleted;
 pub mod fat;
+mod findings;
 mod name;
 mod neighbours;
 mod node;

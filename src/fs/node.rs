@@ -181,6 +181,13 @@ pub struct VolumeInfo {
     pub problems: Vec<String>,
 }
 
+impl VolumeInfo {
+    /// What a volume that was not unmounted cleanly means for its reader; `None` for a clean one.
+    pub fn state(&self) -> Option<String> {
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 //! volumes damaged in known places.
 #![expect(clippy::unwrap_used, reason = "a test ends where its own means fail")]
 
+mod check;
 mod damage;
 mod dedup;
 mod deleted;
@@ -255,6 +256,8 @@ fn check_geometry(size: u64, sector: u32, cluster: u32) {
     assert!(info.problems.is_empty(), "{:?}", info.problems);
     check_usage(&volume, &oracle.folder);
     check_names(&volume);
+    drop(oracle);
+    check::is_clean(&image);
 }
 
 fn check_usage(volume: &ntfs::Ntfs, folder: &Path) {

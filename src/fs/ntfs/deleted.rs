@@ -56,7 +56,8 @@ impl Freed {
         let volume = Unallocated::new(live.mft.volume.clone(), free.clone(), cluster_size);
         let mft: Mft = live.mft.freed(Arc::new(volume), &live.options);
         // Names are compared exactly, or in the usual way: the volume's own table would take 128 KiB once more.
-        let ntfs = assemble(mft, UpCase::fallback(), VolumeInfo::default(), &live.options);
+        let ntfs =
+            assemble(live.volume.clone(), mft, UpCase::fallback(), VolumeInfo::default(), &live.options);
         Self { ntfs, free, paths: Cache::new(PATH_BUDGET) }
     }
 }

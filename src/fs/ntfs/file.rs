@@ -210,8 +210,13 @@ impl<'m> File<'m> {
         read_vec(&*source, 0, len).map(Some)
     }
 
+    /// The content of its `$ATTRIBUTE_LIST`.
+    pub(super) fn list(&self) -> Option<&[u8]> {
+        self.list.as_deref()
+    }
+
     /// A record of this file.
-    fn segment(&self, segment: FileReference) -> Result<Record> {
+    pub(super) fn segment(&self, segment: FileReference) -> Result<Record> {
         if segment.record() == self.base.number {
             return Ok(self.base.clone());
         }
@@ -317,7 +322,7 @@ pub(super) fn append_runs(
 }
 
 /// How many clusters an extent maps. None: a highest VCN of -1, or of 0 without any runs.
-fn clusters(extent: &NonResident<'_>) -> u64 {
+pub(super) fn clusters(extent: &NonResident<'_>) -> u64 {
     if extent.highest_vcn == 0 && extent.mapping_pairs.first() == Some(&0) {
         return 0;
     }

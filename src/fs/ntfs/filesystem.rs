@@ -8,6 +8,7 @@ use std::{
 use super::{
     Ntfs, allocation,
     attribute::{Attribute, code},
+    check,
     deleted::Deleted,
     ea, efs,
     file::File,
@@ -19,6 +20,7 @@ use super::{
 use crate::{
     Error, Result,
     bytes::ByteSource,
+    check::Report,
     fs::{
         DirCursor, DirEntry, FileSystem, LinkTarget, Name, NameBuf, NodeId, Posix, Stat, StreamInfo, Usage,
         VolumeInfo, deleted::Undelete,
@@ -163,6 +165,10 @@ impl FileSystem for Ntfs {
         allocation::free_clusters(&*self.bitmap()?, self.clusters(), &mut |free| {
             sink(free.start * size..free.end * size)
         })
+    }
+
+    fn check(&self, report: &mut dyn Report) -> Result<()> {
+        check::volume(self, report)
     }
 }
 

@@ -139,6 +139,16 @@ impl Mft {
         self.pieces = Cache::new(options.share(CACHE_BUDGET));
     }
 
+    /// The table's content, for whoever reads all of it.
+    pub(super) fn data(&self) -> &RunSource {
+        &self.data
+    }
+
+    /// How many records the table has room for.
+    pub(super) fn records(&self) -> u64 {
+        self.records
+    }
+
     /// A record in use.
     pub(super) fn record(&self, number: u64) -> Result<Record> {
         let absent = || Error::not_found(format!("MFT record {number} is not in use"));

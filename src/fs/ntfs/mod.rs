@@ -8,6 +8,7 @@ mod allocation;
 pub mod attribute;
 pub mod attribute_list;
 mod boot;
+mod check;
 mod cloud;
 mod clusters;
 mod compressed;
@@ -76,6 +77,7 @@ const WARNED_BUDGET: usize = 64 << 10;
 
 /// An NTFS volume.
 pub struct Ntfs {
+    volume: Arc<dyn ByteSource>,
     mft: Arc<Mft>,
     upcase: UpCase,
     options: Options,
@@ -114,7 +116,7 @@ pub fn open_with(volume: Arc<dyn ByteSource>, options: &Options) -> Result<Ntfs>
     mft.limit(options);
     let upcase = volume::read_upcase(&mft, &mut problems);
     let info = volume::read_info(&mft, problems);
-    let mut ntfs = assemble(mft, upcase, info, options);
+    let mut ntfs = assemble(volume, mft, upcase, info, options);
     if !ntfs.file(number::ROOT)?.base.header.directory {
         return Err(Error::corrupt("MFT record 5", 0, "the root is no directory"));
     }
@@ -123,9 +125,16 @@ pub fn open_with(volume: Arc<dyn ByteSource>, options: &Options) -> Result<Ntfs>
 }
 
 /// A volume around its table, with empty caches.
-fn assemble(mft: Mft, upcase: UpCase, info: VolumeInfo, options: &Options) -> Ntfs {
+fn assemble(
+    volume: Arc<dyn ByteSource>,
+    mft: Mft,
+    upcase: UpCase,
+    info: VolumeInfo,
+    options: &Options,
+) -> Ntfs {
     let block_size = usize::try_from(mft.boot.index_block_size).expect("the boot sector bounds it");
     Ntfs {
+        volume,
         mft: Arc::new(mft),
         upcase,
         options: options.clone(),

@@ -108,6 +108,13 @@ impl Header {
         sequence == 0 || sequence == self.sequence_number || !self.in_use && sequence == before
     }
 
+    /// The record's number as it states it itself: version 3.1 has the field before the update sequence array.
+    pub(super) fn stated_number(&self, record: &[u8]) -> Option<u32> {
+        let array = record.get(4..6)?.first_chunk().copied().map(u16::from_le_bytes)?;
+        let number = record.get(0x2c..0x30)?.first_chunk().copied().map(u32::from_le_bytes)?;
+        (array >= 0x30).then_some(number)
+    }
+
     /// The attributes of the record whose header this is.
     pub fn attributes<'a>(&self, record: &'a [u8]) -> Attributes<'a> {
         Attributes { record: &record[..self.end.min(record.len())], offset: self.attributes }
@@ -167,8 +174,13 @@ impl Record {
         Ok(header.map(|header| Self { number, header, piece, start }))
     }
 
+    /// The record from its first byte on.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.piece[self.start..]
+    }
+
     pub(super) fn attributes(&self) -> Attributes<'_> {
-        self.header.attributes(&self.piece[self.start..])
+        self.header.attributes(self.bytes())
     }
 
     /// Damage in this record.

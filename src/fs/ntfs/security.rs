@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Distance from a block to its copy, and the bound of an entry: none crosses the end of a block.
-const BLOCK: u64 = 0x4_0000;
+pub(super) const BLOCK: u64 = 0x4_0000;
 const HEADER: u32 = 20;
 
 /// The header of an entry in `$SDS`, and the data of an entry in `$SII` and `$SDH`.
@@ -95,7 +95,8 @@ pub fn descriptor(sds: &dyn ByteSource, location: &Location) -> Result<Vec<u8>> 
     }
 }
 
-fn read_entry(sds: &dyn ByteSource, location: &Location, at: u64) -> Result<Vec<u8>> {
+/// One of the two copies of the entry at `location`, the one at byte `at`: its descriptor, checked.
+pub(super) fn read_entry(sds: &dyn ByteSource, location: &Location, at: u64) -> Result<Vec<u8>> {
     let corrupt = |problem: String| Error::corrupt("$SDS entry", at, problem);
     let length = usize::try_from(location.length).map_err(|_| corrupt("too long".into()))?;
     let mut entry = match read_vec(sds, at, length) {

@@ -19,6 +19,8 @@ use crate::{
 
 /// Records with fixed numbers.
 pub(super) mod number {
+    pub(in super::super) const MFT: u64 = 0;
+    pub(in super::super) const MFT_MIRROR: u64 = 1;
     pub(in super::super) const LOGFILE: u64 = 2;
     pub(in super::super) const VOLUME: u64 = 3;
     pub(in super::super) const ROOT: u64 = 5;

@@ -11,11 +11,11 @@ use vhdmount::{
 use super::{Ntfs3g, make, noise};
 use crate::support::{have, have_fuse, scratch};
 
-const FILES: usize = 300;
-const RECORD: usize = 1024;
+pub(super) const FILES: usize = 300;
+pub(super) const RECORD: usize = 1024;
 
 /// A small volume in memory; `None` where the tools are missing.
-fn volume() -> Option<Vec<u8>> {
+pub(super) fn volume() -> Option<Vec<u8>> {
     if !have(&["mkntfs", "ntfs-3g"]) || !have_fuse() {
         return None;
     }
@@ -43,11 +43,11 @@ fn volume() -> Option<Vec<u8>> {
     Some(fs::read(image).unwrap())
 }
 
-fn open(image: Vec<u8>) -> Result<ntfs::Ntfs> {
+pub(super) fn open(image: Vec<u8>) -> Result<ntfs::Ntfs> {
     ntfs::open(Arc::new(MemorySource(image)))
 }
 
-fn lookup(volume: &ntfs::Ntfs, path: &[&str]) -> Result<Option<NodeId>> {
+pub(super) fn lookup(volume: &ntfs::Ntfs, path: &[&str]) -> Result<Option<NodeId>> {
     path.iter().try_fold(Some(volume.root()), |dir, name| match dir {
         Some(dir) => volume.lookup(dir, NameBuf::literal(name).as_name()),
         None => Ok(None),

@@ -1,0 +1,165 @@
+//! Which clusters run lists claim, one bit each, compared with `$Bitmap`. Guards: the bits of one segment of the volume
+//! are in memory at a time; clusters claimed over and over are counted against the volume's size.
+
+use std::ops::Range;
+
+use super::scan::Bits;
+
+/// Clusters in a segment: 32 MiB of bits, 1 TiB of clusters of 4 KiB.
+pub(super) const SEGMENT: u64 = 1 << 28;
+/// Ranges that are kept to find their owners.
+const MAX_RANGES: usize = 4096;
+
+/// A number of clusters, and where the first of them lie.
+#[derive(Default)]
+pub(super) struct Ranges {
+    pub(super) ranges: Vec<Range<u64>>,
+    pub(super) clusters: u64,
+}
+
+impl Ranges {
+    fn push(&mut self, start: u64, end: u64) {
+        self.clusters += end - start;
+        let room = self.ranges.len() < MAX_RANGES;
+        match self.ranges.last_mut() {
+            Some(last) if last.end == start => last.end = end,
+            _ if room => self.ranges.push(start..end),
+            _ => {}
+        }
+    }
+
+    /// Adds those bits of word `first .. first + 64` that are set.
+    fn push_bits(&mut self, first: u64, mut bits: u64) {
+        while bits != 0 {
+            let start = bits.trailing_zeros();
+            let len = (bits >> start).trailing_ones();
+            self.push(first + u64::from(start), first + u64::from(start + len));
+            bits = if start + len == 64 { 0 } else { bits >> (start + len) << (start + len) };
+        }
+    }
+}
+
+/// The clusters of one segment.
+pub(super) struct Segment {
+    first: u64,
+    clusters: u64,
+    words: Vec<u64>,
+    /// Clusters that may still be claimed: a volume whose run lists all claim everything must not cost for ever.
+    left: u64,
+    /// Claimed more than once.
+    pub(super) shared: Ranges,
+}
+
+/// What `$Bitmap` says otherwise than the run lists.
+#[derive(Default)]
+pub(super) struct Difference {
+    /// In use, but free for the next file.
+    pub(super) unprotected: Ranges,
+    /// Not in use, but not free either.
+    pub(super) leaked: Ranges,
+    /// Clusters that `$Bitmap` says nothing of.
+    pub(super) missing: u64,
+}
+
+impl Segment {
+    /// Segment number `index` of a volume of `clusters` clusters.
+    pub(super) fn new(index: u64, clusters: u64) -> Self {
+        let first = index.saturating_mul(SEGMENT).min(clusters);
+        let count = (clusters - first).min(SEGMENT);
+        let words = usize::try_from(count.div_ceil(64)).expect("at most 2^22");
+        Self {
+            first,
+            clusters: count,
+            words: vec![0; words],
+            left: clusters.saturating_mul(8),
+            shared: Ranges::default(),
+        }
+    }
+
+    /// Marks clusters as used; false when the volume's run lists claim so much that this is not looked at any more.
+    pub(super) fn claim(&mut self, lcn: u64, count: u64) -> bool {
+        let start = lcn.max(self.first) - self.first;
+        let end = lcn.saturating_add(count).saturating_sub(self.first).min(self.clusters);
+        if start >= end {
+            return true;
+        }
+        let Some(left) = self.left.checked_sub(end - start) else { return false };
+        self.left = left;
+        let mut at = start;
+        while at < end {
+            let (index, bit) = (usize::try_from(at / 64).expect("below 2^22"), at % 64);
+            let take = (64 - bit).min(end - at);
+            let mask = (u64::MAX >> (64 - take)) << bit;
+            let word = &mut self.words[index];
+            if *word & mask != 0 {
+                self.shared.push_bits(self.first + at - bit, *word & mask);
+            }
+            *word |= mask;
+            at += take;
+        }
+        true
+    }
+
+    /// Compares what is claimed with the volume's `$Bitmap`.
+    pub(super) fn compare(&self, bitmap: &mut Bits) -> Difference {
+        let mut difference = Difference::default();
+        for (index, used) in self.words.iter().enumerate() {
+            let within = index as u64 * 64;
+            let first = self.first + within;
+            let count = (self.clusters - within).min(64);
+            let known = u64::MAX >> (64 - count);
+            let (marked, read) = bitmap.word(first);
+            difference.missing += u64::from((known & !read).count_ones());
+            let read = read & known;
+            difference.unprotected.push_bits(first, used & !marked & read);
+            difference.leaked.push_bits(first, marked & !used & read);
+        }
+        difference
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::bytes::MemorySource;
+
+    #[test]
+    fn what_is_claimed_twice_is_kept_with_its_place() {
+        let mut segment = Segment::new(0, 1000);
+        assert!(segment.claim(10, 200) && segment.claim(300, 1));
+        assert_eq!(segment.shared.clusters, 0);
+        assert!(segment.claim(0, 20) && segment.claim(200, 101) && segment.claim(999, 5000));
+        assert_eq!(segment.shared.ranges, [10..20, 200..210, 300..301]);
+        assert_eq!(segment.shared.clusters, 21);
+        assert!((0..7).all(|_| segment.claim(0, 1000)));
+        assert!(!segment.claim(0, 1000));
+    }
+
+    #[test]
+    fn bitmap_is_compared_bit_by_bit() {
+        let mut segment = Segment::new(0, 140);
+        assert!(segment.claim(0, 70) && segment.claim(130, 5));
+        let mut bytes = vec![0; 17];
+        (0..69)
+            .chain([80, 81, 130, 131, 132, 133, 134])
+            .for_each(|bit: usize| bytes[bit / 8] |= 1 << (bit % 8));
+        let difference = segment.compare(&mut Bits::new(Arc::new(MemorySource(bytes))));
+        assert_eq!(difference.unprotected.ranges, [69..70]);
+        assert_eq!(difference.leaked.ranges, [80..82]);
+        assert_eq!(difference.missing, 4);
+    }
+
+    #[test]
+    fn each_cluster_belongs_to_one_segment() {
+        let clusters = SEGMENT + 100;
+        let mut segments = [Segment::new(0, clusters), Segment::new(1, clusters)];
+        segments.iter_mut().for_each(|segment| assert!(segment.claim(SEGMENT - 3, 7)));
+        let marked: Vec<u32> =
+            segments.iter().map(|s| s.words.iter().map(|word| word.count_ones()).sum()).collect();
+        assert_eq!(marked, [3, 4]);
+        assert_eq!(segments[1].words.len(), 2);
+        assert_eq!(Segment::new(2, clusters).words.len(), 0);
+    }
+}

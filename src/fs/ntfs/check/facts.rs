@@ -1,0 +1,96 @@
+//! What is remembered of each record for the comparison of records with directories: 20 bytes for each of those that are
+//! looked at in one pass. Names are not kept: a sum of their hashes tells whether those in the directories are the
+//! same, seeded so that no image can be made whose differences cancel each other out.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use super::super::index::FileReference;
+
+/// Records in one pass: 30 MiB.
+pub(super) const WINDOW: u64 = 3 << 19;
+
+/// `Facts::flags`.
+pub(super) mod flag {
+    /// In use.
+    pub(in super::super) const USED: u16 = 1;
+    /// An extension record of another one.
+    pub(in super::super) const EXTENSION: u16 = 2;
+    /// Has an index of names.
+    pub(in super::super) const DIRECTORY: u16 = 4;
+    /// Has an index of something else.
+    pub(in super::super) const VIEW: u16 = 8;
+    /// Cannot be read, as a whole or in part; what follows from that is not told again.
+    pub(in super::super) const DAMAGED: u16 = 16;
+    /// Its index cannot be read as a whole.
+    pub(in super::super) const INDEX_DAMAGED: u16 = 32;
+}
+
+/// What is known of a record.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Facts {
+    pub(super) sequence: u16,
+    pub(super) flags: u16,
+    /// Names, as its header says.
+    pub(super) links: u16,
+    /// Names that it has.
+    pub(super) names: u16,
+    /// Entries of directories that lead to it.
+    pub(super) entries: u16,
+    /// Hashes of its names, less those of the entries.
+    pub(super) name_sum: u32,
+    /// Hashes of the extension records that it lists, less those that say to belong to it.
+    pub(super) extension_sum: u32,
+}
+
+impl Facts {
+    pub(super) fn has(&self, flags: u16) -> bool {
+        self.flags & flags != 0
+    }
+}
+
+/// The records that are looked at in one pass.
+pub(super) struct Window {
+    first: u64,
+    facts: Vec<Facts>,
+    seed: RandomState,
+}
+
+impl Window {
+    /// Pass number `index` over a table of `records` records.
+    pub(super) fn new(index: u64, records: u64) -> Self {
+        let first = index.saturating_mul(WINDOW).min(records);
+        let count = usize::try_from((records - first).min(WINDOW)).expect("a million and a half");
+        Self { first, facts: vec![Facts::default(); count], seed: RandomState::new() }
+    }
+
+    /// A record of this pass.
+    pub(super) fn get(&mut self, number: u64) -> Option<&mut Facts> {
+        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.facts.get_mut(index)
+    }
+
+    /// The numbers of the records of this pass.
+    pub(super) fn numbers(&self) -> std::ops::Range<u64> {
+        self.first..self.first + self.facts.len() as u64
+    }
+
+    /// The hash of a name in a directory.
+    pub(super) fn name_hash(&self, parent: u64, name: impl Iterator<Item = u16>) -> u32 {
+        let mut hasher = self.seed.build_hasher();
+        hasher.write_u64(parent);
+        name.for_each(|unit| hasher.write_u16(unit));
+        low(hasher.finish())
+    }
+
+    /// The hash of an extension record and its base.
+    pub(super) fn extension_hash(&self, base: FileReference, extension: FileReference) -> u32 {
+        let mut hasher = self.seed.build_hasher();
+        hasher.write_u64(base.0);
+        hasher.write_u64(extension.0);
+        low(hasher.finish())
+    }
+}
+
+fn low(hash: u64) -> u32 {
+    u32::try_from(hash & u64::from(u32::MAX)).expect("32 bits")
+}

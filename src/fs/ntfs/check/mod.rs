@@ -1,0 +1,184 @@
+//! The examination of a volume: boot sector, `$MFT` record by record, what records claim of the volume's clusters, the
+//! directories' trees, and whether all of these agree with each other.
+//!
+//! One pass reads `$MFT` from end to end and then the indexes. What is remembered for the comparisons is bounded by
+//! 64 MiB: 1.5 million records and 2^28 clusters at a time. A larger volume takes several passes; what concerns one
+//! structure alone is told in the first. Owners of clusters are looked for in one more pass, when there is a reason to.
+
+mod boot;
+mod clusters;
+mod directory;
+mod facts;
+mod listed;
+mod owners;
+mod record;
+mod scan;
+mod secure;
+mod state;
+mod tree;
+mod verdict;
+
+use std::collections::BTreeSet;
+
+use self::{
+    clusters::{SEGMENT, Segment},
+    facts::{WINDOW, Window, flag},
+    scan::Bits,
+};
+use super::{
+    Ntfs,
+    attribute::code,
+    file::File,
+    index::{FileName, MAX_NAME, Namespace},
+    volume::number,
+};
+use crate::{
+    Result,
+    check::Report,
+    fs::{Name, findings::Findings},
+};
+
+/// Directories above a file that are named in findings.
+const MAX_PATH: usize = 64;
+
+/// An examination on its way.
+struct Check<'a, 'r> {
+    ntfs: &'a Ntfs,
+    findings: Findings<'r>,
+    /// The first pass, which tells what is wrong with single structures.
+    first: bool,
+    window: Window,
+    segment: Segment,
+    /// `$MFT`'s bitmap: records in use.
+    table_bits: Option<Bits>,
+    /// The ids that `$Secure` knows; `None`: not readable, or none at all (version 1.2).
+    security_ids: Option<BTreeSet<u32>>,
+    /// Bytes of attribute lists that may still be read.
+    lists_left: u64,
+    /// Bytes of index blocks that may still be read.
+    blocks_left: u64,
+    /// Something could not be read, so that clusters may lack their owners.
+    incomplete: bool,
+    suspects: owners::Suspects,
+}
+
+/// Examines a volume. See [`crate::fs::FileSystem::check`].
+pub(super) fn volume(ntfs: &Ntfs, report: &mut dyn Report) -> Result<()> {
+    let (records, clusters) = (ntfs.mft.records(), ntfs.mft.boot.clusters);
+    let mut check = Check {
+        ntfs,
+        findings: Findings::new(report),
+        first: true,
+        window: Window::new(0, records),
+        segment: Segment::new(0, clusters),
+        table_bits: None,
+        security_ids: None,
+        lists_left: 0,
+        blocks_left: 0,
+        incomplete: false,
+        suspects: owners::Suspects::default(),
+    };
+    check.boot_sectors();
+    check.state();
+    check.security_ids = check.secure();
+    let passes = records.div_ceil(WINDOW).max(clusters.div_ceil(SEGMENT));
+    for pass in 0..passes {
+        check.pass(pass);
+    }
+    check.owners();
+    check.findings.finish();
+    Ok(())
+}
+
+impl Check<'_, '_> {
+    fn pass(&mut self, pass: u64) {
+        let mft = &self.ntfs.mft;
+        self.first = pass == 0;
+        self.window = Window::new(pass, mft.records());
+        self.segment = Segment::new(pass, mft.boot.clusters);
+        self.table_bits = self.table_bits();
+        // Every list names attributes that lie in records, every index lies in clusters.
+        self.lists_left = mft.data().runs().allocated().saturating_mul(2) + (1 << 20);
+        self.blocks_left = mft.boot.size();
+        let mut done = 0;
+        scan::each_record(mft, &mut |number| done = number, &mut |number, slot| self.slot(number, slot));
+        self.findings.progress("MFT records", done, mft.records());
+        self.compare_clusters();
+        self.directories();
+        self.verdicts();
+    }
+
+    fn table_bits(&self) -> Option<Bits> {
+        let file = File::open(&self.ntfs.mft, number::MFT).ok()?;
+        file.source(code::BITMAP, &[]).ok()?.map(Bits::new)
+    }
+
+    /// Every directory and every other index.
+    fn directories(&mut self) {
+        let records = self.ntfs.mft.records();
+        for number in 0..records {
+            if number % 4096 == 0 {
+                self.findings.progress("directories", number, records);
+            }
+            // Of records in another window nothing is known: they are asked.
+            match self.window.get(number).map(|facts| *facts) {
+                Some(facts) => {
+                    if facts.has(flag::DIRECTORY) {
+                        self.directory(number);
+                    }
+                    if facts.has(flag::VIEW) && self.first {
+                        self.views(number);
+                    }
+                }
+                None => self.directory_elsewhere(number),
+            }
+        }
+        self.findings.progress("directories", records, records);
+    }
+
+    /// A record as a finding names it: its number and its path, as far as that can be told.
+    fn who(&self, number: u64) -> String {
+        match self.path(number) {
+            Some(path) => format!("MFT record {number} ({path})"),
+            None => format!("MFT record {number}"),
+        }
+    }
+
+    /// What is wrong with a record, and which file that is.
+    fn with_path(&self, number: u64, problem: &str) -> String {
+        self.path(number).map_or_else(|| problem.to_owned(), |path| format!("{path}: {problem}"))
+    }
+
+    fn path(&self, mut number: u64) -> Option<String> {
+        let mut path = String::new();
+        for _ in 0..MAX_PATH {
+            if number == number::ROOT {
+                return Some(if path.is_empty() { "/".into() } else { path });
+            }
+            let file = File::open(&self.ntfs.mft, number).ok();
+            let found = file.as_ref().and_then(best_name);
+            let Some((parent, name)) = found else { break };
+            path = format!("/{name}{path}");
+            number = parent;
+        }
+        (!path.is_empty()).then(|| format!("…{path}"))
+    }
+}
+
+/// The name of a file, a long one before a short one, and the directory that it is in.
+fn best_name(file: &File<'_>) -> Option<(u64, String)> {
+    let mut best: Option<(bool, u64, String)> = None;
+    let _ = file.visit(Some(code::FILE_NAME), &mut |attribute| {
+        if let super::attribute::Form::Resident(value) = attribute.form
+            && let Ok(name) = FileName::parse(value)
+        {
+            let short = name.namespace() == Namespace::Dos;
+            if best.as_ref().is_none_or(|(worse, ..)| *worse && !short) {
+                let text = Name(name.name(&mut [0; MAX_NAME])).to_string();
+                best = Some((short, name.parent().record(), text.replace(char::is_control, "\u{fffd}")));
+            }
+        }
+        Ok(std::ops::ControlFlow::Continue(()))
+    });
+    best.map(|(_, parent, name)| (parent, name))
+}

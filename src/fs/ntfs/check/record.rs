@@ -1,0 +1,332 @@
+//! One record: header, attributes in their order, the run lists and sizes of what lies in clusters.
+
+use super::{
+    super::{
+        attribute::{Attribute, FLAG_COMPRESSION_MASK, FLAG_SPARSE, Form, NonResident, code},
+        directory::I30,
+        file,
+        index::{FileName, FileReference},
+        mapping_pairs,
+        record::Header,
+        standard_information::StandardInformation,
+    },
+    Check,
+    facts::{Facts, flag},
+    scan::Slot,
+};
+use crate::{
+    check::Severity,
+    fs::{findings::Kind, runs::RunList},
+};
+
+const UNREADABLE: Kind = Kind {
+    severity: Severity::Error,
+    name: "damaged MFT records",
+    meaning: "The file of this record cannot be read; other files are not affected. Restore it from a backup.",
+};
+const MIRRORED: Kind = Kind {
+    severity: Severity::Warning,
+    name: "damaged first MFT records",
+    meaning: "The copy in $MFTMirr is read instead; nothing is lost. chkdsk /f repairs it.",
+};
+const ATTRIBUTES: Kind = Kind {
+    severity: Severity::Error,
+    name: "damaged attributes",
+    meaning: "The file cannot be read, or only in part. Restore it from a backup.",
+};
+const NUMBER: Kind = Kind {
+    severity: Severity::Warning,
+    name: "MFT records that state another number",
+    meaning: "The record may have been written to the wrong place: check whether the file's content is its own.",
+};
+const RUNS: Kind = Kind {
+    severity: Severity::Error,
+    name: "damaged run lists",
+    meaning: "Where the data lies is not known from there on: reading it is an error. Restore the file from a backup.",
+};
+const OUTSIDE: Kind = Kind {
+    severity: Severity::Error,
+    name: "runs beyond the end of the volume",
+    meaning: "That part of the file cannot be read. Restore it from a backup.",
+};
+const SHORT: Kind = Kind {
+    severity: Severity::Error,
+    name: "files that are longer than their run lists",
+    meaning: "The end of the data is not there: reading it is an error. Restore the file from a backup.",
+};
+const SIZES: Kind = Kind {
+    severity: Severity::Warning,
+    name: "sizes that contradict each other",
+    meaning: "The data is read by its run list; only what is shown as its size on disk may be wrong.",
+};
+const UNITS: Kind = Kind {
+    severity: Severity::Error,
+    name: "damaged compression units",
+    meaning: "Those units cannot be decompressed: reading them is an error. Restore the file from a backup.",
+};
+const SECURITY: Kind = Kind {
+    severity: Severity::Warning,
+    name: "security ids that $Secure does not know",
+    meaning: "Windows grants access to administrators only; the content is readable here.",
+};
+
+/// Exponents of compression units that a reader accepts; Windows writes 4.
+const MAX_UNIT: u8 = 16;
+
+impl Check<'_, '_> {
+    /// One record of the table.
+    pub(super) fn slot(&mut self, number: u64, slot: Slot<'_>) {
+        match slot {
+            Slot::Unused => {}
+            Slot::InUse(header, bytes) => self.in_use(number, &header, bytes),
+            Slot::Damaged(error) => {
+                let marked = self.table_bits.as_mut().and_then(|bits| bits.get(number));
+                // What is not in use may hold anything.
+                if marked == Some(false) {
+                    return;
+                }
+                // Only the first records have a copy.
+                if let Ok(copy) = self.ntfs.mft.record(number) {
+                    self.tell(&MIRRORED, || (format!("MFT record {number}"), error.to_string()));
+                    return self.in_use(number, &copy.header.clone(), copy.bytes());
+                }
+                self.tell(&UNREADABLE, || (format!("MFT record {number}"), error.to_string()));
+                self.damaged(number);
+            }
+        }
+    }
+
+    /// Tells what concerns one structure alone: in the first pass.
+    pub(super) fn tell(&mut self, kind: &'static Kind, describe: impl FnOnce() -> (String, String)) {
+        if self.first && self.findings.counted(kind) {
+            let (structure, problem) = describe();
+            self.findings.tell(kind, structure, problem);
+        }
+    }
+
+    /// As [`Self::tell`], for a record that is named with its path.
+    pub(super) fn tell_of(&mut self, kind: &'static Kind, number: u64, problem: impl FnOnce() -> String) {
+        if self.first && self.findings.counted(kind) {
+            let problem = self.with_path(number, &problem());
+            self.findings.tell(kind, format!("MFT record {number}"), problem);
+        }
+    }
+
+    pub(super) fn damaged(&mut self, number: u64) {
+        self.incomplete = true;
+        if let Some(facts) = self.window.get(number) {
+            facts.flags |= flag::DAMAGED;
+        }
+    }
+
+    fn in_use(&mut self, number: u64, header: &Header, bytes: &[u8]) {
+        let (base, is_base) = (header.base, header.base.0 == 0);
+        if let Some(facts) = self.window.get(number) {
+            facts.sequence = header.sequence_number;
+            facts.links = header.link_count;
+            facts.flags |= flag::USED;
+            if header.directory {
+                facts.flags |= flag::DIRECTORY;
+            }
+        }
+        if let Some(stated) = header.stated_number(bytes)
+            && u64::from(stated) != number & u64::from(u32::MAX)
+        {
+            self.tell_of(&NUMBER, number, || format!("its header states number {stated}"));
+        }
+        let owner = if is_base { number } else { base.record() };
+        let (mut last, mut listed) = (0, !is_base);
+        for attribute in header.attributes(bytes) {
+            let attribute = match attribute {
+                Ok(attribute) => attribute,
+                Err(error) => {
+                    self.tell_of(&ATTRIBUTES, number, || error.to_string());
+                    self.damaged(number);
+                    self.damaged(owner);
+                    break;
+                }
+            };
+            if attribute.type_code < last {
+                self.tell_of(&ATTRIBUTES, number, || {
+                    format!("attribute {:#x} comes after {last:#x}", attribute.type_code)
+                });
+            }
+            last = attribute.type_code;
+            listed |= attribute.type_code == code::ATTRIBUTE_LIST;
+            self.attribute(number, owner, &attribute, listed);
+        }
+        if is_base && listed {
+            self.listed(number, header.sequence_number);
+        } else if !is_base {
+            self.extension(number, header);
+        }
+    }
+
+    fn attribute(&mut self, number: u64, owner: u64, attribute: &Attribute<'_>, listed: bool) {
+        match (attribute.type_code, &attribute.form) {
+            (code::STANDARD_INFORMATION, Form::Resident(value)) => self.security_id(number, value),
+            (code::FILE_NAME, Form::Resident(value)) => match FileName::parse(value) {
+                Ok(name) => {
+                    let hash = self.window.name_hash(name.parent().record(), name.units());
+                    if let Some(facts) = self.window.get(owner) {
+                        facts.names = facts.names.saturating_add(1);
+                        facts.name_sum = facts.name_sum.wrapping_add(hash);
+                    }
+                }
+                Err(error) => {
+                    self.tell(&ATTRIBUTES, || (format!("MFT record {number}"), error.to_string()));
+                    self.damaged(owner);
+                }
+            },
+            (code::INDEX_ROOT, _) => {
+                let is = if attribute.is_named(I30) { flag::DIRECTORY } else { flag::VIEW };
+                if let Some(facts) = self.window.get(owner) {
+                    facts.flags |= is;
+                }
+            }
+            (_, Form::NonResident(extent)) => self.extent(number, attribute, extent, listed),
+            _ => {}
+        }
+    }
+
+    fn security_id(&mut self, number: u64, value: &[u8]) {
+        let id = StandardInformation::parse(value).map_or(0, |information| information.security_id);
+        if id != 0 && self.security_ids.as_ref().is_some_and(|ids| !ids.contains(&id)) {
+            self.tell_of(&SECURITY, number, || format!("security id {id:#x}"));
+        }
+    }
+
+    /// One extent of what lies in clusters; of those that are `listed` the sizes are compared when all are known.
+    fn extent(&mut self, number: u64, attribute: &Attribute<'_>, extent: &NonResident<'_>, listed: bool) {
+        let cluster_size = self.ntfs.mft.boot.cluster_size;
+        let what = || describe(attribute);
+        let mut runs = RunList::new();
+        let decoded =
+            mapping_pairs::decode(extent.mapping_pairs, file::clusters(extent), cluster_size, &mut runs);
+        // What comes before the damage most probably belongs to the file.
+        self.claim(number, attribute, &runs);
+        if let Err(problem) = decoded {
+            self.tell_of(&RUNS, number, || format!("{}: {problem}", what()));
+            self.incomplete = true;
+            return;
+        }
+        if !listed && extent.lowest_vcn == 0 {
+            self.sizes(number, attribute, extent, &runs);
+        }
+    }
+
+    fn claim(&mut self, number: u64, attribute: &Attribute<'_>, runs: &RunList) {
+        let boot = &self.ntfs.mft.boot;
+        let (cluster_size, size) = (boot.cluster_size, boot.size());
+        for (offset, position, len) in runs.iter() {
+            let Some(position) = position else { continue };
+            if position.checked_add(len).is_none_or(|end| end > size) {
+                self.incomplete = true;
+                self.tell_of(&OUTSIDE, number, || {
+                    let (vcn, lcn) = (offset / cluster_size, position / cluster_size);
+                    let (count, clusters) = (len / cluster_size, size / cluster_size);
+                    format!(
+                        "{}: VCN {vcn:#x} lies at cluster {lcn:#x}, {count} clusters, of {clusters:#x}",
+                        describe(attribute)
+                    )
+                });
+            } else if !self.segment.claim(position / cluster_size, len / cluster_size) {
+                self.incomplete = true;
+            }
+        }
+    }
+
+    /// Compares the sizes of a value with the runs of all its extents.
+    pub(super) fn sizes(
+        &mut self,
+        number: u64,
+        attribute: &Attribute<'_>,
+        extent: &NonResident<'_>,
+        runs: &RunList,
+    ) {
+        let what = || describe(attribute);
+        let (size, covered) = (extent.file_size, runs.len());
+        if size > covered {
+            return self
+                .tell_of(&SHORT, number, || format!("{}: {size} bytes, run list of {covered}", what()));
+        }
+        let compressed = attribute.flags & FLAG_COMPRESSION_MASK != 0 && extent.compression_unit != 0;
+        let allocated = match compressed || attribute.flags & FLAG_SPARSE != 0 {
+            true => runs.allocated(),
+            false => covered,
+        };
+        if extent.allocated_length != allocated {
+            self.tell_of(&SIZES, number, || {
+                format!("{}: {} bytes allocated, runs of {allocated}", what(), extent.allocated_length)
+            });
+        } else if extent.valid_data_length > size {
+            self.tell_of(&SIZES, number, || {
+                format!("{}: {} bytes initialized of {size}", what(), extent.valid_data_length)
+            });
+        }
+        if compressed {
+            self.units(number, attribute, extent, runs);
+        }
+    }
+
+    /// Compressed data comes first in its unit, and a hole fills the rest.
+    fn units(&mut self, number: u64, attribute: &Attribute<'_>, extent: &NonResident<'_>, runs: &RunList) {
+        let unit = self.ntfs.mft.boot.cluster_size << extent.compression_unit.min(MAX_UNIT);
+        if extent.compression_unit > MAX_UNIT {
+            return self.tell_of(&UNITS, number, || {
+                format!("{}: units of 2^{} clusters", describe(attribute), extent.compression_unit)
+            });
+        }
+        let mut hole = None;
+        for (offset, position, len) in runs.iter() {
+            match position {
+                None => hole = Some(offset + len),
+                Some(_) => {
+                    if hole == Some(offset) && offset % unit != 0 {
+                        return self.tell_of(&UNITS, number, || {
+                            format!(
+                                "{}: data after the hole in the unit at byte {offset:#x}",
+                                describe(attribute)
+                            )
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    /// An extension record: its base must list it.
+    fn extension(&mut self, number: u64, header: &Header) {
+        let sequence = u64::from(header.sequence_number) << 48;
+        let hash = self.window.extension_hash(header.base, FileReference(number | sequence));
+        if let Some(facts) = self.window.get(number) {
+            facts.flags |= flag::EXTENSION;
+        }
+        let in_table = header.base.record() < self.ntfs.mft.records();
+        match self.window.get(header.base.record()) {
+            Some(Facts { extension_sum, .. }) => *extension_sum = extension_sum.wrapping_sub(hash),
+            None if !in_table => self.stray_extension(number, header.base),
+            None => {}
+        }
+    }
+}
+
+/// An attribute as findings name it.
+pub(super) fn describe(attribute: &Attribute<'_>) -> String {
+    let kind = match attribute.type_code {
+        code::ATTRIBUTE_LIST => "$ATTRIBUTE_LIST",
+        code::SECURITY_DESCRIPTOR => "$SECURITY_DESCRIPTOR",
+        code::DATA => "$DATA",
+        code::INDEX_ALLOCATION => "$INDEX_ALLOCATION",
+        code::BITMAP => "$BITMAP",
+        code::REPARSE_POINT => "$REPARSE_POINT",
+        code::EA => "$EA",
+        code::LOGGED_UTILITY_STREAM => "$LOGGED_UTILITY_STREAM",
+        other => return format!("attribute {other:#x}"),
+    };
+    if attribute.name.is_empty() {
+        return kind.into();
+    }
+    let name = String::from_utf16_lossy(&attribute.name_units()).replace(char::is_control, "\u{fffd}");
+    format!("{kind} \"{name}\"")
+}

@@ -1,0 +1,74 @@
+//! `$Secure`: every entry of the index by id must lead to a descriptor in `$SDS`, of which there are two copies.
+
+use std::collections::BTreeSet;
+
+use super::{
+    super::{
+        attribute::code,
+        file::File,
+        security::{self, Location},
+        volume::number,
+    },
+    Check,
+    tree::{Event, Tree},
+};
+use crate::{check::Severity, fs::findings::Kind};
+
+const DESCRIPTOR: Kind = Kind {
+    severity: Severity::Warning,
+    name: "damaged security descriptors",
+    meaning: "Windows grants access to files with this id to administrators only; their content is readable here.",
+};
+const COPY: Kind = Kind {
+    severity: Severity::Warning,
+    name: "damaged copies of security descriptors",
+    meaning: "The other copy is used; nothing is lost.",
+};
+
+const SII: &[u16] = &[0x24, 0x53, 0x49, 0x49];
+const SDS: &[u16] = &[0x24, 0x53, 0x44, 0x53];
+/// Ids that are kept: 64 MiB at most. Large servers have some ten thousand.
+const MAX_IDS: usize = 1 << 20;
+
+impl Check<'_, '_> {
+    /// The ids that are known; `None` when that is not known itself. Damage of the index is told with all indexes.
+    pub(super) fn secure(&mut self) -> Option<BTreeSet<u32>> {
+        let mft = &self.ntfs.mft;
+        let file = File::open(mft, number::SECURE).ok()?;
+        let mut tree = Tree::open(&file, &mft.boot, &mft.volume, SII).ok()??;
+        let sds = file.source(code::DATA, SDS).ok()??;
+        let mut ids = BTreeSet::new();
+        let mut complete = true;
+        tree.walk(&mut mft.boot.size().clone(), &mut |event| {
+            let Event::Entry(entry) = event else {
+                complete &= !matches!(event, Event::Damage(_));
+                return;
+            };
+            let parsed = entry
+                .data()
+                .and_then(Location::parse)
+                .and_then(|location| security::parse_key(entry.key).map(|id| (id, location)));
+            let (id, location) = match parsed {
+                Ok(parsed) => parsed,
+                Err(error) => return self.findings.add(&DESCRIPTOR, "$SII", error.to_string()),
+            };
+            complete &= ids.len() < MAX_IDS;
+            if complete {
+                ids.insert(id);
+            }
+            let first = security::read_entry(&*sds, &location, location.offset);
+            let copy = location.offset.saturating_add(security::BLOCK);
+            let copy = security::read_entry(&*sds, &location, copy);
+            match (first, copy) {
+                (Ok(_), Ok(_)) => {}
+                (Err(error), Err(_)) => {
+                    self.findings.add(&DESCRIPTOR, format!("security id {id:#x}"), error.to_string());
+                }
+                (Err(error), Ok(_)) | (Ok(_), Err(error)) => {
+                    self.findings.add(&COPY, format!("security id {id:#x}"), error.to_string());
+                }
+            }
+        });
+        complete.then_some(ids)
+    }
+}

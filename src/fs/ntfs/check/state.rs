@@ -1,0 +1,140 @@
+//! The volume as a whole: its state, `$MFTMirr` against `$MFT`, `$UpCase`.
+
+use super::{
+    super::{
+        attribute::code,
+        file::{File, Place},
+        fixup,
+        upcase::UpCase,
+        volume::number,
+    },
+    Check,
+};
+use crate::{Error, Result, bytes::read_vec, check::Severity, fs::findings::Kind};
+
+const STATE: Kind = Kind {
+    severity: Severity::Warning,
+    name: "state of the volume",
+    meaning: "Windows had not written everything back: what is read here may be older than what it would show, and some \
+              of the findings may be changes that were on their way. Let Windows mount it once, then look again.",
+};
+const TRUNCATED: Kind = Kind {
+    severity: Severity::Error,
+    name: "volume cut short",
+    meaning: "Files, or parts of them, that lie behind the end cannot be read. The image may be an unfinished copy, or the \
+              partition too small.",
+};
+const TABLE: Kind = Kind {
+    severity: Severity::Error,
+    name: "$MFT cut short",
+    meaning: "The files whose records lie there cannot be found.",
+};
+const MIRROR: Kind = Kind {
+    severity: Severity::Warning,
+    name: "$MFTMirr",
+    meaning: "$MFT itself is used and nothing is lost, but the copy would not help if it were damaged. chkdsk /f rewrites it.",
+};
+const UPCASE: Kind = Kind {
+    severity: Severity::Warning,
+    name: "$UpCase",
+    meaning: "Another table is used to find names without regard to case; names with rare letters may not be found. chkdsk \
+              /f rewrites it.",
+};
+
+/// Records that `$MFTMirr` repeats.
+const MIRRORED: u64 = 4;
+const UPCASE_SIZE: usize = 128 << 10;
+
+impl Check<'_, '_> {
+    pub(super) fn state(&mut self) {
+        let info = &self.ntfs.info;
+        if let Some(state) = info.state() {
+            self.findings.add(&STATE, "volume", state);
+        }
+        let (claimed, size) = (info.size, self.ntfs.volume.size());
+        if claimed > size {
+            let problem = format!("{claimed} bytes are claimed, {size} are there");
+            self.findings.add(&TRUNCATED, "volume", problem);
+        }
+        let missing = self.ntfs.mft.missing;
+        if missing > 0 {
+            let problem = format!("its last {missing} bytes cannot be found");
+            self.findings.add(&TABLE, "$MFT", problem);
+        }
+        if let Err(error) = self.mirror() {
+            self.findings.add(&MIRROR, "$MFTMirr", error.to_string());
+        }
+        if let Err(error) = self.upcase() {
+            self.findings.add(&UPCASE, "$UpCase", error.to_string());
+        }
+    }
+
+    /// Where it lies, and each of its records.
+    fn mirror(&mut self) -> Result<()> {
+        let (mft, boot) = (&self.ntfs.mft, &self.ntfs.mft.boot);
+        let file = File::open(mft, number::MFT_MIRROR)?;
+        if let Some(value) = file.value(code::DATA, &[])?
+            && let Place::Clusters(runs) = &value.place
+            && let Some((place, _)) = runs.find(0)
+            && place != Some(boot.mft_mirror)
+        {
+            let problem = format!(
+                "its record says byte {:#x}, the boot sector {:#x}",
+                place.unwrap_or_default(),
+                boot.mft_mirror
+            );
+            self.findings.add(&MIRROR, "$MFTMirr", problem);
+            return Ok(());
+        }
+        let size = usize::try_from(boot.record_size).expect("the boot sector bounds it");
+        for number in 0..MIRRORED.min(mft.records()) {
+            let start = number * boot.record_size;
+            // A damaged record of the table itself is told with the records.
+            let Ok(record) = read_vec(mft.data(), start, size).and_then(fixed) else { continue };
+            let copy = boot.mft_mirror.saturating_add(start);
+            match read_vec(&*mft.volume, copy, size).and_then(fixed) {
+                Ok(copy) if same(&record, &copy) => {}
+                Ok(_) => {
+                    let problem = format!("record {number} is not the one of $MFT");
+                    self.findings.add(&MIRROR, "$MFTMirr", problem);
+                }
+                Err(error) => {
+                    self.findings.add(&MIRROR, "$MFTMirr", format!("record {number}: {error}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn upcase(&self) -> Result<()> {
+        let file = File::open(&self.ntfs.mft, number::UPCASE)?;
+        let corrupt = |problem: String| Error::corrupt("$UpCase", 0, problem);
+        let bytes = file.bytes(code::DATA, &[], UPCASE_SIZE)?.ok_or_else(|| corrupt("no data".into()))?;
+        let table = UpCase::parse(&bytes)?;
+        // Names of the system are ASCII: whatever else the table says, these letters are certain.
+        let wrong =
+            (0..0x80_u8).find(|byte| table.upper((*byte).into()) != u16::from(byte.to_ascii_uppercase()));
+        match wrong {
+            Some(byte) => {
+                let upper = table.upper(byte.into());
+                Err(corrupt(format!("the upper case of {byte:#x} would be {upper:#x}")))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn fixed(mut record: Vec<u8>) -> Result<Vec<u8>> {
+    fixup::apply(&mut record, "FILE record", 0)?;
+    Ok(record)
+}
+
+/// Compares what is in use of two records, but for the update sequence array: how often each was written.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    let u16_at = |at: usize| usize::from(u16::from_le_bytes([a[at], a[at + 1]]));
+    let array = u16_at(4)..u16_at(4) + 2 * u16_at(6);
+    let used =
+        usize::try_from(u32::from_le_bytes([a[0x18], a[0x19], a[0x1a], a[0x1b]])).unwrap_or(usize::MAX);
+    let used = used.min(a.len()).min(b.len());
+    a.iter().zip(b).take(used).enumerate().all(|(at, (a, b))| a == b || array.contains(&at))
+}

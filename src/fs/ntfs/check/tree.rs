@@ -1,0 +1,207 @@
+//! An index from its root to its last block in the order of its keys: directories and view indexes alike. Guards: depth;
+//! each block is entered once; the blocks of all indexes together are no more than the volume has room for.
+
+use std::{collections::VecDeque, ops::RangeInclusive, sync::Arc};
+
+use super::{
+    super::{
+        attribute::code,
+        boot::BootSector,
+        file::{File, Place},
+        fixup,
+        index::{Entries, IndexBlock, IndexEntry, IndexRoot},
+    },
+    scan::Bits,
+};
+use crate::{
+    Error, Result,
+    bytes::{ByteSource, read_vec},
+    fs::runs::RunSource,
+};
+
+/// The root is resident: it is never larger than a record.
+const MAX_ROOT: usize = 64 << 10;
+/// As for file records.
+const BLOCK_SIZES: RangeInclusive<u64> = 512..=64 << 10;
+/// A B+tree of blocks with at least two entries each would hold 2^32 keys in fewer levels.
+const MAX_DEPTH: usize = 32;
+/// 8 MiB of bits; an index of 4 KiB blocks would have 256 GiB.
+const MAX_BLOCKS: u64 = 1 << 26;
+/// Blocks that lie together are read together, in indexes that stay in memory as a whole.
+const PIECE: u64 = 64 << 10;
+const PIECES: usize = 64;
+
+/// An open index.
+pub(super) struct Tree {
+    root: Vec<u8>,
+    block_size: u64,
+    /// Unit of the VCNs by which entries name blocks.
+    vcn_size: u64,
+    blocks: Option<RunSource>,
+    bitmap: Option<Bits>,
+    seen: Vec<u64>,
+    pieces: VecDeque<(u64, Vec<u8>)>,
+}
+
+/// What a walk comes across.
+pub(super) enum Event<'a> {
+    Entry(&'a IndexEntry<'a>),
+    /// A part that cannot be entered.
+    Damage(Error),
+    /// Blocks that the index's bitmap says are free, although the tree has them.
+    Unmarked(u64),
+    /// Blocks that its bitmap says are in use, although no entry leads there.
+    Stray(u64),
+}
+
+type Sink<'s> = dyn FnMut(Event<'_>) + 's;
+
+impl Tree {
+    /// The index of this name; `None` when the file has none.
+    pub(super) fn open(
+        file: &File<'_>,
+        boot: &BootSector,
+        volume: &Arc<dyn ByteSource>,
+        name: &[u16],
+    ) -> Result<Option<Self>> {
+        let Some(root) = file.bytes(code::INDEX_ROOT, name, MAX_ROOT)? else { return Ok(None) };
+        let block_size = u64::from(IndexRoot::parse(&root)?.index_block_size());
+        if !block_size.is_power_of_two() || !BLOCK_SIZES.contains(&block_size) {
+            return Err(file.base.corrupt(format!("index blocks of {block_size} bytes")));
+        }
+        let vcn_size = if boot.cluster_size <= block_size { boot.cluster_size } else { 512 };
+        let blocks = match file.value(code::INDEX_ALLOCATION, name)? {
+            None => None,
+            Some(value) => match value.place {
+                Place::Clusters(runs) if runs.allocated() <= volume.size() => {
+                    Some(RunSource::new(volume.clone(), runs, value.size, value.valid))
+                }
+                _ => {
+                    return Err(file.base.corrupt("$INDEX_ALLOCATION is resident or larger than the volume"));
+                }
+            },
+        };
+        let bitmap = match &blocks {
+            Some(_) => file.source(code::BITMAP, name)?.map(Bits::new),
+            None => None,
+        };
+        let count = blocks.as_ref().map_or(0, |blocks| blocks.size() / block_size);
+        if count > MAX_BLOCKS || blocks.as_ref().is_some_and(|blocks| blocks.size() > blocks.runs().len()) {
+            return Err(file.base.corrupt(format!("an index of {count} blocks")));
+        }
+        let seen = vec![0; usize::try_from(count.div_ceil(64)).expect("at most 2^20")];
+        Ok(Some(Self { root, block_size, vcn_size, blocks, bitmap, seen, pieces: VecDeque::new() }))
+    }
+
+    /// How its keys are ordered.
+    pub(super) fn collation_rule(&self) -> u32 {
+        IndexRoot::parse(&self.root).map_or(u32::MAX, |root| root.collation_rule())
+    }
+
+    /// Walks over all entries in order. `left`: the bytes of blocks that may still be read.
+    pub(super) fn walk(&mut self, left: &mut u64, sink: &mut Sink<'_>) {
+        let root = std::mem::take(&mut self.root);
+        let mut damaged = false;
+        let mut watch = |event: Event<'_>| {
+            damaged |= matches!(event, Event::Damage(_));
+            sink(event);
+        };
+        match IndexRoot::parse(&root) {
+            Ok(node) => self.node(node.entries(), 0, left, &mut watch),
+            Err(error) => watch(Event::Damage(error)),
+        }
+        self.root = root;
+        // Below a damaged block nothing was seen.
+        if !damaged {
+            self.compare_bitmap(sink);
+        }
+    }
+
+    fn node(&mut self, entries: Entries<'_>, depth: usize, left: &mut u64, sink: &mut Sink<'_>) {
+        for entry in entries {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => return sink(Event::Damage(error)),
+            };
+            if let Some(vcn) = entry.child_vcn
+                && let Err(error) = self.child(vcn, depth, left, sink)
+            {
+                sink(Event::Damage(error));
+            }
+            if !entry.last {
+                sink(Event::Entry(&entry));
+            }
+        }
+    }
+
+    fn child(&mut self, vcn: u64, depth: usize, left: &mut u64, sink: &mut Sink<'_>) -> Result<()> {
+        let corrupt = |problem: &'static str| Error::corrupt("index", vcn, problem);
+        let start = vcn.checked_mul(self.vcn_size).filter(|start| start % self.block_size == 0);
+        let start = start.ok_or_else(|| corrupt("a child between two blocks"))?;
+        let index = start / self.block_size;
+        let place = usize::try_from(index / 64).ok().and_then(|word| self.seen.get_mut(word));
+        let (place, bit) = (place.ok_or_else(|| corrupt("a child beyond its blocks"))?, 1 << (index % 64));
+        if *place & bit != 0 {
+            return Err(corrupt("a block is in it twice"));
+        }
+        *place |= bit;
+        if depth >= MAX_DEPTH {
+            return Err(corrupt("too many levels"));
+        }
+        *left =
+            left.checked_sub(self.block_size).ok_or_else(|| corrupt("more blocks than the volume has"))?;
+        let bytes = self.block(start)?;
+        let block = IndexBlock::parse(&bytes)?;
+        if block.vcn() != vcn {
+            return Err(Error::corrupt("index block", start, format!("states VCN {:#x}", block.vcn())));
+        }
+        self.node(block.entries(), depth + 1, left, sink);
+        Ok(())
+    }
+
+    /// The block at byte `start`, after its fixup.
+    fn block(&mut self, start: u64) -> Result<Vec<u8>> {
+        let blocks = self.blocks.as_ref().ok_or_else(|| Error::corrupt("index", start, "has no blocks"))?;
+        let size = usize::try_from(self.block_size).expect("at most 64 KiB");
+        let small = blocks.size() <= PIECE * PIECES as u64;
+        let piece_size = if small { PIECE } else { self.block_size };
+        let piece = start / piece_size * piece_size;
+        let within = usize::try_from(start - piece).expect("at most 64 KiB");
+        if !self.pieces.iter().any(|(at, _)| *at == piece) {
+            let len = usize::try_from(piece_size.min(blocks.size().saturating_sub(piece))).expect("64 KiB");
+            if let Ok(bytes) = read_vec(blocks, piece, len) {
+                self.pieces.truncate(PIECES - 1);
+                self.pieces.push_front((piece, bytes));
+            }
+        }
+        let cached = self.pieces.iter().find(|(at, _)| *at == piece);
+        let mut bytes = match cached.and_then(|(_, bytes)| bytes.get(within..within + size)) {
+            Some(bytes) => bytes.to_vec(),
+            None => read_vec(blocks, start, size)?,
+        };
+        if bytes.starts_with(b"INDX") {
+            fixup::apply(&mut bytes, "index block", start)?;
+        }
+        Ok(bytes)
+    }
+
+    fn compare_bitmap(&mut self, sink: &mut Sink<'_>) {
+        let Some(bitmap) = &mut self.bitmap else { return };
+        let count = self.blocks.as_ref().map_or(0, |blocks| blocks.size() / self.block_size);
+        let (mut unmarked, mut stray) = (0_u64, 0_u64);
+        for (index, seen) in self.seen.iter().enumerate() {
+            let first = index as u64 * 64;
+            let (marked, read) = bitmap.word(first);
+            let read = read & (u64::MAX >> (64 - (count - first).min(64)));
+            // Behind its end nothing is marked.
+            unmarked += u64::from((seen & !(marked & read)).count_ones());
+            stray += u64::from((marked & read & !seen).count_ones());
+        }
+        if unmarked > 0 {
+            sink(Event::Unmarked(unmarked));
+        }
+        if stray > 0 {
+            sink(Event::Stray(stray));
+        }
+    }
+}

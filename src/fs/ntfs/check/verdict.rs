@@ -1,0 +1,137 @@
+//! The end of a pass: records against `$MFT`'s bitmap, names of records against entries of directories.
+
+use super::{
+    super::{
+        attribute::{Form, code},
+        index::FileName,
+    },
+    Check,
+    facts::{Facts, flag},
+};
+use crate::{check::Severity, fs::findings::Kind};
+
+const UNPROTECTED: Kind = Kind {
+    severity: Severity::Error,
+    name: "files whose MFT record is marked as free",
+    meaning: "The file is read, but the next one that Windows makes may take its record. Run chkdsk /f before the \
+              volume is written to.",
+};
+const RESERVED: Kind = Kind {
+    severity: Severity::Warning,
+    name: "MFT records marked as used",
+    meaning: "Nothing is lost; Windows does not use these records again. chkdsk /f frees them.",
+};
+const NAMELESS: Kind = Kind {
+    severity: Severity::Error,
+    name: "files without a name",
+    meaning: "No directory can lead to the file. chkdsk /f puts it into a folder found.000.",
+};
+const ORPHAN: Kind = Kind {
+    severity: Severity::Error,
+    name: "files that no directory names",
+    meaning: "The file exists, but it is not listed anywhere. chkdsk /f puts it back into its directory, or into a folder \
+              found.000.",
+};
+const UNNAMED: Kind = Kind {
+    severity: Severity::Note,
+    name: "files in damaged directories",
+    meaning: "They follow from the damage that is told of their directories; the files themselves may be sound.",
+};
+const NAMES: Kind = Kind {
+    severity: Severity::Warning,
+    name: "names that record and directories do not agree on",
+    meaning: "The file is found and read by the names that are listed; one name may be missing, or one too many.",
+};
+const LINKS: Kind = Kind {
+    severity: Severity::Warning,
+    name: "wrong link counts",
+    meaning: "Nothing is lost as long as the volume is only read; Windows could free the file when one of its names is \
+              deleted. chkdsk /f corrects the count.",
+};
+
+/// The first record that is not kept for the system: those before it have a bit, but not always a file or a name.
+const FIRST_FREE: u64 = 24;
+/// Bases whose extension records are looked for.
+const MAX_BASES: usize = 100;
+
+impl Check<'_, '_> {
+    /// Looks at every record of this pass.
+    pub(super) fn verdicts(&mut self) {
+        let (mut unnamed, mut reserved) = (0_u64, (0_u64, 0));
+        for number in self.window.numbers() {
+            let facts = self.window.get(number).map(|facts| *facts).unwrap_or_default();
+            let marked = self.table_bits.as_mut().and_then(|bits| bits.get(number));
+            if facts.extension_sum != 0 && !facts.has(flag::DAMAGED) && self.suspects.bases.len() < MAX_BASES
+            {
+                self.suspects.bases.insert(number);
+            }
+            if !facts.has(flag::USED) {
+                if marked == Some(true) && !facts.has(flag::DAMAGED) && number >= FIRST_FREE {
+                    reserved = (reserved.0 + 1, if reserved.0 == 0 { number } else { reserved.1 });
+                }
+                continue;
+            }
+            if marked == Some(false) {
+                self.name(&UNPROTECTED, number, "in use, but marked as free in $MFT's bitmap");
+            }
+            if !facts.has(flag::EXTENSION | flag::DAMAGED) {
+                self.names(number, &facts, &mut unnamed);
+            }
+        }
+        if reserved.0 > 0 {
+            let problem =
+                format!("{} records marked as used are not in use, the first: {}", reserved.0, reserved.1);
+            self.findings.add(&RESERVED, "$MFT's bitmap", problem);
+        }
+        if unnamed > 0 {
+            self.findings.add(&UNNAMED, "directories", format!("{unnamed} files lack an entry there"));
+        }
+    }
+
+    /// The names of a file against the entries that lead to it.
+    fn names(&mut self, number: u64, facts: &Facts, unnamed: &mut u64) {
+        if facts.links != facts.names {
+            let problem = format!("{} names, its header counts {}", facts.names, facts.links);
+            self.name(&LINKS, number, &problem);
+        }
+        if facts.names == 0 {
+            if number >= FIRST_FREE {
+                self.name(&NAMELESS, number, "in use, without a name");
+            }
+        } else if facts.entries < facts.names && self.is_in_damaged_directory(number) {
+            *unnamed += 1;
+        } else if facts.entries == 0 {
+            self.name(&ORPHAN, number, "no directory has an entry of it");
+        } else if facts.entries != facts.names {
+            let problem = format!("{} names, {} directory entries", facts.names, facts.entries);
+            self.name(&NAMES, number, &problem);
+        } else if facts.name_sum != 0 {
+            self.name(&NAMES, number, "its names are not those in the directories");
+        }
+    }
+
+    /// Whether the directory of one of its names cannot be read as a whole.
+    fn is_in_damaged_directory(&mut self, number: u64) -> bool {
+        // Those in the base record: nearly always all of them.
+        let Ok(record) = self.ntfs.mft.record(number) else { return true };
+        let names = record.attributes().flatten().filter_map(|attribute| match attribute.form {
+            Form::Resident(value) if attribute.type_code == code::FILE_NAME => FileName::parse(value).ok(),
+            _ => None,
+        });
+        let parents: Vec<u64> = names.map(|name| name.parent().record()).collect();
+        let damaged = flag::DAMAGED | flag::INDEX_DAMAGED;
+        // Of directories in another pass nothing is known: rather too few findings of one cause than too many.
+        let numbers = self.window.numbers();
+        parents.into_iter().any(|parent| {
+            let elsewhere = !numbers.contains(&parent) && parent < self.ntfs.mft.records();
+            elsewhere && self.incomplete || self.window.get(parent).is_some_and(|facts| facts.has(damaged))
+        })
+    }
+
+    fn name(&mut self, kind: &'static Kind, number: u64, problem: &str) {
+        if self.findings.counted(kind) {
+            let problem = self.with_path(number, problem);
+            self.findings.tell(kind, format!("MFT record {number}"), problem);
+        }
+    }
+}
