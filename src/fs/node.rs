@@ -186,6 +186,11 @@ impl VolumeInfo {
     pub fn state(&self) -> Option<String> {
         None
     }
+
+    /// True for one of the problems that [`Self::state`] sums up.
+    pub fn is_state(&self, _problem: &str) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! FAT volumes that mkfs.fat made and mtools filled, read by us and by mtools, 7-Zip and the crate `fatfs`.
 #![allow(clippy::unwrap_used, reason = "a step that fails fails its test")]
 
+mod check;
 mod deleted;
 
 use std::{
@@ -221,7 +222,7 @@ fn format(image: &Path, (width, sector, per_cluster, kib): (&str, usize, usize, 
 
 #[test]
 fn volumes_of_every_shape_read_as_in_other_programs() {
-    if !have(&["mkfs.fat", "mcopy", "mmd", "mdel", "mdir", "7z"]) {
+    if !have(&["mkfs.fat", "mcopy", "mmd", "mdel", "mdir", "7z", "fsck.fat"]) {
         return;
     }
     for shape in SHAPES {
@@ -242,6 +243,7 @@ fn volumes_of_every_shape_read_as_in_other_programs() {
             run(tool("7z").arg("x").arg("-y").arg(format!("-o{}", at("7z").display())).arg(&image));
             assert_eq!(contents(&ours), contents(&host_tree(&at("7z"))), "{shape:?}: 7-Zip");
         }
+        check::is_clean(&image);
         let info = fs.volume();
         assert_eq!(info.filesystem, format!("fat{}", shape.0));
         assert_eq!((info.label.as_str(), info.serial.as_str()), ("LABEL OF IT", "1234-ABCD"));

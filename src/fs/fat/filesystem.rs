@@ -8,6 +8,7 @@ use std::{
 use super::{
     Fat, ROOT,
     chain::Wanted,
+    check,
     deleted::Deleted,
     directory::{Entry, Index, Slots},
     format::attr,
@@ -16,6 +17,7 @@ use super::{
 use crate::{
     Error, Result,
     bytes::ByteSource,
+    check::Report,
     fs::{
         DirCursor, DirEntry, FileSystem, LinkTarget, Name, NodeId, NodeKind, Stat, Times, Usage, VolumeInfo,
         deleted::Undelete, runs::RunSource,
@@ -165,5 +167,9 @@ impl FileSystem for Fat {
         self.chains.table().scan_free(&**self.pages.volume(), &mut |clusters| {
             sink(self.geometry.cluster_offset(clusters.start)..self.geometry.cluster_offset(clusters.end))
         })
+    }
+
+    fn check(&self, report: &mut dyn Report) -> Result<()> {
+        check::volume(self, report)
     }
 }

@@ -6,6 +6,7 @@
 
 mod boot;
 mod chain;
+mod check;
 mod codepage;
 mod deleted;
 mod directory;

@@ -64,6 +64,21 @@ impl Table {
         self.copies.len()
     }
 
+    /// Byte position of a copy.
+    pub(super) fn position(&self, copy: usize) -> u64 {
+        self.copies[copy]
+    }
+
+    /// Which one a copy is on the disk, from 1 on: the order here is that of preference.
+    pub(super) fn number(&self, copy: usize, geometry: &Geometry) -> u64 {
+        (self.copies[copy] - geometry.fat_offset) / geometry.fat_len.max(1) + 1
+    }
+
+    /// The undecoded entry in this copy alone.
+    pub(super) fn raw_alone(&self, copy: usize, cluster: u32, reader: &mut Reader<'_>) -> Result<u32> {
+        self.raw_at(self.copies[copy], cluster, reader)
+    }
+
     /// The entry of `cluster` in one copy; in any other where that is not readable.
     pub(super) fn entry(&self, copy: usize, cluster: u32, reader: &mut Reader<'_>) -> Result<Entry> {
         Ok(self.classify(self.raw(copy, cluster, reader)?))

@@ -1,5 +1,6 @@
 //! Volumes written slot by slot and entry by entry, so that each kind of damage is exactly what its test says.
 
+mod check;
 mod damage;
 mod image;
 

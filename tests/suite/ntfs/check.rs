@@ -320,8 +320,8 @@ fn files_of_several_records_hold_together() {
     let Some(mut patient) = Patient::new() else { return };
     let file = patient.record_of(&["fragmented"]);
     let record = format!("MFT record {file}");
-    let extension = (24..400).find(|number| {
-        let at = patient.mft + *number as usize * RECORD;
+    let extension = (24..400_u64).find(|number| {
+        let at = patient.mft + usize::try_from(*number).unwrap() * RECORD;
         patient.image[at..].starts_with(b"FILE")
             && patient.image[at + 0x20..at + 0x26] == file.to_le_bytes()[..6]
     });

@@ -146,8 +146,8 @@ mod tests {
             .chain([80, 81, 130, 131, 132, 133, 134])
             .for_each(|bit: usize| bytes[bit / 8] |= 1 << (bit % 8));
         let difference = segment.compare(&mut Bits::new(Arc::new(MemorySource(bytes))));
-        assert_eq!(difference.unprotected.ranges, [69..70]);
-        assert_eq!(difference.leaked.ranges, [80..82]);
+        assert!(difference.unprotected.ranges.iter().cloned().flatten().eq([69]));
+        assert!(difference.leaked.ranges.iter().cloned().flatten().eq([80, 81]));
         assert_eq!(difference.missing, 4);
     }
 

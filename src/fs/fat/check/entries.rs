@@ -1,0 +1,243 @@
+//! The entries of one directory: names, long and short; where each chain begins and whether it holds the size.
+
+use std::{
+    collections::HashSet,
+    hash::{BuildHasher, Hash, RandomState},
+};
+
+use super::{
+    super::{
+        boot::Root,
+        chain::Chain,
+        directory::{Slot, Slots},
+        format::{ShortEntry, attr, slot},
+        name::{Assembler, fold, push_short},
+    },
+    Check,
+    chain::End,
+    tree::{MAX_LOSERS, shown},
+};
+use crate::{Result, check::Severity, fs::findings::Kind};
+
+const DOTS: Kind = Kind {
+    severity: Severity::Warning,
+    name: "directories without their `.` and `..`",
+    meaning: "The directory is read all the same; other systems may lose their way in it.",
+};
+const LONG_NAME: Kind = Kind {
+    severity: Severity::Warning,
+    name: "long names without their file",
+    meaning: "Nothing but the long name is lost; the file is listed by its short one.",
+};
+const BAD_NAME: Kind = Kind {
+    severity: Severity::Warning,
+    name: "names that cannot be",
+    meaning: "The entry may not be one at all: look whether the directory holds something else from here on.",
+};
+const DUPLICATE: Kind = Kind {
+    severity: Severity::Error,
+    name: "names that occur twice in a directory",
+    meaning: "Only one of the files can be reached by this name.",
+};
+const LABEL: Kind = Kind {
+    severity: Severity::Warning,
+    name: "volume labels where none should be",
+    meaning: "The first label in the root directory is shown; nothing else is affected.",
+};
+const SHORT: Kind = Kind {
+    severity: Severity::Error,
+    name: "chains that end before their file",
+    meaning: "The end of the file cannot be read. Restore it from a backup.",
+};
+const LONG: Kind = Kind {
+    severity: Severity::Warning,
+    name: "chains that go on behind their file",
+    meaning: "The file is read as long as its entry says; if that is wrong, its end is in the further clusters.",
+};
+const BEHIND: Kind = Kind {
+    severity: Severity::Warning,
+    name: "chains that are damaged behind their file",
+    meaning: "The file itself can be read.",
+};
+const NO_CLUSTERS: Kind = Kind {
+    severity: Severity::Error,
+    name: "directories without clusters",
+    meaning: "Whatever was in the directory is not listed.",
+};
+const DIRECTORY_SIZE: Kind = Kind {
+    severity: Severity::Warning,
+    name: "directories with a size",
+    meaning: "The directory is read all the same.",
+};
+
+/// What no short name can have, beside control characters; lower case and `+,;=[]` are written by some.
+const FORBIDDEN: &[u8] = b"\"*./:<>?\\|\x7f";
+
+/// The names of one directory. A directory has at most 262,144 slots.
+#[derive(Default)]
+struct Names {
+    short: HashSet<[u8; 11]>,
+    long: HashSet<u64>,
+    seed: RandomState,
+}
+
+impl Check<'_, '_> {
+    /// Looks at the directory whose chain begins at cluster `first` inside `parent`; 0: the root.
+    pub(super) fn entries(&mut self, chain: &Chain, first: u32, parent: u32) -> Result<()> {
+        let fat = self.fat;
+        let (mut slots, mut names) = (Slots::new(chain, &fat.pages, 0), Names::default());
+        let (mut long, mut pieces, mut labels) = (Assembler::new(), 0_u32, 0_u32);
+        let mut at = 0_u32;
+        while let Some((slot, position)) = slots.next()? {
+            if let Slot::Long(piece) = &slot {
+                long.add(piece);
+                pieces += 1;
+            } else {
+                let units = match &slot {
+                    Slot::Entry(entry) => long.finish(entry).map(<[u16]>::to_vec),
+                    _ => None,
+                };
+                if pieces > 0 && units.is_none() {
+                    let problem =
+                        format!("{pieces} pieces of a long name before slot {at} do not belong to it");
+                    self.tell_of(&LONG_NAME, "", &problem);
+                }
+                pieces = 0;
+                long.clear();
+                match slot {
+                    Slot::Entry(entry) => self.entry(&entry, units, position, &mut names),
+                    Slot::Label(_) => {
+                        labels += 1;
+                        if first != 0 || labels > 1 {
+                            self.tell_of(&LABEL, "", &format!("in slot {at}"));
+                        }
+                    }
+                    Slot::Dot if at == 0 && first != 0 => {}
+                    Slot::DotDot(entry) if at == 1 && first != 0 => self.dot_dot(&entry, parent),
+                    Slot::Dot | Slot::DotDot(_) => {
+                        self.tell_of(&DOTS, "", &format!("one of them is in slot {at}"))
+                    }
+                    Slot::End | Slot::Deleted(_) | Slot::Long(_) => {}
+                }
+            }
+            at += 1;
+        }
+        if first != 0 {
+            self.dot(first);
+        }
+        if pieces > 0 {
+            let problem = format!("{pieces} pieces of a long name at the end belong to nothing");
+            self.tell_of(&LONG_NAME, "", &problem);
+        }
+        Ok(())
+    }
+
+    /// The first two slots of any directory but the root.
+    fn dot(&mut self, first: u32) {
+        let at = self.fat.geometry.cluster_offset(first);
+        let mut bytes = [0; 2 * slot::SIZE as usize];
+        if self.reader.read(at, &mut bytes).is_err() {
+            return;
+        }
+        let [dot, dot_dot] =
+            [0, 1].map(|i| bytes[i * slot::SIZE as usize..].first_chunk().map_or(Slot::End, Slot::parse));
+        // Where it leads is its own first cluster, low half first.
+        let own = u32::from(u16::from_le_bytes([bytes[26], bytes[27]]));
+        match (dot, dot_dot) {
+            (Slot::Dot, Slot::DotDot(_)) if own == first & 0xffff => {}
+            (Slot::Dot, Slot::DotDot(_)) => {
+                self.tell_of(&DOTS, "", &format!("`.` leads to cluster {own}, not to {first}"));
+            }
+            _ => self.tell_of(&DOTS, "", "they are not its first entries"),
+        }
+    }
+
+    fn dot_dot(&mut self, entry: &ShortEntry, parent: u32) {
+        let up = self.fat.first_cluster(entry);
+        let is_root = self.fat.geometry.root == Root::Chain { first_cluster: up };
+        // 0 stands for the root; some write FAT32's own first cluster of it.
+        if up != parent && !(parent == 0 && is_root) {
+            self.tell_of(&DOTS, "", &format!("`..` leads to cluster {up}, not to {parent}"));
+        }
+    }
+
+    fn entry(&mut self, entry: &ShortEntry, long: Option<Vec<u16>>, position: u64, names: &mut Names) {
+        let mut short = Vec::new();
+        push_short(entry, &self.fat.decoder, true, &mut short);
+        let name = shown(long.as_deref().unwrap_or(&short));
+        self.names(entry, long.as_deref(), &name, names);
+        let first = self.fat.first_cluster(entry);
+        if entry.attr & attr::DIRECTORY == 0 {
+            return self.file(first, entry.file_size.get(), &name);
+        }
+        if entry.file_size.get() != 0 {
+            self.tell_of(&DIRECTORY_SIZE, &name, &format!("{} bytes", entry.file_size));
+        }
+        if first == 0 {
+            return self.tell_of(&NO_CLUSTERS, &name, "a directory without clusters");
+        }
+        let claimed = self.claim(first, &name);
+        if claimed.clusters == 0 && self.losers.len() < MAX_LOSERS {
+            self.losers.insert(position);
+        }
+        self.directory_chain(&name, claimed.end);
+    }
+
+    fn names(&mut self, entry: &ShortEntry, long: Option<&[u16]>, name: &str, names: &mut Names) {
+        let first = match entry.name[0] {
+            slot::ESCAPED_E5 => 0xe5,
+            byte => byte,
+        };
+        let mut bytes = std::iter::once(first).chain(entry.name[1..].iter().copied());
+        if first == b' ' || bytes.any(|byte| byte < 0x20 || FORBIDDEN.contains(&byte)) {
+            let text = entry.name.escape_ascii();
+            self.tell_of(&BAD_NAME, name, &format!("the short name \"{text}\""));
+        }
+        let long = long.map(|units| {
+            let folded: Vec<u16> = units.iter().map(|unit| fold(*unit)).collect();
+            names.seed.hash_one(HashOf(&folded))
+        });
+        let twice = !names.short.insert(entry.name) || long.is_some_and(|hash| !names.long.insert(hash));
+        if twice {
+            let text = entry.name.escape_ascii();
+            self.tell_of(&DUPLICATE, name, &format!("the name is there already (short name \"{text}\")"));
+        }
+    }
+
+    fn file(&mut self, first: u32, size: u32, name: &str) {
+        let expected = u64::from(size).div_ceil(self.fat.geometry.cluster_size.into());
+        if first == 0 {
+            if size > 0 {
+                self.tell_of(&SHORT, name, &format!("{size} bytes, but no clusters"));
+            }
+            return;
+        }
+        let claimed = self.claim(first, name);
+        let clusters = u64::from(claimed.clusters);
+        match claimed.end {
+            End::Shared => {}
+            End::Broken(problem) if clusters < expected => {
+                self.tell_of(&SHORT, name, &format!("{size} bytes; its chain is damaged: {problem}"));
+            }
+            End::Broken(problem) => self.tell_of(&BEHIND, name, &problem),
+            End::Proper if clusters < expected => {
+                self.tell_of(
+                    &SHORT,
+                    name,
+                    &format!("{size} bytes, {expected} clusters; its chain has {clusters}"),
+                );
+            }
+            End::Proper if clusters > expected => {
+                self.tell_of(
+                    &LONG,
+                    name,
+                    &format!("{size} bytes, {expected} clusters; its chain has {clusters}"),
+                );
+            }
+            End::Proper => {}
+        }
+    }
+}
+
+#[derive(Hash)]
+struct HashOf<'a>(&'a [u16]);

@@ -1,0 +1,87 @@
+//! Clusters that the table says are in use, although no directory leads to them.
+
+use super::{super::table::Entry, Check, bit, bits};
+use crate::{check::Severity, fs::findings::Kind};
+
+const LOST: Kind = Kind {
+    severity: Severity::Warning,
+    name: "lost clusters",
+    meaning: "They are the content of files whose directory entry is gone, or lost space; they are not free for new files. \
+              fsck.fat or chkdsk can turn them into files.",
+};
+const BAD: Kind = Kind {
+    severity: Severity::Note,
+    name: "bad clusters",
+    meaning: "The disk that this volume was on had bad sectors there; they are not used.",
+};
+const UNREADABLE: Kind = Kind {
+    severity: Severity::Error,
+    name: "unreadable table entries",
+    meaning: "Files whose chains lead through them are cut short.",
+};
+
+impl Check<'_, '_> {
+    /// Tells what is lost; returns how many clusters are free, if that is known.
+    pub(super) fn lost(&mut self) -> Option<u32> {
+        let clusters = self.fat.geometry.clusters;
+        let mut free = Some(0);
+        let (mut lost, mut first, mut bad, mut unreadable) = (0_u64, None, 0_u64, 0_u64);
+        for cluster in 2..clusters + 2 {
+            if cluster.is_multiple_of(1 << 16) {
+                self.findings.progress("lost clusters", (cluster - 2).into(), clusters.into());
+            }
+            match self.fat.chains.table().entry(0, cluster, &mut self.reader) {
+                Ok(Entry::Free) => free = free.map(|free| free + 1),
+                Ok(Entry::Bad) => bad += 1,
+                Ok(_) if self.is_claimed(cluster) => {}
+                Ok(_) => {
+                    lost += 1;
+                    first = first.or(Some(cluster));
+                }
+                Err(_) => {
+                    unreadable += 1;
+                    free = None;
+                }
+            }
+        }
+        if let Some(first) = first {
+            let bytes = lost * u64::from(self.fat.geometry.cluster_size);
+            let chains = self.lost_chains();
+            let damage = if self.incomplete { "; damaged chains are among them" } else { "" };
+            let problem = format!(
+                "{lost} clusters ({bytes} bytes) in {chains} chains belong to no file, the first: cluster {first}{damage}"
+            );
+            self.tell(&LOST, "table", problem);
+        }
+        if bad > 0 {
+            self.tell(&BAD, "table", format!("{bad} clusters are marked as bad"));
+        }
+        if unreadable > 0 {
+            self.tell(&UNREADABLE, "table", format!("{unreadable} entries cannot be read in any copy"));
+        }
+        free
+    }
+
+    /// How many lost clusters are followed to by none of the others. Circles count as none.
+    fn lost_chains(&mut self) -> u64 {
+        let mut followers = bits(self.fat);
+        let all = 2..self.fat.geometry.clusters + 2;
+        for cluster in all.clone() {
+            if !self.is_claimed(cluster)
+                && let Ok(Entry::Next(next)) = self.fat.chains.table().entry(0, cluster, &mut self.reader)
+            {
+                let (word, bit) = bit(next);
+                followers[word] |= bit;
+            }
+        }
+        let mut heads = 0;
+        for cluster in all {
+            let (word, bit) = bit(cluster);
+            if followers[word] & bit == 0 && !self.is_claimed(cluster) {
+                let entry = self.fat.chains.table().entry(0, cluster, &mut self.reader);
+                heads += u64::from(matches!(entry, Ok(Entry::Next(_) | Entry::End | Entry::Invalid(_))));
+            }
+        }
+        heads
+    }
+}

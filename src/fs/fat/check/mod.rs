@@ -1,0 +1,123 @@
+//! The examination of a volume: boot sector, tables, every directory and chain, and what belongs to nobody.
+//!
+//! A bit for each cluster says whether a chain has it already: at most 32 MiB, and as much again where lost chains are
+//! counted. Directories are walked by their path, which is bounded; a chain ends at the first cluster that is somebody
+//! else's, so that all of them together take as many steps as there are clusters.
+
+mod boot;
+mod chain;
+mod entries;
+mod lost;
+mod tables;
+mod tree;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Fat, pages::Reader};
+use crate::{
+    Result,
+    check::{Report, Severity},
+    fs::findings::{Findings, Kind},
+};
+
+const SHARED: Kind = Kind {
+    severity: Severity::Error,
+    name: "clusters of several files",
+    meaning: "At most one of them has its own content there, the others show what was written last. Compare each with a \
+              backup.",
+};
+
+/// Places where chains meet whose owners are named.
+const MAX_MEETINGS: usize = 1000;
+/// Owners of one cluster that are named.
+const MAX_OWNERS: usize = 4;
+
+/// An examination on its way.
+struct Check<'a, 'r> {
+    fat: &'a Fat,
+    findings: Findings<'r>,
+    reader: Reader<'a>,
+    /// One bit per cluster: in a chain.
+    claimed: Vec<u64>,
+    done: u32,
+    /// Clusters where a chain runs into another one.
+    meetings: BTreeSet<u32>,
+    /// The second walk, for their owners: nothing is told again.
+    owners: Option<BTreeMap<u32, Vec<String>>>,
+    /// Directory entries whose directory belongs to another entry.
+    losers: BTreeSet<u64>,
+    path: String,
+    /// A part of the tree could not be read: clusters may lack their owners.
+    incomplete: bool,
+}
+
+/// Examines a volume. See [`crate::fs::FileSystem::check`].
+pub(super) fn volume(fat: &Fat, report: &mut dyn Report) -> Result<()> {
+    let mut check = Check {
+        fat,
+        findings: Findings::new(report),
+        reader: fat.pages.reader(),
+        claimed: bits(fat),
+        done: 0,
+        meetings: BTreeSet::new(),
+        owners: None,
+        losers: BTreeSet::new(),
+        path: String::new(),
+        incomplete: false,
+    };
+    check.boot_sector();
+    check.tables();
+    check.tree();
+    let free = check.lost();
+    check.fs_info(free);
+    check.shared();
+    check.findings.finish();
+    Ok(())
+}
+
+/// A bit for each cluster, and for the two numbers that are none.
+fn bits(fat: &Fat) -> Vec<u64> {
+    vec![0; usize::try_from(u64::from(fat.geometry.clusters).div_ceil(64) + 1).expect("at most 2^23")]
+}
+
+/// Where the bit of a cluster is.
+fn bit(cluster: u32) -> (usize, u64) {
+    (usize::try_from(cluster / 64).expect("below 2^26"), 1 << (cluster % 64))
+}
+
+impl Check<'_, '_> {
+    fn tell(&mut self, kind: &'static Kind, structure: &str, problem: impl Into<String>) {
+        if self.owners.is_none() {
+            self.findings.add(kind, structure, problem);
+        }
+    }
+
+    /// Something about the file or directory of this name in the directory that is looked at.
+    fn tell_of(&mut self, kind: &'static Kind, name: &str, problem: &str) {
+        if self.owners.is_none() && self.findings.counted(kind) {
+            let problem = format!("{}/{name}: {problem}", self.path);
+            self.findings.tell(kind, "directory entry".into(), problem);
+        }
+    }
+
+    fn is_claimed(&self, cluster: u32) -> bool {
+        let (word, bit) = bit(cluster);
+        self.claimed.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    /// Walks a second time where chains met, to name their owners.
+    fn shared(&mut self) {
+        if self.meetings.is_empty() {
+            return;
+        }
+        self.claimed = bits(self.fat);
+        self.losers.clear();
+        self.done = 0;
+        self.owners = Some(self.meetings.iter().map(|cluster| (*cluster, Vec::new())).collect());
+        self.tree();
+        for (cluster, owners) in self.owners.take().unwrap_or_default() {
+            let problem = format!("from cluster {cluster} on they belong to {}", owners.join(" and "));
+            self.findings.add(&SHARED, "cross-linked clusters", problem);
+        }
+    }
+}

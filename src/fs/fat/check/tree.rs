@@ -1,0 +1,104 @@
+//! All directories, from the root down. Guards: the depth, and that each directory is entered through one entry alone.
+
+use std::sync::Arc;
+
+use super::{
+    super::{ROOT, boot::Root, chain::Chain, directory::Slots, format::attr},
+    Check,
+    chain::End,
+};
+use crate::{
+    check::Severity,
+    fs::{Name, findings::Kind},
+};
+
+const DAMAGED: Kind = Kind {
+    severity: Severity::Error,
+    name: "damaged directories",
+    meaning: "What lies behind the damage is not listed. The clusters of those files are among the lost ones.",
+};
+const DEEP: Kind = Kind {
+    severity: Severity::Error,
+    name: "directories inside each other",
+    meaning: "No path of Windows is that long: the directories are damaged. What lies deeper is not examined.",
+};
+
+/// Windows' paths have at most 260 characters, with the registry's leave 32,767.
+const MAX_DEPTH: usize = 512;
+/// Entries of cross-linked directories that are kept; a volume with more is not worth a walk.
+pub(super) const MAX_LOSERS: usize = 100_000;
+
+/// A directory on the way from the root to the present one.
+struct Level {
+    chain: Arc<Chain>,
+    first: u32,
+    /// Where the search for the next directory inside goes on.
+    cursor: u32,
+    /// Length of the path of this directory.
+    path: usize,
+}
+
+impl Check<'_, '_> {
+    /// Walks over the whole tree.
+    pub(super) fn tree(&mut self) {
+        self.path.clear();
+        if let Root::Chain { first_cluster } = self.fat.geometry.root {
+            let claimed = self.claim(first_cluster, "");
+            self.directory_chain("", claimed.end);
+        }
+        let root = match self.fat.directory(ROOT) {
+            Ok(root) => root,
+            Err(error) => return self.tell(&DAMAGED, "root directory", error.to_string()),
+        };
+        let mut stack = vec![self.enter(root, 0, 0)];
+        let mut name = Vec::new();
+        while let Some(level) = stack.last_mut() {
+            self.path.truncate(level.path);
+            self.findings.progress("clusters of files", self.done.into(), self.fat.geometry.clusters.into());
+            let mut slots = Slots::new(&level.chain, &self.fat.pages, level.cursor);
+            let Ok(Some(entry)) = slots.next_entry(&self.fat.decoder, &mut name) else {
+                stack.pop();
+                continue;
+            };
+            level.cursor = entry.next;
+            let (parent, first) = (level.first, self.fat.first_cluster(&entry.short));
+            if entry.short.attr & attr::DIRECTORY == 0
+                || !self.fat.geometry.is_data_cluster(first)
+                || self.losers.contains(&entry.position)
+            {
+                continue;
+            }
+            let shown = shown(&name);
+            if stack.len() >= MAX_DEPTH || self.losers.len() >= MAX_LOSERS {
+                self.incomplete = true;
+                self.tell_of(&DEEP, &shown, &format!("{} directories deep", stack.len()));
+                continue;
+            }
+            let Ok(chain) = self.fat.directory_at(first) else { continue };
+            self.path = format!("{}/{shown}", self.path);
+            stack.push(self.enter(chain, first, parent));
+        }
+    }
+
+    /// Looks at all entries of a directory before those inside it are entered.
+    fn enter(&mut self, chain: Arc<Chain>, first: u32, parent: u32) -> Level {
+        if let Err(error) = self.entries(&chain, first, parent) {
+            self.incomplete = true;
+            self.tell_of(&DAMAGED, "", &error.to_string());
+        }
+        Level { chain, first, cursor: 0, path: self.path.len() }
+    }
+
+    /// How the chain of a directory ends.
+    pub(super) fn directory_chain(&mut self, name: &str, end: End) {
+        if let End::Broken(problem) = end {
+            self.incomplete = true;
+            self.tell_of(&DAMAGED, name, &problem);
+        }
+    }
+}
+
+/// A name as findings show it.
+pub(super) fn shown(units: &[u16]) -> String {
+    Name(units).to_string().replace(char::is_control, "\u{fffd}")
+}
