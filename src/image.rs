@@ -9,7 +9,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-pub use info::{DiskInfo, PartitionInfo, VolumeState};
+pub use info::{DiskInfo, NO_FILESYSTEM, PartitionInfo, VolumeState};
 
 use crate::{
     Error, Result,

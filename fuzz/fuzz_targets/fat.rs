@@ -5,6 +5,7 @@ use std::{ops::ControlFlow, sync::Arc};
 use libfuzzer_sys::fuzz_target;
 use vhdmount::{
     bytes::MemorySource,
+    check::Collector,
     fs::{DirCursor, FileSystem, NameBuf, NodeId, deleted::View, fat},
 };
 
@@ -19,6 +20,9 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let _ = (fs.volume(), fs.usage());
+    let mut collector = Collector::default();
+    fs.check(&mut collector).expect("damage is a finding");
+    assert!(collector.findings().len() < 10_000);
     walk(&fs);
     walk(&View::new(Arc::new(fs)));
 });

@@ -9,6 +9,7 @@ use std::{
 use libfuzzer_sys::fuzz_target;
 use vhdmount::{
     bytes::MemorySource,
+    check::Collector,
     fs::{DirCursor, FileSystem, NodeId, NodeKind, deleted::View, ntfs},
 };
 
@@ -36,6 +37,10 @@ fuzz_target!(|data: &[u8]| {
     };
     if let Ok(volume) = ntfs::open(Arc::new(MemorySource(image))) {
         walk(&volume);
+        let mut collector = Collector::default();
+        volume.check(&mut collector).expect("damage is a finding");
+        // Of each kind a limited number, whatever the volume holds.
+        assert!(collector.findings().len() < 10_000);
         (0..16).for_each(|system| open(&volume, NodeId(system), &mut [0; 70_000]));
         walk(&View::new(Arc::new(volume)));
     }

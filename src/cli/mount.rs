@@ -7,7 +7,8 @@ use std::{
 
 use vhdmount::{
     Error,
-    image::{DiskInfo, Image, VolumeState},
+    fs::probe::UNFORMATTED,
+    image::{DiskInfo, Image, NO_FILESYSTEM, VolumeState},
 };
 
 use super::{Failure, args};
@@ -33,7 +34,7 @@ pub(super) fn run(mount: args::Mount) -> Result<(), Failure> {
             (false, false) => {
                 info.partitions.retain(|found| view.partition.is_none_or(|n| n == found.partition.number));
                 let (table, problems) = (info.volume_table(), problems(&info));
-                if with_table { table + &problems + &how_to_end } else { problems }
+                if with_table { table + &problems + &how_to_end } else { unreadable(&info) + &problems }
             }
         };
         Ok::<_, Failure>(Prepared { fs: Arc::new(tree), announcement })
@@ -63,6 +64,16 @@ fn how_to_end(options: &MountOptions) -> String {
 fn for_shell(path: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+@,:=%".contains(c);
     if path.chars().all(plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', r"'\''")) }
+}
+
+/// Why volumes are not shown, where no table says it.
+fn unreadable(info: &DiskInfo) -> String {
+    let told = info.partitions.iter().filter(|found| match &found.volume {
+        VolumeState::Damaged { .. } => true,
+        VolumeState::Unsupported { name, .. } => !matches!(*name, NO_FILESYSTEM | UNFORMATTED),
+        VolumeState::Readable(_) | VolumeState::Unknown => false,
+    });
+    told.map(|found| format!("p{}: {}\n", found.partition.number, found.volume.describe())).collect()
 }
 
 /// Every problem, and what was done about a dirty log: a mount must not hide what `info` would tell.

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The name of what lies in a partition whose type never holds a filesystem.
-const NO_FILESYSTEM: &str = "no filesystem";
+pub const NO_FILESYSTEM: &str = "no filesystem";
 
 /// A disk as `info` shows it. The first fields have the names of PowerShell's `Get-VHD`, which administrators know.
 #[derive(Debug, Serialize)]

@@ -11,6 +11,7 @@ mod links;
 mod metadata;
 mod oracle;
 mod special;
+mod state;
 mod system;
 mod wimboot;
 mod wof;

@@ -125,6 +125,7 @@ pub fn open_with(volume: Arc<dyn ByteSource>, options: Options) -> Result<Fat> {
         pages,
     };
     fat.info = fat.describe(dirty, problems);
+    fat.info.problems.extend(fat.info.state());
     Ok(fat)
 }
 
@@ -186,6 +187,7 @@ impl Fat {
             cluster_size: geometry.cluster_size.into(),
             dirty,
             hibernated: false,
+            journal: "",
             problems,
         }
     }

@@ -1,31 +1,134 @@
-//! `$LogFile`'s restart pages: whether the volume was unmounted with everything written back. The log itself is not
+//! `$LogFile`'s restart pages: whether everything was written back when the volume was last in use. The log itself is not
 //! replayed.
+//!
+//! The newer of two pages counts, by its LSN. Version 1.1 is what Windows leaves behind when it unmounts a volume; since
+//! Windows 8 a mounted volume has 2.0, and so has one that a fast start or a hibernation keeps mounted.
 
 use super::fixup;
 
-/// What is read of the file: two restart pages.
-pub(super) const RESTART_PAGES: usize = 2 * PAGE;
+/// What is read of the file: both restart pages, of the largest size.
+pub(super) const RESTART_PAGES: usize = 128 << 10;
 
-const PAGE: usize = 4096;
+/// Where a page may begin: at the start, and after the first one.
+const MAX_PAGE: usize = 64 << 10;
+const MIN_PAGE: usize = 512;
 const NO_CLIENT: u16 = 0xffff;
 const VOLUME_IS_CLEAN: u16 = 2;
 
-/// True when the newer restart page says that a client (NTFS itself) has the log open. An empty or unreadable log says
-/// nothing.
-pub(super) fn is_unclean(start: &[u8]) -> bool {
-    let pages = start.chunks_exact(PAGE).filter_map(restart_area);
-    pages.max_by_key(|(lsn, _)| *lsn).is_some_and(|(_, unclean)| unclean)
+/// What the restart pages say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// Emptied: filled with 0xFF by whoever made or repaired the volume.
+    Empty,
+    /// No client has it open, or the volume was marked as clean.
+    Clean,
+    /// NTFS had it open.
+    Unclean,
+    /// Of version 2.0: the volume is still mounted as far as its Windows is concerned.
+    InUse,
+    /// No restart page can be read.
+    Damaged,
 }
 
-/// The current LSN of a restart page, and whether the log is in use.
-fn restart_area(page: &[u8]) -> Option<(u64, bool)> {
-    let mut page = page.to_vec();
-    if !page.starts_with(b"RSTR") || fixup::apply(&mut page, "$LogFile restart page", 0).is_err() {
+impl State {
+    /// In one word.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Clean => "clean",
+            Self::Unclean => "unclean",
+            Self::InUse => "in use",
+            Self::Damaged => "damaged",
+        }
+    }
+}
+
+/// The state that the beginning of the file states.
+pub(super) fn state(start: &[u8]) -> State {
+    if start.iter().all(|byte| *byte == 0xff) {
+        return State::Empty;
+    }
+    let places = std::iter::successors(Some(MIN_PAGE), |at| Some(at * 2)).take_while(|at| *at <= MAX_PAGE);
+    let pages = std::iter::once(0).chain(places).filter_map(|at| restart_page(start.get(at..)?, at));
+    pages.max_by_key(|(lsn, _)| *lsn).map_or(State::Damaged, |(_, state)| state)
+}
+
+/// The LSN and the state of the restart page at byte `at`.
+fn restart_page(bytes: &[u8], at: usize) -> Option<(u64, State)> {
+    let by_chkdsk = bytes.starts_with(b"CHKD");
+    if !by_chkdsk && !bytes.starts_with(b"RSTR") {
         return None;
     }
+    let size = usize::try_from(u32::from_le_bytes(*bytes.get(0x10..0x14)?.first_chunk()?)).ok()?;
+    let is_size = size.is_power_of_two() && (MIN_PAGE..=MAX_PAGE).contains(&size);
+    if !is_size || at != 0 && at != size {
+        return None;
+    }
+    let mut page = bytes.get(..size)?.to_vec();
+    fixup::apply(&mut page, "$LogFile restart page", 0).ok()?;
     let u16_at = |at: usize| page.get(at..at + 2)?.first_chunk().copied().map(u16::from_le_bytes);
-    let area = usize::from(u16_at(0x18)?);
-    let lsn = u64::from_le_bytes(*page.get(area..area + 8)?.first_chunk()?);
+    let u64_at = |at: usize| page.get(at..at + 8)?.first_chunk().copied().map(u64::from_le_bytes);
+    let (area, minor, major) = (usize::from(u16_at(0x18)?), u16_at(0x1a)?, u16_at(0x1c)?);
+    let lsn = if by_chkdsk { u64_at(8)? } else { u64_at(area)? };
     let (in_use, flags) = (u16_at(area + 12)?, u16_at(area + 14)?);
-    Some((lsn, in_use != NO_CLIENT && flags & VOLUME_IS_CLEAN == 0))
+    let state = match (major, minor) {
+        (2, 0) => State::InUse,
+        (1, _) if in_use == NO_CLIENT || flags & VOLUME_IS_CLEAN != 0 => State::Clean,
+        (1, _) => State::Unclean,
+        _ => return None,
+    };
+    Some((lsn, state))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(lsn: u64, version: (u8, u8), in_use: u16, flags: u8) -> Vec<u8> {
+        let mut page = vec![0; 4096];
+        page[..8].copy_from_slice(b"RSTR\x1e\0\x09\0");
+        page[0x11] = 0x10;
+        page[0x18] = 0x30;
+        (page[0x1a], page[0x1c]) = (version.1, version.0);
+        page[0x30..0x38].copy_from_slice(&lsn.to_le_bytes());
+        page[0x3c..0x3e].copy_from_slice(&in_use.to_le_bytes());
+        page[0x3e] = flags;
+        page
+    }
+
+    #[test]
+    fn newer_page_counts() {
+        let closed = page(10, (1, 1), NO_CLIENT, 0);
+        let open = page(11, (1, 1), 0, 0);
+        let clean = page(12, (1, 1), 0, 2);
+        let mounted = page(13, (2, 0), 0, 2);
+        for (pages, expected) in [
+            ([&closed, &closed], State::Clean),
+            ([&closed, &open], State::Unclean),
+            ([&open, &closed], State::Unclean),
+            ([&open, &clean], State::Clean),
+            ([&clean, &mounted], State::InUse),
+            ([&mounted, &closed], State::InUse),
+        ] {
+            assert_eq!(state(&[&pages[0][..], &pages[1][..]].concat()), expected);
+        }
+    }
+
+    #[test]
+    fn pages_that_are_torn_or_of_another_version_do_not_count() {
+        let (old, mut torn) = (page(10, (1, 1), NO_CLIENT, 0), page(20, (1, 1), 0, 0));
+        torn[510] ^= 1;
+        assert_eq!(state(&[&old[..], &torn[..]].concat()), State::Clean);
+        assert_eq!(state(&torn), State::Damaged);
+        assert_eq!(state(&page(1, (3, 0), 0, 0)), State::Damaged);
+        assert_eq!(state(&[]), State::Empty);
+        assert_eq!(state(&[0xff; 8192]), State::Empty);
+        assert_eq!(state(&[0; 8192]), State::Damaged);
+        // Behind chkdsk its own LSN counts.
+        let mut checked = page(0, (1, 1), NO_CLIENT, 0);
+        checked[..4].copy_from_slice(b"CHKD");
+        checked[8] = 30;
+        let open = page(20, (1, 1), 0, 0);
+        assert_eq!(state(&[&checked[..], &open[..]].concat()), State::Clean);
+    }
 }

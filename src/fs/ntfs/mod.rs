@@ -121,6 +121,7 @@ pub fn open_with(volume: Arc<dyn ByteSource>, options: &Options) -> Result<Ntfs>
         return Err(Error::corrupt("MFT record 5", 0, "the root is no directory"));
     }
     ntfs.info.hibernated = ntfs.find_hibernation();
+    ntfs.info.problems.extend(ntfs.info.state());
     Ok(ntfs)
 }
 

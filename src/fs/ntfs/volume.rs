@@ -95,9 +95,18 @@ pub(super) fn read_info(mft: &Mft, problems: Vec<String>) -> VolumeInfo {
     if let Err(error) = read_volume_record(mft, &mut info) {
         info.problems.push(format!("$Volume is unreadable: {error}"));
     }
-    if log_is_unclean(mft).unwrap_or(false) {
-        info.dirty = true;
-        info.problems.push("the journal ($LogFile) holds changes that were not written back".into());
+    match log_state(mft) {
+        Ok(state) => {
+            info.journal = state.name();
+            info.dirty |= matches!(state, logfile::State::Unclean | logfile::State::InUse);
+            if state == logfile::State::Damaged {
+                info.problems.push(
+                    "the journal ($LogFile) is damaged: whether everything was written back is not known"
+                        .into(),
+                );
+            }
+        }
+        Err(error) => info.problems.push(format!("the journal ($LogFile) is unreadable: {error}")),
     }
     info
 }
@@ -117,13 +126,12 @@ fn read_volume_record(mft: &Mft, info: &mut VolumeInfo) -> Result<()> {
     Ok(())
 }
 
-fn log_is_unclean(mft: &Mft) -> Result<bool> {
+fn log_state(mft: &Mft) -> Result<logfile::State> {
     let file = File::open(mft, number::LOGFILE)?;
-    let Some(source) = file.source(code::DATA, &[])? else { return Ok(false) };
-    if source.size() < logfile::RESTART_PAGES as u64 {
-        return Ok(false);
-    }
-    Ok(logfile::is_unclean(&read_vec(&*source, 0, logfile::RESTART_PAGES)?))
+    let absent = || Error::corrupt("$LogFile", 0, "no data");
+    let source = file.source(code::DATA, &[])?.ok_or_else(absent)?;
+    let len = usize::try_from(source.size()).unwrap_or(usize::MAX).min(logfile::RESTART_PAGES);
+    Ok(logfile::state(&read_vec(&*source, 0, len)?))
 }
 
 /// The volume's own upper-case table, or the usual one when it is damaged.
@@ -139,7 +147,10 @@ pub(super) fn read_upcase(mft: &Mft, problems: &mut Vec<String>) -> UpCase {
     })
 }
 
-/// `hiberfil.sys` of a Windows that is hibernated (a fast start counts) begins with this, in either case.
+/// `hiberfil.sys` of a Windows that is hibernated begins with `hibr`, in either case; `rstr` where a resume was begun and
+/// not ended, `wake` after one. A fast start's file has the same beginning: nothing in it that is documented tells them
+/// apart.
 pub(super) fn is_hibernation_signature(start: &[u8]) -> bool {
-    start.get(..4).is_some_and(|signature| signature.eq_ignore_ascii_case(b"hibr"))
+    let is = |wanted: &[u8]| start.get(..4).is_some_and(|signature| signature.eq_ignore_ascii_case(wanted));
+    is(b"hibr") || is(b"rstr")
 }

@@ -45,24 +45,27 @@ const FS_INFO_SECTOR: usize = 48;
 const BACKUP_SECTOR: usize = 50;
 /// The volume's state, which the copy need not repeat.
 const STATE_BYTE: usize = 65;
-/// A problem of opening that is told by what caused it.
+/// Problems of opening that are told by what caused them.
 const BY_TABLES: &str = "table 1 damaged";
+const CUT_SHORT: &str = "cut short";
 
 impl Check<'_, '_> {
     pub(super) fn boot_sector(&mut self) {
         let fat = self.fat;
-        if let Some(state) = fat.info.state() {
+        if let Some(state) = fat.info.unclean() {
             self.tell(&STATE, "volume", state);
         }
         let (claimed, size) = (fat.geometry.size, fat.pages.volume().size());
         if claimed > size {
             self.tell(&TRUNCATED, "volume", format!("{claimed} bytes are claimed, {size} are there"));
         }
-        for problem in fat.info.problems.iter().filter(|problem| {
-            !problem.starts_with(BY_TABLES)
-                && !problem.starts_with("cut short")
-                && !fat.info.is_state(problem)
-        }) {
+        let state = fat.info.state();
+        let told = |problem: &String| {
+            problem.starts_with(BY_TABLES)
+                || problem.starts_with(CUT_SHORT)
+                || Some(problem) == state.as_ref()
+        };
+        for problem in fat.info.problems.iter().filter(|problem| !told(problem)) {
             self.tell(&OPENING, "boot sector", problem.clone());
         }
         let Ok(sector) = read_vec(&**fat.pages.volume(), 0, BOOT_SECTOR_SIZE) else { return };

@@ -245,6 +245,17 @@ fn sectors_of_fat32_have_copies_and_hints() {
 }
 
 #[test]
+fn volume_in_use_is_told_once() {
+    for (width, clean) in [(Width::Fat16, 0x8000), (Width::Fat32, 0x0800_0000)] {
+        let mut image = sound(width);
+        image.set(1, image.end() & !clean);
+        expect(&image, &[(Warning, "volume", "not cleanly unmounted")]);
+        image.set(1, image.end() & !(clean >> 1));
+        expect(&image, &[(Warning, "boot sector", "the last user met disk errors")]);
+    }
+}
+
+#[test]
 fn damage_everywhere_is_examined_to_the_end() {
     let mut state = 1_u32;
     let mut random = move || {

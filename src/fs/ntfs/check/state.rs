@@ -18,6 +18,11 @@ const STATE: Kind = Kind {
     meaning: "Windows had not written everything back: what is read here may be older than what it would show, and some \
               of the findings may be changes that were on their way. Let Windows mount it once, then look again.",
 };
+const JOURNAL: Kind = Kind {
+    severity: Severity::Warning,
+    name: "$LogFile",
+    meaning: "Whether everything was written back is not known. Windows makes a new journal; what the old one held is lost.",
+};
 const TRUNCATED: Kind = Kind {
     severity: Severity::Error,
     name: "volume cut short",
@@ -48,8 +53,11 @@ const UPCASE_SIZE: usize = 128 << 10;
 impl Check<'_, '_> {
     pub(super) fn state(&mut self) {
         let info = &self.ntfs.info;
-        if let Some(state) = info.state() {
+        if let Some(state) = info.unclean() {
             self.findings.add(&STATE, "volume", state);
+        }
+        if matches!(info.journal, "" | "damaged") {
+            self.findings.add(&JOURNAL, "$LogFile", "its restart pages cannot be read");
         }
         let (claimed, size) = (info.size, self.ntfs.volume.size());
         if claimed > size {
