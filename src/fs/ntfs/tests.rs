@@ -47,7 +47,7 @@ fn attribute(type_code: u32, name: &str, flags: u16, form: &[u8], value: &[u8]) 
     bytes
 }
 
-fn resident(type_code: u32, name: &str, value: &[u8]) -> Vec<u8> {
+pub(super) fn resident(type_code: u32, name: &str, value: &[u8]) -> Vec<u8> {
     let mut form = u32::try_from(value.len()).unwrap().to_le_bytes().to_vec();
     form.extend([0; 4]);
     attribute(type_code, name, 0, &form, value)
@@ -72,7 +72,7 @@ fn non_resident(type_code: u32, name: &str, extent: &Extent<'_>) -> Vec<u8> {
     attribute(type_code, name, extent.flags, &form, extent.pairs)
 }
 
-fn data(vcns: std::ops::RangeInclusive<u64>, pairs: &[u8], size: u64) -> Vec<u8> {
+pub(super) fn data(vcns: std::ops::RangeInclusive<u64>, pairs: &[u8], size: u64) -> Vec<u8> {
     non_resident(code::DATA, "", &Extent { vcns, pairs, size, valid: size, flags: 0, unit: 0 })
 }
 
@@ -140,12 +140,12 @@ fn protect(block: &mut [u8], at: usize) {
     }
 }
 
-struct Image(Vec<u8>);
+pub(super) struct Image(pub(super) Vec<u8>);
 
 impl Image {
     /// A table in three extents, the second named by a record in the first and the third by one in the second, and a
     /// root directory with the file `file`.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut image = Self(vec![0; (CLUSTERS + 1) * CLUSTER]);
         let boot = &mut image.0[..512];
         boot[3..11].copy_from_slice(b"NTFS    ");
@@ -178,7 +178,7 @@ impl Image {
         image
     }
 
-    fn at(number: u64) -> usize {
+    pub(super) fn at(number: u64) -> usize {
         let number = usize::try_from(number).unwrap();
         let cluster = match number {
             0..16 => EXTENTS[0] + number,
@@ -208,7 +208,7 @@ impl Image {
         self.put(Self::at(number), &record);
     }
 
-    fn put(&mut self, at: usize, bytes: &[u8]) {
+    pub(super) fn put(&mut self, at: usize, bytes: &[u8]) {
         self.0[at..at + bytes.len()].copy_from_slice(bytes);
     }
 
@@ -220,13 +220,13 @@ impl Image {
     }
 
     /// The file, with its name.
-    fn file(&mut self, attributes: &[Vec<u8>]) {
+    pub(super) fn file(&mut self, attributes: &[Vec<u8>]) {
         let name = resident(code::FILE_NAME, "", &file_name(1 << 48 | ROOT, "file", 1, 0));
         let attributes: Vec<_> = [vec![name], attributes.to_vec()].concat();
         self.record(FILE, 1, 0, &attributes);
     }
 
-    fn open(&self) -> Ntfs {
+    pub(super) fn open(&self) -> Ntfs {
         open(Arc::new(MemorySource(self.0.clone()))).unwrap()
     }
 }

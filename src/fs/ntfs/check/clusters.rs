@@ -5,8 +5,6 @@ use std::ops::Range;
 
 use super::scan::Bits;
 
-/// Clusters in a segment: 32 MiB of bits, 1 TiB of clusters of 4 KiB.
-pub(super) const SEGMENT: u64 = 1 << 28;
 /// Ranges that are kept to find their owners.
 const MAX_RANGES: usize = 4096;
 
@@ -15,14 +13,17 @@ const MAX_RANGES: usize = 4096;
 pub(super) struct Ranges {
     pub(super) ranges: Vec<Range<u64>>,
     pub(super) clusters: u64,
+    /// What comes next belongs to somebody else, though it may touch the last range.
+    apart: bool,
 }
 
 impl Ranges {
     fn push(&mut self, start: u64, end: u64) {
         self.clusters += end - start;
         let room = self.ranges.len() < MAX_RANGES;
+        let apart = std::mem::take(&mut self.apart);
         match self.ranges.last_mut() {
-            Some(last) if last.end == start => last.end = end,
+            Some(last) if last.end == start && !apart => last.end = end,
             _ if room => self.ranges.push(start..end),
             _ => {}
         }
@@ -62,10 +63,10 @@ pub(super) struct Difference {
 }
 
 impl Segment {
-    /// Segment number `index` of a volume of `clusters` clusters.
-    pub(super) fn new(index: u64, clusters: u64) -> Self {
-        let first = index.saturating_mul(SEGMENT).min(clusters);
-        let count = (clusters - first).min(SEGMENT);
+    /// Segment number `index`, of `size` clusters each, of a volume of `clusters` clusters.
+    pub(super) fn new(index: u64, clusters: u64, size: u64) -> Self {
+        let first = index.saturating_mul(size).min(clusters);
+        let count = (clusters - first).min(size);
         let words = usize::try_from(count.div_ceil(64)).expect("at most 2^22");
         Self {
             first,
@@ -85,6 +86,7 @@ impl Segment {
         }
         let Some(left) = self.left.checked_sub(end - start) else { return false };
         self.left = left;
+        self.shared.apart = true;
         let mut at = start;
         while at < end {
             let (index, bit) = (usize::try_from(at / 64).expect("below 2^22"), at % 64);
@@ -125,9 +127,11 @@ mod tests {
     use super::*;
     use crate::bytes::MemorySource;
 
+    const SIZE: u64 = 1 << 20;
+
     #[test]
     fn what_is_claimed_twice_is_kept_with_its_place() {
-        let mut segment = Segment::new(0, 1000);
+        let mut segment = Segment::new(0, 1000, SIZE);
         assert!(segment.claim(10, 200) && segment.claim(300, 1));
         assert_eq!(segment.shared.clusters, 0);
         assert!(segment.claim(0, 20) && segment.claim(200, 101) && segment.claim(999, 5000));
@@ -139,7 +143,7 @@ mod tests {
 
     #[test]
     fn bitmap_is_compared_bit_by_bit() {
-        let mut segment = Segment::new(0, 140);
+        let mut segment = Segment::new(0, 140, SIZE);
         assert!(segment.claim(0, 70) && segment.claim(130, 5));
         let mut bytes = vec![0; 17];
         (0..69)
@@ -153,13 +157,13 @@ mod tests {
 
     #[test]
     fn each_cluster_belongs_to_one_segment() {
-        let clusters = SEGMENT + 100;
-        let mut segments = [Segment::new(0, clusters), Segment::new(1, clusters)];
-        segments.iter_mut().for_each(|segment| assert!(segment.claim(SEGMENT - 3, 7)));
+        let clusters = SIZE + 100;
+        let mut segments = [Segment::new(0, clusters, SIZE), Segment::new(1, clusters, SIZE)];
+        segments.iter_mut().for_each(|segment| assert!(segment.claim(SIZE - 3, 7)));
         let marked: Vec<u32> =
             segments.iter().map(|s| s.words.iter().map(|word| word.count_ones()).sum()).collect();
         assert_eq!(marked, [3, 4]);
         assert_eq!(segments[1].words.len(), 2);
-        assert_eq!(Segment::new(2, clusters).words.len(), 0);
+        assert_eq!(Segment::new(2, clusters, SIZE).words.len(), 0);
     }
 }

@@ -6,9 +6,6 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 use super::super::index::FileReference;
 
-/// Records in one pass: 30 MiB.
-pub(super) const WINDOW: u64 = 3 << 19;
-
 /// `Facts::flags`.
 pub(super) mod flag {
     /// In use.
@@ -56,10 +53,10 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Pass number `index` over a table of `records` records.
-    pub(super) fn new(index: u64, records: u64) -> Self {
-        let first = index.saturating_mul(WINDOW).min(records);
-        let count = usize::try_from((records - first).min(WINDOW)).expect("a million and a half");
+    /// Pass number `index`, of `size` records each, over a table of `records` records.
+    pub(super) fn new(index: u64, records: u64, size: u64) -> Self {
+        let first = index.saturating_mul(size).min(records);
+        let count = usize::try_from((records - first).min(size)).expect("a million and a half");
         Self { first, facts: vec![Facts::default(); count], seed: RandomState::new() }
     }
 

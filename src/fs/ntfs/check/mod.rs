@@ -21,8 +21,8 @@ mod verdict;
 use std::collections::BTreeSet;
 
 use self::{
-    clusters::{SEGMENT, Segment},
-    facts::{WINDOW, Window, flag},
+    clusters::Segment,
+    facts::{Window, flag},
     scan::Bits,
 };
 use super::{
@@ -38,8 +38,20 @@ use crate::{
     fs::{Name, findings::Findings},
 };
 
+/// What one pass keeps: 20 bytes for each record and a bit for each cluster, 62 MiB in all.
+#[derive(Clone, Copy)]
+struct Bounds {
+    records: u64,
+    clusters: u64,
+}
+
+/// 1.5 million records; 1 TiB in clusters of 4 KiB.
+const BOUNDS: Bounds = Bounds { records: 3 << 19, clusters: 1 << 28 };
+
 /// Directories above a file that are named in findings.
 const MAX_PATH: usize = 64;
+/// Progress is told once for so many records.
+const STEP: u64 = 4096;
 
 /// An examination on its way.
 struct Check<'a, 'r> {
@@ -47,6 +59,7 @@ struct Check<'a, 'r> {
     findings: Findings<'r>,
     /// The first pass, which tells what is wrong with single structures.
     first: bool,
+    bounds: Bounds,
     window: Window,
     segment: Segment,
     /// `$MFT`'s bitmap: records in use.
@@ -60,49 +73,64 @@ struct Check<'a, 'r> {
     /// Something could not be read, so that clusters may lack their owners.
     incomplete: bool,
     suspects: owners::Suspects,
+    /// Files that are not named because their directory is damaged.
+    unnamed: u64,
+    /// Records marked as used that are not in use: how many, and the first.
+    reserved: (u64, u64),
 }
 
 /// Examines a volume. See [`crate::fs::FileSystem::check`].
 pub(super) fn volume(ntfs: &Ntfs, report: &mut dyn Report) -> Result<()> {
+    examine(ntfs, report, BOUNDS);
+    Ok(())
+}
+
+fn examine(ntfs: &Ntfs, report: &mut dyn Report, bounds: Bounds) {
     let (records, clusters) = (ntfs.mft.records(), ntfs.mft.boot.clusters);
     let mut check = Check {
         ntfs,
         findings: Findings::new(report),
         first: true,
-        window: Window::new(0, records),
-        segment: Segment::new(0, clusters),
+        bounds,
+        window: Window::new(0, 0, bounds.records),
+        segment: Segment::new(0, 0, bounds.clusters),
         table_bits: None,
         security_ids: None,
         lists_left: 0,
         blocks_left: 0,
         incomplete: false,
         suspects: owners::Suspects::default(),
+        unnamed: 0,
+        reserved: (0, 0),
     };
     check.boot_sectors();
     check.state();
     check.security_ids = check.secure();
-    let passes = records.div_ceil(WINDOW).max(clusters.div_ceil(SEGMENT));
+    let passes = records.div_ceil(bounds.records).max(clusters.div_ceil(bounds.clusters));
     for pass in 0..passes {
         check.pass(pass);
     }
+    check.sums();
     check.owners();
     check.findings.finish();
-    Ok(())
 }
 
 impl Check<'_, '_> {
     fn pass(&mut self, pass: u64) {
         let mft = &self.ntfs.mft;
         self.first = pass == 0;
-        self.window = Window::new(pass, mft.records());
-        self.segment = Segment::new(pass, mft.boot.clusters);
+        self.window = Window::new(pass, mft.records(), self.bounds.records);
+        self.segment = Segment::new(pass, mft.boot.clusters, self.bounds.clusters);
         self.table_bits = self.table_bits();
         // Every list names attributes that lie in records, every index lies in clusters.
         self.lists_left = mft.data().runs().allocated().saturating_mul(2) + (1 << 20);
         self.blocks_left = mft.boot.size();
-        let mut done = 0;
-        scan::each_record(mft, &mut |number| done = number, &mut |number, slot| self.slot(number, slot));
-        self.findings.progress("MFT records", done, mft.records());
+        scan::each_record(mft, &mut |number, slot| {
+            if number.is_multiple_of(STEP) {
+                self.findings.progress("MFT records", number, mft.records());
+            }
+            self.slot(number, slot);
+        });
         self.compare_clusters();
         self.directories();
         self.verdicts();
@@ -117,7 +145,7 @@ impl Check<'_, '_> {
     fn directories(&mut self) {
         let records = self.ntfs.mft.records();
         for number in 0..records {
-            if number % 4096 == 0 {
+            if number.is_multiple_of(STEP) {
                 self.findings.progress("directories", number, records);
             }
             // Of records in another window nothing is known: they are asked.
@@ -182,3 +210,6 @@ fn best_name(file: &File<'_>) -> Option<(u64, String)> {
     });
     best.map(|(_, parent, name)| (parent, name))
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,6 +66,7 @@ pub(super) struct Suspects {
     shared_clusters: u64,
     unprotected: Vec<Range<u64>>,
     unprotected_clusters: u64,
+    missing: u64,
     leaked: u64,
     first_leaked: Option<u64>,
     /// Records whose extension records are not those that they list.
@@ -98,7 +99,7 @@ impl Claims {
             if range.start >= end {
                 break;
             }
-            if owners.len() < MAX_OWNERS {
+            if owners.len() < MAX_OWNERS && !owners.contains(&owner) {
                 owners.push(owner);
             }
         }
@@ -128,10 +129,8 @@ impl Check<'_, '_> {
             Err(error) => return self.tell(&BITMAP, || ("$Bitmap".into(), error.to_string())),
         };
         let difference = self.segment.compare(&mut Bits::new(bitmap));
-        if difference.missing > 0 {
-            self.findings.add(&BITMAP, "$Bitmap", format!("{} clusters are not in it", difference.missing));
-        }
         let suspects = &mut self.suspects;
+        suspects.missing += difference.missing;
         suspects.leaked += difference.leaked.clusters;
         let first = difference.leaked.ranges.first().map(|range| range.start);
         suspects.first_leaked = suspects.first_leaked.or(first);
@@ -146,7 +145,7 @@ impl Check<'_, '_> {
         let mut lookups = 0;
         let (mft, cluster_size) = (&self.ntfs.mft, self.ntfs.mft.boot.cluster_size);
         if shared.ranges.len() + unprotected.ranges.len() + suspects.bases.len() > 0 {
-            scan::each_record(mft, &mut |_| {}, &mut |number, slot| {
+            scan::each_record(mft, &mut |number, slot| {
                 let Slot::InUse(header, bytes) = slot else { return };
                 let base = header.base;
                 let owner = if base.0 == 0 { number } else { base.record() };
@@ -166,6 +165,10 @@ impl Check<'_, '_> {
         }
         self.tell_shared(&shared, suspects.shared_clusters);
         self.tell_unprotected(&unprotected, suspects.unprotected_clusters);
+        if suspects.missing > 0 {
+            let problem = format!("{} clusters are not in it", suspects.missing);
+            self.findings.add(&BITMAP, "$Bitmap", problem);
+        }
         if suspects.leaked > 0 {
             let kind = if self.incomplete { &LEAKED_BY_DAMAGE } else { &LEAKED };
             let bytes = suspects.leaked.saturating_mul(cluster_size);
@@ -183,8 +186,9 @@ impl Check<'_, '_> {
         for (owners, (clusters, first)) in claims.by_owners() {
             told += clusters;
             if self.findings.counted(&SHARED) {
+                let twice = if owners.len() == 1 { ", more than once" } else { "" };
                 let who = self.all_of(owners);
-                let problem = format!("{clusters} clusters from {first:#x} on belong to {who}");
+                let problem = format!("{clusters} clusters from {first:#x} on belong to {who}{twice}");
                 self.findings.tell(&SHARED, "cross-linked clusters".into(), problem);
             }
         }

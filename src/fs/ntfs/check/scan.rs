@@ -24,14 +24,13 @@ pub(super) enum Slot<'a> {
     Damaged(Error),
 }
 
-/// Calls `f` with each record that is stored, ascending; `progress` gets the number of records that are done.
-pub(super) fn each_record(mft: &Mft, progress: &mut dyn FnMut(u64), f: &mut dyn FnMut(u64, Slot<'_>)) {
+/// Calls `f` with each record that is stored, ascending.
+pub(super) fn each_record(mft: &Mft, f: &mut dyn FnMut(u64, Slot<'_>)) {
     let (size, records) = (mft.boot.record_size, mft.records());
     let record_len = usize::try_from(size).expect("the boot sector bounds it");
     let mut number = 0;
     let mut buf = Vec::new();
     while number < records {
-        progress(number);
         let offset = number * size;
         let hole = hole_at(mft, offset).unwrap_or(0) / size;
         if hole > 0 {
@@ -50,7 +49,6 @@ pub(super) fn each_record(mft: &Mft, progress: &mut dyn FnMut(u64), f: &mut dyn 
             number += 1;
         }
     }
-    progress(records);
 }
 
 fn slot(record: &mut [u8], number: u64, offset: u64) -> Slot<'_> {

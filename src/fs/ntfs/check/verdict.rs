@@ -57,7 +57,6 @@ const MAX_BASES: usize = 100;
 impl Check<'_, '_> {
     /// Looks at every record of this pass.
     pub(super) fn verdicts(&mut self) {
-        let (mut unnamed, mut reserved) = (0_u64, (0_u64, 0));
         for number in self.window.numbers() {
             let facts = self.window.get(number).map(|facts| *facts).unwrap_or_default();
             let marked = self.table_bits.as_mut().and_then(|bits| bits.get(number));
@@ -67,7 +66,8 @@ impl Check<'_, '_> {
             }
             if !facts.has(flag::USED) {
                 if marked == Some(true) && !facts.has(flag::DAMAGED) && number >= FIRST_FREE {
-                    reserved = (reserved.0 + 1, if reserved.0 == 0 { number } else { reserved.1 });
+                    let (count, first) = self.reserved;
+                    self.reserved = (count + 1, if count == 0 { number } else { first });
                 }
                 continue;
             }
@@ -75,21 +75,26 @@ impl Check<'_, '_> {
                 self.name(&UNPROTECTED, number, "in use, but marked as free in $MFT's bitmap");
             }
             if !facts.has(flag::EXTENSION | flag::DAMAGED) {
-                self.names(number, &facts, &mut unnamed);
+                self.names(number, &facts);
             }
         }
-        if reserved.0 > 0 {
-            let problem =
-                format!("{} records marked as used are not in use, the first: {}", reserved.0, reserved.1);
+    }
+
+    /// What was only counted, in all passes.
+    pub(super) fn sums(&mut self) {
+        let (reserved, first) = self.reserved;
+        if reserved > 0 {
+            let problem = format!("{reserved} records marked as used are not in use, the first: {first}");
             self.findings.add(&RESERVED, "$MFT's bitmap", problem);
         }
-        if unnamed > 0 {
-            self.findings.add(&UNNAMED, "directories", format!("{unnamed} files lack an entry there"));
+        if self.unnamed > 0 {
+            let problem = format!("{} files lack an entry there", self.unnamed);
+            self.findings.add(&UNNAMED, "directories", problem);
         }
     }
 
     /// The names of a file against the entries that lead to it.
-    fn names(&mut self, number: u64, facts: &Facts, unnamed: &mut u64) {
+    fn names(&mut self, number: u64, facts: &Facts) {
         if facts.links != facts.names {
             let problem = format!("{} names, its header counts {}", facts.names, facts.links);
             self.name(&LINKS, number, &problem);
@@ -99,7 +104,7 @@ impl Check<'_, '_> {
                 self.name(&NAMELESS, number, "in use, without a name");
             }
         } else if facts.entries < facts.names && self.is_in_damaged_directory(number) {
-            *unnamed += 1;
+            self.unnamed += 1;
         } else if facts.entries == 0 {
             self.name(&ORPHAN, number, "no directory has an entry of it");
         } else if facts.entries != facts.names {
