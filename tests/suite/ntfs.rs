@@ -66,9 +66,19 @@ impl Ntfs3g {
 
 impl Drop for Ntfs3g {
     fn drop(&mut self) {
-        let unmounted = tool("umount").arg(&self.folder).status().is_ok_and(|status| status.success());
-        if !unmounted {
-            let _ = tool("fusermount3").arg("-u").arg(&self.folder).status();
+        // Busy for a moment where another test's process has just been forked: it has our files until it is executed.
+        for _ in 0..100 {
+            let unmounted = tool("umount").arg(&self.folder).status().is_ok_and(|status| status.success());
+            if unmounted
+                || tool("fusermount3")
+                    .arg("-u")
+                    .arg(&self.folder)
+                    .status()
+                    .is_ok_and(|status| status.success())
+            {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(100));
         }
         let _ = self.server.wait();
     }

@@ -1,7 +1,7 @@
 //! The examination: volumes that mkntfs and ntfs-3g made are sound, and each kind of damage is found as what it is, by us and
 //! where they look for it by ntfsprogs and The Sleuth Kit.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::LazyLock};
 
 use vhdmount::{
     check::{Collector, Severity},
@@ -39,7 +39,9 @@ struct Patient {
 
 impl Patient {
     fn new() -> Option<Self> {
-        let image = volume()?;
+        // Made once for all tests here.
+        static VOLUME: LazyLock<Option<Vec<u8>>> = LazyLock::new(volume);
+        let image = VOLUME.clone()?;
         let sound = open(image.clone()).unwrap();
         assert_eq!(examine(&sound), []);
         let mft = usize::try_from(ntfs::BootSector::parse(&image).unwrap().mft).unwrap();
