@@ -60,7 +60,7 @@ fn render(progress: Progress<'_>) -> String {
     let name = if step.is_empty() { area.to_owned() } else { format!("{area}: {step}") };
     let text = match permille(done, total) {
         Some(permille) => {
-            let full = BAR * permille / 1000;
+            let full = (BAR * permille + 500) / 1000;
             let bar = "#".repeat(full) + &".".repeat(BAR - full);
             format!("[{bar}] {:3}.{}%  {name}", permille / 10, permille % 10)
         }
