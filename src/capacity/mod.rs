@@ -3,16 +3,23 @@
 //! allocation bitmap with both.
 
 mod backing;
+mod budget;
+mod free;
 mod host;
 mod report;
+mod slots;
+mod stock;
 #[cfg(test)]
 mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use backing::{Free, Stock};
-pub use host::{Host, HostSpace, System};
+use budget::Budget;
+use free::Free;
+pub use host::{Held, Host, HostMap, HostSpace, System};
 pub use report::{Report, Status, VolumeReport, human};
+use slots::Slots;
+use stock::{Stock, end_of_blocks};
 
 use crate::{
     Result,
@@ -44,6 +51,8 @@ pub struct Capacity {
 
 struct Scan {
     stock: Stock,
+    /// The host file has more pieces than were looked at.
+    cut: bool,
     volumes: Vec<Result<(Usage, Free), String>>,
 }
 
@@ -65,7 +74,17 @@ impl Capacity {
     pub fn report(&self) -> Result<Report> {
         let space = self.space()?;
         let scan = self.scan(&space)?;
-        Ok(Report::new(self.top(), &space, &scan.stock, self.parents(), self.volume_reports(&scan, &space)))
+        let budget = Budget::new(self.top(), &space, &scan.stock);
+        let mut report = Report::new(self.top(), &space, &scan.stock, &budget);
+        report.parents = self.parents();
+        report.parent_hosts = self.parent_hosts();
+        report.volumes = self.volume_reports(&scan, &budget);
+        if scan.cut {
+            report.estimate = "the image file is in too many pieces to look at all of them: what lies behind counts \
+                               as not backed"
+                .into();
+        }
+        Ok(report)
     }
 
     /// The achievable space of the whole disk, as `df` is told: what is backed counts as used.
@@ -89,7 +108,7 @@ impl Capacity {
         let Ok(scan) = self.scan(&space) else { return volume.fs.usage() };
         match &scan.volumes[index] {
             Ok((usage, free)) => {
-                let achievable = free.achievable(space.free, &self.top().growth());
+                let achievable = free.achievable(&Budget::new(self.top(), &space, &scan.stock), usage.cluster_size);
                 Ok(Usage {
                     total: usage.total - (usage.free - achievable.min(usage.free)),
                     free: achievable,
@@ -116,6 +135,15 @@ impl Capacity {
         self.disk.layers().iter().skip(1).map(|layer| layer.info().path.clone()).collect()
     }
 
+    /// Where each parent lies, which may be another volume than the child's.
+    fn parent_hosts(&self) -> Vec<String> {
+        let place = |file: &Option<Arc<FileSource>>| {
+            let space = file.as_ref().and_then(|file| self.host.space(file).ok());
+            space.map(|space| space.place()).unwrap_or_default()
+        };
+        self.files.iter().skip(1).map(place).collect()
+    }
+
     /// The scan, repeated only when the image file's length or allocation has changed since the last one.
     fn scan(&self, space: &HostSpace) -> Result<Arc<Scan>> {
         let same = |old: &HostSpace| (old.file_size, old.allocated) == (space.file_size, space.allocated);
@@ -125,24 +153,34 @@ impl Capacity {
             return Ok(scan.clone());
         }
         let file = self.files.first().and_then(Option::as_deref);
-        let holes = file.filter(|_| space.allocated < space.file_size);
+        let map = file.and_then(|file| self.host.map(file, space));
+        let map = map.as_ref();
         let missing = space.file_size.saturating_sub(space.allocated);
-        let mut stock = Stock::count(self.top(), holes)?;
-        stock.limit_holes(missing);
+        let vague = map.is_some_and(HostMap::is_vague);
+        let top = self.top();
+        let slots = Slots::survey(top, end_of_blocks(top, top.source().size()), map)?;
+        let mut stock = Stock::count(top, &slots, map)?;
+        if vague {
+            stock.split_holes(missing, space);
+        }
+        let paid = space.file_size.checked_next_multiple_of(space.unit.max(1)).unwrap_or(u64::MAX);
+        stock.beyond_end = map.map_or(0, |map| map.occupied(paid..u64::MAX));
         let volumes = self.volumes.iter().map(|volume| {
-            let usage = volume.fs.usage().map_err(|e| e.to_string())?;
-            let mut free =
-                Free::count(self.top(), holes, volume.start, &*volume.fs).map_err(|e| e.to_string())?;
-            free.limit_holes(missing);
-            Ok((usage, free))
+            let free = Free::count(top, &slots, map, volume.start, &*volume.fs);
+            let mut free = free.map_err(|e| e.to_string())?;
+            if vague {
+                free.split_holes(missing, space);
+            }
+            // The pass over the allocation map is over: what the filesystem says now costs no second one.
+            Ok((volume.fs.usage().map_err(|e| e.to_string())?, free))
         });
-        let scan = Arc::new(Scan { stock, volumes: volumes.collect() });
+        let volumes = volumes.collect();
+        let scan = Arc::new(Scan { stock, cut: map.is_some_and(HostMap::is_cut), volumes });
         *self.scan.lock().unwrap_or_else(PoisonError::into_inner) = Some((space.clone(), scan.clone()));
         Ok(scan)
     }
 
-    fn volume_reports(&self, scan: &Scan, space: &HostSpace) -> Vec<VolumeReport> {
-        let growth = self.top().growth();
+    fn volume_reports(&self, scan: &Scan, budget: &Budget) -> Vec<VolumeReport> {
         let reports = self.volumes.iter().zip(&scan.volumes).map(|(volume, counted)| {
             let info = volume.fs.volume();
             let mut report = VolumeReport {
@@ -156,7 +194,7 @@ impl Capacity {
                     report.size = usage.total;
                     report.free_reported = usage.free;
                     report.free_backed = free.backed;
-                    report.free_achievable = free.achievable(space.free, &growth);
+                    report.free_achievable = free.achievable(budget, usage.cluster_size);
                 }
                 Err(problem) => report.problem.clone_from(problem),
             }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{HostSpace, backing::Stock};
+use super::{HostSpace, budget::Budget, stock::Stock};
 use crate::container::{Kind, Layer};
 
 /// Below this the next burst of writes may fill the host before anyone looks.
@@ -35,16 +35,27 @@ pub struct Report {
     pub allocated_on_host: u64,
     /// What its owner may still take there.
     pub host_free: u64,
+    /// What the volume keeps back for its superuser, who may write more than the owner.
+    pub host_reserved: u64,
     /// Where the image file lies: mount point and filesystem.
     pub host: String,
     /// Why `host_free` is what it is, when that is not obvious.
     pub host_note: String,
+    /// Why the figures are estimates on this host; empty where they are exact.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub estimate: String,
     /// Virtual bytes whose block exists in the image file and on the host.
     pub backed: u64,
+    /// Of those: the host space belongs to another file as well (a reflink), so that overwriting them takes more.
+    pub shared_on_host: u64,
     /// Host bytes until every virtual byte is backed, format overhead included.
     pub growth_to_full: u64,
+    /// Of those: what the format adds to the data.
+    pub overhead_to_full: u64,
     /// The size that the disk can really reach now.
     pub achievable_size: u64,
+    /// What it can reach when its writer leaves holes for the unwritten parts of new blocks.
+    pub achievable_at_most: u64,
     /// `virtual_size - achievable_size`.
     pub shortfall: u64,
     /// `min(virtual_size, allocated_on_host + host_free)`: the rule of thumb, for comparison.
@@ -53,8 +64,15 @@ pub struct Report {
     pub block_size: u64,
     /// `fixed`, `dynamic` or `differencing`.
     pub kind: Kind,
+    /// Bytes of the image file that no block and no structure uses. Not counted as space to be had: whether a writer
+    /// uses them again is its own affair.
+    pub unused_in_file: u64,
+    /// What of those occupies space on the host.
+    pub unused_on_host: u64,
     /// Parent images, nearest first: read, never grown.
     pub parents: Vec<String>,
+    /// Where each of them lies: its own volume may be another one.
+    pub parent_hosts: Vec<String>,
     /// Damage of the block table, by which a part of the disk is neither there nor to be had; empty if there is none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub problem: String,
@@ -86,25 +104,16 @@ pub struct VolumeReport {
 }
 
 impl Report {
-    pub(super) fn new(
-        layer: &dyn Layer,
-        space: &HostSpace,
-        stock: &Stock,
-        parents: Vec<String>,
-        volumes: Vec<VolumeReport>,
-    ) -> Self {
-        let (growth, info) = (layer.growth(), layer.info());
+    /// Without parents and volumes, which the caller knows.
+    pub(super) fn new(layer: &dyn Layer, space: &HostSpace, stock: &Stock, budget: &Budget) -> Self {
+        let info = layer.info();
         let virtual_size = layer.virtual_size();
-        let achievable_size = stock.achievable(space.free, &growth).min(virtual_size);
+        let achievable_size = stock.achievable(budget).min(virtual_size);
         let shortfall = virtual_size - achievable_size;
         let status = match shortfall.saturating_sub(stock.damaged) {
             0 => Status::Ok,
             _ if space.free < CRITICAL_HOST_FREE => Status::Critical,
             _ => Status::Overcommitted,
-        };
-        let host = match (space.mount.as_str(), space.filesystem.as_str()) {
-            ("", fs) => fs.to_owned(),
-            (mount, fs) => format!("{mount} ({fs})"),
         };
         Self {
             status,
@@ -112,21 +121,29 @@ impl Report {
             file_size: space.file_size,
             allocated_on_host: space.allocated,
             host_free: space.free,
-            host,
+            host_reserved: space.reserved,
+            host: space.place(),
             host_note: space.note.clone(),
+            estimate: space.estimate.clone(),
             backed: stock.backed,
-            growth_to_full: stock.growth_to_full(&growth),
+            shared_on_host: stock.shared,
+            growth_to_full: stock.growth_to_full(&budget.growth),
+            overhead_to_full: stock.overhead_to_full(&budget.growth),
             achievable_size,
+            achievable_at_most: stock.achievable_at_most(budget).clamp(achievable_size, virtual_size),
             shortfall,
             rule_of_thumb: virtual_size.min(space.allocated.saturating_add(space.free)),
             block_size: info.block_size,
             kind: info.kind,
-            parents,
+            unused_in_file: stock.unused,
+            unused_on_host: stock.unused_on_host,
+            parents: Vec::new(),
+            parent_hosts: Vec::new(),
             problem: match stock.damaged {
                 0 => String::new(),
                 bytes => format!("{} cannot be found: {}", human(bytes), stock.problem),
             },
-            volumes,
+            volumes: Vec::new(),
         }
     }
 
@@ -169,28 +186,34 @@ impl Report {
             ("file_size", self.file_size, "length of the image file"),
             ("allocated_on_host", self.allocated_on_host, "what the image file occupies"),
             ("host_free", self.host_free, host.as_str()),
+            ("host_reserved", self.host_reserved, "kept back by the host for its superuser, not counted"),
             ("backed", self.backed, "virtual bytes that need no growth"),
+            ("shared_on_host", self.shared_on_host, "of those shared with other files: overwriting takes more"),
             ("growth_to_full", self.growth_to_full, "host bytes until everything is backed"),
-            ("achievable_size", self.achievable_size, "what the disk can really reach"),
+            ("overhead_to_full", self.overhead_to_full, "of those for the format, not for data"),
+            ("achievable_size", self.achievable_size, "what the disk can really reach, in whole blocks"),
+            ("achievable_at_most", self.achievable_at_most, "if new blocks are left sparse on the host"),
             ("shortfall", self.shortfall, "promised, but not to be had now"),
             ("rule_of_thumb", self.rule_of_thumb, "min(virtual_size, allocated_on_host + host_free)"),
             ("block_size", self.block_size, blocks),
+            ("unused_in_file", self.unused_in_file, "of the image file, used by nothing; not counted as free"),
+            ("unused_on_host", self.unused_on_host, "what of that occupies space"),
         ] {
             line(&mut out, key, &value.to_string(), &format!("{:>10}, {note}", human(value)));
         }
         let kind = format!("{:?}", self.kind).to_lowercase();
         line(&mut out, "kind", &quoted(&kind), "");
-        if !self.problem.is_empty() {
-            line(&mut out, "problem", &quoted(&self.problem), "");
+        for (key, text) in [("estimate", &self.estimate), ("problem", &self.problem)] {
+            if !text.is_empty() {
+                line(&mut out, key, &quoted(text), "");
+            }
         }
         if !self.parents.is_empty() {
             let parents: Vec<_> = self.parents.iter().map(|parent| quoted(parent)).collect();
-            line(
-                &mut out,
-                "parents",
-                &format!("[{}]", parents.join(", ")),
-                "read only: growth is in the child",
-            );
+            let parents = format!("[{}]", parents.join(", "));
+            line(&mut out, "parents", &parents, "read only: growth is in the child");
+            let hosts: Vec<_> = self.parent_hosts.iter().map(|host| quoted(host)).collect();
+            line(&mut out, "parent_hosts", &format!("[{}]", hosts.join(", ")), "");
         }
         self.volumes.iter().for_each(|volume| volume.push_toml(&mut out));
         out

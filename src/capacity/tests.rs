@@ -1,12 +1,9 @@
 use std::sync::Arc;
 
-use super::{
-    backing::{Free, Stock},
-    *,
-};
+use super::*;
 use crate::{
     bytes::{ByteSource, MemorySource},
-    container::{Format, Growth, Kind, LayerInfo, Place, Segment},
+    container::{Format, Growth, Kind, LayerInfo, Place, Segment, Structures},
     fs::*,
 };
 use std::ops::{ControlFlow, Range};
@@ -20,6 +17,11 @@ struct Thin {
     growth: Growth,
     allocated: Vec<bool>,
     damaged: Vec<u64>,
+    /// Blocks that lie where another one does.
+    aliased: Vec<(u64, u64)>,
+    structures: Structures,
+    /// Groups with their bitmap block, by where that lies.
+    bitmaps: Vec<Option<u64>>,
     source: Arc<dyn ByteSource>,
 }
 
@@ -48,6 +50,9 @@ impl Thin {
             growth: Growth { block_size, block_cost, group: None },
             allocated: (0..virtual_size.div_ceil(block_size)).map(allocated).collect(),
             damaged: Vec::new(),
+            aliased: Vec::new(),
+            structures: Structures::default(),
+            bitmaps: Vec::new(),
             source: Arc::new(MemorySource::default()),
         }
     }
@@ -67,7 +72,10 @@ impl Layer for Thin {
             return Err(crate::Error::corrupt("entry", offset / block, "nonsense"));
         }
         let index = usize::try_from(offset / block).unwrap();
-        let place = if self.allocated[index] { Place::File(offset) } else { Place::Zero };
+        let alias = self.aliased.iter().find(|(alias, _)| *alias == offset / block);
+        let at = alias.map_or(offset, |(_, original)| original * block + offset % block);
+        let head = self.structures.reserved.iter().map(|range| range.end).max().unwrap_or(0);
+        let place = if self.allocated[index] { Place::File(head + at) } else { Place::Zero };
         Ok(Segment { place, len: end - offset })
     }
     fn allocation(&self, offset: u64) -> Result<Segment> {
@@ -75,6 +83,12 @@ impl Layer for Thin {
     }
     fn growth(&self) -> Growth {
         self.growth
+    }
+    fn structures(&self) -> Structures {
+        self.structures.clone()
+    }
+    fn group_place(&self, group: u64) -> Result<Option<u64>> {
+        Ok(self.bitmaps.get(usize::try_from(group).unwrap()).copied().flatten())
     }
     fn info(&self) -> &LayerInfo {
         &self.info
@@ -85,9 +99,26 @@ fn space(allocated: u64, free: u64) -> HostSpace {
     HostSpace { file_size: allocated, allocated, free, ..HostSpace::default() }
 }
 
+fn stock(layer: &Thin, host: Option<&HostMap>) -> Stock {
+    let slots = Slots::survey(layer, 1 << 50, host).unwrap();
+    Stock::count(layer, &slots, host).unwrap()
+}
+
 fn report(layer: &Thin, allocated: u64, free: u64) -> Report {
-    let stock = Stock::count(layer, None).unwrap();
-    Report::new(layer, &space(allocated, free), &stock, Vec::new(), Vec::new())
+    report_on(layer, &space(allocated, free))
+}
+
+fn report_on(layer: &Thin, space: &HostSpace) -> Report {
+    let stock = stock(layer, None);
+    Report::new(layer, space, &stock, &Budget::new(layer, space, &stock))
+}
+
+fn free(layer: &Thin, start: u64, ranges: Vec<Range<u64>>) -> Free {
+    Free::count(layer, &Slots::default(), None, start, &FreeList(ranges)).unwrap()
+}
+
+fn budget(layer: &Thin, host_free: u64) -> Budget {
+    Budget::new(layer, &space(0, host_free), &stock(layer, None))
 }
 
 #[test]
@@ -133,8 +164,8 @@ fn a_damaged_entry_costs_its_own_block_alone() {
         report.problem
     );
     assert!(report.to_toml().contains("problem = "));
-    let free = Free::count(&layer, None, 0, &FreeList(vec![0..3 * MIB, 5 * MIB..9 * MIB])).unwrap();
-    assert_eq!(free.achievable(GIB, &layer.growth), 2 * MIB + MIB + MIB);
+    let free = free(&layer, 0, vec![0..3 * MIB, 5 * MIB..9 * MIB]);
+    assert_eq!(free.achievable(&budget(&layer, GIB), 1), 2 * MIB + MIB + MIB);
     let usage = |layer| {
         let disk = Arc::new(Disk::new(vec![Arc::new(layer)]));
         Capacity::new(disk, Vec::new(), Vec::new(), Box::new(System)).disk_usage()
@@ -144,22 +175,52 @@ fn a_damaged_entry_costs_its_own_block_alone() {
 
 #[test]
 fn reserved_space_that_was_never_written_is_backed() {
+    let layer = Thin::new(100, 1, 1, |_| true);
     let mut stock = Stock { backed: 10, holes: 90, ..Stock::default() };
     // Half of the file exists, though nothing but 10 bytes was written.
-    stock.limit_holes(50);
-    let growth = Growth { block_size: 1, block_cost: 1, group: None };
-    assert_eq!((stock.backed, stock.growth_to_full(&growth), stock.achievable(5, &growth)), (50, 50, 55));
-    stock.limit_holes(60);
+    stock.split_holes(50, &space(0, 0));
+    let budget = Budget::new(&layer, &space(0, 5), &stock);
+    assert_eq!((stock.backed, stock.growth_to_full(&layer.growth), stock.achievable(&budget)), (50, 50, 55));
+    stock.split_holes(60, &space(0, 0));
     assert_eq!(stock.holes, 50);
     let mut free = Free::default();
     (free.backed, free.holes) = (1, 90);
-    free.limit_holes(50);
+    free.split_holes(50, &space(0, 0));
     assert_eq!((free.backed, free.holes), (41, 50));
+}
+
+#[test]
+fn what_a_thin_volume_has_reserved_needs_space_below_it() {
+    let layer = Thin::new(100, 1, 1, |_| true);
+    // The volume has 60 free and its image can back 20; 30 bytes of the file's holes are the volume's, 40 are reserved.
+    let nested = HostSpace { below: Some(20), ..space(30, 60) };
+    let mut stock = Stock { backed: 30, holes: 70, ..Stock::default() };
+    stock.split_holes(30, &nested);
+    assert_eq!((stock.backed, stock.holes, stock.unbacked), (30, 30, 40));
+    let achievable = stock.achievable(&Budget::new(&layer, &nested, &stock));
+    assert_eq!(achievable, 30 + 20 + 30);
+    assert_eq!(stock.growth_to_full(&layer.growth), 70);
+}
+
+#[test]
+fn holes_and_shared_space_of_the_host_file_are_told_from_its_own_byte_by_byte() {
+    let layer = Thin::new(8 * MIB, MIB / 2, MIB / 2, |block| block < 14);
+    let map = HostMap::new([
+        (MIB + 4096..2 * MIB, Held::Own),
+        (2 * MIB..3 * MIB, Held::Shared),
+        (5 * MIB..6 * MIB, Held::Own),
+    ]);
+    let stock = stock(&layer, Some(&map));
+    assert_eq!((stock.backed, stock.shared), (3 * MIB - 4096, MIB));
+    assert_eq!((stock.holes, stock.absent), (4 * MIB + 4096, MIB));
+    let list = FreeList(vec![MIB..4 * MIB]);
+    let free = Free::count(&layer, &Slots::default(), Some(&map), 0, &list).unwrap();
+    assert_eq!((free.backed, free.holes), (MIB - 4096, 2 * MIB + 4096), "overwriting shared space takes new");
 }
 
 #[cfg(unix)]
 #[test]
-fn holes_of_the_host_file_are_told_from_its_data_block_by_block() {
+fn the_running_system_tells_holes_from_data() {
     use std::os::unix::fs::FileExt;
 
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -168,21 +229,111 @@ fn holes_of_the_host_file_are_told_from_its_data_block_by_block() {
         file.as_file().write_all_at(&vec![1; 1 << 20], at * MIB).unwrap();
     }
     let host = FileSource::open(file.path()).unwrap();
-    if host.extent_at(0).unwrap().kind == crate::bytes::ExtentKind::Data {
+    let space = System.space(&host).unwrap();
+    let sought = HostMap::sought(&host);
+    if sought.at(0).0.is_some() {
         return; // A host that tells no holes.
     }
-    let layer = Thin::new(8 * MIB, MIB / 2, MIB / 2, |block| block < 14);
-    let stock = Stock::count(&layer, Some(&host)).unwrap();
-    assert_eq!((stock.backed, stock.holes, stock.absent), (3 * MIB, 4 * MIB, MIB));
+    for map in [sought, System.map(&host, &space).unwrap()] {
+        assert_eq!((map.at(0), map.occupied(0..8 * MIB)), ((None, MIB), 3 * MIB), "{map:?}");
+        assert_eq!((map.at(MIB).0, map.at(5 * MIB)), (Some(Held::Own), (Some(Held::Own), MIB)));
+    }
+    assert!(!space.filesystem.is_empty() && space.unit > 0, "{space:?}");
 }
 
 #[test]
 fn bitmap_blocks_of_a_group_are_paid_once() {
-    let growth = Growth { block_size: 2, block_cost: 2, group: Some((4, 1)) };
-    // A group of four blocks costs 4·2+1 = 9.
+    // 64 blocks of 2 bytes; a group of four costs 4·2+1 = 9.
+    let mut layer = Thin::new(128, 2, 2, |_| false);
+    layer.growth.group = Some((4, 1));
     for (free, blocks) in [(0, 0), (2, 0), (3, 1), (8, 3), (9, 4), (11, 4), (12, 5), (18, 8)] {
-        assert_eq!(super::backing::blocks_for(free, &growth), blocks, "{free}");
+        let budget = budget(&layer, free);
+        assert_eq!(budget.blocks(free), blocks, "{free}");
     }
+    assert_eq!(report(&layer, 0, 0).growth_to_full, 128 + 16);
+}
+
+#[test]
+fn bitmap_blocks_that_exist_are_not_paid_again() {
+    let mut layer = Thin::new(64 * MIB, 2 * MIB, 2 * MIB, |block| block == 4);
+    layer.growth.group = Some((4, MIB));
+    layer.structures = structures();
+    // The second group has its bitmap block and three absent blocks; seven groups have none.
+    layer.bitmaps = vec![None, Some(100 * MIB)];
+    let report = report(&layer, 0, 0);
+    assert_eq!((report.growth_to_full, report.overhead_to_full), (62 * MIB + 7 * MIB, 7 * MIB));
+    for (free, blocks) in [(5, 2), (6, 3), (8, 3), (9, 4), (15, 7), (16, 7), (18, 8)] {
+        assert_eq!(budget(&layer, free * MIB).blocks(free * MIB), blocks, "{free}");
+    }
+}
+
+/// As in a VHDX: log from 1 MiB on, table from 2 MiB on, blocks from 4 MiB on.
+fn structures() -> Structures {
+    Structures {
+        reserved: vec![0..MIB, MIB..2 * MIB, 2 * MIB..4 * MIB],
+        table: 2 * MIB..2 * MIB + 512,
+        table_entry: 8,
+        log: MIB..2 * MIB,
+        log_entry: 8192,
+        alignment: MIB,
+        block_head: 0,
+    }
+}
+
+#[test]
+fn holes_of_the_log_and_the_table_are_paid_as_far_as_blocks_touch_them() {
+    let mut layer = Thin::new(64 * MIB, MIB, MIB, |_| false);
+    layer.structures = structures();
+    let map = HostMap::new([(0..4096, Held::Own)]);
+    let stock = stock(&layer, Some(&map));
+    assert_eq!((stock.log_holes, stock.table_holes), (MIB, 512));
+    let blocks = |free: u64| {
+        let space = HostSpace { file_size: 4 * MIB, unit: 4096, ..space(4096, free) };
+        let budget = Budget::new(&layer, &space, &stock);
+        budget.blocks(free)
+    };
+    // Ten blocks and what their eleven candidates write to the log; the table's holes are half a host block.
+    assert_eq!(blocks(10 * MIB), 9);
+    assert_eq!(blocks(10 * MIB + 11 * 8192 + 512), 9, "host blocks are whole");
+    assert_eq!(blocks(10 * MIB + 11 * 8192 + 4096), 10);
+    assert_eq!(blocks(4096), 0);
+    let full = Stock { beyond_end: MIB, ..stock.clone() };
+    let space = HostSpace { file_size: 4 * MIB, unit: 4096, ..space(4096, 10 * MIB) };
+    assert_eq!(Budget::new(&layer, &space, &full).blocks(10 * MIB), 10, "reserved behind the end");
+}
+
+#[test]
+fn blocks_at_the_same_place_of_the_file_count_once() {
+    let mut layer = Thin::new(16 * MIB, MIB, MIB, |block| block < 8);
+    layer.structures = structures();
+    layer.aliased = vec![(3, 1), (4, 1), (7, 0)];
+    let report = report(&layer, 0, GIB);
+    assert_eq!((report.backed, report.achievable_size), (5 * MIB, 13 * MIB));
+    assert!(report.problem.contains("same place"), "{}", report.problem);
+    let slots = Slots::survey(&layer, 30 * MIB, None).unwrap();
+    assert_eq!(slots.aliases, [3 * MIB..5 * MIB, 7 * MIB..8 * MIB]);
+    // Of the file's 30 MiB, 4 are structures and five blocks are used.
+    assert_eq!((slots.unused, slots.unused_on_host), (21 * MIB, 21 * MIB));
+    let list = FreeList(vec![0..16 * MIB]);
+    let free = Free::count(&layer, &slots, None, 0, &list).unwrap();
+    assert_eq!(free.achievable(&budget(&layer, GIB), 1), 13 * MIB);
+}
+
+#[test]
+fn a_file_that_may_get_no_longer_gets_no_blocks() {
+    let layer = Thin::new(100 * MIB, 2 * MIB, 2 * MIB + 512, |_| false);
+    let limited = |room| HostSpace { room: Some(room), ..space(0, GIB) };
+    assert_eq!(report_on(&layer, &limited(20 * MIB)).achievable_size, 18 * MIB);
+    let none = report_on(&layer, &limited(0));
+    assert_eq!((none.achievable_size, none.achievable_at_most), (0, 0));
+}
+
+#[test]
+fn pointer_blocks_of_the_host_are_paid_too() {
+    let layer = Thin::new(GIB, MIB, MIB, |_| false);
+    let ext3 = HostSpace { unit: 4096, pointers: Some(1024), ..space(0, 500 * MIB) };
+    assert_eq!(report_on(&layer, &ext3).achievable_size, 499 * MIB);
+    assert_eq!(report(&layer, 0, 500 * MIB).achievable_size, 500 * MIB);
 }
 
 struct FreeList(Vec<Range<u64>>);
@@ -259,10 +410,10 @@ fn free_space_crossed_with_blocks_equals_a_count_by_byte() {
             ranges.push(at..at + len);
             at += len;
         }
-        let counted = Free::count(&layer, None, start, &FreeList(ranges.clone())).unwrap();
+        let counted = free(&layer, start, ranges.clone());
         for host_free in [0, 32, 33, 100, 330, 10_000] {
             assert_eq!(
-                counted.achievable(host_free, &layer.growth),
+                counted.achievable(&budget(&layer, host_free), 1),
                 naive(&layer, start, &ranges, host_free),
                 "{ranges:?} {start}"
             );

@@ -12,7 +12,7 @@ pub mod raw;
 pub mod vhd;
 pub mod vhdx;
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 pub use disk::Disk;
 pub use open::{Container, OpenOptions, open, open_source};
@@ -45,6 +45,19 @@ pub trait Layer: Send + Sync {
     /// What growing by one block costs.
     fn growth(&self) -> Growth;
 
+    /// Where the format's own structures lie in the file; nothing for a format without any.
+    fn structures(&self) -> Structures {
+        Structures::default()
+    }
+
+    /// The place in the file of what [`Growth::group`] adds to a group of blocks, if the group has it already.
+    ///
+    /// # Errors
+    /// When the table is damaged there or cannot be read.
+    fn group_place(&self, _group: u64) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
     /// What `info` shows.
     fn info(&self) -> &LayerInfo;
 }
@@ -72,13 +85,32 @@ pub struct Segment {
 /// The host bytes that an unallocated block needs when the guest writes to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Growth {
-    /// Virtual bytes in a block; for fixed and raw images the unit is irrelevant (nothing grows but holes): 1.
+    /// Virtual bytes in a block; where nothing grows but holes (raw, fixed VHD) the unit is irrelevant: 1.
     pub block_size: u64,
     /// Bytes of the file that a new block takes: the payload and what the format adds to each block.
     pub block_cost: u64,
     /// Where the format adds something for a group of blocks (VHDX: a sector-bitmap block per chunk of a differencing
     /// disk): blocks per group and bytes.
     pub group: Option<(u64, u64)>,
+}
+
+/// The format's own parts of an image file, as far as its growth touches them: in a sparse file they may be holes, too.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Structures {
+    /// Everything that is not blocks: headers, log, metadata, block table. Empty where the format has no blocks.
+    pub reserved: Vec<Range<u64>>,
+    /// The block table, as far as it is used.
+    pub table: Range<u64>,
+    /// What a new block writes to the table.
+    pub table_entry: u64,
+    /// The log that a writer goes around in.
+    pub log: Range<u64>,
+    /// What a new block writes to the log.
+    pub log_entry: u64,
+    /// Blocks begin at multiples of this.
+    pub alignment: u64,
+    /// What lies in front of each block's payload and belongs to it (VHD's sector bitmap).
+    pub block_head: u64,
 }
 
 /// The file format of a layer.

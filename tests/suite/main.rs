@@ -10,6 +10,7 @@ mod corpus;
 mod deleted;
 mod demo;
 mod fat;
+mod hosts;
 mod mount;
 mod mutation;
 mod ntfs;

@@ -30,7 +30,7 @@ use self::{
     format::{HEADER_SIZE, SECTOR},
     header::Header,
 };
-use super::{Format, Growth, Kind, Layer, LayerInfo, Place, Segment};
+use super::{Format, Growth, Kind, Layer, LayerInfo, Place, Segment, Structures};
 use crate::{
     Error, Result,
     bytes::{ByteSource, read_vec},
@@ -307,6 +307,22 @@ impl Blocks {
         }
     }
 
+    /// The footer at the file's end is not among them: a new block takes its place, and it moves on.
+    fn structures(&self) -> Structures {
+        let table = self.bat.offset()..self.bat.offset().saturating_add(self.bat.entries() * 4);
+        // The specification rounds the table up to whole sectors.
+        let rounded = table.start..table.end.checked_next_multiple_of(SECTOR).unwrap_or(table.end);
+        let header = self.header_at..self.header_at.saturating_add(HEADER_SIZE as u64);
+        Structures {
+            reserved: vec![0..SECTOR, header, rounded],
+            table,
+            table_entry: 4,
+            alignment: SECTOR,
+            block_head: self.bitmap_size,
+            ..Structures::default()
+        }
+    }
+
     /// A block whose first byte lies in the footer's copy, the header or the table is damage, not data.
     fn overlaps_structures(&self, bitmap_at: u64) -> bool {
         let within = |start: u64, len: u64| bitmap_at >= start && bitmap_at - start < len;
@@ -368,6 +384,13 @@ impl Layer for Vhd {
                 block_cost: blocks.bitmap_size + blocks.block_size,
                 group: None,
             },
+        }
+    }
+
+    fn structures(&self) -> Structures {
+        match &self.layout {
+            Layout::Fixed { .. } => Structures::default(),
+            Layout::Blocks(blocks) => blocks.structures(),
         }
     }
 

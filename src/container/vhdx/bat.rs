@@ -150,23 +150,56 @@ impl Bat {
         Ok(Located { block: run.block, within: offset - start, len: end - offset })
     }
 
-    /// The place in the file of the sector bitmap block of a chunk.
+    /// What of the region is in use.
+    pub(super) fn range(&self) -> Range<u64> {
+        self.region.start..self.region.start + self.geometry.entries() * ENTRY
+    }
+
+    /// The place in the file of the sector bitmap block of a chunk in which a block is partially present.
     pub(super) fn bitmap(&self, chunk: u64) -> Result<u64> {
-        let at = self.region.start + self.geometry.bitmap_index(chunk) * ENTRY;
-        let damaged =
-            |problem: String| Error::corrupt(format!("VHDX BAT entry of sector bitmap {chunk}"), at, problem);
+        let entry = self.bitmap_entry(chunk)?;
+        if entry.state() != format::SB_BLOCK_PRESENT {
+            let problem = format!("state {} for a block that is partially present", entry.state());
+            return Err(self.bitmap_error(chunk, problem));
+        }
+        self.bitmap_place(chunk, entry)
+    }
+
+    /// The place of a chunk's sector bitmap block if it has one; only differencing disks do.
+    pub(super) fn present_bitmap(&self, chunk: u64) -> Result<Option<u64>> {
+        let chunks = self.geometry.payload_blocks().div_ceil(self.geometry.chunk_ratio());
+        if !self.geometry.has_parent || chunk >= chunks {
+            return Ok(None);
+        }
+        let entry = self.bitmap_entry(chunk)?;
+        let present = entry.state() == format::SB_BLOCK_PRESENT;
+        present.then(|| self.bitmap_place(chunk, entry)).transpose()
+    }
+
+    fn bitmap_entry(&self, chunk: u64) -> Result<BatEntry> {
+        let at = self.bitmap_entry_at(chunk);
         let mut bytes = [0; size_of::<BatEntry>()];
         if at + ENTRY > self.source.size() {
-            return Err(damaged("lies beyond the end of the file: truncated".into()));
+            return Err(self.bitmap_error(chunk, "lies beyond the end of the file: truncated".into()));
         }
         self.source.read_exact_at(at, &mut bytes)?;
-        let entry = BatEntry::read_from_bytes(&bytes).expect("a buffer of its size");
-        if entry.state() != format::SB_BLOCK_PRESENT {
-            return Err(damaged(format!("state {} for a block that is partially present", entry.state())));
-        }
+        Ok(BatEntry::read_from_bytes(&bytes).expect("a buffer of its size"))
+    }
+
+    fn bitmap_entry_at(&self, chunk: u64) -> u64 {
+        self.region.start + self.geometry.bitmap_index(chunk) * ENTRY
+    }
+
+    fn bitmap_place(&self, chunk: u64, entry: BatEntry) -> Result<u64> {
         self.place(entry, format::BITMAP_BLOCK).ok_or_else(|| {
-            damaged(format!("offset {:#x} overlaps the file's structures", entry.file_offset()))
+            let problem = format!("offset {:#x} overlaps the file's structures", entry.file_offset());
+            self.bitmap_error(chunk, problem)
         })
+    }
+
+    fn bitmap_error(&self, chunk: u64, problem: String) -> Error {
+        let structure = format!("VHDX BAT entry of sector bitmap {chunk}");
+        Error::corrupt(structure, self.bitmap_entry_at(chunk), problem)
     }
 
     /// Why the block at virtual `offset` cannot be read.

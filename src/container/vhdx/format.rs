@@ -23,6 +23,8 @@ pub(super) const TABLE_SIZE: usize = 64 << 10;
 pub(super) const MAX_TABLE_ENTRIES: usize = 2047;
 /// 2.3.1: the unit of log entries.
 pub(super) const LOG_SECTOR: usize = 4096;
+/// The log entry of a change within one sector of the table: its descriptors and the data sector (2.3.1).
+pub(super) const LOG_ENTRY_OF_ONE_SECTOR: u64 = 2 * LOG_SECTOR as u64;
 /// 2.5.1: what entries of the BAT locate is aligned to this.
 pub(super) const BAT_UNIT: u64 = MIB;
 /// 2.4: a sector bitmap block, whatever the payload's block size.

@@ -24,7 +24,7 @@ use self::{
     metadata::Metadata,
     region::Regions,
 };
-use super::{Format, Growth, Kind, Layer, LayerInfo, Place, Segment};
+use super::{Format, Growth, Kind, Layer, LayerInfo, Place, Segment, Structures};
 use crate::{
     Error, Result,
     bytes::{ByteSource, read_vec},
@@ -54,6 +54,7 @@ pub struct Vhdx {
     bitmaps: Bitmaps,
     virtual_size: u64,
     growth: Growth,
+    structures: Structures,
     data_write_guid: Guid,
     parent: Option<ParentLocator>,
     info: LayerInfo,
@@ -83,7 +84,13 @@ pub fn open(file: Arc<dyn ByteSource>, path: &str, options: &OpenOptions) -> Res
     let regions = Regions::read(&*source, &header.log_range(), &mut problems)?;
     let metadata = Metadata::read(&*source, &regions.metadata, &mut problems)?;
     let geometry = metadata.geometry();
-    let bat = Bat::new(source.clone(), geometry, regions.bat, regions.metadata, header.log_range())?;
+    let bat = Bat::new(
+        source.clone(),
+        geometry,
+        regions.bat.clone(),
+        regions.metadata.clone(),
+        header.log_range(),
+    )?;
     if bat.is_truncated() {
         problems.push("the file ends inside the block table: truncated".into());
     }
@@ -95,9 +102,19 @@ pub fn open(file: Arc<dyn ByteSource>, path: &str, options: &OpenOptions) -> Res
     };
     let block_size = if kind == Kind::Fixed { 0 } else { metadata.block_size };
     let growth = Growth {
-        block_size: block_size.max(1),
-        block_cost: block_size.max(1),
+        // A fixed disk has blocks as well, and a writer may have left some of them out.
+        block_size: metadata.block_size,
+        block_cost: metadata.block_size,
         group: (kind == Kind::Differencing).then(|| (geometry.chunk_ratio(), format::BITMAP_BLOCK)),
+    };
+    let structures = Structures {
+        reserved: vec![0..format::HEADER_SECTION, header.log_range(), regions.bat, regions.metadata],
+        table: bat.range(),
+        table_entry: size_of::<format::BatEntry>() as u64,
+        log: header.log_range(),
+        log_entry: format::LOG_ENTRY_OF_ONE_SECTOR,
+        alignment: format::BAT_UNIT,
+        block_head: 0,
     };
     let info = LayerInfo {
         path: path.to_owned(),
@@ -123,6 +140,7 @@ pub fn open(file: Arc<dyn ByteSource>, path: &str, options: &OpenOptions) -> Res
         bat,
         virtual_size: metadata.virtual_disk_size,
         growth,
+        structures,
         data_write_guid: header.data_write_guid,
         parent: metadata.parent,
         info,
@@ -194,6 +212,14 @@ impl Layer for Vhdx {
 
     fn growth(&self) -> Growth {
         self.growth
+    }
+
+    fn structures(&self) -> Structures {
+        self.structures.clone()
+    }
+
+    fn group_place(&self, group: u64) -> Result<Option<u64>> {
+        self.bat.present_bitmap(group)
     }
 
     fn info(&self) -> &LayerInfo {

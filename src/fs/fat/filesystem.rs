@@ -158,18 +158,35 @@ impl FileSystem for Fat {
             free += u64::from(clusters.end - clusters.start);
             ControlFlow::Continue(())
         })?;
-        let cluster_size = u64::from(self.geometry.cluster_size);
-        let total = u64::from(self.geometry.clusters) * cluster_size;
-        Ok(*self.usage.get_or_init(|| Usage { cluster_size, total, free: free * cluster_size }))
+        Ok(self.usage_with(free))
     }
 
     fn free_ranges(&self, sink: &mut dyn FnMut(Range<u64>) -> ControlFlow<()>) -> Result<()> {
+        let (mut free, mut whole) = (0, true);
         self.chains.table().scan_free(&**self.pages.volume(), &mut |clusters| {
-            sink(self.geometry.cluster_offset(clusters.start)..self.geometry.cluster_offset(clusters.end))
-        })
+            free += u64::from(clusters.end - clusters.start);
+            let offset = |cluster| self.geometry.cluster_offset(cluster);
+            let flow = sink(offset(clusters.start)..offset(clusters.end));
+            whole &= flow.is_continue();
+            flow
+        })?;
+        if whole {
+            // Whoever has seen all ranges need not count them again.
+            self.usage_with(free);
+        }
+        Ok(())
     }
 
     fn check(&self, report: &mut dyn Report) -> Result<()> {
         check::volume(self, report)
+    }
+}
+
+impl Fat {
+    /// Remembers the number of free clusters.
+    fn usage_with(&self, free: u64) -> Usage {
+        let cluster_size = u64::from(self.geometry.cluster_size);
+        let total = u64::from(self.geometry.clusters) * cluster_size;
+        *self.usage.get_or_init(|| Usage { cluster_size, total, free: free * cluster_size })
     }
 }

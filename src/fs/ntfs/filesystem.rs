@@ -162,9 +162,18 @@ impl FileSystem for Ntfs {
 
     fn free_ranges(&self, sink: &mut dyn FnMut(Range<u64>) -> ControlFlow<()>) -> Result<()> {
         let size = self.mft.boot.cluster_size;
+        let (mut total, mut whole) = (0, true);
         allocation::free_clusters(&*self.bitmap()?, self.clusters(), &mut |free| {
-            sink(free.start * size..free.end * size)
-        })
+            total += free.end - free.start;
+            let flow = sink(free.start * size..free.end * size);
+            whole &= flow.is_continue();
+            flow
+        })?;
+        if whole {
+            // Whoever has seen all ranges need not count them again.
+            self.free.get_or_init(|| total);
+        }
+        Ok(())
     }
 
     fn check(&self, report: &mut dyn Report) -> Result<()> {

@@ -3,6 +3,7 @@
 pub(crate) mod conformance;
 pub(crate) mod corpus;
 pub(crate) mod demo;
+pub(crate) mod host;
 pub(crate) mod mutate;
 pub(crate) mod vhd_writer;
 pub(crate) mod vhdx_writer;

@@ -1,0 +1,140 @@
+//! One pass over a volume's allocation map crossed with the block table. Memory is bounded by the number of *different*
+//! gains that a block can bring (block size / cluster size), not by the disk.
+
+use std::{
+    collections::BTreeMap,
+    ops::{ControlFlow, Range},
+};
+
+use super::{
+    backing::{Backing, Walk},
+    budget::Budget,
+    host::{HostMap, HostSpace},
+    slots::Slots,
+};
+use crate::{Result, container::Layer, fs::FileSystem};
+
+/// How the free space of a volume is backed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Free {
+    /// Free clusters that need no growth.
+    pub(super) backed: u64,
+    /// Free clusters over holes of the host file, or over space that it shares with another.
+    pub(super) holes: u64,
+    /// As holes, but the volume has reserved them: only the image below that volume needs space.
+    pub(super) unbacked: u64,
+    /// Free bytes that a new block would bring → how many such blocks.
+    gains: BTreeMap<u64, u64>,
+}
+
+impl Free {
+    /// Crosses the free ranges of `fs`, which begins at byte `start` of the disk, with the block table of `layer`.
+    pub(super) fn count(
+        layer: &dyn Layer,
+        slots: &Slots,
+        host: Option<&HostMap>,
+        start: u64,
+        fs: &dyn FileSystem,
+    ) -> Result<Self> {
+        let mut count = Counter {
+            free: Self::default(),
+            size: layer.virtual_size(),
+            block: layer.growth().block_size.max(1),
+            open: None,
+        };
+        let mut walk = Walk::new(layer, host).without(&slots.aliases);
+        let mut failed = None;
+        fs.free_ranges(&mut |range| match count
+            .add(&mut walk, start.saturating_add(range.start)..start.saturating_add(range.end))
+        {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        })?;
+        failed.map_or(Ok(()), Err)?;
+        Ok(count.finish())
+    }
+
+    /// As [`super::stock::Stock::split_holes`].
+    pub(super) fn split_holes(&mut self, missing: u64, space: &HostSpace) {
+        let reserved = self.holes.saturating_sub(missing);
+        self.holes -= reserved;
+        *(if space.below.is_some() { &mut self.unbacked } else { &mut self.backed }) += reserved;
+    }
+
+    /// Free bytes that can be backed now, fullest-gain blocks first, in whole clusters.
+    pub(super) fn achievable(&self, budget: &Budget, cluster_size: u64) -> u64 {
+        let (filled, left) = budget.fill(self.holes, self.unbacked);
+        let mut blocks = budget.blocks(left);
+        let gained = self.gains.iter().rev().map(|(gain, count)| {
+            let take = blocks.min(*count);
+            blocks -= take;
+            take * gain
+        });
+        let bytes = self.backed + filled + gained.sum::<u64>();
+        bytes / cluster_size.max(1) * cluster_size.max(1)
+    }
+}
+
+struct Counter {
+    free: Free,
+    /// Of the disk.
+    size: u64,
+    block: u64,
+    /// The absent block that the last range ended in, and its gain so far.
+    open: Option<(u64, u64)>,
+}
+
+impl Counter {
+    fn add(&mut self, walk: &mut Walk<'_>, range: Range<u64>) -> Result<()> {
+        let end = range.end.min(self.size);
+        let mut offset = range.start;
+        while offset < end {
+            let piece = walk.piece_at(offset)?;
+            let stop = piece.end.min(end);
+            match piece.backing {
+                Backing::Host if !piece.shared => self.free.backed += stop - offset,
+                Backing::Host | Backing::Hole => self.free.holes += stop - offset,
+                Backing::Absent => self.add_absent(offset, stop),
+                Backing::Damaged => {}
+            }
+            offset = stop;
+        }
+        Ok(())
+    }
+
+    fn add_absent(&mut self, offset: u64, stop: u64) {
+        let (first, last) = (offset / self.block, (stop - 1) / self.block);
+        self.gain(first, stop.min((first + 1) * self.block) - offset);
+        if last > first {
+            if last > first + 1 {
+                self.close();
+                *self.free.gains.entry(self.block).or_default() += last - first - 1;
+            }
+            self.gain(last, stop - last * self.block);
+        }
+    }
+
+    fn gain(&mut self, block: u64, bytes: u64) {
+        match &mut self.open {
+            Some((open, gain)) if *open == block => *gain += bytes,
+            _ => {
+                self.close();
+                self.open = Some((block, bytes));
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some((_, gain)) = self.open.take() {
+            *self.free.gains.entry(gain).or_default() += 1;
+        }
+    }
+
+    fn finish(mut self) -> Free {
+        self.close();
+        self.free
+    }
+}

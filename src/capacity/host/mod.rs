@@ -1,0 +1,116 @@
+//! What the host says about an image file: what it occupies and where, and how much may still be taken. The one place
+//! that asks the operating system, behind a trait so that tests can set the scene.
+
+pub(super) mod limits;
+mod map;
+#[cfg(target_os = "linux")]
+mod quota;
+#[cfg(unix)]
+mod unix;
+
+pub use map::{Held, HostMap};
+
+#[cfg(windows)]
+use crate::bytes::ByteSource;
+use crate::{Result, bytes::FileSource};
+
+/// Space as the host reports it, in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HostSpace {
+    /// Length of the image file.
+    pub file_size: u64,
+    /// What it occupies; at least `file_size` when it has no holes.
+    pub allocated: u64,
+    /// What the image's owner may still take there, whatever limits that: the volume, a quota, the largest file.
+    pub free: u64,
+    /// What the volume keeps back for its superuser; not part of `free`.
+    pub reserved: u64,
+    /// The unit in which space is taken; 0 if unknown.
+    pub unit: u64,
+    /// How much longer the file may get; `None` where nothing but space limits it.
+    pub room: Option<u64>,
+    /// Where the volume finds a file's blocks through pointer blocks: pointers in each. They take space of their own.
+    pub pointers: Option<u64>,
+    /// What of `free` the volume needs for itself when a file takes the rest.
+    pub margin: u64,
+    /// On a volume of a mounted thin image: what that image's host can still back. Space that the volume has reserved
+    /// for the file needs it, too.
+    pub below: Option<u64>,
+    /// Where the volume is mounted (`/srv`); empty if unknown.
+    pub mount: String,
+    /// Its filesystem (`ext4`); empty if unknown.
+    pub filesystem: String,
+    /// Why `free` is what it is, when that is not obvious (`read-only host`).
+    pub note: String,
+    /// Why the figures are no more than estimates on this host; empty if they are exact.
+    pub estimate: String,
+}
+
+impl HostSpace {
+    /// A source that is not a host file, or a device: everything is there, and nothing can grow.
+    pub fn none(size: u64) -> Self {
+        Self {
+            file_size: size,
+            allocated: size,
+            note: "not a file: it cannot grow".into(),
+            ..Self::default()
+        }
+    }
+
+    /// Where the file lies: mount point and filesystem, as far as known.
+    pub fn place(&self) -> String {
+        match (self.mount.as_str(), self.filesystem.as_str()) {
+            ("", fs) => fs.to_owned(),
+            (mount, fs) => format!("{mount} ({fs})"),
+        }
+    }
+
+    /// Lowers `free`, and says why.
+    fn limit(&mut self, free: u64, why: &str) {
+        if free < self.free {
+            self.free = free;
+            self.say(why);
+        }
+    }
+
+    fn say(&mut self, what: &str) {
+        let separator = if self.note.is_empty() { "" } else { "; " };
+        self.note = format!("{}{separator}{what}", self.note);
+    }
+
+    /// A file ends where its filesystem cannot address more, whatever is free.
+    fn limit_to_largest_file(&mut self, largest: Option<u64>) {
+        let Some(largest) = largest else { return };
+        self.room = Some(largest.saturating_sub(self.file_size));
+        let why = format!("files on {} end at {}", self.filesystem, super::human(largest));
+        self.limit(largest.saturating_sub(self.allocated), &why);
+    }
+}
+
+/// The operating system, as far as capacity needs it.
+pub trait Host: Send + Sync {
+    /// The space of the volume that holds `file`, and what `file` takes of it.
+    ///
+    /// # Errors
+    /// When the host cannot tell.
+    fn space(&self, file: &FileSource) -> Result<HostSpace>;
+
+    /// Which parts of `file` occupy space; `None` when all of it does.
+    fn map(&self, file: &FileSource, space: &HostSpace) -> Option<HostMap> {
+        (space.allocated < space.file_size).then(|| HostMap::sought(file))
+    }
+}
+
+/// The running system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct System;
+
+#[cfg(windows)]
+impl Host for System {
+    fn space(&self, file: &FileSource) -> Result<HostSpace> {
+        Ok(HostSpace {
+            note: "host space is not asked for on Windows yet".into(),
+            ..HostSpace::none(file.size())
+        })
+    }
+}
