@@ -25,7 +25,7 @@ fuzz_target!(|data: &[u8]| {
         seal(&mut image[end..], 64);
     }
     let Ok(vhd) = vhd::open(Arc::new(MemorySource(image)), "fuzz") else { return };
-    let _ = (vhd.info(), vhd.growth(), vhd.parent().map(|parent| parent.paths()));
+    let _ = (vhd.info(), vhd.growth(), vhd.structures(), vhd.parent().map(|parent| parent.paths()));
     let size = vhd.virtual_size();
     // From the front as a reader walks, and spread over the disk.
     let mut offset = 0;

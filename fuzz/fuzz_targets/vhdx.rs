@@ -74,6 +74,9 @@ fuzz_target!(|data: &[u8]| {
     }
     let replay = rest.len() != 3;
     let Ok(disk) = vhdx::open(Arc::new(image), "", &OpenOptions { replay }) else { return };
+    let structures = disk.structures();
+    assert!(structures.table.start <= structures.table.end && structures.alignment > 0);
+    let _ = (disk.group_place(0), disk.group_place(u64::MAX));
     let (size, mut offset) = (disk.virtual_size(), 0);
     let mut buf = [0; 512];
     for _ in 0..512 {

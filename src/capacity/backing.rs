@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Blocks with a damaged table entry that are looked at one by one; behind so many the rest of the table counts as damaged.
-const MAX_DAMAGED: u64 = 1 << 20;
+pub(super) const MAX_DAMAGED: u64 = 1 << 20;
 /// How much is passed over at a damaged entry where the format does not tell its block size: that of the smallest VHDX.
 const MIN_BLOCK: u64 = 1 << 20;
 
@@ -98,8 +98,7 @@ impl<'a> Walk<'a> {
             }
             Err(error) => return Err(error),
         };
-        let mut piece =
-            Piece { end: offset + segment.len.max(1), backing: Backing::Absent, shared: false };
+        let mut piece = Piece { end: offset + segment.len.max(1), backing: Backing::Absent, shared: false };
         if let Place::File(position) = segment.place {
             piece.backing = Backing::Host;
             // A replayed log may reach past the file's end: that part is not on the host.

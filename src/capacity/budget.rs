@@ -95,7 +95,11 @@ impl Budget {
     fn length(&self, left: u64) -> u64 {
         let start = round_up(self.end, self.structures.alignment.max(1));
         // The end of the last host block is paid for already; where blocks begin behind it, a new one begins.
-        let paid = if start - self.end < self.unit { round_up(self.end, self.unit) } else { start / self.unit * self.unit };
+        let paid = if start - self.end < self.unit {
+            round_up(self.end, self.unit)
+        } else {
+            start / self.unit * self.unit
+        };
         let reach = paid.saturating_add(left / self.unit * self.unit);
         let length = reach.saturating_sub(start);
         self.room.map_or(length, |room| length.min(room.saturating_sub(start - self.end)))

@@ -84,7 +84,7 @@ struct Counter {
     size: u64,
     block: u64,
     /// The absent block that the last range ended in, and its gain so far.
-    open: Option<(u64, u64)>,
+    open: Option<(Range<u64>, u64)>,
 }
 
 impl Counter {
@@ -106,6 +106,14 @@ impl Counter {
     }
 
     fn add_absent(&mut self, offset: u64, stop: u64) {
+        // Most ranges lie in the block of the one before: no division then.
+        if let Some((open, gain)) = &mut self.open
+            && open.start <= offset
+            && stop <= open.end
+        {
+            *gain += stop - offset;
+            return;
+        }
         let (first, last) = (offset / self.block, (stop - 1) / self.block);
         self.gain(first, stop.min((first + 1) * self.block) - offset);
         if last > first {
@@ -118,11 +126,12 @@ impl Counter {
     }
 
     fn gain(&mut self, block: u64, bytes: u64) {
+        let start = block * self.block;
         match &mut self.open {
-            Some((open, gain)) if *open == block => *gain += bytes,
+            Some((open, gain)) if open.start == start => *gain += bytes,
             _ => {
                 self.close();
-                self.open = Some((block, bytes));
+                self.open = Some((start..start.saturating_add(self.block), bytes));
             }
         }
     }

@@ -80,9 +80,10 @@ impl Capacity {
         report.parent_hosts = self.parent_hosts();
         report.volumes = self.volume_reports(&scan, &budget);
         if scan.cut {
-            report.estimate = "the image file is in too many pieces to look at all of them: what lies behind counts \
+            report.estimate =
+                "the image file is in too many pieces to look at all of them: what lies behind counts \
                                as not backed"
-                .into();
+                    .into();
         }
         Ok(report)
     }
@@ -108,7 +109,8 @@ impl Capacity {
         let Ok(scan) = self.scan(&space) else { return volume.fs.usage() };
         match &scan.volumes[index] {
             Ok((usage, free)) => {
-                let achievable = free.achievable(&Budget::new(self.top(), &space, &scan.stock), usage.cluster_size);
+                let achievable =
+                    free.achievable(&Budget::new(self.top(), &space, &scan.stock), usage.cluster_size);
                 Ok(Usage {
                     total: usage.total - (usage.free - achievable.min(usage.free)),
                     free: achievable,
@@ -129,6 +131,12 @@ impl Capacity {
             Some(Some(file)) => self.host.space(file),
             _ => Ok(HostSpace::none(self.top().source().size())),
         }
+    }
+
+    /// Where the image file occupies space; `None` where all of it does.
+    fn map(&self, space: &HostSpace) -> Option<HostMap> {
+        let file = self.files.first().and_then(Option::as_deref)?;
+        self.host.map(file, space)
     }
 
     fn parents(&self) -> Vec<String> {
@@ -152,8 +160,7 @@ impl Capacity {
         {
             return Ok(scan.clone());
         }
-        let file = self.files.first().and_then(Option::as_deref);
-        let map = file.and_then(|file| self.host.map(file, space));
+        let map = self.map(space);
         let map = map.as_ref();
         let missing = space.file_size.saturating_sub(space.allocated);
         let vague = map.is_some_and(HostMap::is_vague);

@@ -188,7 +188,11 @@ impl Report {
             ("host_free", self.host_free, host.as_str()),
             ("host_reserved", self.host_reserved, "kept back by the host for its superuser, not counted"),
             ("backed", self.backed, "virtual bytes that need no growth"),
-            ("shared_on_host", self.shared_on_host, "of those shared with other files: overwriting takes more"),
+            (
+                "shared_on_host",
+                self.shared_on_host,
+                "of those shared with other files: overwriting takes more",
+            ),
             ("growth_to_full", self.growth_to_full, "host bytes until everything is backed"),
             ("overhead_to_full", self.overhead_to_full, "of those for the format, not for data"),
             ("achievable_size", self.achievable_size, "what the disk can really reach, in whole blocks"),
@@ -196,7 +200,11 @@ impl Report {
             ("shortfall", self.shortfall, "promised, but not to be had now"),
             ("rule_of_thumb", self.rule_of_thumb, "min(virtual_size, allocated_on_host + host_free)"),
             ("block_size", self.block_size, blocks),
-            ("unused_in_file", self.unused_in_file, "of the image file, used by nothing; not counted as free"),
+            (
+                "unused_in_file",
+                self.unused_in_file,
+                "of the image file, used by nothing; not counted as free",
+            ),
             ("unused_on_host", self.unused_on_host, "what of that occupies space"),
         ] {
             line(&mut out, key, &value.to_string(), &format!("{:>10}, {note}", human(value)));

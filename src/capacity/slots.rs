@@ -3,7 +3,10 @@
 
 use std::ops::Range;
 
-use super::{backing::end_of_block, host::HostMap};
+use super::{
+    backing::{MAX_DAMAGED, end_of_block},
+    host::HostMap,
+};
 use crate::{
     Error, Result,
     container::{Layer, Place, Structures},
@@ -56,7 +59,12 @@ impl Slots {
         Ok(slots)
     }
 
-    fn survey_groups(&mut self, layer: &dyn Layer, claims: &mut Claims, host: Option<&HostMap>) -> Result<()> {
+    fn survey_groups(
+        &mut self,
+        layer: &dyn Layer,
+        claims: &mut Claims,
+        host: Option<&HostMap>,
+    ) -> Result<()> {
         let growth = layer.growth();
         let Some((blocks, bytes)) = growth.group else { return Ok(()) };
         let span = blocks.saturating_mul(growth.block_size).max(1);
@@ -118,8 +126,9 @@ impl Slots {
 
 /// Calls `sink` with offset, place and length of each stretch of blocks in the file.
 fn each_block(layer: &dyn Layer, sink: &mut dyn FnMut(u64, u64, u64)) -> Result<()> {
-    let mut offset = 0;
-    while offset < layer.virtual_size() {
+    let (mut offset, mut damaged) = (0, 0);
+    // What lies behind that much damage counts as damaged, too.
+    while offset < layer.virtual_size() && damaged < MAX_DAMAGED {
         offset = match layer.allocation(offset) {
             Ok(segment) => {
                 let len = segment.len.max(1);
@@ -128,7 +137,10 @@ fn each_block(layer: &dyn Layer, sink: &mut dyn FnMut(u64, u64, u64)) -> Result<
                 }
                 offset + len
             }
-            Err(Error::Corrupt(_)) => end_of_block(layer, offset),
+            Err(Error::Corrupt(_)) => {
+                damaged += 1;
+                end_of_block(layer, offset)
+            }
             Err(error) => return Err(error),
         };
     }
@@ -264,9 +276,9 @@ mod tests {
         let mut slots = Slots::default();
         slots.add_unused(0..100, &[0..10, 20..30, 90..120], None);
         assert_eq!((slots.unused, slots.unused_on_host), (70, 70));
-        slots.add_unused(5..8, &[0..10], None);
+        slots.add_unused(5..8, &[0..10, 10..10], None);
         assert_eq!(slots.unused, 70);
-        slots.add_unused(200..210, &[0..10], Some(&HostMap::default()));
+        slots.add_unused(200..210, &[0..10, 10..10], Some(&HostMap::default()));
         assert_eq!((slots.unused, slots.unused_on_host), (80, 70));
     }
 }

@@ -87,9 +87,8 @@ impl Stock {
         (stock.covered_blocks, stock.bare_groups) = (groups.covered, groups.bare);
         if let Some(host) = host {
             let structures = layer.structures();
-            let lacks = |range: std::ops::Range<u64>| {
-                (range.end - range.start).saturating_sub(host.occupied(range))
-            };
+            let lacks =
+                |range: std::ops::Range<u64>| (range.end - range.start).saturating_sub(host.occupied(range));
             stock.host_unit = host.unit();
             stock.log_holes = lacks(structures.log);
             stock.table_holes = lacks(structures.table);

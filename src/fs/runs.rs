@@ -145,10 +145,19 @@ impl ByteSource for RunSource {
         if offset >= self.valid {
             return Ok(Extent { kind: ExtentKind::Hole, len: self.size.saturating_sub(offset) });
         }
-        // A missing run is reported as data, so that a reader goes there and gets the error.
-        let (position, len) = self.runs.find(offset).unwrap_or((Some(0), self.valid - offset));
-        let kind = if position.is_some() { ExtentKind::Data } else { ExtentKind::Hole };
-        Ok(Extent { kind, len: len.min(self.valid - offset) })
+        let rest = self.valid - offset;
+        match self.runs.find(offset) {
+            // A missing run is reported as data, so that a reader goes there and gets the error.
+            None => Ok(Extent { kind: ExtentKind::Data, len: rest }),
+            Some((None, len)) => Ok(Extent { kind: ExtentKind::Hole, len: len.min(rest) }),
+            Some((Some(position), len)) => {
+                let len = len.min(rest);
+                // Clusters may lie where a thin image has nothing: zeros that nobody needs to read.
+                let below = self.volume.extent_at(position).ok().filter(|below| below.len > 0);
+                let below = below.unwrap_or(Extent { kind: ExtentKind::Data, len });
+                Ok(Extent { len: below.len.min(len), ..below })
+            }
+        }
     }
 }
 

@@ -28,7 +28,10 @@ fn predict_and_fill(host: &Host, image: &Path, format: &str, block: u64) {
     println!("{}: {predicted} to {at_most} predicted, {written} written", image.display());
     assert!(predicted <= written + HOST_METADATA, "{written} bytes instead of {predicted}: {before:#}");
     assert!(written <= at_most + 4096, "{written} bytes, at most {at_most} expected: {before:#}");
-    assert!(written < predicted + block + 8 * block / 1000 + MIB, "{written} instead of {predicted}: {before:#}");
+    assert!(
+        written < predicted + block + 8 * block / 1000 + MIB,
+        "{written} instead of {predicted}: {before:#}"
+    );
     let after = capacity(image);
     assert!(figure(&after, "host_free") < MIB + HOST_METADATA, "{after:#}");
     assert!(figure(&after, "backed") >= written, "{after:#}");
@@ -64,7 +67,9 @@ fn a_dynamic_vhd_goes_as_far_as_predicted() {
 
 #[test]
 fn sparse_fixed_and_raw_images_go_as_far_as_predicted() {
-    for (name, format, options) in [("thin.raw", "raw", ""), ("fixed.vhd", "vpc", "subformat=fixed,force_size=on")] {
+    for (name, format, options) in
+        [("thin.raw", "raw", ""), ("fixed.vhd", "vpc", "subformat=fixed,force_size=on")]
+    {
         let Some(host) = Host::ext4(70) else { return };
         let image = host.create(name, format, options, PROMISED);
         predict_and_fill(&host, &image, format, 4096);
@@ -223,7 +228,8 @@ fn what_a_child_has_of_bitmap_blocks_is_not_paid_twice() {
     child.block(0, Block::Partial(sectors)).build().save(&path);
     // Nothing of the file is a hole now.
     run(tool("fallocate").arg("-l").arg(std::fs::metadata(&path).unwrap().len().to_string()).arg(&path));
-    let output = run(crate::support::demo::vhdmount().args(["capacity", "--json", "--force-parent"]).arg(&path));
+    let output =
+        run(crate::support::demo::vhdmount().args(["capacity", "--json", "--force-parent"]).arg(&path));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((figure(&report, "growth_to_full"), figure(&report, "overhead_to_full")), (15 * MIB, 0));
 }

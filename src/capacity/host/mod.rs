@@ -2,15 +2,15 @@
 //! that asks the operating system, behind a trait so that tests can set the scene.
 
 pub(super) mod limits;
+#[cfg(target_os = "linux")]
+mod linux;
 mod map;
 #[cfg(target_os = "linux")]
 mod quota;
-#[cfg(unix)]
-mod unix;
 
 pub use map::{Held, HostMap};
 
-#[cfg(windows)]
+#[cfg(not(target_os = "linux"))]
 use crate::bytes::ByteSource;
 use crate::{Result, bytes::FileSource};
 
@@ -46,6 +46,7 @@ pub struct HostSpace {
     pub estimate: String,
 }
 
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux is asked so far"))]
 impl HostSpace {
     /// A source that is not a host file, or a device: everything is there, and nothing can grow.
     pub fn none(size: u64) -> Self {
@@ -63,6 +64,12 @@ impl HostSpace {
             ("", fs) => fs.to_owned(),
             (mount, fs) => format!("{mount} ({fs})"),
         }
+    }
+
+    /// Nothing can be taken, whatever is free.
+    fn forbid(&mut self, why: &str) {
+        self.free = 0;
+        self.say(why);
     }
 
     /// Lowers `free`, and says why.
@@ -105,11 +112,11 @@ pub trait Host: Send + Sync {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct System;
 
-#[cfg(windows)]
+#[cfg(not(target_os = "linux"))]
 impl Host for System {
     fn space(&self, file: &FileSource) -> Result<HostSpace> {
         Ok(HostSpace {
-            note: "host space is not asked for on Windows yet".into(),
+            note: "host space is not asked for on this system yet".into(),
             ..HostSpace::none(file.size())
         })
     }

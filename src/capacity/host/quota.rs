@@ -22,11 +22,13 @@ pub(super) fn of_owner(device: &Path, uid: u32, gid: u32) -> impl Iterator<Item 
         (QuotaType::USRQUOTA, uid, "the quota of the file's owner"),
         (QuotaType::GRPQUOTA, gid, "the quota of the file's group"),
     ];
-    kinds.into_iter().filter_map(move |(kind, id, whose)| match quotactl_get(kind, device, id.cast_signed()) {
-        Ok(quota) => left(&quota).map(|left| Quota::Left(left, whose)),
-        Err(Errno::EPERM | Errno::EACCES) => Some(Quota::Hidden(whose)),
-        // No quotas there, or none of this kind, or a kernel without.
-        Err(_) => None,
+    kinds.into_iter().filter_map(move |(kind, id, whose)| {
+        match quotactl_get(kind, device, id.cast_signed()) {
+            Ok(quota) => left(&quota).map(|left| Quota::Left(left, whose)),
+            Err(Errno::EPERM | Errno::EACCES) => Some(Quota::Hidden(whose)),
+            // No quotas there, or none of this kind, or a kernel without.
+            Err(_) => None,
+        }
     })
 }
 

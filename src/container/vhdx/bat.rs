@@ -229,6 +229,11 @@ impl Bat {
         if !bytes.is_empty() {
             self.source.read_exact_at(start, &mut bytes)?;
         }
+        if stored == len && bytes.iter().all(|byte| *byte == 0) {
+            // An untouched stretch of the table, which most of a huge disk's is: NOT_PRESENT.
+            let block = if geometry.has_parent { Block::Parent } else { Block::Zero };
+            return Ok(Arc::new([Run { first: 0, block }]));
+        }
         let entries = <[BatEntry]>::ref_from_bytes(&bytes).expect("a multiple of the entry's size");
 
         let mut runs: Vec<Run> = Vec::new();

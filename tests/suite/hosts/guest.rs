@@ -18,7 +18,9 @@ const CLUSTER: u64 = 64 << 10;
 fn fragmented_ntfs(folder: &Path, size: u64) -> PathBuf {
     let volume = folder.join("volume.ntfs");
     File::create(&volume).unwrap().set_len(size).unwrap();
-    run(tool("mkntfs").args(["-F", "-Q", "-q", "-s", "512", "-c", &CLUSTER.to_string(), "-L", "Pieces"]).arg(&volume));
+    run(tool("mkntfs")
+        .args(["-F", "-Q", "-q", "-s", "512", "-c", &CLUSTER.to_string(), "-L", "Pieces"])
+        .arg(&volume));
     let mounted = Mounted::new(tool("ntfs-3g").arg(&volume), folder.join("making"));
     let name = |number: u64| mounted.path(&format!("file {number}"));
     for number in 0..40 {

@@ -30,7 +30,8 @@ impl Host {
         std::fs::File::create(&image).unwrap().set_len(mebibytes * MIB).unwrap();
         run(tool(&make).arg("-q").args(options).arg(&image));
         std::fs::create_dir(&at).unwrap();
-        let mounted = tool("mount").args(["-o", "loop", "-t", filesystem]).arg(&image).arg(&at).output().unwrap();
+        let mounted =
+            tool("mount").args(["-o", "loop", "-t", filesystem]).arg(&image).arg(&at).output().unwrap();
         if !mounted.status.success() {
             let problem = String::from_utf8_lossy(&mounted.stderr).trim().to_owned();
             unavailable(&format!("{filesystem} on a loop device cannot be mounted here: {problem}"));

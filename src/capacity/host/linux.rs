@@ -8,9 +8,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use fiemap::{Fiemap, FiemapExtentFlags};
 use rustix::fs::{IFlags, StatVfs, StatVfsMountFlags, fstatvfs, statvfs};
 
-use super::{Host, HostMap, HostSpace, System, limits};
+use super::{
+    Held, Host, HostMap, HostSpace, System, limits,
+    quota::{self, Quota},
+};
 use crate::{
     Error, Result,
     bytes::{ByteSource, FileSource},
@@ -34,9 +38,10 @@ impl Host for System {
         if metadata.file_type().is_block_device() {
             return Ok(HostSpace {
                 note: "a block device: the image on it cannot grow".into(),
-                estimate: "whether the device has space for all that it promises (a thin volume, a disk that is \
+                estimate:
+                    "whether the device has space for all that it promises (a thin volume, a disk that is \
                            itself thin) is not known here"
-                    .into(),
+                        .into(),
                 ..HostSpace::none(file.size())
             });
         }
@@ -69,25 +74,24 @@ impl Host for System {
         space.limit_to_largest_file(limits::largest_file(&mount.filesystem, unit, extents));
         limit_to_quotas(&mut space, file, &metadata, &volume, &mount);
         if flags.intersects(IFlags::COMPRESSED) {
-            space.estimate = "the host compresses the file: what new data will take is not known before it is \
+            space.estimate =
+                "the host compresses the file: what new data will take is not known before it is \
                               written; incompressible data is assumed"
-                .into();
+                    .into();
         }
         if mount.filesystem == OURS {
             // Read-only here, not where it runs; what it can take there is what statfs answers.
             space.say("a volume of a mounted image: what it can take where it runs");
             space.below = Some(backed_below(&mount.at).unwrap_or(space.free));
         } else if volume.f_flag.contains(StatVfsMountFlags::RDONLY) {
-            space.limit(0, "the host volume is mounted read-only");
-            space.free = 0;
+            space.forbid("the host volume is mounted read-only");
         } else if flags.intersects(IFlags::IMMUTABLE | IFlags::APPEND) {
-            space.limit(0, "the file is immutable or append-only (lsattr): nothing can be written to it");
+            space.forbid("the file is immutable or append-only (lsattr): nothing can be written to it");
         }
         Ok(space)
     }
 
     fn map(&self, file: &FileSource, space: &HostSpace) -> Option<HostMap> {
-        #[cfg(target_os = "linux")]
         if let Some(map) = fiemap(file) {
             let hint = space.filesystem == "xfs";
             return Some(if hint { map.with_unit_of_runs(LARGEST_HINT) } else { map });
@@ -98,11 +102,7 @@ impl Host for System {
 }
 
 /// The file's extents, with those that are reserved or shared; `None` where the filesystem does not tell.
-#[cfg(target_os = "linux")]
 fn fiemap(file: &FileSource) -> Option<HostMap> {
-    use super::Held;
-    use fiemap::{Fiemap, FiemapExtentFlags};
-
     if !file.file().metadata().ok()?.is_file() {
         return None;
     }
@@ -128,11 +128,10 @@ fn fiemap(file: &FileSource) -> Option<HostMap> {
 /// A volume that tells no size: memory without a limit of its own, or nothing is known.
 fn without_size(space: &mut HostSpace) {
     match space.filesystem.as_str() {
-        #[cfg(target_os = "linux")]
         "tmpfs" | "ramfs" => {
             let memory = rustix::system::sysinfo();
             let unit = u64::from(memory.mem_unit);
-            space.free = u64::from(memory.freeram).saturating_add(memory.freeswap.into()).saturating_mul(unit);
+            space.free = memory.freeram.saturating_add(memory.freeswap).saturating_mul(unit);
             space.say("a filesystem in memory without a limit: free memory and swap");
         }
         _ => space.say("the host volume does not tell its free space"),
@@ -155,17 +154,14 @@ fn limit_to_quotas(
         let left = project.f_bavail.saturating_mul(project.f_frsize);
         space.limit(left, "the project quota of its folder");
     }
-    #[cfg(target_os = "linux")]
     if mount.source.is_absolute() {
-        for quota in super::quota::of_owner(&mount.source, metadata.uid(), metadata.gid()) {
+        for quota in quota::of_owner(&mount.source, metadata.uid(), metadata.gid()) {
             match quota {
-                super::quota::Quota::Left(left, whose) => space.limit(left, whose),
-                super::quota::Quota::Hidden(whose) => space.say(&format!("{whose} is not shown to this user")),
+                Quota::Left(left, whose) => space.limit(left, whose),
+                Quota::Hidden(whose) => space.say(&format!("{whose} is not shown to this user")),
             }
         }
     }
-    #[cfg(not(target_os = "linux"))]
-    let _ = mount;
 }
 
 /// What the image behind one of our mounts can still get from its own host, from the report at the mount's root.
