@@ -233,3 +233,20 @@ fn what_a_child_has_of_bitmap_blocks_is_not_paid_twice() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((figure(&report, "growth_to_full"), figure(&report, "overhead_to_full")), (15 * MIB, 0));
 }
+
+#[test]
+fn blocks_of_a_crafted_table_that_share_a_place_count_once() {
+    use crate::support::vhdx_writer::{Block, Recipe};
+    let folder = crate::support::scratch();
+    let path = folder.path().join("crafted.vhdx");
+    let honest = Recipe::dynamic(64 * MIB, MIB).block(0, Block::Full(vec![1; 1 << 20]));
+    let image = honest.build();
+    let entry = u64::from_le_bytes(image.read(image.bat_offset, 8).try_into().unwrap());
+    let crafted = (1..40).fold(honest, |recipe, number| recipe.block(number, Block::Entry(entry)));
+    crafted.build().save(&path);
+    let report = capacity(&path);
+    assert_eq!(figure(&report, "backed"), MIB, "{report:#}");
+    assert_eq!(figure(&report, "achievable_size"), 25 * MIB, "{report:#}");
+    let problem = report["problem"].as_str().unwrap();
+    assert!(problem.starts_with("39.0 MiB") && problem.contains("same place"), "{problem}");
+}

@@ -76,7 +76,7 @@ fn an_image_inside_a_thin_image_has_what_the_outer_host_can_give() {
 
         let inner = outer_mount.path(&format!("p1/{INNER}"));
         let report = capacity(&inner);
-        println!("{format}: the volume says {reported} free, {honest} are to be had, inner: {report:#}");
+        println!("{format}: the volume says {reported} free, {honest} are to be had");
         assert_eq!(figure(&report, "host_free"), honest, "{outer_report:#}");
         assert!(report["host"].as_str().unwrap().ends_with("outer (fuse.vhdmount)"), "{report:#}");
         assert!(figure(&report, "backed") <= 12 * MIB && figure(&report, "backed") > 11 * MIB, "{report:#}");
