@@ -1,14 +1,17 @@
 //! The only assembler: a path becomes a disk, its partitions, their volumes, and the tree that is mounted.
 
 pub mod check;
+mod find;
 mod info;
+mod live;
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
+pub use find::{Found, find};
 pub use info::{DiskInfo, NO_FILESYSTEM, PartitionInfo, VolumeState};
 
 use crate::{
@@ -31,11 +34,28 @@ pub struct OpenOptions {
     pub fs: crate::fs::Options,
 }
 
+impl OpenOptions {
+    /// The same from any working directory.
+    fn absolute(&self) -> Self {
+        let absolute = |paths: &[PathBuf]| -> Vec<_> {
+            paths.iter().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())).collect()
+        };
+        let container = container::OpenOptions {
+            parents: absolute(&self.container.parents),
+            parent_dirs: absolute(&self.container.parent_dirs),
+            ..self.container
+        };
+        Self { container, fs: self.fs.clone() }
+    }
+}
+
 /// A disk, its partition table, and what its partitions hold.
 pub struct Image {
     opened: Arc<Opened>,
     list_deleted: bool,
     time: Timestamp,
+    /// How to open it again, when it is a file of the host.
+    origin: Option<(PathBuf, OpenOptions)>,
 }
 
 /// Shared with the tree, which tells it only when it is asked: counting the free space may read a whole bitmap.
@@ -62,7 +82,10 @@ impl Image {
         let file = container.files().first().and_then(Option::as_ref);
         let modified =
             file.and_then(|file| file.file().metadata().and_then(|metadata| metadata.modified()).ok());
-        Self::assemble(container, modified.map_or(Timestamp::default(), timestamp), options)
+        let image = Self::assemble(container, modified.map_or(Timestamp::default(), timestamp), options)?;
+        // A mount changes its working directory, and may look again much later.
+        let origin = std::path::absolute(path).ok().map(|path| (path, options.absolute()));
+        Ok(Self { origin, ..image })
     }
 
     /// An image inside any source of bytes; a differencing disk has no parents here and is refused.
@@ -104,7 +127,7 @@ impl Image {
             Some((partition_id(&table, partition)?, Arc::downgrade(volume)))
         }));
         let opened = Arc::new(Opened { container, table, contents });
-        Ok(Self { opened, list_deleted: options.fs.list_deleted, time })
+        Ok(Self { opened, list_deleted: options.fs.list_deleted, time, origin: None })
     }
 
     /// The virtual disk.
@@ -169,7 +192,7 @@ impl Image {
             bytes: Arc::new(partition.window(&disk)),
         });
         let whole = RawView { name: "disk.raw".into(), bytes: disk.clone() };
-        let generator = Synthesis { capacity: self.capacity(), opened: self.opened.clone() };
+        let generator = Synthesis { capacity: live::Live::new(self), opened: self.opened.clone() };
         Ok(Tree::new(Parts {
             volumes,
             only,
@@ -226,7 +249,7 @@ fn partition_id(table: &Table, partition: &Partition) -> Option<PartitionId> {
 
 /// The synthetic files of a tree.
 struct Synthesis {
-    capacity: Capacity,
+    capacity: live::Live,
     opened: Arc<Opened>,
 }
 

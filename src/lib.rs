@@ -8,7 +8,7 @@
 //!
 //! Imports form a DAG, checked by `tests/architecture.rs`:
 //! `error, guid, cache, check, codec ← bytes ← {container, partition, fs, registry} ← {capacity, tree} ← image ←
-//! binary`.
+//! map ← binary`.
 //! Every byte of an image is hostile: parsers validate once, every loop and allocation is bounded, nothing panics.
 #![forbid(unsafe_code)]
 
@@ -22,6 +22,7 @@ pub mod error;
 pub mod fs;
 pub mod guid;
 pub mod image;
+pub mod map;
 pub mod partition;
 pub mod registry;
 pub mod tree;

@@ -6,13 +6,14 @@ use std::{
 };
 
 /// Each layer with its modules. A module imports from itself and from earlier layers, never from its siblings.
-const LAYERS: [&[&str]; 6] = [
+const LAYERS: [&[&str]; 7] = [
     &["error"],
     &["guid", "cache", "check", "codec"],
     &["bytes"],
     &["container", "partition", "fs", "registry"],
     &["capacity", "tree"],
     &["image"],
+    &["map"],
 ];
 /// Belong to the binary: they see the library from outside, and the platform.
 const BINARY: [&str; 2] = ["main", "cli"];

@@ -9,6 +9,7 @@ use vhdmount::{
     container,
     fs::{DirCursor, FileSystem, NodeId, NodeKind, probe::Probe},
     image::{Image, OpenOptions},
+    map::{Map, Style},
 };
 
 /// A walk ends here: cycles are the library's business only where it walks itself.
@@ -26,11 +27,21 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     let _ = image.info().to_json();
+    draw(&image);
     // The tree resolves links, which a volume by itself does not.
     if let Ok(tree) = image.tree(None) {
         walk(&tree);
     }
 });
+
+/// The survey of the disk, as text and as a picture.
+fn draw(image: &Image) {
+    let Ok(map) = Map::of(image, 64) else { return };
+    let size = image.disk().size();
+    assert_eq!(map.disk.cells().iter().map(|cell| cell.size()).sum::<u64>(), size);
+    assert!(map.line.is_none_or(|line| line < size));
+    let _ = (map.to_text(Style { width: 72, colour: false }), map.draw("now").to_svg());
+}
 
 fn walk(fs: &dyn FileSystem) {
     let _ = (fs.volume(), fs.usage());

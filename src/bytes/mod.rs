@@ -5,6 +5,7 @@
 
 mod faulty;
 mod file;
+mod identity;
 mod memory;
 mod overlay;
 mod pool;
@@ -12,6 +13,7 @@ mod window;
 
 pub use faulty::Faulty;
 pub use file::FileSource;
+pub use identity::FileId;
 pub use memory::MemorySource;
 pub use overlay::Overlay;
 pub use pool::{Buffer, BufferPool};

@@ -52,6 +52,16 @@ impl Budget {
         }
     }
 
+    /// The same with another part of the volume's free space.
+    pub(super) fn with_free(&self, free: u64, space: &HostSpace) -> Self {
+        let free = free.saturating_sub(space.margin) / self.unit * self.unit;
+        Self {
+            free: space.pointers.map_or(free, |each| net_of_pointer_blocks(free, self.unit, each)),
+            below: self.below.map(|below| below.min(free)),
+            ..self.clone()
+        }
+    }
+
     /// Fills holes of the file: how many bytes, and what is left for blocks. `unbacked` takes nothing of the volume, but
     /// of what lies below it, and so may all that the volume still has.
     pub(super) fn fill(&self, holes: u64, unbacked: u64) -> (u64, u64) {

@@ -4,22 +4,29 @@
 
 mod backing;
 mod budget;
+mod fleet;
 mod free;
 mod host;
+mod outlook;
 mod report;
 mod slots;
 mod stock;
+mod survey;
 #[cfg(test)]
 mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use budget::Budget;
+pub use fleet::{
+    Alike, Failure, Fleet, FleetReport, HostVolume, Member, ParentFile, State, Threshold, Verdict,
+};
 use free::Free;
 pub use host::{Held, Host, HostMap, HostSpace, System};
 pub use report::{Report, Status, VolumeReport, human};
 use slots::Slots;
 use stock::{Stock, end_of_blocks};
+pub use survey::Stored;
 
 use crate::{
     Result,

@@ -8,7 +8,7 @@ use super::{HostSpace, budget::Budget, stock::Stock};
 use crate::container::{Kind, Layer};
 
 /// Below this the next burst of writes may fill the host before anyone looks.
-const CRITICAL_HOST_FREE: u64 = 1 << 30;
+pub(super) const CRITICAL_HOST_FREE: u64 = 1 << 30;
 
 /// How the disk stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -1,8 +1,13 @@
 //! The arguments. Doc comments are the help text.
 
+mod capacity;
+mod map;
+
 use std::path::PathBuf;
 
+pub(crate) use capacity::Capacity;
 use clap::{Args, Parser, Subcommand};
+pub(crate) use map::{Color, Map};
 use vhdmount::{
     container,
     fs::{self, fat::CodePage},
@@ -62,10 +67,12 @@ enum Command {
     Ls(Ls),
     /// Write a file inside an image to standard output, without mounting it
     Cat(Cat),
-    /// Tell how large a thin disk can really grow on its host
+    /// Tell how large thin disks can really grow on their hosts
     Capacity(Capacity),
     /// Examine an image for damage: container, parents, partition table, volumes
     Check(Check),
+    /// Draw where a disk's partitions, files and blocks lie, and how far the host can follow
+    Map(Map),
     /// Mount a small built-in disk, show it, and unmount it
     Demo(Demo),
 }
@@ -80,6 +87,7 @@ pub(crate) enum Action {
     Cat(Cat),
     Capacity(Capacity),
     Check(Check),
+    Map(Map),
     Demo(Demo),
 }
 
@@ -92,6 +100,7 @@ impl Arguments {
             (Some(Command::Cat(command)), _) => Action::Cat(command),
             (Some(Command::Capacity(command)), _) => Action::Capacity(command),
             (Some(Command::Check(command)), _) => Action::Check(command),
+            (Some(Command::Map(command)), _) => Action::Map(command),
             (Some(Command::Demo(command)), _) => Action::Demo(command),
             (None, Some(mountpoint)) => Action::Unmount(mountpoint),
             (None, None) if self.mount.image.is_none() => {
@@ -341,18 +350,6 @@ pub(crate) struct Cat {
     pub(crate) open: Open,
     #[command(flatten)]
     pub(crate) view: View,
-}
-
-/// `vhdmount capacity`
-#[derive(Debug, Args)]
-pub(crate) struct Capacity {
-    /// VHD, VHDX or raw image
-    pub(crate) image: PathBuf,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) open: Open,
 }
 
 /// `vhdmount check`

@@ -1,17 +1,122 @@
-//! `vhdmount capacity`
+//! `vhdmount capacity`: one image, or many.
 
-use vhdmount::image::Image;
+use std::path::{Path, PathBuf};
+
+use vhdmount::{
+    Result,
+    capacity::{Fleet, FleetReport},
+    image::{Found, Image, OpenOptions, find},
+};
 
 use super::{
     Failure,
     args::{Capacity, View},
-    print,
+    print, watch,
 };
 
-pub(super) fn run(command: &Capacity) -> Result<(), Failure> {
-    let fail = |error| Failure::image(&command.image, &error);
-    let image = Image::open(&command.image, &command.open.options(&View::default())).map_err(fail)?;
-    let report = image.capacity().report().map_err(fail)?;
-    let text = if command.json { report.to_json() } else { report.to_toml() };
-    print(&text)
+pub(super) fn run(command: &Capacity) -> std::result::Result<(), Failure> {
+    let options = command.open.options(&View::default());
+    if let Some(seconds) = command.watch {
+        let syntax = if command.json { watch::Syntax::Json } else { watch::Syntax::Hash };
+        return watch::run(seconds, syntax, || block(command, &options));
+    }
+    if command.warn.is_some() || command.crit.is_some() {
+        return monitor(command, &options);
+    }
+    if let Some(image) = single(command) {
+        return print(&report(command, image, &options).map_err(|error| Failure::image(image, &error))?);
+    }
+    let fleet = fleet(command, &options);
+    print(&text(command, &fleet))?;
+    // The table has named them.
+    match (command.prometheus || command.json, fleet.errors.len()) {
+        (_, 0) => Ok(()),
+        (false, _) => Err(Failure::silent_image()),
+        (true, count) => {
+            let first = &fleet.errors[0];
+            Err(Failure::image_text(format_args!(
+                "{count} could not be looked at, first {}: {}",
+                first.image, first.error
+            )))
+        }
+    }
+}
+
+/// The image that is looked at alone.
+fn single(command: &Capacity) -> Option<&Path> {
+    match &command.image[..] {
+        [image] if command.recursive.is_empty() && !command.prometheus => Some(image),
+        _ => None,
+    }
+}
+
+/// One block of `--watch`.
+fn block(command: &Capacity, options: &OpenOptions) -> std::result::Result<String, String> {
+    match single(command) {
+        Some(image) => {
+            report(command, image, options).map_err(|error| Failure::image(image, &error).text().to_owned())
+        }
+        None => Ok(text(command, &fleet(command, options))),
+    }
+}
+
+fn report(command: &Capacity, image: &Path, options: &OpenOptions) -> Result<String> {
+    let report = Image::open(image, options)?.capacity().report()?;
+    Ok(if command.json { report.to_json() } else { report.to_toml() })
+}
+
+fn text(command: &Capacity, fleet: &FleetReport) -> String {
+    match (command.json, command.prometheus) {
+        (true, _) => fleet.to_json(),
+        (_, true) => fleet.to_prometheus(),
+        _ => fleet.to_text(),
+    }
+}
+
+/// The exit code is the monitoring system's, whatever the form of the output.
+fn monitor(command: &Capacity, options: &OpenOptions) -> std::result::Result<(), Failure> {
+    let fleet = fleet(command, options);
+    let verdict = fleet.verdict(command.warn, command.crit);
+    let written = print(&match command.json || command.prometheus {
+        true => text(command, &fleet),
+        false => verdict.text.clone(),
+    });
+    match (written, verdict.state.code()) {
+        (Err(error), _) => Err(error.for_monitoring()),
+        (Ok(()), 0) => Ok(()),
+        (Ok(()), code) => Err(Failure::state(code)),
+    }
+}
+
+/// Looks at one image after the other; none stays open, and a failure does not stop the rest.
+fn fleet(command: &Capacity, options: &OpenOptions) -> FleetReport {
+    let mut fleet = Fleet::default();
+    let mut look = |path: PathBuf| {
+        let name = name(&path);
+        if let Err(error) = Image::open(&path, options).and_then(|image| fleet.add(&name, &image.capacity()))
+        {
+            fleet.fail(&name, &error);
+        }
+    };
+    command.image.iter().cloned().for_each(&mut look);
+    let mut failed = Vec::new();
+    for folder in &command.recursive {
+        find(folder, &mut |found| match found {
+            Found::Image(path) => look(path),
+            Found::Failed(path, error) => failed.push((name(&path), error)),
+        });
+    }
+    failed.iter().for_each(|(name, error)| fleet.fail(name, error));
+    fleet.report()
+}
+
+/// A path as text, without loss: what is not UTF-8 is written as `\xff`.
+fn name(path: &Path) -> String {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        chunk.invalid().iter().for_each(|byte| text += &format!("\\x{byte:02x}"));
+    }
+    text
 }

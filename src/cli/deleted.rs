@@ -20,8 +20,9 @@ use vhdmount::{
 use super::{
     Failure,
     args::Ls,
+    date::date,
     find,
-    ls::{date, letter, shown},
+    ls::{letter, shown},
 };
 
 /// What is printed of one file or stream.

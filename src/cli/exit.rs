@@ -28,6 +28,8 @@ const INSIDE: Class = Class(4);
 pub(crate) const WARNINGS: Class = Class(5);
 /// `check` found errors.
 pub(crate) const ERRORS: Class = Class(6);
+/// Of a monitoring plugin: the state could not be found out, be it for a wrong call.
+pub(crate) const UNKNOWN: Class = Class(3);
 
 impl Class {
     /// The exit code; as a helper of mount(8) its bits: 1 wrong call, 32 mount failed.
@@ -51,6 +53,31 @@ impl Failure {
         let (name, text) = (path.display().to_string(), error.to_string());
         let text = if text.contains(&name) { text } else { format!("{name}: {text}") };
         Self { class: IMAGE, text }
+    }
+
+    /// Something about several images.
+    pub(crate) fn image_text(text: impl Display) -> Self {
+        Self { class: IMAGE, text: text.to_string() }
+    }
+
+    /// Images that could not be looked at, as was said already.
+    pub(crate) fn silent_image() -> Self {
+        Self { class: IMAGE, text: String::new() }
+    }
+
+    /// A state for a monitoring system, which was printed already.
+    pub(crate) fn state(code: u8) -> Self {
+        Self { class: Class(code), text: String::new() }
+    }
+
+    /// The same as a monitoring system takes it: what went wrong leaves the state unknown.
+    pub(crate) fn for_monitoring(self) -> Self {
+        Self { class: UNKNOWN, ..self }
+    }
+
+    /// What is said.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 
     /// The mountpoint, FUSE or WinFsp.

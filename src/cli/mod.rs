@@ -4,14 +4,18 @@ mod args;
 mod capacity;
 mod cat;
 mod check;
+mod date;
 mod deleted;
 mod demo;
 mod exit;
 mod helper;
 mod info;
 mod ls;
+mod map;
 #[cfg(target_os = "linux")]
 mod mount;
+mod screen;
+mod watch;
 
 use std::{ffi::OsString, io::Write, process::ExitCode};
 
@@ -41,7 +45,12 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => {
             let _ = error.print();
             let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            return if asked { ExitCode::SUCCESS } else { exit::USAGE.code(called_by_mount) };
+            let monitoring = is_monitoring(&arguments);
+            return match (asked, monitoring) {
+                (true, _) => ExitCode::SUCCESS,
+                (false, true) => exit::UNKNOWN.code(called_by_mount),
+                (false, false) => exit::USAGE.code(called_by_mount),
+            };
         }
     };
     start_log(&parsed);
@@ -49,6 +58,13 @@ pub(crate) fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(called_by_mount),
     }
+}
+
+/// True when a monitoring system calls, to which 1 would be a warning.
+fn is_monitoring(arguments: &[OsString]) -> bool {
+    let is_option = |text: &str| ["--warn", "--crit"].iter().any(|name| text.starts_with(name));
+    let texts = || arguments.iter().filter_map(|argument| argument.to_str());
+    texts().any(|text| text == "capacity") && texts().any(is_option)
 }
 
 fn run(arguments: Arguments, helper: Option<MountHelper>) -> Result<(), Failure> {
@@ -61,6 +77,7 @@ fn run(arguments: Arguments, helper: Option<MountHelper>) -> Result<(), Failure>
         Action::Cat(command) => cat::run(&command),
         Action::Capacity(command) => capacity::run(&command),
         Action::Check(command) => check::run(&command, quiet),
+        Action::Map(command) => map::run(&command),
         Action::Demo(command) => demo::run(&command),
     }
 }

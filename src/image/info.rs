@@ -110,7 +110,7 @@ pub struct VolumeSummary {
 
 impl VolumeState {
     /// What a partition holds; where nothing is recognized its type may still tell (Microsoft reserved, LDM).
-    fn of_partition(partition: &Partition, content: &Probe) -> Self {
+    pub(crate) fn of_partition(partition: &Partition, content: &Probe) -> Self {
         match (content, partition.type_hint()) {
             (Probe::Unknown | Probe::Recognized { name: probe::UNFORMATTED, .. }, Some(hint)) => {
                 Self::Unsupported { name: NO_FILESYSTEM, hint }

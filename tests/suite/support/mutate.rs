@@ -19,6 +19,7 @@ use vhdmount::{
         Image, OpenOptions,
         check::{CheckOptions, Verdict, check_source},
     },
+    map::{Map, Style},
 };
 
 use super::conformance::{Limits, Walked, visit};
@@ -269,6 +270,8 @@ fn exercise(source: Arc<dyn ByteSource>) -> bool {
         }
     }
     let _ = (image.info().to_text(), image.info().to_json(), image.capacity().report());
+    let style = Style { width: 80, colour: true };
+    let _ = Map::of(&image, style.columns()).map(|map| (map.to_text(style), map.draw("").to_svg()));
     // The tree resolves links, which a volume by itself does not.
     if let Ok(tree) = image.tree(None) {
         visit(&tree, LIMITS, &mut |Walked { node, .. }, _| {

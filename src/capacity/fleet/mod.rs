@@ -1,0 +1,294 @@
+//! Many images on their hosts: each host volume with what was promised on it, what is there, and which disk runs out
+//! first. A file counts once, whatever its names and however many children build on it: device and inode tell.
+
+mod alike;
+mod prometheus;
+mod table;
+mod verdict;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use alike::Alike;
+use serde::Serialize;
+pub use verdict::{State, Threshold, Verdict};
+
+use super::{Capacity, HostSpace, Report, Status, outlook::Outlook, report};
+use crate::{Result, bytes::FileId};
+
+/// Images, as they are looked at one after the other.
+#[derive(Default)]
+pub struct Fleet {
+    images: Vec<Image>,
+    /// Where in `images` a file is.
+    seen: BTreeMap<FileId, usize>,
+    /// Every file that some image builds on.
+    parents: BTreeMap<FileId, Parent>,
+    names: BTreeSet<String>,
+    errors: Vec<Failure>,
+}
+
+/// An image file, and what its figures come from.
+struct Image {
+    id: FileId,
+    place: Place,
+    name: String,
+    aliases: Vec<String>,
+    report: Report,
+    outlook: Outlook,
+}
+
+struct Parent {
+    name: String,
+    place: Place,
+    space: HostSpace,
+    children: usize,
+}
+
+/// On which host volume a file lies.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Device(u64),
+    /// Where device numbers say nothing of the space.
+    Named(String),
+}
+
+/// All of them at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FleetReport {
+    /// The worst of the host volumes.
+    pub status: Status,
+    /// By name.
+    pub host_volumes: Vec<HostVolume>,
+    /// What could not be looked at.
+    pub errors: Vec<Failure>,
+}
+
+/// A host volume and the images on it; sizes in bytes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HostVolume {
+    /// Mount point and filesystem.
+    pub host: String,
+    /// `ok` when the host can keep all promises together.
+    pub status: Status,
+    /// What the guests are told, in all.
+    pub promised: u64,
+    /// What disks and parents occupy, each file once.
+    pub allocated_on_host: u64,
+    /// What may still be taken: the most that any of the images may.
+    pub host_free: u64,
+    /// What the disks together may still ask for.
+    pub growth_to_full: u64,
+    /// `growth_to_full / host_free`; `None` when nothing is free and something needed.
+    pub overcommitment: Option<f64>,
+    /// Host bytes that each disk has taken when the host is full, if all grow alike; `None`: it is never full.
+    pub full_when_each_grew: Option<u64>,
+    /// The disk that runs out first if all grow alike.
+    pub runs_out_first: Option<String>,
+    /// The disks.
+    pub disks: Vec<Member>,
+    /// Files that are only built on: they do not grow.
+    pub parents: Vec<ParentFile>,
+}
+
+/// A disk in a fleet.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Member {
+    /// Its name as given or found.
+    pub image: String,
+    /// Other names of the same file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
+    /// What becomes of it when it is not alone.
+    pub alike: Alike,
+    /// What it can reach alone.
+    #[serde(flatten)]
+    pub report: Report,
+}
+
+/// A file that disks build on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ParentFile {
+    /// Its name.
+    pub image: String,
+    /// What it occupies.
+    pub allocated_on_host: u64,
+    /// Images of the fleet that build on it, directly or not.
+    pub children: usize,
+}
+
+/// What could not be looked at, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// Image or folder.
+    pub image: String,
+    /// The reason.
+    pub error: String,
+}
+
+impl Fleet {
+    /// Looks at an image. One that is there already, by another name, is not counted again.
+    ///
+    /// # Errors
+    /// As [`Capacity::report`]; for the caller to [`Self::fail`].
+    pub fn add(&mut self, name: &str, capacity: &Capacity) -> Result<()> {
+        let file = capacity.files.first().and_then(Option::as_ref);
+        let id = file.map_or_else(|| FileId::Path(name.into()), |file| file.id());
+        if let Some(image) = self.seen.get(&id).and_then(|index| self.images.get_mut(*index)) {
+            if image.name != name {
+                image.aliases.push(name.to_owned());
+            }
+            return Ok(());
+        }
+        let outlook = Outlook::of(capacity)?;
+        for parent in capacity.files.iter().skip(1).flatten() {
+            let known = self.parents.get_mut(&parent.id());
+            match known {
+                Some(known) => known.children += 1,
+                None => {
+                    let space = capacity.host.space(parent)?;
+                    let place = Place::of(
+                        parent.id(),
+                        parent.file().metadata().is_ok_and(|m| m.is_file()),
+                        &space.place(),
+                    );
+                    let name = parent.path().display().to_string();
+                    self.parents.insert(parent.id(), Parent { name, place, space, children: 1 });
+                }
+            }
+        }
+        let report = capacity.report()?;
+        let regular = file.is_none_or(|file| file.file().metadata().is_ok_and(|metadata| metadata.is_file()));
+        self.seen.insert(id.clone(), self.images.len());
+        self.images.push(Image {
+            place: Place::of(id.clone(), regular, &report.host),
+            id,
+            name: unique(&mut self.names, name),
+            aliases: Vec::new(),
+            outlook,
+            report,
+        });
+        Ok(())
+    }
+
+    /// Notes what could not be looked at.
+    pub fn fail(&mut self, name: &str, error: &crate::Error) {
+        self.errors.push(Failure { image: name.to_owned(), error: error.to_string() });
+    }
+
+    /// Everything by host volume.
+    pub fn report(self) -> FleetReport {
+        let mut places: BTreeMap<Place, (Vec<Image>, Vec<Parent>)> = BTreeMap::new();
+        for image in self.images {
+            // Whoever writes to a parent breaks its children: it is not a disk of its own any more.
+            if !self.parents.contains_key(&image.id) {
+                places.entry(image.place.clone()).or_default().0.push(image);
+            }
+        }
+        for (_, parent) in self.parents {
+            places.entry(parent.place.clone()).or_default().1.push(parent);
+        }
+        let mut host_volumes: Vec<_> = places
+            .into_iter()
+            .map(|(place, (images, parents))| HostVolume::new(&place, images, parents))
+            .collect();
+        host_volumes.sort_by(|a, b| a.host.cmp(&b.host));
+        let mut names = BTreeSet::new();
+        host_volumes.iter_mut().for_each(|volume| volume.host = unique(&mut names, &volume.host));
+        let status = host_volumes.iter().map(|volume| volume.status).max_by_key(|status| severity(*status));
+        FleetReport { status: status.unwrap_or(Status::Ok), host_volumes, errors: self.errors }
+    }
+}
+
+impl HostVolume {
+    fn new(place: &Place, mut images: Vec<Image>, parents: Vec<Parent>) -> Self {
+        images.sort_by(|a, b| a.name.cmp(&b.name));
+        let sum = |figure: fn(&Report) -> u64| {
+            images.iter().map(|image| figure(&image.report)).fold(0, u64::saturating_add)
+        };
+        let growth_to_full = sum(|report| report.growth_to_full);
+        let free =
+            images.iter().map(|image| image.report.host_free).chain(parents.iter().map(|p| p.space.free));
+        let host_free = free.max().unwrap_or(0);
+        let occupied = parents.iter().map(|parent| parent.space.allocated).fold(0, u64::saturating_add);
+        let host = match (place, images.first(), parents.first()) {
+            (Place::Named(name), ..) => name.clone(),
+            (_, Some(image), _) => image.report.host.clone(),
+            (_, None, parent) => parent.map(|parent| parent.space.place()).unwrap_or_default(),
+        };
+        let limited = images.iter().map(|image| image.report.status).max_by_key(|status| severity(*status));
+        let together = match growth_to_full > host_free {
+            false => Status::Ok,
+            true if host_free < report::CRITICAL_HOST_FREE => Status::Critical,
+            true => Status::Overcommitted,
+        };
+        let status =
+            [limited.unwrap_or(Status::Ok), together].into_iter().max_by_key(|status| severity(*status));
+        let (level, shares) = alike::shares(host_free, &images);
+        Self {
+            host: if host.is_empty() { "unknown host volume".into() } else { host },
+            status: status.unwrap_or(Status::Ok),
+            promised: sum(|report| report.virtual_size),
+            allocated_on_host: sum(|report| report.allocated_on_host).saturating_add(occupied),
+            host_free,
+            growth_to_full,
+            overcommitment: ratio(growth_to_full, host_free),
+            full_when_each_grew: level,
+            runs_out_first: alike::first(&images, &shares).map(|index| images[index].name.clone()),
+            disks: images.into_iter().zip(shares).map(|(image, alike)| image.member(alike)).collect(),
+            parents: parents
+                .into_iter()
+                .map(|parent| ParentFile {
+                    image: parent.name,
+                    allocated_on_host: parent.space.allocated,
+                    children: parent.children,
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Image {
+    fn member(self, alike: Alike) -> Member {
+        Member { image: self.name, also: self.aliases, alike, report: self.report }
+    }
+}
+
+impl Place {
+    fn of(id: FileId, regular: bool, host: &str) -> Self {
+        match id {
+            _ if !regular => Self::Named("block devices".into()),
+            // Each subvolume has a device number of its own, and all share their space.
+            FileId::Inode { .. } if host.ends_with("(btrfs)") => Self::Named(host.to_owned()),
+            FileId::Inode { device, .. } => Self::Device(device),
+            FileId::Path(_) => Self::Named(host.to_owned()),
+        }
+    }
+}
+
+fn severity(status: Status) -> u8 {
+    match status {
+        Status::Ok => 0,
+        Status::Overcommitted => 1,
+        Status::Critical => 2,
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a ratio for people and monitoring")]
+fn ratio(part: u64, whole: u64) -> Option<f64> {
+    match (part, whole) {
+        (0, _) => Some(0.0),
+        (_, 0) => None,
+        (part, whole) => Some(part as f64 / whole as f64),
+    }
+}
+
+/// `name`, or with a number where it is taken: names that differ only in what cannot be shown must stay apart.
+fn unique(taken: &mut BTreeSet<String>, name: &str) -> String {
+    let mut candidate = name.to_owned();
+    let mut number = 1;
+    while !taken.insert(candidate.clone()) {
+        number += 1;
+        candidate = format!("{name} #{number}");
+    }
+    candidate
+}

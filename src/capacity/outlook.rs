@@ -1,0 +1,35 @@
+//! What is kept of an image when it is closed again: enough to say how far it gets with a part of the host's space.
+
+use super::{Capacity, HostSpace, budget::Budget, stock::Stock};
+use crate::Result;
+
+/// The growth of one image, without the image.
+#[derive(Debug, Clone)]
+pub(super) struct Outlook {
+    stock: Stock,
+    space: HostSpace,
+    budget: Budget,
+}
+
+impl Outlook {
+    /// As things are now.
+    pub(super) fn of(capacity: &Capacity) -> Result<Self> {
+        let space = capacity.space()?;
+        let scan = capacity.scan(&space)?;
+        Ok(Self {
+            budget: Budget::new(capacity.top(), &space, &scan.stock),
+            stock: scan.stock.clone(),
+            space,
+        })
+    }
+
+    /// The size that the disk reaches when its host gives it so many bytes: whole blocks.
+    pub(super) fn achievable(&self, host_bytes: u64) -> u64 {
+        self.stock.achievable(&self.budget.with_free(host_bytes, &self.space))
+    }
+
+    /// Host bytes that the next block takes.
+    pub(super) fn next_block(&self) -> u64 {
+        self.budget.growth.block_cost
+    }
+}

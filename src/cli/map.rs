@@ -1,0 +1,95 @@
+//! `vhdmount map`
+
+use std::{
+    fs::File,
+    io::{IsTerminal, Write},
+    path::{Path, PathBuf},
+};
+
+use vhdmount::{
+    image::Image,
+    map::{self, PICTURE_COLUMNS, Style},
+};
+
+use super::{
+    Failure,
+    args::{Color, Map, View},
+    date, print, screen,
+};
+
+pub(super) fn run(command: &Map) -> Result<(), Failure> {
+    let fail = |error| Failure::image(&command.image, &error);
+    let image = Image::open(&command.image, &command.open.options(&View::default())).map_err(fail)?;
+    let pictures = [&command.svg, &command.png];
+    if pictures.iter().all(|file| file.is_none()) {
+        let style = Style {
+            width: command.width.unwrap_or_else(screen::columns).into(),
+            colour: colour(command.color),
+        };
+        let map = map::Map::of(&image, style.columns()).map_err(fail)?;
+        return print(&map.to_text(style));
+    }
+    for file in pictures.into_iter().flatten() {
+        spare(&image, file)?;
+    }
+    let map = map::Map::of(&image, PICTURE_COLUMNS).map_err(fail)?;
+    let drawing = map.draw(&format!("as of {} UTC", date::now()));
+    if let Some(file) = &command.svg {
+        write(file, drawing.to_svg().as_bytes())?;
+    }
+    if let Some(file) = &command.png {
+        write(file, &drawing.to_png().map_err(fail)?)?;
+    }
+    Ok(())
+}
+
+/// https://no-color.org: any value but an empty one.
+fn colour(wanted: Color) -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    match wanted {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => {
+            !set("NO_COLOR")
+                && std::io::stdout().is_terminal()
+                && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
+        }
+    }
+}
+
+/// A picture never goes over the image or one of its parents, by whatever name, nor over a device.
+fn spare(image: &Image, picture: &Path) -> Result<(), Failure> {
+    let Ok(target) = std::fs::metadata(picture) else { return Ok(()) };
+    let same = |file: &File| file.metadata().is_ok_and(|metadata| is_same(&metadata, &target));
+    let files = image.container().files().iter().flatten();
+    if !target.is_file() && picture != Path::new("/dev/stdout") && picture != Path::new("/dev/null") {
+        return Err(Failure::usage(format_args!("{} is not a file: name another", picture.display())));
+    }
+    match files.map(|file| file.file()).any(same) {
+        true => Err(Failure::usage(format_args!(
+            "{} is the image itself or a parent of it, to which nothing is ever written: name another file",
+            picture.display()
+        ))),
+        false => Ok(()),
+    }
+}
+
+#[cfg(unix)]
+fn is_same(a: &std::fs::Metadata, b: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+#[cfg(not(unix))]
+fn is_same(_: &std::fs::Metadata, b: &std::fs::Metadata) -> bool {
+    // Files cannot be compared here: nothing that exists is written over.
+    b.is_file()
+}
+
+fn write(file: &PathBuf, bytes: &[u8]) -> Result<(), Failure> {
+    if file == Path::new("-") {
+        let mut out = std::io::stdout().lock();
+        return out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| Failure::output(&error));
+    }
+    std::fs::write(file, bytes).map_err(|error| Failure::inside(file.display(), error))
+}

@@ -1,0 +1,231 @@
+//! From an image to what is drawn: figures, stretches of the disk in cells, partitions, and the line behind which the
+//! host cannot follow. Knows nothing of pixels or terminals.
+
+use std::ops::{ControlFlow, Range};
+
+use super::{
+    cells::{Bytes, Cells, Class},
+    text::shown,
+};
+use crate::{
+    Result,
+    capacity::{Report, Stored, human},
+    fs::{FileSystem, probe::Probe},
+    image::{Image, VolumeState},
+    partition::{Partition, Scheme},
+};
+
+/// Partitions that get a strip of their own; of more than these the largest.
+const MAX_STRIPS: usize = 12;
+
+/// A disk as it is drawn.
+#[derive(Debug, Clone)]
+pub struct Map {
+    /// The image's name, safe to show.
+    pub name: String,
+    /// The figures at the moment of the survey.
+    pub report: Report,
+    /// The whole disk.
+    pub disk: Cells,
+    /// Where the host is full if the disk is filled from its beginning; `None`: it never is.
+    pub line: Option<u64>,
+    /// The partitions by number.
+    pub partitions: Vec<Span>,
+    /// A closer look at partitions, in the order of the table.
+    pub strips: Vec<Strip>,
+}
+
+/// A partition's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Span {
+    /// `p3`
+    pub name: String,
+    /// Label, or what it is.
+    pub label: String,
+    /// Its bytes, cut at the end of the disk.
+    pub range: Range<u64>,
+}
+
+/// A closer look at a partition.
+#[derive(Debug, Clone)]
+pub struct Strip {
+    /// `p3`
+    pub name: String,
+    /// What it is and what it holds, safe to show.
+    pub title: String,
+    /// Its bytes.
+    pub cells: Cells,
+}
+
+impl Map {
+    /// Surveys `image`: its block table once, each allocation bitmap once. `columns`: cells of the disk and of each strip.
+    ///
+    /// # Errors
+    /// When the block table or the host cannot be read. A bitmap that is damaged leaves its volume blank.
+    pub fn of(image: &Image, columns: usize) -> Result<Self> {
+        let capacity = image.capacity();
+        let report = capacity.report()?;
+        let size = report.virtual_size;
+        let mut map = Self {
+            name: name_of(image),
+            disk: Cells::new(0..size, columns),
+            line: None,
+            partitions: partitions(image, size),
+            strips: strips(image, size, columns),
+            report,
+        };
+        let mut reach = Reach::new(&map.report);
+        capacity.survey(&mut |range, stored| {
+            for (range, class) in reach.split(range, stored).into_iter().flatten() {
+                map.add(&range, Bytes::Stored(class));
+            }
+        })?;
+        map.line = reach.line;
+        for (partition, content) in image.partitions() {
+            if let Probe::Readable(fs) = content {
+                map.add_volume(partition, &**fs, size);
+            }
+        }
+        Ok(map)
+    }
+
+    fn add(&mut self, range: &Range<u64>, bytes: Bytes) {
+        self.disk.add(range, bytes);
+        self.strips.iter_mut().for_each(|strip| strip.cells.add(range, bytes));
+    }
+
+    /// What lies between the free ranges is in use.
+    fn add_volume(&mut self, partition: &Partition, fs: &dyn FileSystem, disk: u64) {
+        let place = place(partition, disk);
+        let mut done = place.start;
+        let ranges = fs.free_ranges(&mut |range| {
+            let start = place.start.saturating_add(range.start).clamp(done, place.end);
+            let end = place.start.saturating_add(range.end).clamp(start, place.end);
+            self.add(&(done..start), Bytes::Used);
+            self.add(&(start..end), Bytes::Free);
+            done = end;
+            ControlFlow::Continue(())
+        });
+        if ranges.is_ok() {
+            let end = place.start.saturating_add(fs.volume().size).clamp(done, place.end);
+            self.add(&(done..end), Bytes::Used);
+        }
+    }
+
+    /// What the host can still add, in bytes of the disk.
+    pub fn growth(&self) -> u64 {
+        self.report.achievable_size.saturating_sub(self.report.backed)
+    }
+}
+
+/// Finds the line: where what is missing before it is all that the host can still back.
+struct Reach {
+    left: u64,
+    line: Option<u64>,
+    /// False where everything can be backed: there is no line then, wherever rounding would put it.
+    limited: bool,
+}
+
+impl Reach {
+    fn new(report: &Report) -> Self {
+        let left = report.achievable_size.saturating_sub(report.backed);
+        Self { left, line: None, limited: report.status != crate::capacity::Status::Ok }
+    }
+
+    /// The part of a stretch before the line and the one behind it.
+    fn split(&mut self, range: Range<u64>, stored: Stored) -> [Option<(Range<u64>, Class)>; 2] {
+        let (near, far) = (Class::of(stored, true), Class::of(stored, false));
+        if !self.limited || matches!(stored, Stored::Backed | Stored::Damaged) {
+            return [Some((range, near)), None];
+        }
+        if self.line.is_some() {
+            return [Some((range, far)), None];
+        }
+        let len = range.end - range.start;
+        if len <= self.left {
+            self.left -= len;
+            return [Some((range, near)), None];
+        }
+        let line = range.start + self.left;
+        self.line = Some(line);
+        [Some((range.start..line, near)), Some((line..range.end, far))]
+    }
+}
+
+fn name_of(image: &Image) -> String {
+    let path = image.container().infos().next().map(|info| info.path.clone()).unwrap_or_default();
+    let name = std::path::Path::new(&path).file_name().map(|name| name.to_string_lossy().into_owned());
+    shown(&name.unwrap_or_else(|| "image".into()))
+}
+
+fn place(partition: &Partition, disk: u64) -> Range<u64> {
+    let start = partition.start.min(disk);
+    start..partition.start.saturating_add(partition.size).min(disk)
+}
+
+fn partitions(image: &Image, disk: u64) -> Vec<Span> {
+    if image.table().scheme == Scheme::None {
+        return Vec::new();
+    }
+    let spans = image.partitions().map(|(partition, content)| {
+        let label = match content {
+            Probe::Readable(fs) => match fs.volume() {
+                info if info.label.is_empty() => info.filesystem.to_owned(),
+                info => info.label,
+            },
+            Probe::Recognized { name, .. } | Probe::Damaged { name, .. } => (*name).to_owned(),
+            Probe::Unknown => partition.type_name.clone(),
+        };
+        Span { name: format!("p{}", partition.number), label: shown(&label), range: place(partition, disk) }
+    });
+    spans.collect()
+}
+
+fn strips(image: &Image, disk: u64, columns: usize) -> Vec<Strip> {
+    let mut chosen: Vec<_> = image.partitions().enumerate().collect();
+    // A partition that is nearly the whole disk would be drawn twice.
+    if chosen.len() == 1 && image.table().scheme == Scheme::None {
+        chosen.clear();
+    }
+    chosen.sort_by_key(|(_, (partition, _))| std::cmp::Reverse(partition.size));
+    chosen.truncate(MAX_STRIPS);
+    chosen.sort_by_key(|(index, _)| *index);
+    let strips = chosen.into_iter().map(|(_, (partition, content))| {
+        let range = place(partition, disk);
+        let state = VolumeState::of_partition(partition, content).describe();
+        let title = format!("{}, {}: {}", partition.type_name, human(range.end - range.start), state);
+        Strip {
+            name: format!("p{}", partition.number),
+            title: shown(&title),
+            cells: Cells::new(range, columns),
+        }
+    });
+    strips.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_is_where_the_host_is_full() {
+        let mut reach = Reach { left: 10, line: None, limited: true };
+        assert_eq!(reach.split(0..5, Stored::Backed), [Some((0..5, Class::Backed)), None]);
+        assert_eq!(reach.split(5..12, Stored::Absent), [Some((5..12, Class::Absent)), None]);
+        assert_eq!(
+            reach.split(12..20, Stored::Hole),
+            [Some((12..15, Class::Hole)), Some((15..20, Class::OutOfReach))]
+        );
+        assert_eq!(reach.line, Some(15));
+        assert_eq!(reach.split(20..30, Stored::Parent), [Some((20..30, Class::Parent)), None]);
+        assert_eq!(reach.split(30..40, Stored::Absent), [Some((30..40, Class::OutOfReach)), None]);
+        assert_eq!(reach.split(40..50, Stored::Backed), [Some((40..50, Class::Backed)), None]);
+    }
+
+    #[test]
+    fn a_host_that_has_room_draws_no_line() {
+        let mut reach = Reach { left: 0, line: None, limited: false };
+        assert_eq!(reach.split(0..5, Stored::Absent), [Some((0..5, Class::Absent)), None]);
+        assert_eq!(reach.line, None);
+    }
+}

@@ -1,0 +1,51 @@
+//! Text of an image on its way to a terminal or a picture: labels are hostile, too.
+
+/// Longer texts of an image are cut: a label has 32 characters, whatever a hostile record says.
+const MAX_SHOWN: usize = 160;
+
+/// `text` without what could control a terminal, reorder a line or break XML, cut to a bounded length.
+pub(super) fn shown(text: &str) -> String {
+    let mut out: String =
+        text.chars().take(MAX_SHOWN).map(|c| if is_harmful(c) { '\u{fffd}' } else { c }).collect();
+    if text.chars().nth(MAX_SHOWN).is_some() {
+        out.push('…');
+    }
+    out
+}
+
+/// Controls, bidirectional overrides and isolates, line separators, and what XML 1.0 forbids.
+fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(u32::from(c), 0x200e | 0x200f | 0x2028..=0x202e | 0x2066..=0x2069 | 0xfeff | 0xfffe | 0xffff)
+}
+
+/// `text` cut to `width` characters, the last of which then is `…`.
+pub(super) fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let mut out: String = text.chars().take(width.saturating_sub(1)).collect();
+    if width > 0 {
+        out.push('…');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_cannot_control_what_shows_them() {
+        assert_eq!(shown("a\u{1b}[2J\u{202e}b\n\u{ffff}"), "a\u{fffd}[2J\u{fffd}b\u{fffd}\u{fffd}");
+        assert_eq!(shown(&"x".repeat(1 << 16)).chars().count(), MAX_SHOWN + 1);
+    }
+
+    #[test]
+    fn what_is_cut_says_so() {
+        assert_eq!(
+            (cut("abc", 3), cut("abcd", 3), cut("ab", 0)),
+            ("abc".into(), "ab…".into(), String::new())
+        );
+    }
+}
