@@ -26,12 +26,24 @@ use crate::{
 };
 
 /// How an image is opened.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct OpenOptions {
     /// Parents, log.
     pub container: container::OpenOptions,
     /// What the filesystems show and how.
     pub fs: crate::fs::Options,
+    /// Who is asked for the space below the image file.
+    pub host: Arc<dyn Host>,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self {
+            container: container::OpenOptions::default(),
+            fs: crate::fs::Options::default(),
+            host: Arc::new(System),
+        }
+    }
 }
 
 impl OpenOptions {
@@ -45,7 +57,7 @@ impl OpenOptions {
             parent_dirs: absolute(&self.container.parent_dirs),
             ..self.container
         };
-        Self { container, fs: self.fs.clone() }
+        Self { container, ..self.clone() }
     }
 }
 
@@ -54,6 +66,7 @@ pub struct Image {
     opened: Arc<Opened>,
     list_deleted: bool,
     time: Timestamp,
+    host: Arc<dyn Host>,
     /// How to open it again, when it is a file of the host.
     origin: Option<(PathBuf, OpenOptions)>,
 }
@@ -127,7 +140,8 @@ impl Image {
             Some((partition_id(&table, partition)?, Arc::downgrade(volume)))
         }));
         let opened = Arc::new(Opened { container, table, contents });
-        Ok(Self { opened, list_deleted: options.fs.list_deleted, time, origin: None })
+        let host = options.host.clone();
+        Ok(Self { opened, list_deleted: options.fs.list_deleted, time, host, origin: None })
     }
 
     /// The virtual disk.
@@ -155,9 +169,9 @@ impl Image {
         self.opened.info()
     }
 
-    /// The capacity of this image, asked of the running system.
+    /// The capacity of this image, asked of the host that it was opened with.
     pub fn capacity(&self) -> Capacity {
-        self.capacity_on(Box::new(System))
+        self.capacity_on(Box::new(self.host.clone()))
     }
 
     /// The capacity of this image on a given host.

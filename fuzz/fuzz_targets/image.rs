@@ -18,7 +18,7 @@ const MAX_ENTRIES: usize = 256;
 fuzz_target!(|data: &[u8]| {
     let container = container::OpenOptions { replay: true, ..container::OpenOptions::default() };
     let fs = vhdmount::fs::Options { show_system: true, list_deleted: true, ..Default::default() };
-    let options = OpenOptions { container, fs };
+    let options = OpenOptions { container, fs, ..OpenOptions::default() };
     let Ok(image) = Image::open_source(Arc::new(MemorySource(data.to_vec())), &options) else { return };
     read(&**image.disk());
     for (_, probe) in image.partitions() {

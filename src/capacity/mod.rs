@@ -9,6 +9,7 @@ mod free;
 mod host;
 mod outlook;
 mod report;
+mod self_report;
 mod slots;
 mod stock;
 mod survey;
@@ -22,8 +23,11 @@ pub use fleet::{
     Alike, Failure, Fleet, FleetReport, HostVolume, Member, ParentFile, State, Threshold, Verdict,
 };
 use free::Free;
-pub use host::{Held, Host, HostMap, HostSpace, System};
+pub use host::{
+    Backing, Expansion, Held, Host, HostMap, HostSpace, Running, System, WindowsAnswers, backing_path,
+};
 pub use report::{Report, Status, VolumeReport, human};
+pub use self_report::{SelfDisk, SelfReport};
 use slots::Slots;
 use stock::{Stock, end_of_blocks};
 pub use survey::Stored;

@@ -256,7 +256,7 @@ impl VolumeReport {
     }
 }
 
-fn line(out: &mut String, key: &str, value: &str, comment: &str) {
+pub(super) fn line(out: &mut String, key: &str, value: &str, comment: &str) {
     let _ = match comment {
         "" => writeln!(out, "{key} = {value}"),
         _ => writeln!(out, "{:<36} # {comment}", format!("{key} = {value}")),
@@ -264,7 +264,7 @@ fn line(out: &mut String, key: &str, value: &str, comment: &str) {
 }
 
 /// A TOML basic string.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
         match c {

@@ -1,6 +1,6 @@
 //! What filesystems allow and how exact their figures can be, by their names in Linux' mount table: the largest file,
 //! the pointer blocks that a file costs, and the reasons for which a figure is an estimate.
-#![cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux is asked so far"))]
+#![cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "some of it is for Linux alone"))]
 
 /// The largest file in bytes, where the filesystem limits it below what a disk image can need. `unit`: its block or
 /// cluster size. `extents`: the file is mapped by extents (ext4), not by pointer blocks.

@@ -54,6 +54,11 @@ impl HostMap {
         Self { vague: true, ..Self::new(data.map(|(range, _)| (range, Held::Own))) }
     }
 
+    /// The host tells how much the file occupies, but not where: any of it may be a hole.
+    pub fn unknown() -> Self {
+        Self { vague: true, ..Self::default() }
+    }
+
     /// False when there is no room for more.
     fn push(&mut self, range: Range<u64>, held: Held) -> bool {
         // The host's answers come one after the other: a file that changes meanwhile may overlap itself.

@@ -7,8 +7,14 @@ mod linux;
 mod map;
 #[cfg(target_os = "linux")]
 mod quota;
+mod running;
+mod windows;
+
+use std::{fmt, sync::Arc};
 
 pub use map::{Held, HostMap};
+pub use running::{Backing, Expansion, Running, backing_path};
+pub use windows::WindowsAnswers;
 
 #[cfg(not(target_os = "linux"))]
 use crate::bytes::ByteSource;
@@ -46,7 +52,6 @@ pub struct HostSpace {
     pub estimate: String,
 }
 
-#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux is asked so far"))]
 impl HostSpace {
     /// A source that is not a host file, or a device: everything is there, and nothing can grow.
     pub fn none(size: u64) -> Self {
@@ -106,9 +111,38 @@ pub trait Host: Send + Sync {
     fn map(&self, file: &FileSource, space: &HostSpace) -> Option<HostMap> {
         (space.allocated < space.file_size).then(|| HostMap::sought(file))
     }
+
+    /// The virtual disk from which the running system was started.
+    ///
+    /// # Errors
+    /// When the system cannot tell.
+    fn running(&self) -> Result<Running> {
+        Err(crate::Error::unsupported("this system does not tell from which virtual disk it was started"))
+    }
 }
 
-/// The running system.
+impl fmt::Debug for dyn Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Host")
+    }
+}
+
+/// One host for many images.
+impl<H: Host + ?Sized> Host for Arc<H> {
+    fn space(&self, file: &FileSource) -> Result<HostSpace> {
+        (**self).space(file)
+    }
+
+    fn map(&self, file: &FileSource, space: &HostSpace) -> Option<HostMap> {
+        (**self).map(file, space)
+    }
+
+    fn running(&self) -> Result<Running> {
+        (**self).running()
+    }
+}
+
+/// The running system, as far as the library itself can ask it: Linux. On Windows the binary brings a host of its own.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct System;
 
@@ -116,7 +150,7 @@ pub struct System;
 impl Host for System {
     fn space(&self, file: &FileSource) -> Result<HostSpace> {
         Ok(HostSpace {
-            note: "host space is not asked for on this system yet".into(),
+            note: "the library does not ask this system for space: hand it a host that does".into(),
             ..HostSpace::none(file.size())
         })
     }

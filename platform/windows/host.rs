@@ -1,0 +1,71 @@
+//! Windows as the host of image files: the answers of its calls go to the library, which knows what they mean.
+
+use std::{
+    fs::File,
+    io,
+    os::windows::{ffi::OsStrExt, fs::MetadataExt},
+    path::Path,
+};
+
+use vhdmount::{
+    Error, Result,
+    bytes::FileSource,
+    capacity::{Host, HostMap, HostSpace, Running, WindowsAnswers},
+};
+
+use super::{calls, running};
+
+/// Ranges of a file that are looked at; what lies behind counts as a hole.
+const MAX_RANGES: usize = 3 << 20;
+
+/// The running Windows.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Windows;
+
+impl Host for Windows {
+    fn space(&self, file: &FileSource) -> Result<HostSpace> {
+        Ok(answers(file.file(), file.path())?.space())
+    }
+
+    fn map(&self, file: &FileSource, _: &HostSpace) -> Option<HostMap> {
+        let answers = answers(file.file(), file.path()).ok()?;
+        let mut ranges = Vec::new();
+        let mut found = |range| {
+            ranges.push(range);
+            ranges.len() <= MAX_RANGES
+        };
+        let asked = answers.has_holes() && answers.tells_ranges;
+        let told = asked && calls::allocated_ranges(file.file(), answers.file_size, &mut found).is_ok();
+        answers.map(told.then_some(ranges))
+    }
+
+    fn running(&self) -> Result<Running> {
+        running::running()
+    }
+}
+
+/// All that Windows answers about `file`, which was opened by `path`.
+pub(super) fn answers(file: &File, path: &Path) -> Result<WindowsAnswers> {
+    let failed = |error: io::Error| Error::io(format!("{}: asking for its space", path.display()), error);
+    let metadata = file.metadata().map_err(failed)?;
+    // Links lead to other volumes; a volume without a letter has no such path.
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let path: Vec<u16> = path.as_os_str().encode_wide().collect();
+    let root = calls::volume_root(&path).map_err(failed)?;
+    let (free_for_user, free) = calls::free_space(&root).map_err(failed)?;
+    let (filesystem, volume_flags) = calls::filesystem(&root).unwrap_or_default();
+    let allocated = calls::allocation_size(file).map_err(failed)?;
+    Ok(WindowsAnswers {
+        file_size: metadata.file_size(),
+        allocated,
+        attributes: metadata.file_attributes(),
+        root: String::from_utf16_lossy(calls::until_nul(&root)),
+        filesystem,
+        volume_flags,
+        cluster: calls::cluster_size(&root).unwrap_or(0),
+        free_for_user,
+        free,
+        remote: calls::is_remote(&root),
+        tells_ranges: calls::tells_ranges(file),
+    })
+}
