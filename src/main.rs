@@ -5,6 +5,9 @@ mod cli;
 #[cfg(target_os = "linux")]
 #[path = "../platform/linux/mod.rs"]
 mod platform;
+#[cfg(windows)]
+#[path = "../platform/windows/mod.rs"]
+mod platform;
 
 use std::process::ExitCode;
 

@@ -65,9 +65,7 @@ pub(super) fn free_space(root: &[u16]) -> io::Result<(u64, u64)> {
     let (mut for_user, mut free) = (0, 0);
     let root = terminated(root);
     // SAFETY: `root` ends with NUL; each pointer is to one u64 or null, which the function allows.
-    checked(unsafe {
-        GetDiskFreeSpaceExW(root.as_ptr(), &raw mut for_user, null_mut(), &raw mut free)
-    })?;
+    checked(unsafe { GetDiskFreeSpaceExW(root.as_ptr(), &raw mut for_user, null_mut(), &raw mut free) })?;
     Ok((for_user, free))
 }
 

@@ -152,7 +152,8 @@ fn native_boot() -> Option<bool> {
     // SAFETY: both names end with NUL; kernel32 is never unloaded.
     let found = unsafe { GetProcAddress(GetModuleHandleW(w!("kernel32.dll")), s!("IsNativeVhdBoot")) }?;
     // SAFETY: that is the documented signature of `IsNativeVhdBoot`: BOOL WINAPI (PBOOL).
-    let is_native = unsafe { std::mem::transmute::<unsafe extern "system" fn() -> isize, IsNativeVhdBoot>(found) };
+    let is_native =
+        unsafe { std::mem::transmute::<unsafe extern "system" fn() -> isize, IsNativeVhdBoot>(found) };
     let mut native = 0;
     // SAFETY: the pointer is to one BOOL.
     let done = unsafe { is_native(&raw mut native) };

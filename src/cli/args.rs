@@ -240,6 +240,7 @@ impl Open {
                 utc_offset_minutes: view.utc_offset_minutes,
                 ..fs::Options::default()
             },
+            host: super::host(),
         }
     }
 }

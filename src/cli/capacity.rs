@@ -11,10 +11,13 @@ use vhdmount::{
 use super::{
     Failure,
     args::{Capacity, View},
-    print, watch,
+    capacity_self, print, watch,
 };
 
 pub(super) fn run(command: &Capacity) -> std::result::Result<(), Failure> {
+    if command.running {
+        return capacity_self::run(command);
+    }
     let options = command.open.options(&View::default());
     if let Some(seconds) = command.watch {
         let syntax = if command.json { watch::Syntax::Json } else { watch::Syntax::Hash };

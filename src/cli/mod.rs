@@ -2,6 +2,7 @@
 
 mod args;
 mod capacity;
+mod capacity_self;
 mod cat;
 mod check;
 mod date;
@@ -17,13 +18,14 @@ mod mount;
 mod screen;
 mod watch;
 
-use std::{ffi::OsString, io::Write, process::ExitCode};
+use std::{ffi::OsString, io::Write, process::ExitCode, sync::Arc};
 
 use args::{Action, Arguments};
 use clap::{Parser, error::ErrorKind};
 pub(crate) use exit::Failure;
 use helper::MountHelper;
 use vhdmount::{
+    capacity::Host,
     fs::NodeId,
     tree::{Resolver, Tree},
 };
@@ -80,6 +82,14 @@ fn run(arguments: Arguments, helper: Option<MountHelper>) -> Result<(), Failure>
         Action::Map(command) => map::run(&command),
         Action::Demo(command) => demo::run(&command),
     }
+}
+
+/// Who is asked for the space below an image.
+fn host() -> Arc<dyn Host> {
+    #[cfg(windows)]
+    return Arc::new(crate::platform::Windows);
+    #[cfg(not(windows))]
+    return Arc::new(vhdmount::capacity::System);
 }
 
 #[cfg(target_os = "linux")]

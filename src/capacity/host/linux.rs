@@ -12,8 +12,9 @@ use fiemap::{Fiemap, FiemapExtentFlags};
 use rustix::fs::{IFlags, StatVfs, StatVfsMountFlags, fstatvfs, statvfs};
 
 use super::{
-    Held, Host, HostMap, HostSpace, System, limits,
+    Held, Host, HostMap, HostSpace, Running, System, limits,
     quota::{self, Quota},
+    root,
 };
 use crate::{
     Error, Result,
@@ -98,6 +99,13 @@ impl Host for System {
         }
         // A volume of ours may have reserved all of the file and its image still lack blocks.
         (space.allocated < space.file_size || space.below.is_some()).then(|| HostMap::sought(file))
+    }
+
+    fn running(&self) -> Result<Running> {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo")
+            .map_err(|e| Error::io("/proc/self/mountinfo", e))?;
+        let root = mounts.lines().filter_map(Mount::parse).filter(|mount| mount.at == Path::new("/")).last();
+        root::running(Path::new("/sys/class/block"), &root.unwrap_or_default().source)
     }
 }
 

@@ -7,6 +7,8 @@ mod linux;
 mod map;
 #[cfg(target_os = "linux")]
 mod quota;
+#[cfg(target_os = "linux")]
+mod root;
 mod running;
 mod windows;
 

@@ -24,15 +24,25 @@ folder could not be looked at) and the text one line with performance data. What
 its disks). A headroom below a size, or below a percentage of what is needed, counts; one that covers what is needed \
 never does. Other exit codes as always: 2 when an image could not be looked at.
 
+--self asks Windows which image its own disk is. Windows locks that file, so that its block table can mostly not be read: \
+what it occupies and what is free then tell how far it can grow, and `estimate` says so. boot_needs is what the next boot \
+takes from the host where booting expands the disk.
+
 --prometheus is for the textfile collector: vhdmount capacity --prometheus -r /srv/vm > x.prom.tmp && mv x.prom.tmp x.prom")]
 pub(crate) struct Capacity {
     /// VHD, VHDX or raw images
-    #[arg(required_unless_present = "recursive")]
+    #[arg(required_unless_present_any = ["recursive", "running"])]
     pub(crate) image: Vec<PathBuf>,
 
     /// Every VHD and VHDX below DIR, told by content; symbolic links are not followed
     #[arg(short, long, value_name = "DIR")]
     pub(crate) recursive: Vec<PathBuf>,
+
+    /// The VHD or VHDX from which this Windows was booted natively; on Linux, the file below a root on a loop device
+    #[arg(
+        long = "self", conflicts_with_all = ["image", "recursive", "prometheus", "warn", "crit"]
+    )]
+    pub(crate) running: bool,
 
     /// Print JSON
     #[arg(long, conflicts_with = "prometheus")]
