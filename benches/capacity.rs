@@ -12,8 +12,8 @@
 use std::{
     env,
     fs::File,
+    io::{Seek, SeekFrom, Write},
     ops::{ControlFlow, Range},
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     process::Command,
     sync::{
@@ -120,12 +120,13 @@ fn huge(folder: &Path) -> std::result::Result<PathBuf, String> {
     let mut image = recipe.build();
     image.size = FIRST + blocks.len() as u64 * BLOCK;
     image.save(&vhdx);
-    let file = File::options().write(true).open(&vhdx).expect("just made");
+    let mut file = File::options().write(true).open(&vhdx).expect("just made");
     let mut buf = vec![0; MIB as usize];
     for (number, place) in places() {
         for within in (0..BLOCK.min(volume.size() - number * BLOCK)).step_by(MIB as usize) {
             volume.read_exact_at(number * BLOCK + within, &mut buf).expect("a file");
-            file.write_all_at(&buf, place + within).map_err(|error| error.to_string())?;
+            let written = file.seek(SeekFrom::Start(place + within)).and_then(|_| file.write_all(&buf));
+            written.map_err(|error| error.to_string())?;
         }
     }
     std::fs::remove_file(&raw).map_err(|error| error.to_string())?;

@@ -104,7 +104,8 @@ impl Host for System {
     fn running(&self) -> Result<Running> {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo")
             .map_err(|e| Error::io("/proc/self/mountinfo", e))?;
-        let root = mounts.lines().filter_map(Mount::parse).filter(|mount| mount.at == Path::new("/")).last();
+        // The last one covers those before it.
+        let root = mounts.lines().rev().filter_map(Mount::parse).find(|mount| mount.at == Path::new("/"));
         root::running(Path::new("/sys/class/block"), &root.unwrap_or_default().source)
     }
 }
