@@ -60,8 +60,17 @@ fn open_shared(path: &Path) -> std::io::Result<File> {
 #[cfg(windows)]
 fn open_shared(path: &Path) -> std::io::Result<File> {
     use std::os::windows::fs::OpenOptionsExt;
+    /// `ERROR_SHARING_VIOLATION`
+    const LOCKED: i32 = 32;
     // FILE_SHARE_READ | WRITE | DELETE: an image in use must not be refused, nor its user disturbed.
-    OpenOptions::new().read(true).share_mode(7).open(path)
+    OpenOptions::new().read(true).share_mode(7).open(path).map_err(|error| match error.raw_os_error() {
+        Some(LOCKED) => std::io::Error::new(
+            error.kind(),
+            "another program has locked it, as Windows locks an attached image: detach it, or name its copy in a \
+             shadow copy",
+        ),
+        _ => error,
+    })
 }
 
 impl ByteSource for FileSource {
