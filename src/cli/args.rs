@@ -29,6 +29,10 @@ not listed: .vhdmount/ with info.json, disk.raw and pN.raw; in each pN/ not list
 volume's deleted files as NUMBER-NAME, where they were and what is left of them in the attributes user.vhdmount.path and \
 user.vhdmount.state; reading what another file has overwritten is an error.
 
+Reads: VHD and VHDX (fixed, dynamic, differencing, dirty logs), raw images and devices; GPT and MBR; NTFS with LZNT1, WOF, WIMBoot, \
+deduplication, streams, deleted files; FAT12, FAT16, FAT32. Refuses with a reason: EFS without -o efs_raw, cloud files \
+that are not on the disk, solid or split WIMs. Names without reading: exFAT, ReFS, BitLocker, ext2/3/4 and others.
+
 In fstab: IMAGE MOUNTPOINT fuse.vhdmount ro,noauto 0 0 (vhdmount in /usr/bin, or linked as \
 /sbin/mount.fuse.vhdmount).
 

@@ -78,6 +78,12 @@ impl Ntfs {
         let (ordinal, value) = ordinal.zip(value).ok_or_else(|| {
             file.base.corrupt("no stream WofCompressedData, though its reparse point says so")
         })?;
+        if value.flags & FLAG_ENCRYPTED != 0 {
+            // efs_raw must not pass encrypted chunks to the decoder. Windows itself makes no such file.
+            let why = "compressed by WOF and encrypted by EFS";
+            self.warn_once(Node::from(id).record, why);
+            return Err(Error::Denied(why.into()));
+        }
         let stream = self.content(Node { ordinal, ..id.into() }.into(), value)?;
         Ok(Arc::new(WofSource::new(stream, algorithm, size, self.units.clone(), id.0)?))
     }
