@@ -7,6 +7,7 @@ mod budget;
 mod fleet;
 mod free;
 mod host;
+mod native_boot;
 mod outlook;
 mod report;
 mod self_report;
@@ -26,6 +27,7 @@ use free::Free;
 pub use host::{
     Backing, Expansion, Held, Host, HostMap, HostSpace, Running, System, WindowsAnswers, backing_path,
 };
+pub use native_boot::NativeBoot;
 pub use report::{Report, Status, VolumeReport, human};
 pub use self_report::{SelfDisk, SelfReport};
 use slots::Slots;
@@ -35,7 +37,7 @@ pub use survey::Stored;
 use crate::{
     Result,
     bytes::FileSource,
-    container::{Disk, Layer},
+    container::{Disk, Kind, Layer},
     fs::{FileSystem, Usage},
 };
 
@@ -65,6 +67,8 @@ struct Scan {
     /// The host file has more pieces than were looked at.
     cut: bool,
     volumes: Vec<Result<(Usage, Free), String>>,
+    /// For each volume, what a Windows on it does with a dynamic disk when it is booted natively.
+    expansions: Vec<Option<Expansion>>,
 }
 
 impl Capacity {
@@ -90,6 +94,9 @@ impl Capacity {
         report.parents = self.parents();
         report.parent_hosts = self.parent_hosts();
         report.volumes = self.volume_reports(&scan, &budget);
+        let boots = scan.expansions.iter().map(|found| found.map(|found| NativeBoot::new(found, &report)));
+        let boots: Vec<_> = boots.collect();
+        report.volumes.iter_mut().zip(boots).for_each(|(volume, boot)| volume.native_boot = boot);
         if scan.cut {
             report.estimate =
                 "the image file is in too many pieces to look at all of them: what lies behind counts \
@@ -193,7 +200,13 @@ impl Capacity {
             Ok((volume.fs.usage().map_err(|e| e.to_string())?, free))
         });
         let volumes = volumes.collect();
-        let scan = Arc::new(Scan { stock, cut: map.is_some_and(HostMap::is_cut), volumes });
+        let dynamic = top.info().kind == Kind::Dynamic;
+        let expansions = self
+            .volumes
+            .iter()
+            .map(|volume| dynamic.then(|| native_boot::expansion(&*volume.fs)).flatten())
+            .collect();
+        let scan = Arc::new(Scan { stock, cut: map.is_some_and(HostMap::is_cut), volumes, expansions });
         *self.scan.lock().unwrap_or_else(PoisonError::into_inner) = Some((space.clone(), scan.clone()));
         Ok(scan)
     }

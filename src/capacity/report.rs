@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{HostSpace, budget::Budget, stock::Stock};
+use super::{HostSpace, NativeBoot, budget::Budget, stock::Stock};
 use crate::container::{Kind, Layer};
 
 /// Below this the next burst of writes may fill the host before anyone looks.
@@ -98,6 +98,9 @@ pub struct VolumeReport {
     pub free_backed: u64,
     /// Free as far as the host can follow.
     pub free_achievable: u64,
+    /// What a native boot of the Windows on it takes; absent where there is none, or the disk is not dynamic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub native_boot: Option<NativeBoot>,
     /// Why there are no figures; empty if there are.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub problem: String,
@@ -252,6 +255,9 @@ impl VolumeReport {
             ("free_achievable", self.free_achievable, "what can really be written"),
         ] {
             line(out, key, &value.to_string(), &format!("{:>10}, {note}", human(value)));
+        }
+        if let Some(boot) = &self.native_boot {
+            boot.push_toml(out);
         }
     }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{
     HostSpace, Report,
     host::{Backing, Expansion, Running},
+    native_boot::expansion_line,
     report::{human, line, quoted},
 };
 use crate::{Error, Result, container::Kind};
@@ -134,17 +135,7 @@ impl SelfReport {
         if let Some(native) = self.native_boot {
             line(&mut out, "native_boot", &native.to_string(), "");
         }
-        let (value, comment) = match self.expand_at_boot {
-            Expansion::AtBoot => {
-                ("on".to_owned(), "booting takes a dynamic disk's full size, and stops (0x136) without it")
-            }
-            Expansion::Off => ("off".into(), "a dynamic disk grows as it is written"),
-            Expansion::Value(value) => {
-                (value.to_string(), "VirtualDiskExpandOnMount: the meaning of this value is not known")
-            }
-            Expansion::Unknown => ("unknown".into(), ""),
-        };
-        line(&mut out, "expand_at_boot", &quoted(&value), comment);
+        expansion_line(&mut out, self.expand_at_boot);
         self.disks.iter().for_each(|disk| disk.push_toml(&mut out));
         if let Some(report) = &self.disks[0].report {
             out.push_str("\n# All figures of the first disk:\n");

@@ -14,6 +14,7 @@ pub mod probe;
 mod recognize;
 pub mod runs;
 pub mod wim;
+pub mod windows;
 
 use std::{ops::ControlFlow, ops::Range, sync::Arc};
 

@@ -2,13 +2,16 @@
 //!
 //! Structures: the forensic notes on the Windows registry file format; Microsoft has published none. Guards: every cell
 //! lies inside the hive bins and every structure inside its cell; lists of lists have two levels; how many entries are
-//! followed is bounded. Neither the transaction logs nor volatile keys are read.
+//! followed is bounded, and so is what is read in all. Neither the transaction logs nor volatile keys are read.
 
 mod format;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use zerocopy::FromBytes;
 
@@ -24,6 +27,10 @@ const MAX_ENTRIES: usize = 1 << 16;
 const MAX_DATA: u32 = 1 << 20;
 /// Longest cell that holds a key, a value or a list of [`MAX_ENTRIES`].
 const MAX_CELL: u32 = 1 << 20;
+/// All that is read of one opened hive: lists may name the same large cell again and again.
+const MAX_READ: u64 = 256 << 20;
+/// What a cell counts for at least: also small reads take time.
+const LEAST_READ: u64 = 512;
 
 /// A hive.
 pub struct Hive {
@@ -33,6 +40,8 @@ pub struct Hive {
     bins: u64,
     minor: u32,
     dirty: bool,
+    /// What was read, in the sense of [`MAX_READ`].
+    read: AtomicU64,
 }
 
 /// A key.
@@ -94,6 +103,7 @@ impl Hive {
             minor,
             dirty: !intact || base.primary_sequence != base.secondary_sequence,
             source,
+            read: AtomicU64::new(0),
         })
     }
 
@@ -270,6 +280,10 @@ impl Hive {
         let len = size.unsigned_abs();
         if size >= 0 || len < 8 || u64::from(len) > left || len > MAX_CELL {
             return Err(corrupt(at, format!("no cell in use: size {size}, {left} bytes are left")));
+        }
+        let cost = u64::from(len).max(LEAST_READ);
+        if self.read.fetch_add(cost, Ordering::Relaxed) > MAX_READ {
+            return Err(corrupt(at, "its cells are named again and again: no more of it is read"));
         }
         read_vec(&*self.source, place + 4, usize::try_from(len - 4).expect("at most MAX_CELL"))
     }

@@ -172,3 +172,17 @@ fn damage_anywhere_is_an_error_or_another_answer_but_no_panic() {
     assert!(open(good[..4095].to_vec()).is_err());
     assert!(open(vec![0; 8192]).is_err());
 }
+
+#[test]
+fn a_large_key_that_is_named_again_and_again_is_not_read_as_often() {
+    let mut hive = Builder::new();
+    let mut key = vec![0; (1 << 20) - 8];
+    key[..3].copy_from_slice(b"nk\x20");
+    let key = hive.cell(&key);
+    let list = hive.list(b"lf", &[key; 60_000]);
+    let root = hive.key("ROOT", (60_000, list), (0, 0));
+    let hive = open(hive.finish(root)).unwrap();
+    let error = hive.subkey(&hive.root().unwrap(), "absent").unwrap_err();
+    assert!(error.to_string().contains("again and again"), "{error}");
+    assert!(hive.root().is_err());
+}

@@ -6,14 +6,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     Error, Result,
     bytes::ByteSource,
-    fs::{FileSystem, NameBuf},
+    fs::{FileSystem, windows::system_hive},
     guid::Guid,
     registry::Hive,
 };
 
-/// Where an installation keeps its hive; Windows 2000 called its folder otherwise.
-const HIVES: [&[&str]; 2] =
-    [&["Windows", "System32", "config", "SYSTEM"], &["WINNT", "System32", "config", "SYSTEM"]];
 const KEY: &str = "MountedDevices";
 /// Names that are read. Windows forgets none by itself, so that a few hundred come together; 26 are letters.
 const MAX_NAMES: usize = 4096;
@@ -41,7 +38,7 @@ pub(super) struct MountedDevices {
 impl MountedDevices {
     /// The database of the Windows that is installed on `fs`; `None` when there is none that can be read.
     pub(super) fn of(fs: &dyn FileSystem) -> Option<Self> {
-        let hive = HIVES.iter().find_map(|path| find(fs, path))?;
+        let hive = system_hive(fs)?;
         match Self::read(hive) {
             Ok(found) => Some(found),
             Err(error) => {
@@ -108,18 +105,6 @@ impl Device {
     }
 }
 
-/// A file by its path from the root.
-fn find(fs: &dyn FileSystem, path: &[&str]) -> Option<Arc<dyn ByteSource>> {
-    let mut node = fs.root();
-    for part in path {
-        node = fs.lookup(node, NameBuf::literal(part).as_name()).ok()??;
-    }
-    let opened = fs.open(node);
-    opened
-        .inspect_err(|error| log::warn!("the registry hive {} cannot be opened: {error}", path.join("/")))
-        .ok()
-}
-
 /// `text` without `prefix`, whatever the case of its ASCII letters.
 fn strip<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     let (head, rest) = text.split_at_checked(prefix.len())?;
@@ -129,6 +114,7 @@ fn strip<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fs::NameBuf;
 
     const ID: &str = "{01234567-89ab-cdef-0123-456789abcdef}";
 

@@ -9,6 +9,7 @@ mod deleted;
 mod efs;
 mod links;
 mod metadata;
+mod native_boot;
 mod oracle;
 mod special;
 mod state;

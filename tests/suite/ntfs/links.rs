@@ -39,7 +39,7 @@ const SECOND: &str = "deadbeef-0000-4000-8000-00000000000a";
 const SIGNATURE: u32 = 0x1234_5678;
 
 /// A hive without keys and values, for hivex to fill: a root key and its security descriptor.
-fn empty_hive() -> Vec<u8> {
+pub(super) fn empty_hive() -> Vec<u8> {
     let word =
         |bytes: &mut [u8], at: usize, value: u32| bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
     let mut hive = vec![0; 8192];
@@ -82,7 +82,7 @@ fn seal(hive: &mut [u8]) {
     hive[508..512].copy_from_slice(&sum.to_le_bytes());
 }
 
-fn hivexsh(hive: &Path, script: &str) {
+pub(super) fn hivexsh(hive: &Path, script: &str) {
     let mut child = tool("hivexsh").arg("-w").arg(hive).stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
     assert!(child.wait().unwrap().success(), "hivexsh {script}");
