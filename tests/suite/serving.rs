@@ -45,13 +45,21 @@ impl Served {
         run(support::tool("kill").arg(signal).arg(&self.pid));
     }
 
-    /// Waits for the program to end; its zombie may stay until somebody reaps it.
+    /// Waits for the program to end; its zombie may stay until somebody reaps it. The kernel has closed the connection
+    /// to FUSE only when the last thread is gone: it may outlive the first one, whose state is the process's.
     fn wait_until_ended(&self) {
-        let (program, start) = (format!("/proc/{}/exe", self.pid), Instant::now());
-        while Path::new(&program).exists() {
+        let start = Instant::now();
+        while !self.has_ended() {
             assert!(start.elapsed() < Duration::from_secs(20), "the server has not ended");
             thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    fn has_ended(&self) -> bool {
+        let process = Path::new("/proc").join(&self.pid);
+        let Ok(stat) = fs::read_to_string(process.join("stat")) else { return true };
+        let zombie = stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'));
+        zombie && fs::read_dir(process.join("task")).map_or(0, Iterator::count) <= 1
     }
 }
 
