@@ -27,7 +27,7 @@ pub(super) fn run(mount: args::Mount) -> Result<(), Failure> {
         let fail = |error| Failure::image(&image, &error);
         let opened = Image::open(&image, &open.options(&view)).map_err(fail)?;
         let tree = opened.tree(view.partition).map_err(fail)?;
-        let mut info = opened.info();
+        let mut info = if json { opened.info() } else { opened.quick_info() };
         let announcement = match (json, quiet) {
             (true, _) => info.to_json(),
             (false, true) => String::new(),

@@ -104,30 +104,37 @@ pub struct VolumeSummary {
     /// What the filesystem says.
     #[serde(flatten)]
     pub info: VolumeInfo,
-    /// Free bytes as the guest believes; `null` when the bitmap cannot be read.
+    /// Free bytes as the guest believes; `null` when the bitmap cannot be read, or was not asked for.
     pub free: Option<u64>,
 }
 
 impl VolumeState {
     /// What a partition holds; where nothing is recognized its type may still tell (Microsoft reserved, LDM).
     pub(crate) fn of_partition(partition: &Partition, content: &Probe) -> Self {
+        Self::within(u64::MAX, partition, content)
+    }
+
+    /// As [`Self::of_partition`], without the free space of a volume where more than `limit` bytes tell it.
+    fn within(limit: u64, partition: &Partition, content: &Probe) -> Self {
         match (content, partition.type_hint()) {
             (Probe::Unknown | Probe::Recognized { name: probe::UNFORMATTED, .. }, Some(hint)) => {
                 Self::Unsupported { name: NO_FILESYSTEM, hint }
             }
-            _ => Self::of(content),
+            _ => Self::of(limit, content),
         }
     }
 
-    pub(super) fn of(content: &Probe) -> Self {
+    /// What a volume holds; see [`Self::within`].
+    pub(super) fn of(limit: u64, content: &Probe) -> Self {
         match content {
             Probe::Readable(fs) => {
                 let mut info: VolumeInfo = fs.volume();
-                let usage = fs.usage();
-                if let Err(error) = &usage {
+                let usage = (allocation_table(&info) <= limit).then(|| fs.usage());
+                if let Some(Err(error)) = &usage {
                     info.problems.push(format!("free space is unknown: {error}"));
                 }
-                Self::Readable(VolumeSummary { info, free: usage.ok().map(|usage| usage.free) })
+                let free = usage.and_then(Result::ok).map(|usage| usage.free);
+                Self::Readable(VolumeSummary { info, free })
             }
             Probe::Recognized { name, hint } => Self::Unsupported { name, hint },
             Probe::Damaged { name, error } => Self::Damaged { name, problem: error.to_string() },
@@ -166,16 +173,22 @@ impl VolumeState {
     }
 }
 
+/// About how many bytes tell which clusters are free: a bit for each, or in FAT up to 32.
+fn allocation_table(info: &VolumeInfo) -> u64 {
+    let clusters = info.size / info.cluster_size.max(1);
+    if info.filesystem == "ntfs" { clusters / 8 } else { clusters.saturating_mul(4) }
+}
+
 impl Opened {
-    /// Everything that `info` tells.
-    pub(super) fn info(&self) -> DiskInfo {
+    /// Everything that `info` tells, but the free space of volumes where more than `limit` bytes tell it.
+    pub(super) fn info(&self, limit: u64) -> DiskInfo {
         let layers: Vec<LayerInfo> = self.container.infos().cloned().collect();
         let top = &layers[0];
         let ends =
             self.table.partitions.iter().map(|partition| partition.start.saturating_add(partition.size));
         let partitions = self.partitions().map(|(partition, content)| PartitionInfo {
             partition: partition.clone(),
-            volume: VolumeState::of_partition(partition, content),
+            volume: VolumeState::within(limit, partition, content),
         });
         DiskInfo {
             path: top.path.clone(),
