@@ -19,6 +19,9 @@ const DOTS: u64 = 2;
 pub(super) trait Listing {
     /// Adds an entry; true when it did not fit any more.
     fn add(&mut self, node: NodeId, offset: u64, kind: NodeKind, name: &OsStr) -> bool;
+
+    /// True when it asks for the attributes of each entry.
+    fn with_attributes(&self) -> bool;
 }
 
 /// How a listing ended.
@@ -45,6 +48,9 @@ pub(super) fn list(fs: &dyn FileSystem, dir: NodeId, offset: u64, listing: &mut 
     let mut text = Vec::with_capacity(MAX_NAME);
     let mut beyond = None;
     let cursor = DirCursor(offset.saturating_sub(DOTS));
+    if listing.with_attributes() {
+        fs.expect_stats(dir, cursor);
+    }
     let read = fs.read_dir(dir, cursor, &mut |entry| {
         let Some(offset) = entry.next.0.checked_add(DOTS).filter(|offset| i64::try_from(*offset).is_ok())
         else {

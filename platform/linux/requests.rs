@@ -51,6 +51,10 @@ impl Listing for Names<'_> {
     fn add(&mut self, node: NodeId, offset: u64, kind: NodeKind, name: &OsStr) -> bool {
         self.0.add(INodeNo(node.0), offset, attr::file_type(kind), name)
     }
+
+    fn with_attributes(&self) -> bool {
+        false
+    }
 }
 
 /// A listing with attributes, which saves a lookup for each entry.
@@ -71,6 +75,10 @@ impl Listing for Attributes<'_> {
             _ => (adapter.placeholder(node, kind), Duration::ZERO),
         };
         reply.add(INodeNo(node.0), offset, name, &ttl, &attr, GENERATION)
+    }
+
+    fn with_attributes(&self) -> bool {
+        true
     }
 }
 

@@ -101,6 +101,14 @@ impl ByteSource for FileSource {
         Ok(())
     }
 
+    #[cfg(target_os = "linux")]
+    fn will_need(&self, offset: u64, len: u64) {
+        // A length of 0 would mean all that follows. What the host refuses was only a hint.
+        if let Some(len) = std::num::NonZeroU64::new(len.min(self.size.saturating_sub(offset))) {
+            let _ = rustix::fs::fadvise(&self.file, offset, Some(len), rustix::fs::Advice::WillNeed);
+        }
+    }
+
     #[cfg(unix)]
     fn extent_at(&self, offset: u64) -> Result<super::Extent> {
         use super::{Extent, ExtentKind};

@@ -40,6 +40,9 @@ pub trait ByteSource: Send + Sync {
         let len = self.size().saturating_sub(offset);
         Ok(Extent { kind: if len == 0 { ExtentKind::Hole } else { ExtentKind::Data }, len })
     }
+
+    /// Says that a range will be read soon, where that helps. Returns at once, changes nothing, and never fails.
+    fn will_need(&self, _offset: u64, _len: u64) {}
 }
 
 /// A stretch of a source that is stored in one way.

@@ -132,6 +132,10 @@ impl ByteSource for Overlay {
         Ok(())
     }
 
+    fn will_need(&self, offset: u64, len: u64) {
+        self.inner.will_need(offset, len.min(self.inner.size().saturating_sub(offset)));
+    }
+
     fn extent_at(&self, offset: u64) -> Result<Extent> {
         if offset >= self.size {
             return Ok(Extent { kind: ExtentKind::Hole, len: 0 });

@@ -36,6 +36,11 @@ impl ByteSource for Window {
         self.inner.read_exact_at(self.start + offset, buf)
     }
 
+    fn will_need(&self, offset: u64, len: u64) {
+        let len = len.min(self.size.saturating_sub(offset));
+        self.inner.will_need(self.start.saturating_add(offset), len);
+    }
+
     fn extent_at(&self, offset: u64) -> Result<Extent> {
         if offset >= self.size {
             return Ok(Extent { kind: super::ExtentKind::Hole, len: 0 });

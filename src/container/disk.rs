@@ -12,6 +12,9 @@ use crate::{
 /// Stretches of one kind that [`Disk::extent_at`] joins: more only saves calls.
 const MAX_JOINED_EXTENTS: usize = 64;
 
+/// Stretches that one hint names: beyond that many, the host has enough to do.
+const MAX_HINTS: usize = 64;
+
 /// A virtual disk: the image on top and its parents below.
 pub struct Disk {
     layers: Vec<Arc<dyn Layer>>,
@@ -121,6 +124,19 @@ impl ByteSource for Disk {
             buf = behind;
         }
         Ok(())
+    }
+
+    fn will_need(&self, mut offset: u64, len: u64) {
+        let end = offset.saturating_add(len).min(self.size);
+        for _ in 0..MAX_HINTS {
+            // An error is for who reads there.
+            let found = if offset < end { self.find(offset, end - offset).ok() } else { None };
+            let Some(found) = found.filter(|found| found.len > 0) else { break };
+            if let Some((layer, at)) = found.place {
+                self.layers[layer].source().will_need(at, found.len);
+            }
+            offset += found.len;
+        }
     }
 
     fn extent_at(&self, offset: u64) -> Result<Extent> {

@@ -69,6 +69,10 @@ pub trait FileSystem: Send + Sync {
         sink: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>,
     ) -> Result<()>;
 
+    /// Before [`Self::read_dir`] by a caller who will ask for [`Self::stat`] of each entry: what that needs may be read
+    /// ahead, for many entries at once.
+    fn expect_stats(&self, _dir: NodeId, _from: DirCursor) {}
+
     /// The directory that holds `node` (one of them, for hard links); the root is its own parent.
     ///
     /// # Errors

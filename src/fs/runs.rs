@@ -88,6 +88,9 @@ impl RunList {
     }
 }
 
+/// Stretches that one hint names: beyond that many, the host has enough to do.
+const MAX_HINTS: usize = 64;
+
 /// A file's content through its run list.
 #[derive(Clone)]
 pub struct RunSource {
@@ -139,6 +142,19 @@ impl ByteSource for RunSource {
             buf = rest;
         }
         Ok(())
+    }
+
+    fn will_need(&self, mut offset: u64, len: u64) {
+        let end = offset.saturating_add(len).min(self.valid);
+        for _ in 0..MAX_HINTS {
+            let found = self.runs.find(offset).filter(|_| offset < end);
+            let Some((position, len)) = found else { break };
+            let len = len.min(end - offset);
+            if let Some(position) = position {
+                self.volume.will_need(position, len);
+            }
+            offset += len;
+        }
     }
 
     fn extent_at(&self, offset: u64) -> Result<Extent> {

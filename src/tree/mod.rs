@@ -250,6 +250,12 @@ impl FileSystem for Tree {
         }
     }
 
+    fn expect_stats(&self, dir: NodeId, from: DirCursor) {
+        if let Ok(Place::In(_, fs, local)) = self.place(dir) {
+            fs.expect_stats(local, from);
+        }
+    }
+
     fn parent(&self, node: NodeId) -> Result<NodeId> {
         match self.place(node)? {
             Place::In(index, _, deleted::DIRECTORY) => Ok(self.volume_root(index)),

@@ -34,6 +34,10 @@ impl ByteSource for Clusters {
         }
     }
 
+    fn will_need(&self, offset: u64, len: u64) {
+        self.inner.will_need(offset, len.min(self.size.saturating_sub(offset)));
+    }
+
     fn extent_at(&self, offset: u64) -> Result<Extent> {
         let extent = self.inner.extent_at(offset)?;
         Ok(Extent { len: extent.len.min(self.size.saturating_sub(offset)), ..extent })

@@ -3,12 +3,16 @@
 //! Guards: depth and number of blocks of a descent; what blocks a listing visits is bounded by the clusters that the
 //! index really has.
 
+mod used;
+
 use std::{
     cell::RefCell,
     cmp::Ordering,
     ops::{ControlFlow, RangeInclusive},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
 };
+
+pub(super) use used::UsedBlocks;
 
 use super::{
     Ntfs,
@@ -23,7 +27,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    bytes::{Buffer, ByteSource, ExtentKind, read_vec},
+    bytes::{Buffer, ByteSource, read_vec},
     fs::{DirCursor, DirEntry, FileSystem, Name, NodeId, NodeKind, runs::RunSource},
 };
 
@@ -40,7 +44,7 @@ const MAX_LOOKUP_BLOCKS: usize = 1024;
 /// Damaged blocks that a listing skips before it gives up: a whole index of them must not be read in vain.
 const MAX_BAD_BLOCKS: usize = 256;
 /// A listing reads this many bytes of index blocks at once.
-const READ_AHEAD: u64 = 64 << 10;
+pub(super) const READ_AHEAD: u64 = 64 << 10;
 /// Bits of a cursor that hold the offset in a block; above them is 0 for the root or 1 + the block.
 const OFFSET_BITS: u32 = 17;
 /// More blocks than the largest volume (2^32 clusters of 2 MiB) has room for. Their numbers fit into a cursor: one that
@@ -49,7 +53,7 @@ const MAX_BLOCKS: u64 = 1 << 44;
 
 /// An open directory index.
 pub(super) struct Directory {
-    record: u64,
+    pub(super) record: u64,
     root: Vec<u8>,
     block_size: u64,
     /// Unit of the VCNs by which entries name blocks.
@@ -57,6 +61,8 @@ pub(super) struct Directory {
     blocks: Option<RunSource>,
     /// One bit per block; none: every block counts.
     bitmap: Option<Arc<dyn ByteSource>>,
+    /// Somebody has looked at all of it, as programs do that walk over a tree.
+    pub(super) listed: AtomicBool,
 }
 
 impl Directory {
@@ -82,7 +88,7 @@ impl Directory {
             None => None,
         };
         let bitmap = if blocks.is_some() { file.source(code::BITMAP, I30)? } else { None };
-        Ok(Self { record, root, block_size, vcn_size, blocks, bitmap })
+        Ok(Self { record, root, block_size, vcn_size, blocks, bitmap, listed: AtomicBool::new(false) })
     }
 
     fn memory(&self) -> usize {
@@ -106,10 +112,14 @@ impl Directory {
         };
         let Some(reference) = found else { return Ok(None) };
         // The record may have been given to another file; one that cannot be read is found and fails by itself.
-        if let Ok(record) = ntfs.mft.record(reference.record())
-            && ![0, record.header.sequence_number].contains(&reference.sequence())
+        let sequence_number = match ntfs.mft.brief(reference.record()) {
+            Some(brief) => Ok(brief.sequence_number()),
+            None => ntfs.mft.record(reference.record()).map(|record| record.header.sequence_number),
+        };
+        if let Ok(sequence_number) = sequence_number
+            && ![0, sequence_number].contains(&reference.sequence())
         {
-            let problem = format!("names MFT record {}, which another file has now", record.number);
+            let problem = format!("names MFT record {}, which another file has now", reference.record());
             return Err(Error::corrupt(format!("index of MFT record {}", self.record), 0, problem));
         }
         Ok(Node::file(reference.record()))
@@ -220,8 +230,25 @@ impl Directory {
         ended()
     }
 
+    /// True when there is more than the root.
+    pub(super) fn has_blocks(&self) -> bool {
+        self.blocks.is_some()
+    }
+
+    /// About how many entries there are, by what the blocks have room for.
+    pub(super) fn about_entries(&self) -> u64 {
+        /// With a name of 15 units, and room left.
+        const ENTRY: u64 = 128;
+        self.blocks.as_ref().map_or(0, |blocks| blocks.size() / ENTRY)
+    }
+
+    /// How many blocks so many bytes have; at least 1.
+    pub(super) fn blocks_in(&self, bytes: u64) -> u64 {
+        (bytes / self.block_size).max(1)
+    }
+
     /// An index block after its fixup, cached. With `ahead` the blocks that follow it on the volume are read with it.
-    fn block(&self, ntfs: &Ntfs, index: u64, ahead: u64) -> Result<Arc<Buffer>> {
+    pub(super) fn block(&self, ntfs: &Ntfs, index: u64, ahead: u64) -> Result<Arc<Buffer>> {
         if let Some(bytes) = ntfs.blocks.get(&(self.record, index)) {
             return Ok(bytes);
         }
@@ -341,73 +368,6 @@ impl Search<'_> {
         let start = start.ok_or_else(|| corrupt("child between two blocks"))?;
         let bytes = directory.block(ntfs, start / directory.block_size, 0)?;
         self.descend(&Block::Index(bytes), depth + 1)
-    }
-}
-
-/// Walks over the blocks in use, ascending. Holes of the index and of its bitmap are passed over, so there are no more
-/// than the volume has clusters, and none is asked for one by one where the bitmap has only zeros.
-struct UsedBlocks<'a> {
-    directory: &'a Directory,
-    next: u64,
-    bits: [u8; 4096],
-    /// Which part of the bitmap `bits` holds.
-    chunk: Option<u64>,
-}
-
-impl<'a> UsedBlocks<'a> {
-    fn new(directory: &'a Directory, next: u64) -> Self {
-        Self { directory, next, bits: [0; 4096], chunk: None }
-    }
-
-    fn next(&mut self) -> Result<Option<u64>> {
-        let size = self.directory.block_size;
-        let Some(blocks) = &self.directory.blocks else { return Ok(None) };
-        loop {
-            let index = self.next;
-            let fits = |offset: &u64| offset.checked_add(size).is_some_and(|end| end <= blocks.size());
-            let Some(offset) = index.checked_mul(size).filter(fits) else { return Ok(None) };
-            let Some((position, len)) = blocks.runs().find(offset) else { return Ok(None) };
-            let unused = match position {
-                None => (len / size).max(1),
-                Some(_) => self.unused(index)?,
-            };
-            self.next = index.saturating_add(unused.max(1));
-            if unused == 0 {
-                if index >= MAX_BLOCKS {
-                    return Err(Error::corrupt("index block", index, "more blocks than a volume can hold"));
-                }
-                return Ok(Some(index));
-            }
-        }
-    }
-
-    /// How many blocks from `index` on are not in use, as far as cheaply known; 0 when this one is.
-    fn unused(&mut self, index: u64) -> Result<u64> {
-        let Some(bitmap) = &self.directory.bitmap else { return Ok(0) };
-        let (byte, len) = (index / 8, self.bits.len() as u64);
-        let chunk = byte / len;
-        if byte >= bitmap.size() {
-            return Ok(u64::MAX);
-        }
-        if self.chunk != Some(chunk) {
-            let extent = bitmap.extent_at(byte)?;
-            if extent.kind == ExtentKind::Hole {
-                return Ok(extent.len.max(1).saturating_mul(8) - index % 8);
-            }
-            let take = (bitmap.size() - chunk * len).min(len);
-            let take = usize::try_from(take).expect("at most 4096");
-            bitmap.read_exact_at(chunk * len, &mut self.bits[..take])?;
-            // Behind the bitmap's end nothing is in use.
-            self.bits[take..].fill(0);
-            self.chunk = Some(chunk);
-        }
-        let at = usize::try_from(byte % len).expect("below 4096");
-        let here = self.bits[at] >> (index % 8);
-        if here != 0 {
-            return Ok(here.trailing_zeros().into());
-        }
-        let zeros = self.bits[at + 1..].iter().take_while(|byte| **byte == 0).count() as u64;
-        Ok(8 * (zeros + 1) - index % 8)
     }
 }
 

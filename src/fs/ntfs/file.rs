@@ -65,6 +65,11 @@ impl<'m> File<'m> {
         Ok(Self { mft, base, list })
     }
 
+    /// The file with this base record, which has no attribute list.
+    pub(super) fn alone(mft: &'m Mft, base: Record) -> Self {
+        Self { mft, base, list: None }
+    }
+
     /// Calls `f` with each attribute of a type (`None`: all), once per attribute whatever its number of extents.
     pub(super) fn visit(
         &self,
@@ -188,8 +193,12 @@ impl<'m> File<'m> {
 
     /// An attribute of the format's own, which is never compressed or encrypted, as a source.
     pub(super) fn source(&self, type_code: u32, name: &[u16]) -> Result<Option<Arc<dyn ByteSource>>> {
-        let Some(value) = self.value(type_code, name)? else { return Ok(None) };
-        Ok(Some(match value.place {
+        let value = self.value(type_code, name)?;
+        value.map(|value| self.plain(type_code, value)).transpose()
+    }
+
+    fn plain(&self, type_code: u32, value: Value) -> Result<Arc<dyn ByteSource>> {
+        Ok(match value.place {
             Place::Record(bytes) => Arc::new(MemorySource(bytes)),
             Place::Clusters(_) if value.flags & (FLAG_COMPRESSION_MASK | FLAG_ENCRYPTED) != 0 => {
                 return Err(self
@@ -199,15 +208,18 @@ impl<'m> File<'m> {
             Place::Clusters(runs) => {
                 Arc::new(RunSource::new(self.mft.volume.clone(), runs, value.size, value.valid))
             }
-        }))
+        })
     }
 
     /// The whole value of an attribute of the format's own; one longer than `max` bytes is damage.
     pub(super) fn bytes(&self, type_code: u32, name: &[u16], max: usize) -> Result<Option<Vec<u8>>> {
-        let Some(source) = self.source(type_code, name)? else { return Ok(None) };
-        let len = usize::try_from(source.size()).ok().filter(|len| *len <= max);
+        let Some(value) = self.value(type_code, name)? else { return Ok(None) };
+        let len = usize::try_from(value.size).ok().filter(|len| *len <= max);
         let len = len.ok_or_else(|| self.base.corrupt(format!("attribute {type_code:#x} is too long")))?;
-        read_vec(&*source, 0, len).map(Some)
+        match value.place {
+            Place::Record(bytes) => Ok(Some(bytes)),
+            Place::Clusters(_) => read_vec(&*self.plain(type_code, value)?, 0, len).map(Some),
+        }
     }
 
     /// The content of its `$ATTRIBUTE_LIST`.

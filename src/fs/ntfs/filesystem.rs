@@ -30,6 +30,19 @@ use crate::{
 /// Longest target that is read from a file's content: Linux' PATH_MAX.
 const MAX_TARGET: usize = 4096;
 
+impl Ntfs {
+    /// The answer of `stat` from the file's own records.
+    pub(super) fn full_stat(&self, node: Node) -> Result<Stat> {
+        let file = self.file(node.record)?;
+        let summary = Summary::of(&file)?;
+        let stream = match node.ordinal {
+            0 => None,
+            ordinal => Some(node::stream(&file, ordinal)?.1),
+        };
+        Ok(summary.stat(&file, stream, self.options.efs_raw))
+    }
+}
+
 impl FileSystem for Ntfs {
     fn volume(&self) -> VolumeInfo {
         self.info.clone()
@@ -41,13 +54,10 @@ impl FileSystem for Ntfs {
 
     fn stat(&self, node: NodeId) -> Result<Stat> {
         let node = Node::from(node);
-        let file = self.file(node.record)?;
-        let summary = Summary::of(&file)?;
-        let stream = match node.ordinal {
-            0 => None,
-            ordinal => Some(node::stream(&file, ordinal)?.1),
-        };
-        Ok(summary.stat(&file, stream, self.options.efs_raw))
+        match self.mft.brief(node.record).filter(|_| node.ordinal == 0) {
+            Some(brief) => Ok(brief.stat()),
+            None => self.full_stat(node),
+        }
     }
 
     fn lookup(&self, dir: NodeId, name: Name<'_>) -> Result<Option<NodeId>> {
@@ -63,8 +73,18 @@ impl FileSystem for Ntfs {
         self.directory(dir)?.list(self, from, sink)
     }
 
+    fn expect_stats(&self, dir: NodeId, from: DirCursor) {
+        // What cannot be read is told by the listing itself.
+        let _ = self.expect(dir, from);
+    }
+
     fn parent(&self, node: NodeId) -> Result<NodeId> {
         let node = Node::from(node);
+        if let Some(parent) =
+            self.mft.brief(node.record).and_then(|brief| Node::file(brief.parent().record()))
+        {
+            return Ok(parent);
+        }
         let file = self.file(node.record)?;
         let parent = Summary::of(&file)?.parent.map(|parent| parent.record());
         let parent = parent.or((node.record == number::ROOT).then_some(number::ROOT));

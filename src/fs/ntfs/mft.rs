@@ -1,11 +1,14 @@
 //! The master file table: found from the boot sector, read in pieces, cached. Guards: a record that fails its fixup is
 //! damaged for itself alone; the first records are replaced by `$MFTMirr`'s when they are.
 
+mod briefs;
+
 use std::sync::Arc;
 
 use super::{
     attribute::{Form, code},
     boot::BootSector,
+    brief::Brief,
     file, fixup,
     index::FileName,
     record::{Header, Record},
@@ -22,8 +25,12 @@ use crate::{
 
 /// Records are read in pieces of this size: neighbours in a directory are mostly neighbours in the table.
 const PIECE: u64 = 64 << 10;
-/// Cached pieces: 16,000 records of 1 KiB.
-const CACHE_BUDGET: usize = 16 << 20;
+/// Cached pieces: 8,000 records of 1 KiB.
+const CACHE_BUDGET: usize = 8 << 20;
+/// What `stat` says of the records of pieces that were read: 230,000 of them.
+const BRIEF_BUDGET: usize = 16 << 20;
+/// Remembers 8192 pieces of which one record was wanted.
+const TOUCHED_BUDGET: usize = 64 << 10;
 /// Records that `$MFTMirr` repeats.
 const MIRRORED: u64 = 4;
 /// Node numbers have 40 bits for the record number; NTFS itself stops at 2^32.
@@ -49,7 +56,14 @@ pub(super) struct Mft {
     /// This is the table of the records that are not in use any more.
     pub(super) freed: bool,
     pieces: Cache<u64, Piece>,
+    /// Of each piece that was read lately; none of freed records.
+    briefs: Cache<u64, Arc<[Brief]>>,
+    /// The record that was wanted of a piece, which is read whole when it is another one's turn: of files that are far
+    /// from each other only the records are read.
+    touched: Cache<u64, u64>,
     buffers: Arc<BufferPool>,
+    /// For several pieces at once.
+    run_buffers: Arc<BufferPool>,
 }
 
 impl Mft {
@@ -111,10 +125,24 @@ impl Mft {
         let missing = extent.file_size - size;
         let data = RunSource::new(volume.clone(), Arc::new(runs), size, extent.valid_data_length);
         let records = (size / boot.record_size).min(MAX_RECORDS);
-        let pieces = Cache::new(CACHE_BUDGET);
+        let (pieces, briefs) = (Cache::new(CACHE_BUDGET), Cache::new(BRIEF_BUDGET));
         let buffers = BufferPool::new(usize::try_from(PIECE).expect("a constant"));
+        let run_buffers = BufferPool::new(briefs::RUN);
         let volume = volume.clone();
-        Ok(Self { boot, volume, data, records, missing, record_size, freed: false, pieces, buffers })
+        Ok(Self {
+            boot,
+            volume,
+            data,
+            records,
+            missing,
+            record_size,
+            freed: false,
+            pieces,
+            briefs,
+            touched: Cache::new(TOUCHED_BUDGET),
+            buffers,
+            run_buffers,
+        })
     }
 
     /// The same table with the records that are not in use any more instead of the others; their content is read from
@@ -130,13 +158,17 @@ impl Mft {
             record_size: self.record_size,
             freed: true,
             pieces: Cache::new(options.share(CACHE_BUDGET)),
+            briefs: Cache::new(0),
+            touched: Cache::new(0),
             buffers: self.buffers.clone(),
+            run_buffers: self.run_buffers.clone(),
         }
     }
 
-    /// Takes this much memory for pieces instead of the usual budget.
+    /// Takes this much memory for caches instead of the usual budget.
     pub(super) fn limit(&mut self, options: &Options) {
         self.pieces = Cache::new(options.share(CACHE_BUDGET));
+        self.briefs = Cache::new(options.share(BRIEF_BUDGET));
     }
 
     /// The table's content, for whoever reads all of it.
@@ -168,13 +200,32 @@ impl Mft {
         }
     }
 
-    fn table_record(&self, number: u64) -> Result<Option<Record>> {
+    /// The piece that a record is in, and which one in it.
+    fn split(&self, number: u64) -> (u64, usize) {
         let per_piece = PIECE / self.boot.record_size;
-        let (index, within) = (number / per_piece, number % per_piece);
-        let piece = self.pieces.get_or_load(index, || self.load(index));
+        (number / per_piece, usize::try_from(number % per_piece).expect("at most 128"))
+    }
+
+    /// True when no other record of its piece was wanted lately.
+    fn is_alone(&self, index: u64, number: u64) -> bool {
+        self.touched.get(&index).is_none_or(|touched| touched == number)
+    }
+
+    fn table_record(&self, number: u64) -> Result<Option<Record>> {
+        let (index, within) = self.split(number);
+        let piece = match self.pieces.get(&index) {
+            Some(piece) => Some(piece),
+            // Read before, and dropped since: whoever comes back after so long wants this one record.
+            None if self.briefs.get(&index).is_some() => None,
+            None if !self.freed && self.is_alone(index, number) => {
+                self.touched.put(index, number, size_of::<u64>());
+                None
+            }
+            None => self.pieces.get_or_load(index, || self.load(index)).ok(),
+        };
         match piece {
-            Ok(piece) if piece.damaged >> within & 1 == 0 => {
-                let start = usize::try_from(within).expect("at most 128") * self.record_size;
+            Some(piece) if piece.damaged >> within & 1 == 0 => {
+                let start = within * self.record_size;
                 Record::new(piece.bytes, start, self.record_size, number, self.freed)
             }
             // A bad sector in a neighbour must not cost this record; and alone it tells what is wrong with it.
@@ -227,16 +278,22 @@ impl Mft {
         let start = index * PIECE;
         let len = PIECE.min(self.records * self.boot.record_size - start);
         let size = usize::try_from(len).expect("at most a piece");
-        let mut damaged = 0;
         let mut bytes = self.buffers.take(size);
         self.data.read_exact_at(start, &mut bytes)?;
-        for (within, record) in bytes.chunks_exact_mut(self.record_size).enumerate() {
-            if record.starts_with(b"FILE") && fixup::apply(record, "FILE record", start).is_err() {
+        let damaged = self.fix(&mut bytes);
+        let memory = bytes.memory();
+        Ok((Piece { bytes: Arc::new(bytes), damaged }, memory))
+    }
+
+    /// Applies the fixups of a piece; which records failed theirs, as in [`Piece`].
+    fn fix(&self, piece: &mut [u8]) -> u128 {
+        let mut damaged = 0;
+        for (within, record) in piece.chunks_exact_mut(self.record_size).enumerate() {
+            if record.starts_with(b"FILE") && fixup::apply(record, "FILE record", 0).is_err() {
                 damaged |= 1 << within;
             }
         }
-        let memory = bytes.memory();
-        Ok((Piece { bytes: Arc::new(bytes), damaged }, memory))
+        damaged
     }
 
     fn mirrored(&self, number: u64) -> Result<Option<Record>> {

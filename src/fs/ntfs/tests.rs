@@ -1,5 +1,6 @@
 //! Volumes built record by record: what no tool makes on demand (a table in pieces, contradictions, circles).
 
+mod brief;
 mod special;
 mod wof;
 
@@ -237,6 +238,7 @@ fn lookup(volume: &Ntfs, name: &str) -> Result<Option<NodeId>> {
 
 fn names(volume: &Ntfs) -> (Vec<String>, Result<()>) {
     let mut names = Vec::new();
+    volume.expect_stats(volume.root(), DirCursor(0));
     let listed = volume.read_dir(volume.root(), DirCursor(0), &mut |entry| {
         names.push(entry.name.to_string());
         ControlFlow::Continue(())

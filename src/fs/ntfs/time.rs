@@ -13,6 +13,13 @@ pub fn from_filetime(filetime: u64) -> Timestamp {
     Timestamp { seconds: seconds - EPOCH_SECONDS, nanos }
 }
 
+/// The time field that holds a moment; `None` where none does exactly.
+pub(super) fn to_filetime(time: Timestamp) -> Option<u64> {
+    let seconds = u64::try_from(time.seconds.checked_add(EPOCH_SECONDS)?).ok()?;
+    let exact = time.nanos.is_multiple_of(100) && time.nanos < 1_000_000_000;
+    seconds.checked_mul(UNITS_PER_SECOND)?.checked_add(u64::from(time.nanos / 100)).filter(|_| exact)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -27,5 +34,16 @@ mod tests {
         // 2009-07-14 01:14:24.5 UTC
         assert_eq!(from_filetime(128_920_112_645_000_000), at(1_247_537_664, 500_000_000));
         assert_eq!(from_filetime(u64::MAX), at(1_833_029_933_770, 955_161_500));
+    }
+    #[test]
+    fn every_time_field_is_found_again() {
+        for filetime in [0, 1, 9_999_999, 116_444_735_999_999_999, 128_920_112_645_000_000, u64::MAX] {
+            assert_eq!(to_filetime(from_filetime(filetime)), Some(filetime));
+        }
+        for (seconds, nanos) in
+            [(0, 1), (0, 1_000_000_000), (i64::MIN, 0), (i64::MAX, 0), (-EPOCH_SECONDS - 1, 0)]
+        {
+            assert_eq!(to_filetime(Timestamp { seconds, nanos }), None);
+        }
     }
 }
