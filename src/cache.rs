@@ -1,11 +1,15 @@
 //! Bounded caches with a named byte budget, sharded so that parallel readers rarely meet.
 
+mod pages;
+
 use std::{
     hash::{BuildHasher, Hash, RandomState},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use lru::LruCache;
+
+pub use pages::Pages;
 
 const SHARDS: usize = 16;
 

@@ -7,7 +7,7 @@ use std::{ops::Range, sync::Arc};
 use zerocopy::FromBytes;
 
 use super::format::{self, BatEntry, payload_state as state};
-use crate::{Error, Result, bytes::ByteSource, cache::Cache};
+use crate::{Error, Result, bytes::ByteSource, cache::Pages};
 
 /// Payload blocks per page: at most 35 KiB are read for one, and it decodes to at most 96 KiB.
 const PAGE_BLOCKS: u64 = 4096;
@@ -104,7 +104,7 @@ pub(super) struct Bat {
     region: Range<u64>,
     /// What no block may overlap: header section, log, BAT, metadata.
     reserved: [Range<u64>; 4],
-    pages: Cache<u64, Arc<[Run]>>,
+    pages: Pages<Arc<[Run]>>,
 }
 
 impl Bat {
@@ -122,7 +122,8 @@ impl Bat {
             return Err(Error::corrupt("VHDX BAT", region.start, problem));
         }
         let reserved = [0..format::HEADER_SECTION, log, region.clone(), metadata];
-        Ok(Self { source, geometry, region, reserved, pages: Cache::new(CACHE_BYTES) })
+        let pages = Pages::new(geometry.payload_blocks().div_ceil(PAGE_BLOCKS), CACHE_BYTES);
+        Ok(Self { source, geometry, region, reserved, pages })
     }
 
     /// True when the file ends inside the table.
@@ -135,16 +136,17 @@ impl Bat {
         let Geometry { block_size, virtual_size, .. } = self.geometry;
         let number = offset / block_size;
         let first = number / PAGE_BLOCKS * PAGE_BLOCKS;
-        let page = self.pages.get_or_load(first, || {
+        let load = || {
             let page = self.load(first)?;
             let bytes = size_of_val(&*page);
             Ok::<_, Error>((page, bytes))
-        })?;
+        };
         let in_page = number - first;
-        // The first run begins at block 0 of the page, so there is always one at or before `in_page`.
-        let next = page.partition_point(|run| u64::from(run.first) <= in_page);
-        let run = page[next - 1];
-        let end = page.get(next).map_or(PAGE_BLOCKS, |run| run.first.into());
+        let (run, end) = self.pages.with(number / PAGE_BLOCKS, load, |page| {
+            // The first run begins at block 0 of the page, so there is always one at or before `in_page`.
+            let next = page.partition_point(|run| u64::from(run.first) <= in_page);
+            (page[next - 1], page.get(next).map_or(PAGE_BLOCKS, |run| run.first.into()))
+        })?;
         let start = (first + u64::from(run.first)) * block_size;
         let end = ((first + end) * block_size).min(virtual_size);
         Ok(Located { block: run.block, within: offset - start, len: end - offset })

@@ -7,7 +7,7 @@ use super::{bat::Bat, format::BITMAP_BLOCK};
 use crate::{
     Error, Result,
     bytes::{ByteSource, read_vec},
-    cache::Cache,
+    cache::Pages,
 };
 
 /// Bytes read and cached at once: the bits of 32768 sectors.
@@ -21,24 +21,26 @@ const CACHE_BYTES: usize = 4 << 20;
 pub(super) struct Bitmaps {
     source: Arc<dyn ByteSource>,
     sector_size: u64,
-    pages: Cache<u64, Arc<[u8]>>,
+    pages: Pages<Arc<[u8]>>,
 }
 
 impl Bitmaps {
-    pub(super) fn new(source: Arc<dyn ByteSource>, logical_sector_size: u32) -> Self {
-        Self { source, sector_size: logical_sector_size.into(), pages: Cache::new(CACHE_BYTES) }
+    pub(super) fn new(source: Arc<dyn ByteSource>, logical_sector_size: u32, virtual_size: u64) -> Self {
+        let sector_size = u64::from(logical_sector_size);
+        let pages = virtual_size.div_ceil(PAGE_SECTORS * sector_size);
+        Self { source, sector_size, pages: Pages::new(pages, CACHE_BYTES) }
     }
 
     /// Whether the byte `offset` of the virtual disk is in this file, and for how many bytes, at most `limit`, that holds.
     pub(super) fn lookup(&self, bat: &Bat, offset: u64, limit: u64) -> Result<(bool, u64)> {
         let sector = offset / self.sector_size;
         let number = sector / PAGE_SECTORS;
-        let page = self.pages.get_or_load(number, || Ok::<_, Error>((self.load(bat, number)?, PAGE)))?;
+        let load = || Ok::<_, Error>((self.load(bat, number)?, PAGE));
         let from = sector % PAGE_SECTORS;
         // Beyond the sectors that the caller wants there is no need to look.
         let wanted = (offset % self.sector_size).saturating_add(limit).div_ceil(self.sector_size);
         let to = from.saturating_add(wanted).min(PAGE_SECTORS);
-        let (present, sectors) = run(&page, from, to);
+        let (present, sectors) = self.pages.with(number, load, |page| run(page, from, to))?;
         Ok((present, (sectors * self.sector_size - offset % self.sector_size).min(limit)))
     }
 

@@ -135,7 +135,7 @@ pub fn open(file: Arc<dyn ByteSource>, path: &str, options: &OpenOptions) -> Res
         problems,
     };
     Ok(Vhdx {
-        bitmaps: Bitmaps::new(source.clone(), metadata.logical_sector_size),
+        bitmaps: Bitmaps::new(source.clone(), metadata.logical_sector_size, metadata.virtual_disk_size),
         source,
         bat,
         virtual_size: metadata.virtual_disk_size,
