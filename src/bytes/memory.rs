@@ -18,4 +18,8 @@ impl ByteSource for MemorySource {
         buf.copy_from_slice(&self.0[start..start + buf.len()]);
         Ok(())
     }
+
+    fn memory(&self) -> usize {
+        self.0.capacity()
+    }
 }

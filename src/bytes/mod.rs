@@ -3,20 +3,24 @@
 //! Reads are exact: a source fills the whole buffer or fails. Everything is immutable after opening and takes `&self`,
 //! so that sibling reads run in parallel.
 
+mod ahead;
 mod faulty;
 mod file;
 mod identity;
 mod memory;
 mod overlay;
 mod pool;
+mod read_ahead;
 mod window;
 
+pub use ahead::{DecodeAhead, Decoders};
 pub use faulty::Faulty;
 pub use file::FileSource;
 pub use identity::FileId;
 pub use memory::MemorySource;
 pub use overlay::Overlay;
 pub use pool::{Buffer, BufferPool};
+pub use read_ahead::ReadAhead;
 pub use window::Window;
 
 use crate::{Error, Result};
@@ -43,6 +47,12 @@ pub trait ByteSource: Send + Sync {
 
     /// Says that a range will be read soon, where that helps. Returns at once, changes nothing, and never fails.
     fn will_need(&self, _offset: u64, _len: u64) {}
+
+    /// Memory that this source alone takes (run lists, content), for the budgets of those who keep sources. What is shared
+    /// or has a budget of its own does not count.
+    fn memory(&self) -> usize {
+        0
+    }
 }
 
 /// A stretch of a source that is stored in one way.

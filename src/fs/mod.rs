@@ -27,7 +27,7 @@ pub use node::{
 
 use crate::{
     Result,
-    bytes::ByteSource,
+    bytes::{ByteSource, Decoders},
     check::{Finding, Report},
 };
 
@@ -214,6 +214,8 @@ pub struct Options {
     pub utc_offset_minutes: i16,
     /// How many volumes there are: beyond a few they share the memory for caches. 0 counts as 1.
     pub volumes: usize,
+    /// The threads that decode compressed content, for all volumes together; none runs before there is such content.
+    pub decoders: Arc<Decoders>,
     /// NTFS: the other volumes of the disk, which may hold content of its files; told when all are opened.
     pub neighbours: Arc<Neighbours>,
 }

@@ -144,6 +144,10 @@ impl ByteSource for RunSource {
         Ok(())
     }
 
+    fn memory(&self) -> usize {
+        self.runs.memory()
+    }
+
     fn will_need(&self, mut offset: u64, len: u64) {
         let end = offset.saturating_add(len).min(self.valid);
         for _ in 0..MAX_HINTS {

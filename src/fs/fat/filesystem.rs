@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    bytes::ByteSource,
+    bytes::{ByteSource, ReadAhead},
     check::Report,
     fs::{
         DirCursor, DirEntry, FileSystem, LinkTarget, Name, NodeId, NodeKind, Stat, Times, Usage, VolumeInfo,
@@ -138,7 +138,7 @@ impl FileSystem for Fat {
             }
             chain.runs.clone()
         };
-        Ok(Arc::new(RunSource::new(self.pages.volume().clone(), runs, size, size)))
+        Ok(ReadAhead::over(Arc::new(RunSource::new(self.pages.volume().clone(), runs, size, size))))
     }
 
     fn read_link(&self, _node: NodeId) -> Result<LinkTarget> {

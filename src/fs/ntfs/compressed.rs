@@ -175,6 +175,10 @@ impl ByteSource for CompressedSource {
         Ok(())
     }
 
+    fn memory(&self) -> usize {
+        self.runs.memory()
+    }
+
     fn extent_at(&self, offset: u64) -> Result<Extent> {
         if offset >= self.valid {
             return Ok(Extent { kind: ExtentKind::Hole, len: self.size.saturating_sub(offset) });

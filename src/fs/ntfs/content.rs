@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    bytes::{ByteSource, MemorySource},
+    bytes::{ByteSource, DecodeAhead, MemorySource, ReadAhead},
     fs::{NodeId, NodeKind, runs::RunSource},
 };
 
@@ -23,6 +23,10 @@ const LZNT1: u16 = 1;
 /// Windows compresses 16 clusters of at most 4 KiB together; the bound allows 16 of the largest clusters known to be
 /// written by others, and keeps a damaged unit from costing memory.
 const MAX_COMPRESSION_UNIT: u64 = 1 << 20;
+/// What a thread decodes at a time, in bytes of content: about a tenth of a millisecond's work.
+const LZNT1_PIECE: u64 = 128 << 10;
+/// The same for the slower decoders of WOF and WIM.
+pub(super) const WOF_PIECE: u64 = 64 << 10;
 
 impl Ntfs {
     pub(super) fn open_content(&self, id: NodeId) -> Result<Arc<dyn ByteSource>> {
@@ -85,7 +89,8 @@ impl Ntfs {
             return Err(Error::Denied(why.into()));
         }
         let stream = self.content(Node { ordinal, ..id.into() }.into(), value)?;
-        Ok(Arc::new(WofSource::new(stream, algorithm, size, self.units.clone(), id.0)?))
+        let source = WofSource::new(stream, algorithm, size, self.units.clone(), id.0)?;
+        Ok(self.ahead(Arc::new(source), algorithm.chunk(), WOF_PIECE))
     }
 
     /// The content of a file whose reparse point says that another file holds it; `None` for any other point.
@@ -120,7 +125,7 @@ impl Ntfs {
         };
         let volume = self.mft.volume.clone();
         match value.flags & FLAG_COMPRESSION_MASK {
-            0 => Ok(Arc::new(RunSource::new(volume, runs, value.size, value.valid))),
+            0 => Ok(ReadAhead::over(Arc::new(RunSource::new(volume, runs, value.size, value.valid)))),
             LZNT1 => {
                 let clusters = 1_u64.checked_shl(value.compression_unit.into());
                 let unit = clusters.and_then(|clusters| clusters.checked_mul(self.mft.boot.cluster_size));
@@ -134,7 +139,9 @@ impl Ntfs {
                     )
                 })?;
                 let cache = self.units.clone();
-                Ok(Arc::new(CompressedSource::new(volume, runs, value.size, value.valid, unit, cache, id.0)))
+                let (size, valid) = (value.size, value.valid);
+                let source = CompressedSource::new(volume, runs, size, valid, unit, cache, id.0);
+                Ok(self.ahead(Arc::new(source), unit.into(), LZNT1_PIECE))
             }
             method => {
                 let why = format!("compressed with unknown method {method}");
@@ -142,6 +149,11 @@ impl Ntfs {
                 Err(Error::unsupported(why))
             }
         }
+    }
+
+    /// `source`, which decodes in units of that size, read by several threads.
+    pub(super) fn ahead(&self, source: Arc<dyn ByteSource>, unit: u64, piece: u64) -> Arc<dyn ByteSource> {
+        DecodeAhead::over(source, unit, piece, &self.options.decoders)
     }
 
     pub(super) fn warn_once(&self, record: u64, why: &str) {

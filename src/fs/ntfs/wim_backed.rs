@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Ntfs, node::Node, wim_overlay};
+use super::{Ntfs, content::WOF_PIECE, node::Node, wim_overlay};
 use crate::{
     Error, Result,
     bytes::{ByteSource, read_vec},
@@ -80,7 +80,11 @@ impl Ntfs {
             let problem = format!("{size} bytes long, but its content in the WIM has {}", blob.size());
             return Err(Error::corrupt(format!("MFT record {}", Node::from(id).record), 0, problem));
         }
-        Ok(Arc::new(blob))
+        let unit = blob.unit();
+        Ok(match unit {
+            Some(unit) => self.ahead(Arc::new(blob), unit, WOF_PIECE),
+            None => Arc::new(blob),
+        })
     }
 
     fn open_wim(&self, data_source: u64) -> Result<Wim> {

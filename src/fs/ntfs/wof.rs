@@ -40,7 +40,7 @@ thread_local! {
 
 impl WofAlgorithm {
     /// Bytes of content in a chunk.
-    const fn chunk(self) -> u64 {
+    pub(super) const fn chunk(self) -> u64 {
         match self {
             Self::Xpress4K => 4 << 10,
             Self::Xpress8K => 8 << 10,
@@ -236,6 +236,10 @@ fn corrupt(offset: u64, problem: String) -> Error {
 impl ByteSource for WofSource {
     fn size(&self) -> u64 {
         self.size
+    }
+
+    fn memory(&self) -> usize {
+        self.stream.memory()
     }
 
     fn read_exact_at(&self, offset: u64, mut buf: &mut [u8]) -> Result<()> {

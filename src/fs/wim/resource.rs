@@ -112,6 +112,13 @@ impl Resource {
     }
 }
 
+impl Resource {
+    /// Bytes that are decoded together; `None` for content that is stored as it is.
+    pub fn unit(&self) -> Option<u64> {
+        self.chunks.as_ref().map(|chunks| chunks.size)
+    }
+}
+
 impl Chunks {
     fn table_len(&self) -> u64 {
         // Sizes below 2^64 have at most 2^52 chunks.

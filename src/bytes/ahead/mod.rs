@@ -1,0 +1,243 @@
+//! Decoding ahead: a source whose content is decoded unit by unit (LZNT1, WOF, WIM, deduplication) is read in pieces by
+//! several threads. The pieces of one large read are decoded side by side, and those that a sequential reader will ask
+//! for next before it does; small reads at random positions go straight to the source, which keeps its last units.
+//!
+//! Guards: a reader never waits for a piece that nobody works at, so exhausted threads or memory cost speed alone; a
+//! piece that fails or panics decides nothing, its reader asks the source itself and gets the error of its own bytes.
+
+mod decoders;
+mod piece;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+pub use self::decoders::Decoders;
+use self::piece::{Piece, Seen};
+use super::{ByteSource, Extent, check_range};
+use crate::Result;
+
+/// The longest piece: each takes a buffer of this size.
+const MAX_PIECE: usize = 128 << 10;
+/// Longer reads are served in parts of this length, so that what comes behind is decoded meanwhile.
+const STRIDE: usize = 1 << 20;
+/// A host that reads ahead sends its requests side by side, and they arrive in any order: a large read this near to
+/// where the last one ended belongs to the same sequence.
+const SLACK: u64 = 4 << 20;
+/// From this length on a read is large: nobody reads that much at random positions.
+const LARGE: u64 = 64 << 10;
+/// Reads in sequence before anything is decoded that nobody has asked for.
+const SEQUENCE: u32 = 2;
+
+/// A source that decodes, read by several threads.
+pub struct DecodeAhead {
+    inner: Arc<dyn ByteSource>,
+    decoders: Arc<Decoders>,
+    /// Bytes of content in a piece.
+    piece: u64,
+    window: Mutex<Window>,
+}
+
+/// What is known of the readers, and the pieces that are decoded for them.
+#[derive(Default)]
+struct Window {
+    /// The end of the furthest read of the sequence: where a sequential reader goes on.
+    next: u64,
+    /// Reads in sequence so far.
+    streak: u32,
+    /// By number.
+    pieces: BTreeMap<u64, Arc<Piece>>,
+}
+
+/// A part of a read within one piece: its range in the source, and the piece if it is decoded for us.
+struct Part {
+    range: Range<u64>,
+    piece: Option<Arc<Piece>>,
+}
+
+impl DecodeAhead {
+    /// `inner` in pieces of about `piece` bytes (at most 128 KiB), whole `unit`s each: the bytes that are decoded
+    /// together. Where there is nothing to do side by side, `inner` itself: one core, one piece, or units too large.
+    pub fn over(
+        inner: Arc<dyn ByteSource>,
+        unit: u64,
+        piece: u64,
+        decoders: &Arc<Decoders>,
+    ) -> Arc<dyn ByteSource> {
+        let (unit, longest) = (unit.max(1), MAX_PIECE as u64);
+        let piece = (piece.min(longest) / unit).max(1).saturating_mul(unit);
+        if piece > longest || inner.size() <= piece || !decoders.are_several() {
+            return inner;
+        }
+        Arc::new(Self { inner, decoders: decoders.clone(), piece, window: Mutex::default() })
+    }
+
+    fn window(&self) -> MutexGuard<'_, Window> {
+        // A panic while the lock was held can only lose a piece or a count.
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The parts of a read, with pieces for those that others decode or have decoded; orders what comes behind. `None`
+    /// when the read is better served directly.
+    fn plan(&self, range: &Range<u64>, has_help: bool) -> Option<Vec<Part>> {
+        let (first, last) = (range.start / self.piece, (range.end - 1) / self.piece);
+        let mut window = self.window();
+        let sequential = window.note(range, self.piece);
+        let ahead = if sequential && has_help { window.ahead(self.decoders.longest_lead()) } else { 0 };
+        let wide = has_help && range.end - range.start > self.piece;
+        if !wide && ahead == 0 && window.pieces.range(first..=last).next().is_none() {
+            return None;
+        }
+        let end = self.inner.size().div_ceil(self.piece);
+        // The first piece of the read is its reader's own: it begins at once.
+        let own = first + 1..=if wide { last } else { first };
+        let behind = last + 1..=last.saturating_add(ahead).min(end - 1);
+        let mut ordered = Vec::new();
+        for number in own.chain(behind) {
+            if window.pieces.contains_key(&number) {
+                continue;
+            }
+            let start = number * self.piece;
+            let len = self.piece.min(self.inner.size() - start);
+            let Some(permit) = self.decoders.permit() else { break };
+            let piece = Arc::new(Piece::new(self.inner.clone(), start..start + len, permit));
+            window.pieces.insert(number, piece.clone());
+            ordered.push(piece);
+        }
+        let parts = (first..=last).map(|number| {
+            let whole = number * self.piece..(number + 1) * self.piece;
+            let range = whole.start.max(range.start)..whole.end.min(range.end);
+            Part { range, piece: window.pieces.get(&number).cloned() }
+        });
+        let parts: Vec<Part> = parts.collect();
+        drop(window);
+        let urgent = ordered.partition_point(|piece| piece.range().start < range.end);
+        self.decoders.order(&ordered, urgent);
+        // Without any piece to be had, one read for all is the fastest.
+        parts.iter().any(|part| part.piece.is_some()).then_some(parts)
+    }
+
+    /// Reads at most a stride.
+    fn read_stride(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        let reader = self.decoders.reader();
+        let Some(parts) = self.plan(&(offset..offset + buf.len() as u64), reader.has_help) else {
+            return self.inner.read_exact_at(offset, buf);
+        };
+        let mut waiting = Vec::new();
+        let mut rest = buf;
+        let mut result = Ok(());
+        for part in &parts {
+            let len = usize::try_from(part.range.end - part.range.start).expect("within the buffer");
+            let (now, behind) = rest.split_at_mut(len);
+            rest = behind;
+            match &part.piece {
+                // Others are at it: what they leave comes first.
+                Some(piece) if !self.begin(part, piece, now, &mut result) => {
+                    waiting.push((part, piece, now));
+                }
+                Some(_) => {}
+                None => keep_first(&mut result, self.inner.read_exact_at(part.range.start, now)),
+            }
+        }
+        for (part, piece, buf) in waiting {
+            if piece.wait(part.range.start, buf) == Seen::Nothing {
+                keep_first(&mut result, self.inner.read_exact_at(part.range.start, buf));
+            }
+        }
+        self.window().forget(&parts);
+        result
+    }
+
+    /// Serves a part without waiting; false when another thread is decoding it.
+    fn begin(&self, part: &Part, piece: &Piece, buf: &mut [u8], result: &mut Result<()>) -> bool {
+        match piece.claim() {
+            // All of it is wanted here: it needs no other place.
+            Some(claim) if part.range == piece.range() => {
+                keep_first(result, self.inner.read_exact_at(part.range.start, buf));
+                drop(claim);
+                true
+            }
+            claim => {
+                if let Some(claim) = claim {
+                    self.decoders.decode(claim);
+                }
+                match piece.look(part.range.start, buf) {
+                    Seen::All => true,
+                    Seen::Nothing => {
+                        keep_first(result, self.inner.read_exact_at(part.range.start, buf));
+                        true
+                    }
+                    Seen::Running => false,
+                }
+            }
+        }
+    }
+}
+
+impl Window {
+    /// Takes note of a read; true when it goes on where the sequence was.
+    fn note(&mut self, range: &Range<u64>, piece: u64) -> bool {
+        let near = range.end - range.start >= LARGE && range.start.abs_diff(self.next) <= SLACK;
+        let sequential = range.start == self.next || near;
+        if sequential {
+            self.next = self.next.max(range.end);
+            self.streak = self.streak.saturating_add(1);
+        } else {
+            (self.next, self.streak) = (range.end, 0);
+        }
+        // What lies far from here nobody will come for.
+        let kept = self.next.saturating_sub(SLACK)..self.next.saturating_add(SLACK);
+        self.pieces.retain(|number, _| number * piece < kept.end && (number + 1) * piece > kept.start);
+        sequential
+    }
+
+    /// How many pieces beyond the read are worth decoding: more with each read that goes on, up to `longest`.
+    fn ahead(&self, longest: u64) -> u64 {
+        match self.streak.checked_sub(SEQUENCE) {
+            Some(reads) => 2_u64.saturating_pow(reads + 1).min(longest),
+            None => 0,
+        }
+    }
+
+    /// Drops the pieces that have been read to their end.
+    fn forget(&mut self, parts: &[Part]) {
+        for part in parts {
+            let Some(piece) = part.piece.as_ref().filter(|piece| piece.range().end == part.range.end) else {
+                continue;
+            };
+            self.pieces.retain(|_, other| !Arc::ptr_eq(other, piece));
+        }
+    }
+}
+
+fn keep_first(result: &mut Result<()>, next: Result<()>) {
+    if result.is_ok() {
+        *result = next;
+    }
+}
+
+impl ByteSource for DecodeAhead {
+    fn size(&self) -> u64 {
+        self.inner.size()
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        check_range(self.size(), offset, buf.len())?;
+        (offset..)
+            .step_by(STRIDE)
+            .zip(buf.chunks_mut(STRIDE))
+            .try_for_each(|(at, buf)| self.read_stride(at, buf))
+    }
+
+    fn extent_at(&self, offset: u64) -> Result<Extent> {
+        self.inner.extent_at(offset)
+    }
+
+    fn memory(&self) -> usize {
+        self.inner.memory()
+    }
+}

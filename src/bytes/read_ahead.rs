@@ -1,0 +1,141 @@
+//! Reading ahead: a sequential reader's next bytes are asked of the host before it comes for them. A host that reads ahead
+//! of the reader by itself sees only its own small requests (128 KiB, where it is FUSE and nobody may change that), and
+//! with each the image would be waited for anew.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use super::{ByteSource, Extent};
+use crate::Result;
+
+/// How far ahead: some milliseconds of a fast disk's work.
+const LEAD: u64 = 4 << 20;
+/// Requests of a host that are sent side by side arrive in any order.
+const SLACK: u64 = 4 << 20;
+/// Nobody reads that much at random positions.
+const LARGE: u64 = 64 << 10;
+
+/// A source whose sequential readers find the image in memory.
+pub struct ReadAhead {
+    inner: Arc<dyn ByteSource>,
+    /// The end of the furthest read of the sequence.
+    next: AtomicU64,
+    /// Up to where was asked for.
+    asked: AtomicU64,
+}
+
+impl ReadAhead {
+    /// Around `inner`; what is read with few requests is left as it is.
+    pub fn over(inner: Arc<dyn ByteSource>) -> Arc<dyn ByteSource> {
+        if inner.size() < 2 * LARGE {
+            return inner;
+        }
+        Arc::new(Self { inner, next: AtomicU64::new(0), asked: AtomicU64::new(0) })
+    }
+
+    /// Takes note of a read. Parallel readers may mix their notes up: then too much is asked for, or too little.
+    fn note(&self, offset: u64, len: u64) {
+        let (end, next) = (offset.saturating_add(len), self.next.load(Ordering::Relaxed));
+        // Who reads the first bytes may want no others.
+        let goes_on = offset > 0 && (offset == next || len >= LARGE && offset.abs_diff(next) <= SLACK);
+        if !goes_on {
+            self.next.store(end, Ordering::Relaxed);
+            self.asked.store(end, Ordering::Relaxed);
+            return;
+        }
+        let end = end.max(next);
+        self.next.store(end, Ordering::Relaxed);
+        let asked = self.asked.load(Ordering::Relaxed).max(end);
+        let goal = end.saturating_add(LEAD).min(self.inner.size());
+        // In few large requests.
+        if asked < goal && asked - end <= LEAD / 2 {
+            self.asked.store(goal, Ordering::Relaxed);
+            self.inner.will_need(asked, goal - asked);
+        }
+    }
+}
+
+impl ByteSource for ReadAhead {
+    fn size(&self) -> u64 {
+        self.inner.size()
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.note(offset, buf.len() as u64);
+        self.inner.read_exact_at(offset, buf)
+    }
+
+    fn extent_at(&self, offset: u64) -> Result<Extent> {
+        self.inner.extent_at(offset)
+    }
+
+    fn will_need(&self, offset: u64, len: u64) {
+        self.inner.will_need(offset, len);
+    }
+
+    fn memory(&self) -> usize {
+        self.inner.memory()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Asked(Mutex<Vec<(u64, u64)>>);
+
+    impl ByteSource for Asked {
+        fn size(&self) -> u64 {
+            20 << 20
+        }
+
+        fn read_exact_at(&self, _: u64, _: &mut [u8]) -> Result<()> {
+            Ok(())
+        }
+
+        fn will_need(&self, offset: u64, len: u64) {
+            self.0.lock().unwrap().push((offset, len));
+        }
+    }
+
+    /// What is asked for while these ranges are read.
+    fn asked(reads: impl IntoIterator<Item = (u64, usize)>) -> Vec<(u64, u64)> {
+        let inner = Arc::new(Asked::default());
+        let source = ReadAhead::over(inner.clone());
+        for (offset, len) in reads {
+            source.read_exact_at(offset, &mut vec![0; len]).unwrap();
+        }
+        inner.0.lock().unwrap().clone()
+    }
+
+    #[test]
+    fn what_comes_next_is_asked_for_once() {
+        const REQUEST: u64 = 128 << 10;
+        let reads = (0..(20 << 20) / REQUEST).map(|at| (at * REQUEST, 128 << 10));
+        let asked = asked(reads);
+        let mut next = 2 * REQUEST;
+        for (offset, len) in &asked {
+            assert_eq!(*offset, next);
+            next += len;
+        }
+        assert!(next == 20 << 20 && asked.len() < 12, "{asked:?}");
+    }
+
+    #[test]
+    fn random_readers_and_those_of_the_beginning_ask_for_nothing() {
+        assert_eq!(asked([(0, 1 << 20)]), []);
+        assert_eq!(asked((0..100).map(|at| (at * 7_654_321 % (19 << 20), 4096))), []);
+    }
+
+    #[test]
+    fn requests_in_any_order_are_a_sequence() {
+        let reads = [(1 << 20, 1 << 20), (0, 1 << 20), (3 << 20, 1 << 20), (2 << 20, 1 << 20)];
+        let asked = asked(reads);
+        assert_eq!(asked.first().map(|(offset, _)| *offset), Some(2 << 20), "{asked:?}");
+    }
+}
