@@ -15,6 +15,7 @@ use std::{
 use fuser::{Errno, FileAttr, FileHandle, FopenFlags, INodeNo, OpenAccMode, OpenFlags};
 use vhdmount::{
     Error,
+    bytes::ByteSource,
     fs::{FileSystem, NodeId, NodeKind, Stat, Times, Usage},
 };
 
@@ -23,8 +24,10 @@ use super::{
     attr::Ownership,
     directory::{self, Listed, Listing},
     errno::{LOOKUP, Reporter},
-    handles::Handles,
-    names, seek, xattr,
+    names, seek,
+    snapshots::{Snapshot, Snapshots},
+    sources::Sources,
+    xattr,
 };
 
 /// The image does not change while it is mounted, so the kernel may keep what it was told.
@@ -38,6 +41,9 @@ const MAX_DAMAGED: usize = 1 << 16;
 
 /// Asking the root directory for this attribute tells which process serves the mount. Never listed.
 pub(super) const SERVER_PID: &str = "user.vhdmount.server_pid";
+
+/// `FILE_ATTRIBUTE_REPARSE_POINT`.
+const REPARSE_POINT: u32 = 0x400;
 
 /// What the adapter needs of the options.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +60,8 @@ pub(super) struct Settings {
 pub(super) struct Adapter {
     fs: Arc<dyn FileSystem>,
     settings: Settings,
-    handles: Handles,
+    sources: Sources,
+    snapshots: Snapshots,
     reporter: Reporter,
     /// Directories of which a part could not be read.
     damaged: Mutex<HashSet<u64>>,
@@ -65,6 +72,13 @@ thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
+/// What a lookup answers. The attributes hold forever.
+pub(super) struct Found {
+    pub(super) attr: FileAttr,
+    /// How long the name leads there.
+    pub(super) name_ttl: Duration,
+}
+
 pub(super) type Answer<T> = Result<T, Errno>;
 
 impl Adapter {
@@ -72,7 +86,8 @@ impl Adapter {
         Self {
             fs,
             settings,
-            handles: Handles::default(),
+            sources: Sources::default(),
+            snapshots: Snapshots::default(),
             reporter: Reporter::default(),
             damaged: Mutex::default(),
         }
@@ -107,6 +122,15 @@ impl Adapter {
             // POSIX: st_size is the length of the text, and some programs size their buffer by it.
             stat.size = self.fs.read_link_text(node).map_or(0, |text| text.len() as u64);
         }
+        let may_be_kept_elsewhere = stat.attributes & REPARSE_POINT != 0;
+        if stat.kind == NodeKind::File
+            && stat.size == 0
+            && may_be_kept_elsewhere
+            && self.fs.open(node).is_err()
+        {
+            // The kernel asks for no byte of an empty file, and would show one that cannot be read as one.
+            stat.size = 1;
+        }
         let attr = self.settings.ownership.attr(node, &stat);
         Ok(match self.settings.wsl_metadata {
             true => self.settings.ownership.with_posix(attr, &self.fs.posix(node)?),
@@ -124,37 +148,61 @@ impl Adapter {
         self.settings.ownership.attr(node, &stat)
     }
 
+    /// The content behind a node, opened if it was not read lately.
+    fn source(&self, node: NodeId) -> vhdmount::Result<Arc<dyn ByteSource>> {
+        if Snapshots::is_one(node) {
+            return Ok(self.kept(node)?.source);
+        }
+        if self.fs.is_volatile(node) {
+            // Only met by who kept a number from a listing.
+            return self.fs.open(node);
+        }
+        self.sources.get_or_open(node.0, || self.fs.open(node))
+    }
+
+    fn kept(&self, node: NodeId) -> vhdmount::Result<Snapshot> {
+        let gone = || Error::io("a file that is made anew at each open", rustix::io::Errno::STALE.into());
+        self.snapshots.get(node).ok_or_else(gone)
+    }
+
+    /// The node of the filesystem that a number of the kernel's stands for.
+    fn origin(&self, ino: INodeNo) -> NodeId {
+        let node = NodeId(ino.0);
+        let snapshot = Snapshots::is_one(node).then(|| self.snapshots.get(node)).flatten();
+        snapshot.map_or(node, |snapshot| snapshot.of)
+    }
+
+    /// Opens a file, where the kernel does not do that by itself: for direct I/O, and on kernels before 3.16.
     pub(super) fn open_file(&self, ino: INodeNo, flags: OpenFlags) -> Answer<(FileHandle, FopenFlags)> {
         if flags.acc_mode() != OpenAccMode::O_RDONLY {
             return Err(Errno::EROFS);
         }
-        let node = NodeId(ino.0);
-        let (source, volatile) =
-            self.answer("open", ino, || Ok((self.fs.open(node)?, self.fs.is_volatile(node))))?;
-        let handle = self.handles.insert(source).ok_or(Errno::ENFILE)?;
-        let cache = if volatile || self.settings.direct_io {
-            FopenFlags::FOPEN_DIRECT_IO
-        } else {
-            FopenFlags::FOPEN_KEEP_CACHE
+        self.answer("open", ino, || self.source(NodeId(ino.0)))?;
+        let cache = match self.settings.direct_io {
+            true => FopenFlags::FOPEN_DIRECT_IO,
+            false => FopenFlags::FOPEN_KEEP_CACHE,
         };
-        Ok((FileHandle(handle), cache | FopenFlags::FOPEN_NOFLUSH))
+        Ok((FileHandle(0), cache | FopenFlags::FOPEN_NOFLUSH))
+    }
+
+    /// True when the kernel is to ask for each open.
+    pub(super) fn wants_opens(&self) -> bool {
+        self.settings.direct_io
+    }
+
+    /// The kernel has dropped a node.
+    pub(super) fn forget(&self, ino: INodeNo) {
+        self.snapshots.forget(NodeId(ino.0));
     }
 
     /// Reads into the worker's buffer and hands the bytes to `send`, shorter only at the end of the file.
-    pub(super) fn read_into(
-        &self,
-        ino: INodeNo,
-        fh: FileHandle,
-        offset: u64,
-        size: u32,
-        send: impl FnOnce(Answer<&[u8]>),
-    ) {
-        let Some(source) = self.handles.get(fh.0) else { return send(Err(Errno::EBADF)) };
+    pub(super) fn read_into(&self, ino: INodeNo, offset: u64, size: u32, send: impl FnOnce(Answer<&[u8]>)) {
         if size > MAX_REQUEST {
             return send(Err(Errno::EINVAL)); // Not a short read: the kernel would take it for the end of the file.
         }
         BUFFER.with_borrow_mut(|buffer| {
             let read = self.answer("read", ino, || {
+                let source = self.source(NodeId(ino.0))?;
                 let left = source.size().saturating_sub(offset);
                 let len = usize::try_from(left.min(size.into())).unwrap_or(0);
                 if buffer.len() < len {
@@ -166,16 +214,37 @@ impl Adapter {
             send(read.map(|len| &buffer[..len]));
         });
     }
-    /// The node that a name leads to, with its attributes and how long they hold.
-    pub(super) fn find(&self, parent: INodeNo, name: &[u8]) -> Answer<Option<(FileAttr, Duration)>> {
+
+    /// What a name leads to.
+    pub(super) fn find(&self, parent: INodeNo, name: &[u8]) -> Answer<Option<Found>> {
         let found = self.answer(LOOKUP, parent, || names::lookup(&*self.fs, NodeId(parent.0), name))?;
-        found.map(|node| self.stat(INodeNo(node.0))).transpose()
+        let Some(node) = found else { return Ok(None) };
+        let found = self.answer("stat", INodeNo(node.0), || match self.fs.is_volatile(node) {
+            true => {
+                let snapshot = Snapshot { of: node, source: self.fs.open(node)? };
+                let attr = self.snapshot_attr(&snapshot)?;
+                let ino = INodeNo(self.snapshots.insert(snapshot).0);
+                Ok(Found { attr: FileAttr { ino, ..attr }, name_ttl: Duration::ZERO })
+            }
+            false => Ok(Found { attr: self.attr(node)?, name_ttl: FOREVER }),
+        });
+        found.map(Some)
+    }
+
+    fn snapshot_attr(&self, snapshot: &Snapshot) -> vhdmount::Result<FileAttr> {
+        Ok(FileAttr { size: snapshot.source.size(), ..self.attr(snapshot.of)? })
     }
 
     /// A node's attributes and how long they hold.
     pub(super) fn stat(&self, ino: INodeNo) -> Answer<(FileAttr, Duration)> {
         let node = NodeId(ino.0);
-        self.answer("stat", ino, || Ok((self.attr(node)?, self.attr_ttl(node))))
+        self.answer("stat", ino, || match Snapshots::is_one(node) {
+            true => {
+                let attr = self.snapshot_attr(&self.kept(node)?)?;
+                Ok((FileAttr { ino, ..attr }, FOREVER))
+            }
+            false => Ok((self.attr(node)?, self.attr_ttl(node))),
+        })
     }
 
     /// The text of a link.
@@ -185,7 +254,7 @@ impl Adapter {
 
     /// Space on the volume of a node.
     pub(super) fn usage(&self, ino: INodeNo) -> Answer<Usage> {
-        self.answer("statfs", ino, || self.fs.usage_at(NodeId(ino.0)))
+        self.answer("statfs", ino, || self.fs.usage_at(self.origin(ino)))
     }
 
     /// The value of an extended attribute.
@@ -195,34 +264,25 @@ impl Adapter {
                 Ok(xattr::Found::Value(pid.to_string().into_bytes()))
             }
             _ => self.answer("getxattr", ino, || {
-                xattr::get(&*self.fs, self.settings.streams, NodeId(ino.0), name.as_bytes())
+                xattr::get(&*self.fs, self.settings.streams, self.origin(ino), name.as_bytes())
             }),
         }
     }
 
     /// The names of the extended attributes.
     pub(super) fn xattr_names(&self, ino: INodeNo) -> Answer<Vec<u8>> {
-        self.answer("listxattr", ino, || xattr::list(&*self.fs, self.settings.streams, NodeId(ino.0)))
-    }
-
-    /// Closes a file.
-    pub(super) fn release(&self, ino: INodeNo, fh: FileHandle) -> Answer<()> {
-        self.guarded("release", ino, || {
-            drop(self.handles.remove(fh.0));
-            Ok(())
-        })
+        self.answer("listxattr", ino, || xattr::list(&*self.fs, self.settings.streams, self.origin(ino)))
     }
 
     /// Where the next data or hole begins.
-    pub(super) fn seek(&self, ino: INodeNo, fh: FileHandle, offset: i64, whence: i32) -> Answer<i64> {
+    pub(super) fn seek(&self, ino: INodeNo, offset: i64, whence: i32) -> Answer<i64> {
         /// Linux's values; the kernel answers the other three by itself.
         const SEEK_DATA: i32 = 3;
         const SEEK_HOLE: i32 = 4;
-        let source = self.handles.get(fh.0).ok_or(Errno::EBADF)?;
         let from = u64::try_from(offset).map_err(|_| Errno::ENXIO)?;
         let found = match whence {
-            SEEK_DATA => self.answer("seek", ino, || seek::next_data(&*source, from))?,
-            SEEK_HOLE => self.answer("seek", ino, || seek::next_hole(&*source, from))?,
+            SEEK_DATA => self.answer("seek", ino, || seek::next_data(&*self.source(NodeId(ino.0))?, from))?,
+            SEEK_HOLE => self.answer("seek", ino, || seek::next_hole(&*self.source(NodeId(ino.0))?, from))?,
             _ => return Err(Errno::EINVAL),
         };
         i64::try_from(found.ok_or(Errno::ENXIO)?).map_err(|_| Errno::EOVERFLOW)

@@ -9,13 +9,14 @@ mod background;
 mod checks;
 mod directory;
 mod errno;
-mod handles;
 mod mount_table;
 mod names;
 mod options;
 mod requests;
 mod seek;
 mod session;
+mod snapshots;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod unmount;

@@ -36,11 +36,14 @@ pub(super) struct Requests {
     adapter: Adapter,
     /// None where the kernel can do without the request.
     opendir_flags: Option<FopenFlags>,
+    /// The kernel opens files without asking.
+    no_open: bool,
 }
 
 impl Requests {
     pub(super) fn new(adapter: Adapter) -> Self {
-        Self { adapter, opendir_flags: Some(FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_CACHE_DIR) }
+        let opendir_flags = Some(FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_CACHE_DIR);
+        Self { adapter, opendir_flags, no_open: false }
     }
 }
 
@@ -102,6 +105,7 @@ impl Filesystem for Requests {
             | InitFlags::FUSE_CACHE_SYMLINKS
             | InitFlags::FUSE_EXPORT_SUPPORT
             | InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP
+            | InitFlags::FUSE_NO_OPEN_SUPPORT
             | InitFlags::FUSE_NO_OPENDIR_SUPPORT;
         let offered = wanted & config.capabilities();
         // Each of these only makes things faster or is checked below, so what an old kernel lacks is left out.
@@ -109,6 +113,8 @@ impl Filesystem for Requests {
         if offered.contains(InitFlags::FUSE_NO_OPENDIR_SUPPORT) {
             self.opendir_flags = None;
         }
+        // Opening and closing would cost two requests for each file, as much as reading a small one.
+        self.no_open = offered.contains(InitFlags::FUSE_NO_OPEN_SUPPORT) && !self.adapter.wants_opens();
         // The limit on writes is also what bounds the pages of a read request.
         let _ = config.set_max_write(MAX_REQUEST);
         let _ = config.set_max_background(MAX_BACKGROUND);
@@ -117,7 +123,7 @@ impl Filesystem for Requests {
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         respond!(reply, self.adapter.find(parent, name.as_bytes()), |found| match found {
-            Some((attr, ttl)) => reply.entry_with_ttls(&ttl, &FOREVER, &attr, GENERATION),
+            Some(found) => reply.entry_with_ttls(&FOREVER, &found.name_ttl, &found.attr, GENERATION),
             // Node 0 says "no such name", and the kernel remembers it.
             None => reply.entry(&FOREVER, &self.adapter.placeholder(NodeId(0), NodeKind::File), GENERATION),
         });
@@ -131,7 +137,15 @@ impl Filesystem for Requests {
         respond!(reply, self.adapter.read_link(ino), |text| reply.data(&text));
     }
 
+    fn forget(&self, _: &Request, ino: INodeNo, _: u64) {
+        self.adapter.forget(ino);
+    }
+
     fn open(&self, _: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        if self.no_open {
+            // The kernel asks no more. What cannot be read says so when it is read.
+            return reply.error(Errno::ENOSYS);
+        }
         respond!(reply, self.adapter.open_file(ino, flags), |(handle, flags)| reply.opened(handle, flags));
     }
 
@@ -139,28 +153,27 @@ impl Filesystem for Requests {
         &self,
         _: &Request,
         ino: INodeNo,
-        fh: FileHandle,
+        _: FileHandle,
         offset: u64,
         size: u32,
         _: OpenFlags,
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        self.adapter
-            .read_into(ino, fh, offset, size, |read| respond!(reply, read, |bytes| reply.data(bytes)));
+        self.adapter.read_into(ino, offset, size, |read| respond!(reply, read, |bytes| reply.data(bytes)));
     }
 
     fn release(
         &self,
         _: &Request,
-        ino: INodeNo,
-        fh: FileHandle,
+        _: INodeNo,
+        _: FileHandle,
         _: OpenFlags,
         _: Option<LockOwner>,
         _: bool,
         reply: ReplyEmpty,
     ) {
-        respond!(reply, self.adapter.release(ino, fh), |()| reply.ok());
+        reply.ok();
     }
 
     fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
@@ -232,8 +245,8 @@ impl Filesystem for Requests {
         if mask.contains(AccessFlags::W_OK) { reply.error(Errno::EROFS) } else { reply.ok() }
     }
 
-    fn lseek(&self, _: &Request, ino: INodeNo, fh: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
-        respond!(reply, self.adapter.seek(ino, fh, offset, whence), |offset| reply.offset(offset));
+    fn lseek(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
+        respond!(reply, self.adapter.seek(ino, offset, whence), |offset| reply.offset(offset));
     }
 
     fn ioctl(

@@ -217,15 +217,33 @@ fn holes_can_be_skipped() {
 
 #[test]
 fn what_changes_is_read_anew_at_each_open() {
-    let Some(mount) = mounted() else { return };
-    let lengths: Vec<usize> = (0..3).map(|_| fs::read(mount.path("counter")).unwrap().len()).collect();
-    assert_eq!(lengths, [1, 2, 3]);
+    for direct_io in [false, true] {
+        let Some(mount) = mount_with(|options| options.direct_io = direct_io) else { return };
+        let lengths: Vec<usize> = (0..3).map(|_| fs::read(mount.path("counter")).unwrap().len()).collect();
+        assert!(lengths[0] > 0 && lengths.is_sorted_by(|a, b| a < b), "{lengths:?}");
+        // Who has it open goes on reading what it was, and knows its length.
+        let mut first = File::open(mount.path("counter")).unwrap();
+        let mut later = File::open(mount.path("counter")).unwrap();
+        let read = |file: &mut File| {
+            let size = file.metadata().unwrap().len();
+            let mut text = String::new();
+            assert_eq!(file.read_to_string(&mut text).unwrap() as u64, size);
+            assert_eq!(file.metadata().unwrap().len(), size);
+            size
+        };
+        let (later, first) = (read(&mut later), read(&mut first));
+        assert!(later > first && first > lengths[2] as u64, "{first} {later} {lengths:?}");
+    }
 }
 
 #[test]
 fn an_unreadable_file_fails_alone() {
     let Some(mount) = mounted() else { return };
     assert_eq!(errno(fs::read(mount.path("encrypted"))), rustix::io::Errno::OPNOTSUPP);
+    let map = "import mmap,sys\nf=open(sys.argv[1],'rb')\nprint(len(mmap.mmap(f.fileno(),0,prot=mmap.PROT_READ)[:]))";
+    if let Ok(output) = Command::new("python3").args(["-c", map]).arg(mount.path("encrypted")).output() {
+        assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
+    }
     let file = File::open(mount.path("faulty")).unwrap();
     let mut page = [0; 4096];
     assert_eq!(errno(file.read_exact_at(&mut page, BAD_BYTE)), rustix::io::Errno::IO);

@@ -195,7 +195,10 @@ impl FileSystem for Memory {
         };
         let time = Timestamp { seconds: 1_600_000_000, nanos: 123_456_700 };
         let times = Times { created: time, modified: time, changed: time, accessed: time };
-        Ok(Stat { kind: kind(content), size, allocated: size, links: 1, times, attributes: 0 })
+        // A reparse point, of an unknown kind.
+        let attributes =
+            if matches!(content, Content::PanicsOnOpen | Content::Encrypted) { 0x400 } else { 0 };
+        Ok(Stat { kind: kind(content), size, allocated: size, links: 1, times, attributes })
     }
 
     /// Ignores case, as Windows' filesystems do.
