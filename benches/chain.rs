@@ -1,0 +1,114 @@
+//! What a chain of ten differencing images costs beside a single image with the same bytes, both in the page cache: the
+//! layers share the blocks, wholly or by runs of sectors, so that each read asks up to ten tables.
+//!
+//! `cargo bench --bench chain`: in the folder for temporary files, which needs about 1 GiB.
+
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::unwrap_used,
+    reason = "a measurement: all values are small"
+)]
+
+use std::{collections::BTreeMap, path::Path, time::Instant};
+
+use vhdmount::{
+    bytes::ByteSource,
+    container::{self, Disk, OpenOptions},
+};
+
+#[path = "../tests/suite/support/vhdx_writer.rs"]
+mod vhdx_writer;
+use vhdx_writer::{Block, MIB, Recipe};
+
+const BLOCKS: u64 = 256;
+const LAYERS: u64 = 10;
+const SECTOR: usize = 512;
+/// Runs in which the layers share a block: 64 KiB.
+const RUN: u64 = 128;
+const ROUNDS: u32 = 7;
+const RANDOM_READS: u64 = 100_000;
+
+fn main() {
+    let folder = tempfile::tempdir().unwrap();
+    let single = folder.path().join("single.vhdx");
+    let whole = (0..BLOCKS).map(|number| (number, Block::Full(content(number, MIB as usize))));
+    let recipe = Recipe { blocks: whole.collect(), ..Recipe::dynamic(BLOCKS * MIB, MIB) };
+    recipe.build().save(&single);
+    let single = open(&single);
+    for (name, parts) in [("whole blocks", false), ("runs of 64 KiB", true)] {
+        let chain = open(&make_chain(folder.path(), parts));
+        let (a, b) = (sequential(&*single), sequential(&*chain));
+        println!(
+            "{name}, 1 MiB reads in order: single {a:.0} MB/s, chain of {LAYERS} {b:.0} MB/s: {:.2} of its time",
+            a / b
+        );
+        let (a, b) = (random(&*single), random(&*chain));
+        println!(
+            "{name}, 4 KiB reads at random: single {a:.0}/s, chain of {LAYERS} {b:.0}/s: {:.2} of its time",
+            a / b
+        );
+    }
+}
+
+fn content(seed: u64, len: usize) -> Vec<u8> {
+    (0..len).map(|at| (at as u64 * 31 + seed * 7) as u8).collect()
+}
+
+fn open(path: &Path) -> std::sync::Arc<Disk> {
+    container::open(path, &OpenOptions::default()).unwrap().disk
+}
+
+/// The path of the top: the layer of a block, or of a run in it, is its number modulo ten.
+fn make_chain(folder: &Path, parts: bool) -> std::path::PathBuf {
+    let name = |layer: u64| format!("{parts}-{layer}.vhdx");
+    for layer in 0..LAYERS {
+        let guid = |layer: u64| [layer as u8 + 1; 16];
+        let mut recipe = match layer.checked_sub(1) {
+            None => Recipe::dynamic(BLOCKS * MIB, MIB),
+            Some(parent) => Recipe::differencing(BLOCKS * MIB, MIB, guid(parent), &name(parent)),
+        };
+        recipe.data_write_guid = guid(layer);
+        for number in 0..BLOCKS {
+            if layer == 0 || (!parts && number % LAYERS == layer) {
+                recipe = recipe.block(number, Block::Full(content(number, MIB as usize)));
+            } else if parts {
+                let bytes = content(number, MIB as usize);
+                let own = (0..MIB / SECTOR as u64).filter(|sector| (sector / RUN + number) % LAYERS == layer);
+                let sector = |at: u64| bytes[at as usize * SECTOR..][..SECTOR].to_vec();
+                let sectors: BTreeMap<u64, Vec<u8>> = own.map(|at| (at, sector(at))).collect();
+                recipe = recipe.block(number, Block::Partial(sectors));
+            }
+        }
+        recipe.build().save(&folder.join(name(layer)));
+    }
+    folder.join(name(LAYERS - 1))
+}
+
+/// The best of some rounds: what the machine can do when nobody disturbs it.
+fn best(work: impl Fn()) -> f64 {
+    let time = |_| {
+        let begin = Instant::now();
+        work();
+        begin.elapsed().as_secs_f64()
+    };
+    (0..ROUNDS).map(time).fold(f64::INFINITY, f64::min)
+}
+
+fn sequential(disk: &dyn ByteSource) -> f64 {
+    let seconds = best(|| {
+        let mut buf = vec![0; MIB as usize];
+        (0..BLOCKS).for_each(|number| disk.read_exact_at(number * MIB, &mut buf).unwrap());
+    });
+    (BLOCKS * MIB) as f64 / seconds / 1e6
+}
+
+fn random(disk: &dyn ByteSource) -> f64 {
+    let seconds = best(|| {
+        let (mut buf, mut at) = ([0; 4096], 1_u64);
+        for _ in 0..RANDOM_READS {
+            at = at.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            disk.read_exact_at((at >> 33) % (BLOCKS * 256) * 4096, &mut buf).unwrap();
+        }
+    });
+    RANDOM_READS as f64 / seconds
+}
