@@ -1,12 +1,14 @@
 //! The arguments. Doc comments are the help text.
 
 mod capacity;
+mod generate;
 mod map;
 
 use std::path::PathBuf;
 
 pub(crate) use capacity::Capacity;
 use clap::{Args, Parser, Subcommand};
+pub(crate) use generate::{Completions, Man};
 pub(crate) use map::{Color, Map};
 use vhdmount::{
     container,
@@ -79,6 +81,10 @@ enum Command {
     Map(Map),
     /// Mount a small built-in disk, show it, and unmount it
     Demo(Demo),
+    /// Write the manual pages below a directory
+    Man(Man),
+    /// Print completions for a shell: bash, zsh, fish, PowerShell and others
+    Completions(Completions),
 }
 
 /// What the arguments ask for.
@@ -93,6 +99,8 @@ pub(crate) enum Action {
     Check(Check),
     Map(Map),
     Demo(Demo),
+    Man(Man),
+    Completions(Completions),
 }
 
 impl Arguments {
@@ -106,6 +114,8 @@ impl Arguments {
             (Some(Command::Check(command)), _) => Action::Check(command),
             (Some(Command::Map(command)), _) => Action::Map(command),
             (Some(Command::Demo(command)), _) => Action::Demo(command),
+            (Some(Command::Man(command)), _) => Action::Man(command),
+            (Some(Command::Completions(command)), _) => Action::Completions(command),
             (None, Some(mountpoint)) => Action::Unmount(mountpoint),
             (None, None) if self.mount.image.is_none() => {
                 return Err(Failure::usage(

@@ -9,6 +9,7 @@ mod date;
 mod deleted;
 mod demo;
 mod exit;
+mod generate;
 mod helper;
 mod info;
 mod ls;
@@ -81,6 +82,8 @@ fn run(arguments: Arguments, helper: Option<MountHelper>) -> Result<(), Failure>
         Action::Check(command) => check::run(&command, quiet),
         Action::Map(command) => map::run(&command),
         Action::Demo(command) => demo::run(&command),
+        Action::Man(command) => generate::man(&command),
+        Action::Completions(command) => generate::completions(&command),
     }
 }
 

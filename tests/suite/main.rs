@@ -20,6 +20,7 @@ mod map;
 mod mount;
 mod mutation;
 mod ntfs;
+mod packaging;
 mod partition;
 mod serving;
 mod support;

@@ -1,0 +1,132 @@
+//! `vhdmount man` and `vhdmount completions`: made from the definitions that `--help` comes from, so that they agree.
+//!
+//! In the command itself, not in a build script: what `cargo install` leaves is the binary alone.
+
+use std::{fs, io, path::Path};
+
+use clap::{Command, CommandFactory};
+use clap_mangen::{
+    Man as Page,
+    roff::{Roff, bold, roman},
+};
+
+use super::{
+    Failure,
+    args::{Arguments, Completions, Man},
+    print,
+};
+
+const NAME: &str = "vhdmount";
+/// As whom mount(8) may call the command.
+#[cfg(target_os = "linux")]
+const MOUNT_HELPERS: [&str; 2] = ["mount.fuse.vhdmount", "mount.vhdmount"];
+
+/// Ends the page of the command itself.
+const EXAMPLES: [(&str, &str); 5] = [
+    ("vhdmount server.vhdx /mnt/x", "Mounts all volumes of the disk: /mnt/x/p1, /mnt/x/p2, …"),
+    ("vhdmount -u /mnt/x", "Unmounts it."),
+    ("vhdmount ls -l server.vhdx p3/Windows", "Lists a directory without mounting."),
+    ("vhdmount cat server.vhdx p3/Windows/win.ini", "Writes a file to standard output without mounting."),
+    ("vhdmount capacity -r /srv/vm", "Tells which of the disks below /srv/vm their host cannot back."),
+];
+
+pub(super) fn man(command: &Man) -> Result<(), Failure> {
+    write_pages(&command.directory).map_err(|error| Failure::inside(command.directory.display(), error))
+}
+
+pub(super) fn completions(command: &Completions) -> Result<(), Failure> {
+    let mut text = Vec::new();
+    clap_complete::generate(command.shell, &mut Arguments::command(), NAME, &mut text);
+    print(&String::from_utf8_lossy(&text))
+}
+
+fn write_pages(directory: &Path) -> io::Result<()> {
+    let section = directory.join("man1");
+    fs::create_dir_all(&section)?;
+    let mut root = Arguments::command().disable_help_subcommand(true).subcommand_help_heading("COMMANDS");
+    root.build();
+    fs::write(section.join(format!("{NAME}.1")), root_page(&root)?)?;
+    for command in root.get_subcommands().filter(|command| !command.is_hide_set()) {
+        let page = Page::new(command.clone());
+        fs::write(section.join(page.get_filename()), command_page(command)?)?;
+    }
+    #[cfg(target_os = "linux")]
+    {
+        let section = directory.join("man8");
+        fs::create_dir_all(&section)?;
+        for helper in MOUNT_HELPERS {
+            fs::write(section.join(format!("{helper}.8")), format!(".so man1/{NAME}.1\n"))?;
+        }
+    }
+    Ok(())
+}
+
+fn root_page(root: &Command) -> io::Result<Vec<u8>> {
+    let mut page = begin(root)?;
+    Page::new(root.clone()).render_subcommands_section(&mut page)?;
+    notes(root, &mut page)?;
+    let mut roff = Roff::new();
+    roff.control("SH", ["EXAMPLES"]);
+    for (line, meaning) in EXAMPLES {
+        roff.control("TP", []);
+        roff.text([bold(line)]);
+        roff.text([roman(meaning)]);
+    }
+    roff.to_writer(&mut page)?;
+    let commands = root.get_subcommands().filter(|command| !command.is_hide_set());
+    let mut others: Vec<_> =
+        commands.map(|command| (Page::new(command.clone()).get_filename(), "1")).collect();
+    others.iter_mut().for_each(|(name, _)| name.truncate(name.len() - ".1".len()));
+    let system = [("fusermount3", "1"), ("fstab", "5"), ("mount", "8"), ("umount", "8")];
+    others.extend(system.map(|(name, section)| (name.to_owned(), section)));
+    see_also(&others, &mut page)?;
+    Ok(page)
+}
+
+fn command_page(command: &Command) -> io::Result<Vec<u8>> {
+    let mut page = begin(command)?;
+    notes(command, &mut page)?;
+    see_also(&[(NAME.to_owned(), "1")], &mut page)?;
+    Ok(page)
+}
+
+/// What begins every page.
+fn begin(command: &Command) -> io::Result<Vec<u8>> {
+    let name = command.get_display_name().unwrap_or(NAME);
+    // Without a date: the same version makes the same pages. `render_title` would leave out the empty argument.
+    let title = format!(".TH {name} 1 \"\" \"{NAME} {}\" \"User Commands\"\n", env!("CARGO_PKG_VERSION"));
+    let rendered = Page::new(command.clone());
+    let mut page = title.into_bytes();
+    rendered.render_name_section(&mut page)?;
+    rendered.render_synopsis_section(&mut page)?;
+    rendered.render_description_section(&mut page)?;
+    rendered.render_options_section(&mut page)?;
+    Ok(page)
+}
+
+/// What `--help` says at its end; each line is a paragraph.
+fn notes(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
+    let Some(text) = command.get_after_help() else { return Ok(()) };
+    let mut roff = Roff::new();
+    roff.control("SH", ["NOTES"]);
+    let text = text.to_string();
+    for (index, line) in text.lines().filter(|line| !line.trim().is_empty()).enumerate() {
+        if index > 0 {
+            roff.control("PP", []);
+        }
+        roff.text([roman(line)]);
+    }
+    roff.to_writer(page)
+}
+
+fn see_also(pages: &[(String, &str)], page: &mut Vec<u8>) -> io::Result<()> {
+    let mut roff = Roff::new();
+    roff.control("SH", ["SEE ALSO"]);
+    let mut line = Vec::new();
+    for (index, (name, section)) in pages.iter().enumerate() {
+        let comma = if index + 1 < pages.len() { ", " } else { "" };
+        line.extend([bold(name), roman(format!("({section}){comma}"))]);
+    }
+    roff.text(line);
+    roff.to_writer(page)
+}
