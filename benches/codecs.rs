@@ -4,15 +4,14 @@
 //! (libwim15) makes the chunks; without it nothing is measured. Both decoders alternate on pieces of the data, and the
 //! fastest of each counts.
 
-#![expect(clippy::cast_possible_truncation, reason = "a measurement: all values are small")]
+use std::{env, fs, hint::black_box};
 
-use std::{env, fs, hint::black_box, time::Instant};
-
+use input::{MAX_INPUT, arguments, each_file, seconds, words};
 use vhdmount::codec::{lzx, xpress};
-
 use wimlib::{Compressor, Decompressor, LZX, XPRESS};
 
-const MAX_INPUT: usize = 16 << 20;
+mod input;
+
 /// Content that is decoded at once.
 const PIECE: usize = 512 << 10;
 const ROUNDS: u32 = 25;
@@ -24,19 +23,13 @@ fn main() {
         println!("SKIPPED: libwim.so.15 cannot be loaded");
         return;
     };
-    // Cargo passes its own options.
-    let files: Vec<_> = env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let files = arguments();
     if files.is_empty() {
-        measure_all(&library, "words", &words());
+        measure_all(&library, "words", &words(MAX_INPUT));
         let program = env::current_exe().and_then(fs::read).expect("this program");
         measure_all(&library, "program", &program[..program.len().min(MAX_INPUT)]);
     }
-    for file in files {
-        match fs::read(&file) {
-            Ok(bytes) => measure_all(&library, &file, &bytes[..bytes.len().min(MAX_INPUT)]),
-            Err(error) => eprintln!("{file}: {error}"),
-        }
-    }
+    each_file(&files, |name, data| measure_all(&library, name, data));
 }
 
 fn measure_all(library: &wimlib::Library, name: &str, data: &[u8]) {
@@ -92,32 +85,6 @@ fn measure(name: &str, chunks: &[(&[u8], Vec<u8>)], size: usize, decode: Decode,
         rate(other),
         other / ours
     );
-}
-
-fn seconds(round: impl FnOnce()) -> f64 {
-    let start = Instant::now();
-    round();
-    start.elapsed().as_secs_f64()
-}
-
-/// Sentences of made-up words, some much more frequent than others.
-fn words() -> Vec<u8> {
-    let mut state = 1_u64;
-    let mut next = |bound: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) % bound
-    };
-    let words: Vec<Vec<u8>> = (0..600)
-        .map(|_| (0..next(8) + 2).map(|_| b"etaoinshrdlucmfwypvbgk"[next(22) as usize]).collect())
-        .collect();
-    let mut text = Vec::with_capacity(MAX_INPUT);
-    while text.len() < MAX_INPUT {
-        let rank = next(600) * next(600) * next(600) / (600 * 600);
-        text.extend_from_slice(&words[rank as usize]);
-        text.push(if next(12) == 0 { b'\n' } else { b' ' });
-    }
-    text.truncate(MAX_INPUT);
-    text
 }
 
 /// wimlib's compression functions, loaded at run time: the benchmark must build where the library is not.

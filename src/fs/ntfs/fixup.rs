@@ -9,7 +9,10 @@ const STRIDE: usize = 512;
 
 /// Checks every stride of `record` against the update sequence number, then puts the true bytes back.
 /// `structure` and `offset` name the record in errors.
-pub(super) fn apply(record: &mut [u8], structure: &'static str, offset: u64) -> Result<()> {
+///
+/// # Errors
+/// [`Error::Corrupt`] for a torn record, or when the array does not lie where it must.
+pub fn apply(record: &mut [u8], structure: &'static str, offset: u64) -> Result<()> {
     let corrupt = |problem: String| Error::corrupt(structure, offset, problem);
     let strides = record.len() / STRIDE;
     if strides == 0 || !record.len().is_multiple_of(STRIDE) {

@@ -23,7 +23,7 @@ mod expect;
 mod file;
 mod file_name;
 mod filesystem;
-mod fixup;
+pub mod fixup;
 pub mod index;
 mod interix;
 mod logfile;
