@@ -49,7 +49,9 @@ def wait(condition, what):
 def copy(root, target):
     """All volumes, links left out: they are checked by themselves."""
     if WINDOWS:
-        command = ["robocopy", root, str(target), "/E", "/XJ", "/R:1", "/W:1", "/NFL", "/NDL", "/NP"]
+        # Attributes left out: read-only copies could not be removed.
+        options = ["/E", "/XJ", "/A-:RSH", "/R:1", "/W:1", "/NFL", "/NDL", "/NP"]
+        command = ["robocopy", root, str(target), *options]
         # Below 8 nothing failed.
         return subprocess.run(command).returncode < 8
     return subprocess.run(["cp", "-r", "--no-dereference", root + ".", str(target)]).returncode == 0
@@ -117,6 +119,8 @@ def main(program, mountpoint):
 
 
 if __name__ == "__main__":
+    # There are names beyond the code pages of consoles.
+    sys.stdout.reconfigure(encoding="utf-8")
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     main(sys.argv[1], sys.argv[2])
