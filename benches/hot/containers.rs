@@ -102,19 +102,19 @@ fn places(size: u64) -> Ring<u64> {
 }
 
 /// A sector anywhere on a dynamic VHD: block lookup, and one read of the file.
-#[divan::bench]
+#[divan::bench(sample_size = 1000)]
 fn vhd_sector(bencher: Bencher<'_, '_>) {
     read_sectors(bencher, &vhd());
 }
 
 /// The same on a VHDX.
-#[divan::bench]
+#[divan::bench(sample_size = 1000)]
 fn vhdx_sector(bencher: Bencher<'_, '_>) {
     read_sectors(bencher, &vhdx());
 }
 
 /// 1 MiB anywhere on a VHDX, which is in one block or in two.
-#[divan::bench]
+#[divan::bench(sample_size = 100)]
 fn vhdx_mebibyte(bencher: Bencher<'_, '_>) {
     let (disk, mut places, mut buf) = (vhdx(), places(BLOCKS * BLOCK - MIB), vec![0; index(MIB)]);
     bencher.bench_local(|| {
@@ -132,7 +132,7 @@ fn read_sectors(bencher: Bencher<'_, '_>, disk: &Arc<Disk>) {
 }
 
 /// Where a byte of a file in 4096 pieces lies.
-#[divan::bench]
+#[divan::bench(sample_size = 1000)]
 fn runs_find(bencher: Bencher<'_, '_>) {
     const CLUSTER: u64 = 4096;
     let (mut runs, mut next, mut position) = (RunList::new(), numbers(5), 0);

@@ -39,7 +39,7 @@ fn names(tree: &Tree, directory: NodeId) -> Vec<(NameBuf, NodeId)> {
 }
 
 /// A name in a directory of 90.
-#[divan::bench]
+#[divan::bench(sample_size = 1000)]
 fn index_lookup(bencher: Bencher<'_, '_>) {
     let tree = demo();
     let directory = find(&tree, DRIVERS);
@@ -52,7 +52,7 @@ fn index_lookup(bencher: Bencher<'_, '_>) {
 }
 
 /// Names that are not there: what shells and Windows programs ask for most.
-#[divan::bench]
+#[divan::bench(sample_size = 1000)]
 fn index_lookup_absent(bencher: Bencher<'_, '_>) {
     let tree = demo();
     let directory = find(&tree, DRIVERS);
@@ -63,7 +63,7 @@ fn index_lookup_absent(bencher: Bencher<'_, '_>) {
 }
 
 /// Size, times and kind of a file: its record, from the cache of the table.
-#[divan::bench]
+#[divan::bench(sample_size = 1000)]
 fn stat(bencher: Bencher<'_, '_>) {
     let tree = demo();
     let mut nodes = Ring::new(names(&tree, find(&tree, DRIVERS)));
@@ -71,7 +71,7 @@ fn stat(bencher: Bencher<'_, '_>) {
 }
 
 /// What `ls -l` asks of a directory with 90 files: all names, and `stat` of each.
-#[divan::bench]
+#[divan::bench(sample_size = 100)]
 fn directory_with_stat(bencher: Bencher<'_, '_>) {
     let tree = demo();
     let directory = find(&tree, DRIVERS);
@@ -88,7 +88,7 @@ fn directory_with_stat(bencher: Bencher<'_, '_>) {
 }
 
 /// From the mount's root down six names.
-#[divan::bench]
+#[divan::bench(sample_size = 100)]
 fn path(bencher: Bencher<'_, '_>) {
     let tree = demo();
     let name = names(&tree, find(&tree, DRIVERS)).pop().expect("not empty").0;

@@ -32,7 +32,7 @@ fn record() -> Vec<u8> {
 }
 
 /// Checks the strides of a record and puts their true bytes back; and a copy of the record, which that is done on.
-#[divan::bench]
+#[divan::bench(sample_size = 1000)]
 fn record_fixup(bencher: Bencher<'_, '_>) {
     let (torn, mut whole) = (record(), [0; RECORD]);
     bencher.bench_local(|| {
@@ -43,7 +43,7 @@ fn record_fixup(bencher: Bencher<'_, '_>) {
 }
 
 /// Parses the header of a record and walks over all of its attributes.
-#[divan::bench]
+#[divan::bench(sample_size = 1000)]
 fn record_attributes(bencher: Bencher<'_, '_>) {
     let mut record = record();
     fixup::apply(&mut record, "FILE record", 0).expect("a sound record");
@@ -55,7 +55,7 @@ fn record_attributes(bencher: Bencher<'_, '_>) {
 }
 
 /// Names that are one but for their case: each unit goes through the table.
-#[divan::bench]
+#[divan::bench(sample_size = 1000)]
 fn name_compare_case(bencher: Bencher<'_, '_>) {
     compare(
         bencher,
@@ -65,7 +65,7 @@ fn name_compare_case(bencher: Bencher<'_, '_>) {
 }
 
 /// Names that differ at their end, as neighbours in a directory do.
-#[divan::bench]
+#[divan::bench(sample_size = 1000)]
 fn name_compare_neighbours(bencher: Bencher<'_, '_>) {
     compare(
         bencher,
@@ -81,7 +81,7 @@ fn compare(bencher: Bencher<'_, '_>, a: &str, b: &str) {
 }
 
 /// A compression unit of text-like data.
-#[divan::bench]
+#[divan::bench(sample_size = 100)]
 fn lznt1_unit(bencher: Bencher<'_, '_>) {
     let text = words(UNIT);
     let (packed, mut out) = (compress(&text), vec![0; UNIT]);
