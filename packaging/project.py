@@ -1,5 +1,6 @@
 """What the packaging scripts know of the project: its folder, its version, its time."""
 
+import functools
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CARGO = os.environ.get("CARGO", "cargo")
 
 
+@functools.lru_cache(maxsize=None)
 def metadata(*arguments):
     """`cargo metadata`, parsed."""
     command = [CARGO, "metadata", "--format-version=1", *arguments]
