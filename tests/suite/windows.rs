@@ -1,80 +1,24 @@
-//! The command as built for Windows, run by Wine: its figures for a file are those of the host below. Ignored unless asked
-//! for, because they need a second build:
+//! The command as built for Windows, run by Wine: its figures for a file are those of the host below.
 //!
-//! ```text
-//! cargo build --target x86_64-pc-windows-gnu
-//! VHDMOUNT_EXE=$PWD/target/x86_64-pc-windows-gnu/debug/vhdmount.exe cargo test --test suite windows:: -- --ignored
-//! ```
-//!
-//! What Wine cannot show: ranges of sparse files, other filesystems than "NTFS", a locked image, a real native boot.
+//! What Wine cannot show: ranges of sparse files, other filesystems than "NTFS", a real native boot.
 
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Output,
 };
 
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::support::{
     demo::vhdmount,
-    have, run, scratch,
+    run, scratch,
     vhdx_writer::{Block, MIB, Recipe},
+    wine::{compile, windows_path, wine},
 };
 
-/// A Wine of its own, with the command on its drive C.
-struct Wine {
-    prefix: TempDir,
-    exe: PathBuf,
-}
-
-impl Wine {
-    fn new() -> Option<Self> {
-        if !have(&["wine", "x86_64-w64-mingw32-gcc"]) {
-            return None;
-        }
-        let built = std::env::var_os("VHDMOUNT_EXE").expect("VHDMOUNT_EXE names the build for Windows");
-        let prefix = scratch();
-        let exe = prefix.path().join("vhdmount.exe");
-        std::fs::copy(built, &exe).unwrap();
-        let wine = Self { prefix, exe };
-        run(wine.command("wineboot").arg("-i"));
-        wine.library("bcryptprimitives", &["-ladvapi32"]);
-        Some(wine)
-    }
-
-    /// Compiles a library that Wine lacks and lays it beside the command.
-    fn library(&self, name: &str, with: &[&str]) {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/suite/windows/{name}.c"));
-        let library = self.prefix.path().join(format!("{name}.dll"));
-        run(Command::new("x86_64-w64-mingw32-gcc")
-            .arg("-shared")
-            .arg("-o")
-            .arg(library)
-            .arg(source)
-            .args(with));
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        command.env("WINEPREFIX", self.prefix.path().join("wine")).env("WINEDEBUG", "-all");
-        command.env("WINEDLLOVERRIDES", "mscoree=;mshtml=;virtdisk=n,b").env_remove("DISPLAY");
-        command
-    }
-
-    fn vhdmount(&self) -> Command {
-        let mut command = self.command("wine");
-        command.arg(&self.exe);
-        command
-    }
-}
-
-impl Drop for Wine {
-    fn drop(&mut self) {
-        // Its server would outlive the folder.
-        let _ = self.command("wineserver").arg("-k").status();
-    }
-}
+/// What a natively booted Windows does with its dynamic disk.
+const PARAMETERS: &str = r"HKLM\SYSTEM\CurrentControlSet\Services\FsDepends\Parameters";
+const EXPAND: &str = "VirtualDiskExpandOnMount";
 
 fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
@@ -91,10 +35,10 @@ fn image(folder: &Path) -> PathBuf {
 }
 
 #[test]
-#[ignore = "needs the build for Windows in VHDMOUNT_EXE, Wine and mingw"]
 fn figures_on_windows_are_those_of_the_host_below() {
-    let Some(wine) = Wine::new() else { return };
-    let image = image(wine.prefix.path());
+    let Some(wine) = wine() else { return };
+    let folder = scratch();
+    let image = image(folder.path());
     let there = json(&run(wine.vhdmount().args(["capacity", "--json"]).arg(&image)));
     let here = json(&run(vhdmount().args(["capacity", "--json"]).arg(&image)));
     for figure in ["virtual_size", "file_size", "allocated_on_host", "backed", "growth_to_full", "block_size"]
@@ -109,10 +53,10 @@ fn figures_on_windows_are_those_of_the_host_below() {
 }
 
 #[test]
-#[ignore = "needs the build for Windows in VHDMOUNT_EXE, Wine and mingw"]
 fn holes_that_are_not_told_make_an_estimate_that_promises_no_more() {
-    let Some(wine) = Wine::new() else { return };
-    let raw = wine.prefix.path().join("sparse.raw");
+    let Some(wine) = wine() else { return };
+    let folder = scratch();
+    let raw = folder.path().join("sparse.raw");
     let file = std::fs::File::create(&raw).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, &vec![1; 3 << 20], 1 << 20).unwrap();
     file.set_len(64 << 20).unwrap();
@@ -124,20 +68,22 @@ fn holes_that_are_not_told_make_an_estimate_that_promises_no_more() {
 }
 
 #[test]
-#[ignore = "needs the build for Windows in VHDMOUNT_EXE, Wine and mingw"]
 fn a_windows_on_no_virtual_disk_says_so_and_one_on_an_image_tells_how_far_it_grows() {
-    let Some(wine) = Wine::new() else { return };
+    let Some(wine) = wine() else { return };
+    let folder = scratch();
     let none = wine.vhdmount().args(["capacity", "--self"]).output().unwrap();
     assert_eq!(none.status.code(), Some(2));
     let text = String::from_utf8_lossy(&none.stderr).into_owned();
     assert!(text.contains("does not run from a virtual disk"), "{text}");
 
-    wine.library("virtdisk", &[]);
-    let image = image(wine.prefix.path());
-    let (volume, path) =
-        (format!(r"Z:{}\", wine.prefix.path().display()).replace('/', r"\"), r"\Server 2022.vhdx");
+    let exe = wine.copy_exe(folder.path());
+    compile(&["virtdisk.c"], &folder.path().join("virtdisk.dll"), &["-shared"]);
+    let image = image(folder.path());
+    let (volume, path) = (windows_path(folder.path()) + r"\", r"\Server 2022.vhdx");
+    // The registry outlives a run.
+    let _ = wine.program("reg").args(["delete", PARAMETERS, "/v", EXPAND, "/f"]).output();
     let own = || {
-        let mut command = wine.vhdmount();
+        let mut command = wine.program(&exe);
         command.args(["capacity", "--self"]).env("SELF_VOLUME", &volume).env("SELF_PATH", path);
         command
     };
@@ -151,9 +97,7 @@ fn a_windows_on_no_virtual_disk_says_so_and_one_on_an_image_tells_how_far_it_gro
     assert_eq!(disk["report"]["backed"], here["backed"]);
     assert_eq!(disk["boot_needs"], here["growth_to_full"]);
 
-    let key = r"HKLM\SYSTEM\CurrentControlSet\Services\FsDepends\Parameters";
-    let value = ["/v", "VirtualDiskExpandOnMount", "/t", "REG_DWORD", "/d", "4"];
-    run(wine.command("wine").args(["reg", "add", key]).args(value));
+    run(wine.program("reg").args(["add", PARAMETERS, "/v", EXPAND, "/t", "REG_DWORD", "/d", "4", "/f"]));
     let off = run(&mut own());
     let text = String::from_utf8_lossy(&off.stdout).into_owned();
     assert!(text.contains("expand_at_boot = \"off\"") && !text.contains("boot_needs"), "{text}");

@@ -8,6 +8,7 @@ pub(crate) mod mutate;
 pub(crate) mod vhd_writer;
 pub(crate) mod vhdx_writer;
 pub(crate) mod wim;
+pub(crate) mod wine;
 
 use std::{
     io::Write,

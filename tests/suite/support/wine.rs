@@ -1,0 +1,166 @@
+//! The command as built for Windows, run by Wine beside the tests: one Wine prefix for every run of a checkout, prepared
+//! at its first use, and the command built once a run unless `VHDMOUNT_EXE` names a build.
+//!
+//! Where Wine, mingw or Rust's standard library for Windows is missing a test says SKIPPED, and fails under
+//! `VHDMOUNT_NO_SKIP`. `VHDMOUNT_NO_WINE=REASON` (set by CI where they cannot be had) turns that back into SKIPPED.
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    sync::OnceLock,
+};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::{find_tool, run, skip};
+
+/// The compiler whose programs Wine runs.
+pub(crate) const MINGW: &str = "x86_64-w64-mingw32-gcc";
+/// What the command is built for.
+pub(crate) const TARGET: &str = "x86_64-pc-windows-gnu";
+
+/// A Wine that is ready, with the command.
+#[derive(Debug)]
+pub(crate) struct Wine {
+    prefix: PathBuf,
+    exe: PathBuf,
+}
+
+/// The Wine of this run; `None`, and SKIPPED, where there can be none.
+pub(crate) fn wine() -> Option<&'static Wine> {
+    static WINE: OnceLock<Result<Wine, String>> = OnceLock::new();
+    match WINE.get_or_init(Wine::prepare) {
+        Ok(wine) => Some(wine),
+        Err(why) => {
+            match std::env::var("VHDMOUNT_NO_WINE") {
+                Ok(reason) => {
+                    writeln!(std::io::stderr(), "SKIPPED, no Wine here: {reason}").expect("stderr is open")
+                }
+                Err(_) => drop(skip(why)),
+            }
+            None
+        }
+    }
+}
+
+/// The path of a file of this system as Windows programs under Wine know it: `Z:\…`.
+pub(crate) fn windows_path(path: &Path) -> String {
+    let absolute = std::path::absolute(path).expect("a path that is not empty");
+    let text = absolute.to_str().expect("tests name their files in UTF-8");
+    format!("Z:{}", text.replace('/', r"\"))
+}
+
+impl Wine {
+    /// `vhdmount.exe`, to be given arguments.
+    pub(crate) fn vhdmount(&self) -> Command {
+        self.program(&self.exe)
+    }
+
+    /// A program for Windows, or one that Wine brings, to be given arguments. DLLs beside it are found.
+    pub(crate) fn program(&self, exe: impl AsRef<Path>) -> Command {
+        let mut command = in_prefix(&self.prefix, "wine");
+        command.arg(exe.as_ref());
+        command
+    }
+
+    /// A copy of the command in `folder`, for a test that lays DLLs beside it.
+    pub(crate) fn copy_exe(&self, folder: &Path) -> PathBuf {
+        let copy = folder.join("vhdmount.exe");
+        std::fs::copy(&self.exe, &copy).expect("scratch is writable");
+        copy
+    }
+
+    fn prepare() -> Result<Self, String> {
+        let missing: Vec<_> =
+            ["wine", "wineboot", MINGW].into_iter().filter(|tool| find_tool(tool).is_none()).collect();
+        if !missing.is_empty() {
+            return Err(format!("not installed: {}", missing.join(", ")));
+        }
+        let exe = match std::env::var_os("VHDMOUNT_EXE") {
+            Some(exe) => PathBuf::from(exe),
+            None => build()?,
+        };
+        let prefix = prefix();
+        keep_awake(&prefix);
+        Ok(Self { prefix, exe })
+    }
+}
+
+/// A command that sees the prefix and prints nothing of its own.
+fn in_prefix(prefix: &Path, program: &str) -> Command {
+    let mut command = Command::new(find_tool(program).expect("looked for before"));
+    command.env("WINEPREFIX", prefix).env("WINEDEBUG", "-all").env_remove("DISPLAY");
+    // Neither .NET nor a browser, for which it would ask; of these DLLs those that lie beside a program.
+    command.env("WINEDLLOVERRIDES", "mscoree=;mshtml=;virtdisk=n,b;winfsp-x64=n");
+    command
+}
+
+/// Makes the prefix, unless an earlier run has.
+fn prefix() -> PathBuf {
+    let base = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    std::fs::create_dir_all(base).expect("the target folder is writable");
+    // Two runs at once must not both make it.
+    let lock = std::fs::File::create(base.join("wine.lock")).expect("the target folder is writable");
+    flock(&lock, FlockOperation::LockExclusive).expect("a lock");
+    let prefix = base.join("wine");
+    let (ready, shim) = (prefix.join("ready"), prefix.join("drive_c/windows/system32/bcryptprimitives.dll"));
+    if !ready.exists() {
+        // A server or a service of Wine inherits what it is given, and outlives the one that started it.
+        let status = in_prefix(&prefix, "wineboot")
+            .arg("-i")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        assert!(status.is_ok_and(|status| status.success()), "wineboot cannot make {}", prefix.display());
+        if !shim.exists() {
+            compile(&["bcryptprimitives.c"], &shim, &["-shared", "-ladvapi32"]);
+        }
+        std::fs::write(ready, "").expect("the prefix is writable");
+    }
+    prefix
+}
+
+/// Keeps Wine's server and services running as long as the tests: a program of Wine's reads from a pipe that ends with us.
+fn keep_awake(prefix: &Path) {
+    let waiting = in_prefix(prefix, "wine")
+        .arg("cmd")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("wine starts");
+    // Neither waited for nor closed: the system does both when the tests end.
+    std::mem::forget(waiting);
+}
+
+/// Builds the command; the text of an error says what is missing.
+fn build() -> Result<PathBuf, String> {
+    let asked = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .output();
+    let library = asked.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    if !library.is_ok_and(|folder| Path::new(&folder).is_dir()) {
+        return Err(format!("Rust's standard library for Windows: rustup target add {TARGET}"));
+    }
+    let output = run(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["build", "--target", TARGET, "--bin", "vhdmount", "--message-format", "json"]));
+    Ok(executable(&output).expect("cargo names the program that it has built"))
+}
+
+fn executable(output: &Output) -> Option<PathBuf> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let messages = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let mut programs =
+        messages.filter_map(|message| Some(PathBuf::from(message.get("executable")?.as_str()?)));
+    programs.find(|program| program.ends_with("vhdmount.exe"))
+}
+
+/// Compiles C for Windows: `sources` below `tests/windows`, `options` as mingw takes them.
+pub(crate) fn compile(sources: &[&str], to: &Path, options: &[&str]) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/windows");
+    let sources = sources.iter().map(|name| folder.join(name));
+    run(Command::new(MINGW).arg("-O1").arg("-static-libgcc").arg("-o").arg(to).args(sources).args(options));
+}
