@@ -17,8 +17,9 @@ use windows_sys::Win32::{
     System::{
         IO::DeviceIoControl,
         Ioctl::{
-            DISK_GEOMETRY_EX, FILE_ALLOCATED_RANGE_BUFFER, FSCTL_QUERY_ALLOCATED_RANGES,
-            IOCTL_DISK_GET_DRIVE_GEOMETRY_EX,
+            DISK_GEOMETRY_EX, FILE_ALLOCATED_RANGE_BUFFER, FSCTL_ALLOW_EXTENDED_DASD_IO,
+            FSCTL_QUERY_ALLOCATED_RANGES, GET_LENGTH_INFORMATION, IOCTL_DISK_GET_DRIVE_GEOMETRY_EX,
+            IOCTL_DISK_GET_LENGTH_INFO,
         },
         SystemInformation::GetSystemWindowsDirectoryW,
     },
@@ -170,24 +171,44 @@ fn ranges_from(file: &File, from: u64, len: u64) -> io::Result<(Vec<Range<u64>>,
 
 /// The size of a disk; needs no right to read it.
 pub(super) fn disk_size(disk: &File) -> io::Result<u64> {
+    u64::try_from(geometry(disk)?.DiskSize).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+/// The length of a disk or volume that is open for reading, and the bytes in a sector, 0 if it does not tell.
+pub(crate) fn device(device: &File) -> io::Result<(u64, u32)> {
+    // The last sectors of a volume, which its filesystem does not use, are refused without this. Disks do not know it.
+    let _ = control(device, FSCTL_ALLOW_EXTENDED_DASD_IO, &mut [(); 0]);
+    let mut length = [GET_LENGTH_INFORMATION::default()];
+    control(device, IOCTL_DISK_GET_LENGTH_INFO, &mut length)?;
+    let length = u64::try_from(length[0].Length).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+    let sector = geometry(device).map_or(0, |geometry| geometry.Geometry.BytesPerSector);
+    Ok((length, sector))
+}
+
+fn geometry(disk: &File) -> io::Result<DISK_GEOMETRY_EX> {
     // The structure ends with tables of the partition scheme, for which there must be room.
     let mut buffer = [DISK_GEOMETRY_EX::default(); 8];
+    control(disk, IOCTL_DISK_GET_DRIVE_GEOMETRY_EX, &mut buffer)?;
+    Ok(buffer[0])
+}
+
+/// A request without input; any bits that a driver writes are valid in the plain structures of `buffer`.
+fn control<T: Copy>(device: &File, code: u32, buffer: &mut [T]) -> io::Result<()> {
     let mut written = 0;
     // SAFETY: the handle is open for synchronous use; the buffer has the length that is told and the structure's
     // alignment.
     checked(unsafe {
         DeviceIoControl(
-            disk.as_raw_handle(),
-            IOCTL_DISK_GET_DRIVE_GEOMETRY_EX,
+            device.as_raw_handle(),
+            code,
             null(),
             0,
             buffer.as_mut_ptr().cast(),
-            u32_of(size_of_val(&buffer)),
+            u32_of(size_of_val(buffer)),
             &raw mut written,
             null_mut(),
         )
-    })?;
-    u64::try_from(buffer[0].DiskSize).map_err(|_| io::ErrorKind::InvalidData.into())
+    })
 }
 
 /// The folder of the running Windows (`C:\Windows`).

@@ -9,7 +9,7 @@ use std::{
 
 use vhdmount::{
     Error, Result,
-    bytes::FileSource,
+    bytes::{ByteSource, FileSource, windows_path},
     capacity::{Host, HostMap, HostSpace, Running, WindowsAnswers},
 };
 
@@ -24,11 +24,14 @@ pub(crate) struct Windows;
 
 impl Host for Windows {
     fn space(&self, file: &FileSource) -> Result<HostSpace> {
-        Ok(answers(file.file(), file.path())?.space())
+        match file.is_windows_device() {
+            true => Ok(HostSpace::of_device(file.size())),
+            false => Ok(answers(file.file(), file.path())?.space()),
+        }
     }
 
     fn map(&self, file: &FileSource, _: &HostSpace) -> Option<HostMap> {
-        let answers = answers(file.file(), file.path()).ok()?;
+        let answers = (!file.is_windows_device()).then(|| answers(file.file(), file.path()).ok())??;
         let mut ranges = Vec::new();
         let mut found = |range| {
             ranges.push(range);
@@ -48,10 +51,13 @@ impl Host for Windows {
 pub(super) fn answers(file: &File, path: &Path) -> Result<WindowsAnswers> {
     let failed = |error: io::Error| Error::io(format!("{}: asking for its space", path.display()), error);
     let metadata = file.metadata().map_err(failed)?;
-    // Links lead to other volumes; a volume without a letter has no such path.
-    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let path: Vec<u16> = path.as_os_str().encode_wide().collect();
-    let root = calls::volume_root(&path).map_err(failed)?;
+    let text = path.to_string_lossy();
+    let copy = windows_path::shadow_copy(&text);
+    let root = match copy {
+        // Not known to the system as a volume with a name.
+        Some(root) => root.encode_utf16().collect(),
+        None => root_of(path).map_err(failed)?,
+    };
     let (free_for_user, free) = calls::free_space(&root).map_err(failed)?;
     let (filesystem, volume_flags) = calls::filesystem(&root).unwrap_or_default();
     let allocated = calls::allocation_size(file).map_err(failed)?;
@@ -66,6 +72,14 @@ pub(super) fn answers(file: &File, path: &Path) -> Result<WindowsAnswers> {
         free_for_user,
         free,
         remote: calls::is_remote(&root),
+        shadow_copy: copy.is_some(),
         tells_ranges: calls::tells_ranges(file),
     })
+}
+
+fn root_of(path: &Path) -> io::Result<Vec<u16>> {
+    // Links lead to other volumes; a volume without a letter has no such path.
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let path: Vec<u16> = path.as_os_str().encode_wide().collect();
+    calls::volume_root(&path)
 }

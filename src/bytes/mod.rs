@@ -4,6 +4,7 @@
 //! so that sibling reads run in parallel.
 
 mod ahead;
+mod devices;
 mod faulty;
 mod file;
 mod identity;
@@ -11,9 +12,12 @@ mod memory;
 mod overlay;
 mod pool;
 mod read_ahead;
+mod sectors;
 mod window;
+pub mod windows_path;
 
 pub use ahead::{DecodeAhead, Decoders};
+pub use devices::{AskDevice, ask_devices_with};
 pub use faulty::Faulty;
 pub use file::FileSource;
 pub use identity::FileId;
@@ -21,6 +25,7 @@ pub use memory::MemorySource;
 pub use overlay::Overlay;
 pub use pool::{Buffer, BufferPool};
 pub use read_ahead::ReadAhead;
+pub use sectors::Sectors;
 pub use window::Window;
 
 use crate::{Error, Result};

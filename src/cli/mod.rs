@@ -33,6 +33,11 @@ use vhdmount::{
 
 /// Runs the command.
 pub(crate) fn main() -> ExitCode {
+    #[cfg(windows)]
+    {
+        vhdmount::bytes::ask_devices_with(crate::platform::device);
+        crate::platform::understand_escapes();
+    }
     let arguments: Vec<OsString> = std::env::args_os().collect();
     // mount(8) calls its helpers `mount.TYPE` and expects its own exit codes.
     let called_by_mount = arguments.first().is_some_and(|name| helper::is_mount_helper(name));

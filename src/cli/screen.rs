@@ -9,17 +9,21 @@ pub(super) fn columns() -> u16 {
 }
 
 /// Columns and rows; `COLUMNS` and `LINES` where there is no terminal to ask.
-#[cfg(unix)]
 pub(super) fn size() -> (u16, u16) {
     let number =
         |name| std::env::var(name).ok().and_then(|value| value.parse().ok()).filter(|value| *value > 0);
-    match rustix::termios::tcgetwinsize(std::io::stdout()) {
-        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col, size.ws_row),
+    match asked() {
+        Some((columns, rows)) if columns > 0 && rows > 0 => (columns, rows),
         _ => (number("COLUMNS").unwrap_or(DEFAULT.0), number("LINES").unwrap_or(DEFAULT.1)),
     }
 }
 
-#[cfg(not(unix))]
-pub(super) fn size() -> (u16, u16) {
-    DEFAULT
+#[cfg(unix)]
+fn asked() -> Option<(u16, u16)> {
+    rustix::termios::tcgetwinsize(std::io::stdout()).ok().map(|size| (size.ws_col, size.ws_row))
+}
+
+#[cfg(windows)]
+fn asked() -> Option<(u16, u16)> {
+    terminal_size::terminal_size_of(std::io::stdout()).map(|(columns, rows)| (columns.0, rows.0))
 }

@@ -14,7 +14,7 @@ use super::{
     Container, OpenOptions,
     image::{Identity, Image, Linkage},
 };
-use crate::{Error, Result, check::Finding};
+use crate::{Error, Result, bytes::windows_path, check::Finding};
 
 /// Deeper chains are no backup scheme, and every read may ask every layer. Hyper-V allows 50 checkpoints.
 const MAX_LAYERS: usize = 128;
@@ -168,7 +168,10 @@ impl<'a> Search<'a> {
     fn named(&self, child: &Path, linkage: &Linkage) -> Vec<PathBuf> {
         let mut paths = self.options.parents.clone();
         // The child may be reached through a link: its parents then lie beside the link or beside the file.
-        let real = std::fs::canonicalize(child).ok();
+        let text = child.to_string_lossy();
+        let in_copy = cfg!(windows) && windows_path::shadow_copy(&text).is_some();
+        // Except in a shadow copy, from which no other name may lead away.
+        let real = if in_copy { None } else { std::fs::canonicalize(child).ok() };
         for folder in [Some(child), real.as_deref()].into_iter().flatten().filter_map(Path::parent) {
             paths.extend(linkage.relative.iter().filter_map(|path| resolve(folder, &parts(path))));
             let beside = linkage.relative.iter().chain(&linkage.absolute);
@@ -176,7 +179,8 @@ impl<'a> Search<'a> {
         }
         // On Windows the absolute path may still be right.
         if cfg!(windows) {
-            paths.extend(linkage.absolute.iter().map(PathBuf::from));
+            let here = linkage.absolute.iter().filter_map(|path| windows_path::named_by_image(&text, path));
+            paths.extend(here.map(PathBuf::from));
         }
         let mut seen = BTreeSet::new();
         paths.retain(|path| seen.insert(std::fs::canonicalize(path).unwrap_or_else(|_| path.clone())));

@@ -9,13 +9,14 @@ mod disk;
 mod image;
 mod open;
 pub mod raw;
+mod refusal;
 pub mod vhd;
 pub mod vhdx;
 
 use std::{ops::Range, sync::Arc};
 
 pub use disk::Disk;
-pub use open::{Container, OpenOptions, open, open_source};
+pub use open::{Container, OpenOptions, open, open_file, open_source};
 use serde::Serialize;
 
 use crate::{Result, bytes::ByteSource};

@@ -1,15 +1,14 @@
 //! From a path to a disk: opens the image, finds its parents, and keeps what the host knows about each file.
 
 use std::{
-    io::ErrorKind,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use super::{Disk, LayerInfo, chain, image::Image};
+use super::{Disk, LayerInfo, chain, image::Image, refusal::explain};
 use crate::{
     Error, Result,
-    bytes::{ByteSource, FileSource},
+    bytes::{ByteSource, FileSource, windows_path},
 };
 
 /// How to open an image and its parents.
@@ -88,13 +87,24 @@ pub fn open_source(source: Arc<dyn ByteSource>, options: &OpenOptions) -> Result
     Ok(Container::new(vec![image], warnings))
 }
 
-/// Opens a file of the host; the error says what to do.
-pub(super) fn open_file(path: &Path) -> Result<FileSource> {
+/// Opens a file or device of the host.
+///
+/// # Errors
+/// As [`open`], of what is wrong with the file itself; the text says what to do.
+pub fn open_file(path: &Path) -> Result<FileSource> {
     let shown = path.display();
-    let metadata = std::fs::metadata(path).map_err(|e| explain(path, Error::io(shown.to_string(), e)))?;
-    if !readable_kind(&metadata) {
-        // Opening a pipe would wait for a writer.
-        return Err(Error::invalid(format!("{shown} is neither a file nor a block device")));
+    // Nothing can be asked of a disk of Windows that is not open.
+    let is_device = cfg!(windows) && path.to_str().and_then(windows_path::device).is_some();
+    if !is_device {
+        let metadata = std::fs::metadata(path).map_err(|e| explain(path, Error::io(shown.to_string(), e)))?;
+        if metadata.is_dir() {
+            // Which Windows would call a matter of rights.
+            return Err(Error::invalid(format!("{shown} is a directory, not a disk image")));
+        }
+        if !readable_kind(&metadata) {
+            // Opening a pipe would wait for a writer.
+            return Err(Error::invalid(format!("{shown} is neither a file nor a block device")));
+        }
     }
     FileSource::open(path).map_err(|e| explain(path, e))
 }
@@ -109,27 +119,4 @@ fn readable_kind(metadata: &std::fs::Metadata) -> bool {
 #[cfg(not(unix))]
 fn readable_kind(_metadata: &std::fs::Metadata) -> bool {
     true
-}
-
-/// The usual refusals of a host, in words that say what to do.
-fn explain(path: &Path, error: Error) -> Error {
-    let Error::Io { source, .. } = &error else { return error };
-    let shown = path.display();
-    // ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION
-    if cfg!(windows) && matches!(source.raw_os_error(), Some(32 | 33)) {
-        return Error::Denied(
-            format!(
-                "{shown} is in use by another program: detach the disk or shut the virtual machine down, or open a copy"
-            )
-            .into(),
-        );
-    }
-    match source.kind() {
-        ErrorKind::NotFound => Error::not_found(format!("{shown}: no such file")),
-        ErrorKind::PermissionDenied => Error::Denied(
-            format!("{shown}: permission denied; run as a user who may read it (block devices: root or group disk)")
-                .into(),
-        ),
-        _ => error,
-    }
 }

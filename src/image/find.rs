@@ -5,8 +5,11 @@ use std::{fs, io::ErrorKind, path::Path, path::PathBuf};
 
 use crate::{
     Error, Result,
-    bytes::{ByteSource, FileSource},
-    container::detect::{Detected, detect},
+    bytes::ByteSource,
+    container::{
+        detect::{Detected, detect},
+        open_file,
+    },
 };
 
 /// Deeper than any path that Linux or Windows opens.
@@ -86,7 +89,7 @@ fn is_image(path: &Path) -> Result<bool> {
     if !metadata.is_file() || metadata.len() < MIN_IMAGE {
         return Ok(false);
     }
-    let source = FileSource::open(path)?;
+    let source = open_file(path)?;
     if source.size() < MIN_IMAGE {
         return Ok(false);
     }

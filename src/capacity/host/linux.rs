@@ -37,14 +37,7 @@ impl Host for System {
         let context = || format!("{}: asking for its space", file.path().display());
         let metadata = file.file().metadata().map_err(|e| Error::io(context(), e))?;
         if metadata.file_type().is_block_device() {
-            return Ok(HostSpace {
-                note: "a block device: the image on it cannot grow".into(),
-                estimate:
-                    "whether the device has space for all that it promises (a thin volume, a disk that is \
-                           itself thin) is not known here"
-                        .into(),
-                ..HostSpace::none(file.size())
-            });
+            return Ok(HostSpace::of_device(file.size()));
         }
         let volume = fstatvfs(file.file()).map_err(|e| Error::io(context(), e.into()))?;
         let mount = Mount::of(file, metadata.dev()).unwrap_or_default();

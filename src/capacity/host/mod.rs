@@ -65,6 +65,18 @@ impl HostSpace {
         }
     }
 
+    /// A disk or volume itself: nothing of it can grow.
+    pub fn of_device(size: u64) -> Self {
+        Self {
+            note: "a block device: the image on it cannot grow".into(),
+            estimate:
+                "whether the device has space for all that it promises (a thin volume, a disk that is itself \
+                       thin) is not known here"
+                    .into(),
+            ..Self::none(size)
+        }
+    }
+
     /// Where the file lies: mount point and filesystem, as far as known.
     pub fn place(&self) -> String {
         match (self.mount.as_str(), self.filesystem.as_str()) {

@@ -35,6 +35,8 @@ pub struct WindowsAnswers {
     pub free: u64,
     /// The volume lies on another machine.
     pub remote: bool,
+    /// The file lies in a shadow copy of the volume, which nobody writes to.
+    pub shadow_copy: bool,
     /// `FSCTL_QUERY_ALLOCATED_RANGES` works for this file.
     pub tells_ranges: bool,
 }
@@ -59,7 +61,9 @@ impl WindowsAnswers {
         if self.cluster > 0 || name == "vfat" {
             space.limit_to_largest_file(limits::largest_file(name, self.cluster, true));
         }
-        if self.volume_flags & READ_ONLY_VOLUME != 0 {
+        if self.shadow_copy {
+            space.forbid("the image lies in a shadow copy: the figures are of that moment, and nothing is written to it");
+        } else if self.volume_flags & READ_ONLY_VOLUME != 0 {
             space.forbid("the host volume is read-only");
         } else if has(READ_ONLY) {
             space.forbid("the file is read-only (attrib): nothing can be written to it");
@@ -165,6 +169,26 @@ mod tests {
         assert_eq!(space.free, 3 * GIB - 1);
         let exfat = WindowsAnswers { filesystem: "exFAT".into(), ..answers() }.space();
         assert_eq!((exfat.free, exfat.room), (15 * GIB, None));
+        let refs = WindowsAnswers { filesystem: "ReFS".into(), ..answers() }.space();
+        assert_eq!((refs.free, refs.room), (15 * GIB, None));
+    }
+
+    #[test]
+    fn a_file_on_ntfs_has_at_most_as_many_clusters_as_32_bits_count() {
+        for cluster in [512, 4096, 65_536, 2 << 20] {
+            let space =
+                WindowsAnswers { cluster, free: 1 << 60, free_for_user: 1 << 60, ..answers() }.space();
+            let largest = cluster * u64::from(u32::MAX);
+            assert_eq!((space.room, space.free), (Some(largest - 30 * GIB), largest - 30 * GIB), "{cluster}");
+        }
+        // Not known, not guessed.
+        assert_eq!(WindowsAnswers { cluster: 0, ..answers() }.space().room, None);
+    }
+
+    #[test]
+    fn an_image_in_a_shadow_copy_does_not_grow() {
+        let space = WindowsAnswers { shadow_copy: true, ..answers() }.space();
+        assert!(space.free == 0 && space.note.contains("shadow copy"), "{}", space.note);
     }
 
     #[test]

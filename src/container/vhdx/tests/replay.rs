@@ -217,7 +217,8 @@ fn hostile_log_is_bounded_work() {
     }
     let start = Instant::now();
     assert!(error_text(&image).contains("again and again"));
-    assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+    // Quadratic work would take hours; a slow machine may take seconds.
+    assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
 }
 
 #[test]
@@ -235,5 +236,6 @@ fn empty_large_log_is_searched_quickly() {
         (0..64 * 256).map(|n| Entry { tail: 0, ..image.entry(n * 4096, n + 1, vec![]) }).collect();
     image.write_log(&entries);
     assert_eq!(opened(&image).info().log, "replayed: 16384 entries, 0 bytes");
-    assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+    // Quadratic work would take hours; a slow machine may take seconds.
+    assert!(start.elapsed().as_secs() < 60, "{:?}", start.elapsed());
 }

@@ -1,0 +1,54 @@
+//! Files and block devices of Unix: every place can be read, and the kernel tells holes.
+
+use std::{
+    fs::File,
+    io::{self, Seek},
+    os::unix::fs::FileExt,
+    path::Path,
+};
+
+use rustix::{fs::SeekFrom, io::Errno};
+
+use super::super::{Extent, ExtentKind, Sectors};
+
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+/// Block devices are read like files.
+pub(super) fn open_device(_: &Path) -> Option<io::Result<(File, Sectors)>> {
+    None
+}
+
+/// A block device has length 0 in its metadata; its end can only be sought.
+pub(super) fn device_size(file: &mut File) -> io::Result<u64> {
+    file.seek(io::SeekFrom::End(0))
+}
+
+pub(super) fn read_at(file: &File, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+    file.read_at(buf, offset)
+}
+
+pub(super) fn read_exact_at(file: &File, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+    file.read_exact_at(buf, offset)
+}
+
+pub(super) fn extent_at(file: &File, size: u64, offset: u64) -> Extent {
+    let seek = |from| rustix::fs::seek(file, from);
+    let rest = size.saturating_sub(offset);
+    let whole = |kind| Extent { kind, len: rest };
+    if rest == 0 {
+        return whole(ExtentKind::Hole);
+    }
+    match seek(SeekFrom::Data(offset)) {
+        Ok(data) if data > offset => Extent { kind: ExtentKind::Hole, len: rest.min(data - offset) },
+        Ok(_) => match seek(SeekFrom::Hole(offset)) {
+            // A concurrent writer may have punched right here: still at least one byte of progress.
+            Ok(hole) => Extent { kind: ExtentKind::Data, len: rest.min(hole.saturating_sub(offset).max(1)) },
+            Err(_) => whole(ExtentKind::Data),
+        },
+        Err(Errno::NXIO) => whole(ExtentKind::Hole),
+        // Block devices and simple filesystems do not tell: everything is data.
+        Err(_) => whole(ExtentKind::Data),
+    }
+}

@@ -1,0 +1,54 @@
+//! Files of Windows, opened so that nobody is disturbed, and whole disks and volumes, which give out sectors alone. Each
+//! read names its offset, so that threads share a handle without sharing a position. Holes count as data here.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::windows::fs::{FileExt, OpenOptionsExt},
+    path::Path,
+};
+
+use super::super::{Extent, ExtentKind, Sectors, devices, windows_path};
+
+/// `FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE`: an image in use must not be refused, nor its user disturbed.
+const SHARE_ALL: u32 = 7;
+
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).share_mode(SHARE_ALL).open(path)
+}
+
+/// `None` for the path of a file.
+pub(super) fn open_device(path: &Path) -> Option<io::Result<(File, Sectors)>> {
+    let name = windows_path::device(path.to_str()?)?;
+    let opened = open(name.as_ref()).and_then(|device| {
+        let (size, sector) = devices::ask(&device)?;
+        Ok((device, Sectors::new(size, sector)?))
+    });
+    Some(opened)
+}
+
+/// What is neither a file nor named as a device: a console, a pipe.
+pub(super) fn device_size(_: &mut File) -> io::Result<u64> {
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a file nor a disk"))
+}
+
+pub(super) fn read_at(file: &File, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+    file.seek_read(buf, offset)
+}
+
+pub(super) fn read_exact_at(file: &File, mut offset: u64, mut buf: &mut [u8]) -> io::Result<()> {
+    while !buf.is_empty() {
+        let got = read_at(file, offset, buf)?;
+        if got == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        offset += got as u64;
+        buf = &mut buf[got..];
+    }
+    Ok(())
+}
+
+pub(super) fn extent_at(_: &File, size: u64, offset: u64) -> Extent {
+    let len = size.saturating_sub(offset);
+    Extent { kind: if len == 0 { ExtentKind::Hole } else { ExtentKind::Data }, len }
+}

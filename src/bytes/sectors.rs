@@ -1,0 +1,108 @@
+//! Reads of any place and length, made of whole sectors: what a disk or volume that was opened as a device gives out.
+//! Windows refuses every other request ([MS-FSA] 2.1.5.2: offset and length are multiples of the sector size), and may
+//! want the memory aligned, too.
+
+use std::io;
+
+use super::BufferPool;
+
+/// Most that is asked for at once; also what a buffer on the way holds.
+const MAX_REQUEST: usize = 1 << 20;
+/// Beginning of the memory that is read into: the largest sector of any disk, and a page.
+const ALIGNMENT: usize = 4096;
+
+/// A device of whole sectors.
+#[derive(Clone)]
+pub struct Sectors {
+    size: u64,
+    sector: u32,
+    buffers: std::sync::Arc<BufferPool>,
+}
+
+impl Sectors {
+    /// A device of `size` bytes in sectors of `sector` bytes.
+    ///
+    /// # Errors
+    /// `InvalidData` when the size of a sector is none: a power of two from 512 to 4096, or 0 where the device does not
+    /// tell, which then is read in the largest ones.
+    pub fn new(size: u64, sector: u32) -> io::Result<Self> {
+        let sector = if sector == 0 { 4096 } else { sector };
+        if !sector.is_power_of_two() || !(512..=4096).contains(&sector) {
+            let text = format!("the device says that its sectors have {sector} bytes, which none has");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        Ok(Self { size, sector, buffers: BufferPool::new(MAX_REQUEST + ALIGNMENT) })
+    }
+
+    /// Length of the device in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Fills `buf` from byte `offset` on. `read_at` is asked for whole sectors alone, at aligned offsets, into aligned
+    /// memory, and tells how many bytes it has read; it may read less. The caller has checked the range.
+    ///
+    /// # Errors
+    /// What `read_at` says; `UnexpectedEof` where it ends early.
+    pub fn read(
+        &self,
+        offset: u64,
+        buf: &mut [u8],
+        read_at: &dyn Fn(u64, &mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<()> {
+        let sector = u64::from(self.sector);
+        let is_whole = |number: u64| number.is_multiple_of(sector);
+        if is_whole(offset) && is_whole(buf.len() as u64) && buf.as_ptr().addr().is_multiple_of(ALIGNMENT) {
+            let mut at = offset;
+            for piece in buf.chunks_mut(MAX_REQUEST) {
+                self.fill(at, piece, read_at)?;
+                at += piece.len() as u64;
+            }
+            return Ok(());
+        }
+        let mut buffer = self.buffers.take(MAX_REQUEST + ALIGNMENT);
+        let start = buffer.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+        let aligned = &mut buffer[start..start + MAX_REQUEST];
+        let (mut at, mut rest) = (offset, buf);
+        while !rest.is_empty() {
+            let skip = usize::try_from(at % sector).expect("a sector has at most 4096 bytes");
+            let wanted = (skip + rest.len()).min(MAX_REQUEST);
+            // Not beyond the end, where the last sector of a device that does not tell its sectors would lie.
+            let whole = wanted.next_multiple_of(self.sector as usize);
+            let left = self.size.saturating_sub(at - skip as u64);
+            let len = usize::try_from(left).unwrap_or(usize::MAX).min(whole);
+            self.fill(at - skip as u64, &mut aligned[..len], read_at)?;
+            let take = len.saturating_sub(skip).min(rest.len());
+            if take == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let (now, later) = rest.split_at_mut(take);
+            now.copy_from_slice(&aligned[skip..skip + take]);
+            at += take as u64;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    fn fill(
+        &self,
+        mut at: u64,
+        mut piece: &mut [u8],
+        read_at: &dyn Fn(u64, &mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<()> {
+        while !piece.is_empty() {
+            let got = read_at(at, piece)?.min(piece.len());
+            // A part of a sector cannot be gone on from, and is given by nothing but an end.
+            let whole = if got == piece.len() { got } else { got - got % self.sector as usize };
+            if whole == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            at += whole as u64;
+            piece = &mut piece[whole..];
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
