@@ -20,9 +20,9 @@ use vhdmount::{
 };
 
 use crate::support::{
-    conformance,
+    self, conformance,
     corpus::{Entry, FileRow, catalog},
-    scratch, sha256_source,
+    run, scratch, sha256_source,
 };
 
 /// What is read; everything else is recognised by name at best.
@@ -69,6 +69,20 @@ fn every_image_reads_as_other_programs_read_it() {
     println!("{} images, {rows} rows compared, {} images with failures", entries.len(), failures.len());
     assert!(failures.is_empty(), "{} of {} images:\n{}", failures.len(), entries.len(), failures.join("\n"));
     assert!(rows > 0, "the catalog has nothing to compare");
+}
+
+/// For a run of these tests where the programs that unpack the images are not found: under Wine.
+#[test]
+#[ignore = "unpacks the images to VHDMOUNT_UNPACK_TO, for another run"]
+fn unpacks_for_another_run() {
+    let to = std::env::var_os("VHDMOUNT_UNPACK_TO").expect("VHDMOUNT_UNPACK_TO names a folder");
+    for entry in catalog().unwrap_or_default() {
+        let (to, folder) = (Path::new(&to).join(&entry.id), scratch());
+        std::fs::create_dir_all(&to).unwrap();
+        let path = entry.unpack(folder.path());
+        // Alone, wherever in an archive it was. Copied with its holes.
+        run(support::tool("cp").args(["--sparse=always", "--"]).arg(&path).arg(&to));
+    }
 }
 
 /// How many rows were compared, and what differs.

@@ -2,9 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    os::unix::{ffi::OsStrExt, fs::symlink},
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use serde_json::Value;
@@ -136,8 +134,10 @@ fn a_parent_counts_once_however_many_children_it_has() {
     assert!(text.contains("10 disks, 80.0 MiB promised") && text.contains("parent of 10"), "{text}");
 }
 
+#[cfg(unix)]
 #[test]
 fn one_file_by_many_names_counts_once() {
+    use std::os::unix::fs::symlink;
     let folder = scratch();
     let image = save(folder.path(), "a.vhdx", &Recipe::dynamic(8 * MIB, MIB));
     let (hard, soft) = (folder.path().join("b.vhdx"), folder.path().join("c.vhdx"));
@@ -160,10 +160,14 @@ fn mixed() -> tempfile::TempDir {
     std::fs::write(below.join("raw.img"), vec![0; 1 << 20]).unwrap();
     std::fs::write(folder.path().join("empty.vhdx"), b"").unwrap();
     std::fs::write(folder.path().join("cut.vhdx"), &support::demo::image()[..2 << 20]).unwrap();
-    symlink("..", below.join("loop")).unwrap();
-    symlink("loop2", folder.path().join("loop2")).unwrap();
-    symlink("/dev/zero", folder.path().join("zero.vhdx")).unwrap();
-    run(Command::new("mkfifo").arg(folder.path().join("pipe.vhdx")));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::symlink;
+        symlink("..", below.join("loop")).unwrap();
+        symlink("loop2", folder.path().join("loop2")).unwrap();
+        symlink("/dev/zero", folder.path().join("zero.vhdx")).unwrap();
+        run(std::process::Command::new("mkfifo").arg(folder.path().join("pipe.vhdx")));
+    }
     folder
 }
 
@@ -173,7 +177,8 @@ fn images_are_found_by_content_and_nothing_else_is_touched() {
     let mut found = BTreeSet::new();
     find(folder.path(), &mut |item| match item {
         Found::Image(path) => {
-            found.insert(path.strip_prefix(folder.path()).unwrap().to_str().unwrap().to_owned());
+            let inside = path.strip_prefix(folder.path()).unwrap().to_str().unwrap();
+            found.insert(inside.replace(std::path::MAIN_SEPARATOR, "/"));
         }
         Found::Failed(path, error) => panic!("{}: {error}", path.display()),
     });
@@ -270,6 +275,7 @@ fn the_worst_is_told_first() {
 }
 
 /// The rules of the text format, as its documentation states them.
+#[cfg(unix)]
 fn check_exposition(text: &str) -> usize {
     let (mut families, mut series, mut current) = (BTreeSet::new(), BTreeSet::new(), String::new());
     assert!(text.ends_with('\n'));
@@ -308,8 +314,10 @@ fn check_exposition(text: &str) -> usize {
     series.len()
 }
 
+#[cfg(unix)]
 #[test]
 fn prometheus_reads_any_name() {
+    use std::os::unix::ffi::OsStrExt;
     let folder = mixed();
     for name in ["quote\".vhdx", "back\\slash.vhdx", "line\nfeed.vhdx", "\u{1b}[2J.vhdx"] {
         save(folder.path(), name, &Recipe::dynamic(8 * MIB, MIB));

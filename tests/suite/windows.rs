@@ -2,6 +2,8 @@
 //!
 //! What Wine cannot show: ranges of sparse files, other filesystems than "NTFS", a real native boot.
 
+mod alike;
+
 use std::{
     path::{Path, PathBuf},
     process::Output,

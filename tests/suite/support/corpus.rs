@@ -22,6 +22,8 @@ pub(crate) struct Entry {
     packed_here: bool,
     /// Its path where it comes from.
     path: String,
+    /// Bytes, unpacked.
+    pub(crate) size: u64,
     pub(crate) sha256: String,
     pub(crate) container: String,
     /// Volume (`p1`; `p0` without a table) and what it holds.
@@ -57,15 +59,16 @@ pub(crate) fn catalog() -> Option<Vec<Entry>> {
             .expect("stderr is open");
         return None;
     };
-    if !have(&["xz", "7z", "zstd", "tar"]) {
+    // Where those programs are not found, the images are, unpacked before.
+    if unpacked().is_none() && !have(&["xz", "7z", "zstd", "tar"]) {
         return None;
     }
     let text = read_lossy(&folder.join("catalog.tsv"));
     let mut lines = text.lines().map(|line| line.split('\t').collect::<Vec<_>>());
     let header = lines.next().expect("the catalog has a header");
     let column = |name| header.iter().position(|field| *field == name).unwrap_or_else(|| panic!("no {name}"));
-    let [id, packed, how, path, sha256, container, fs, features] =
-        ["id", "packed", "how", "path", "sha256", "container", "fs", "ntfs_features"].map(column);
+    let [id, packed, how, path, size, sha256, container, fs, features] =
+        ["id", "packed", "how", "path", "size", "sha256", "container", "fs", "ntfs_features"].map(column);
     Some(
         lines
             .map(|row| {
@@ -75,6 +78,7 @@ pub(crate) fn catalog() -> Option<Vec<Entry>> {
                     packed: folder.join(row[packed]),
                     packed_here: row[how] == "xz of the file",
                     path: row[path].into(),
+                    size: row[size].parse().expect("a number"),
                     sha256: row[sha256].into(),
                     container: row[container].into(),
                     filesystems: filesystems.map(|(v, f)| (v.into(), f.into())).collect(),
@@ -100,6 +104,9 @@ impl Entry {
             Some(_) => original.file_name(),
             None => None,
         };
+        if let Some(unpacked) = unpacked() {
+            return copy_only_file(&unpacked.join(&self.id), folder);
+        }
         let target = folder.join(name.unwrap_or_else(|| OsStr::new(inner)));
         let extension = self.packed.extension().and_then(OsStr::to_str).unwrap_or_default();
         let archive = match extension {
@@ -188,6 +195,19 @@ impl Entry {
         }
         truth
     }
+}
+
+/// A folder that holds every image unpacked, in a folder named by its id.
+fn unpacked() -> Option<PathBuf> {
+    std::env::var_os("VHDMOUNT_UNPACKED").map(PathBuf::from)
+}
+
+fn copy_only_file(from: &Path, to: &Path) -> PathBuf {
+    let mut entries = std::fs::read_dir(from).unwrap_or_else(|e| panic!("{}: {e}", from.display()));
+    let entry = entries.next().expect("the image").expect("the image");
+    let target = to.join(entry.file_name());
+    write_sparse(&mut File::open(entry.path()).expect("the image opens"), &target);
+    target
 }
 
 fn from_child(mut child: Child, target: &Path) {

@@ -5,13 +5,12 @@
 //! `VHDMOUNT_NO_SKIP`. `VHDMOUNT_NO_WINE=REASON` (set by CI where they cannot be had) turns that back into SKIPPED.
 
 use std::{
+    ffi::OsStr,
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::OnceLock,
 };
-
-use rustix::fs::{FlockOperation, flock};
 
 use super::{find_tool, run, skip};
 
@@ -58,10 +57,8 @@ impl Wine {
     }
 
     /// A program for Windows, or one that Wine brings, to be given arguments. DLLs beside it are found.
-    pub(crate) fn program(&self, exe: impl AsRef<Path>) -> Command {
-        let mut command = in_prefix(&self.prefix, "wine");
-        command.arg(exe.as_ref());
-        command
+    pub(crate) fn program(&self, exe: impl AsRef<OsStr>) -> Command {
+        run_by(&self.prefix, exe)
     }
 
     /// A copy of the command in `folder`, for a test that lays DLLs beside it.
@@ -72,8 +69,10 @@ impl Wine {
     }
 
     fn prepare() -> Result<Self, String> {
-        let missing: Vec<_> =
-            ["wine", "wineboot", MINGW].into_iter().filter(|tool| find_tool(tool).is_none()).collect();
+        let missing: Vec<_> = ["wine", "wineboot", "flock", MINGW]
+            .into_iter()
+            .filter(|tool| find_tool(tool).is_none())
+            .collect();
         if !missing.is_empty() {
             return Err(format!("not installed: {}", missing.join(", ")));
         }
@@ -81,51 +80,26 @@ impl Wine {
             Some(exe) => PathBuf::from(exe),
             None => build()?,
         };
-        let prefix = prefix();
+        let prefix = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("wine");
         keep_awake(&prefix);
         Ok(Self { prefix, exe })
     }
 }
 
-/// A command that sees the prefix and prints nothing of its own.
-fn in_prefix(prefix: &Path, program: &str) -> Command {
-    let mut command = Command::new(find_tool(program).expect("looked for before"));
-    command.env("WINEPREFIX", prefix).env("WINEDEBUG", "-all").env_remove("DISPLAY");
-    // Neither .NET nor a browser, for which it would ask; of these DLLs those that lie beside a program.
-    command.env("WINEDLLOVERRIDES", "mscoree=;mshtml=;virtdisk=n,b;winfsp-x64=n");
+/// Wine with a program of its own or another; the script makes the prefix when there is none.
+fn run_by(prefix: &Path, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/windows/wine"));
+    command.env("VHDMOUNT_WINEPREFIX", prefix).arg(program);
     command
-}
-
-/// Makes the prefix, unless an earlier run has.
-fn prefix() -> PathBuf {
-    let base = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    std::fs::create_dir_all(base).expect("the target folder is writable");
-    // Two runs at once must not both make it.
-    let lock = std::fs::File::create(base.join("wine.lock")).expect("the target folder is writable");
-    flock(&lock, FlockOperation::LockExclusive).expect("a lock");
-    let prefix = base.join("wine");
-    let (ready, shim) = (prefix.join("ready"), prefix.join("drive_c/windows/system32/bcryptprimitives.dll"));
-    if !ready.exists() {
-        // A server or a service of Wine inherits what it is given, and outlives the one that started it.
-        let status = in_prefix(&prefix, "wineboot")
-            .arg("-i")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        assert!(status.is_ok_and(|status| status.success()), "wineboot cannot make {}", prefix.display());
-        if !shim.exists() {
-            compile(&["bcryptprimitives.c"], &shim, &["-shared", "-ladvapi32"]);
-        }
-        std::fs::write(ready, "").expect("the prefix is writable");
-    }
-    prefix
 }
 
 /// Keeps Wine's server and services running as long as the tests: a program of Wine's reads from a pipe that ends with us.
 fn keep_awake(prefix: &Path) {
-    let waiting = in_prefix(prefix, "wine")
-        .arg("cmd")
+    // What it starts inherits what it is given, and would keep the pipes of a test open.
+    let quiet = |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let made = quiet(run_by(prefix, "cmd").args(["/c", "exit"]).stdin(Stdio::null()));
+    assert!(made.is_ok_and(|status| status.success()), "Wine does not run in {}", prefix.display());
+    let waiting = run_by(prefix, "cmd")
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
