@@ -8,6 +8,14 @@ mod platform;
 #[cfg(windows)]
 #[path = "../platform/windows/mod.rs"]
 mod platform;
+#[cfg(any(target_os = "linux", windows))]
+#[path = "../platform/reporter.rs"]
+mod reporter;
+/// The part of the adapter for Windows that needs no Windows, for its tests.
+#[cfg(all(test, target_os = "linux"))]
+#[path = "../platform/windows/adapter/mod.rs"]
+#[allow(dead_code, unreachable_pub, reason = "WinFsp's callbacks use the rest")]
+mod windows_adapter;
 
 use std::process::ExitCode;
 

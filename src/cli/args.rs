@@ -3,6 +3,8 @@
 mod capacity;
 mod generate;
 mod map;
+#[cfg(windows)]
+mod windows;
 
 use std::path::PathBuf;
 
@@ -41,6 +43,7 @@ In fstab: IMAGE MOUNTPOINT fuse.vhdmount ro,noauto 0 0 (vhdmount in /usr/bin, or
 Exit codes: 0 fine, 1 usage, 2 the image, 3 the mountpoint or FUSE, 4 a path inside the image, or standard output; check: 5 warnings, 6 errors found; called as \
 mount.fuse.vhdmount (fstab) those of mount(8). Messages: RUST_LOG=debug or -v."
 )]
+#[cfg_attr(windows, command(long_version = windows::VERSION, after_help = windows::AFTER_HELP))]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -142,16 +145,28 @@ pub(crate) struct Mount {
     /// VHD, VHDX, raw image or disk; told apart by content, not by name
     pub(crate) image: Option<PathBuf>,
 
-    /// An existing directory; without it one named after the image is made, and removed after unmounting
+    #[cfg_attr(
+        not(windows),
+        doc = "An existing directory; without it one named after the image is made, and removed after unmounting"
+    )]
+    #[cfg_attr(
+        windows,
+        doc = "X:, * for the next free drive letter (the default), a folder that does not exist yet, or as an administrator \\\\.\\X: for all users"
+    )]
     pub(crate) mountpoint: Option<PathBuf>,
 
     /// What a user puts after the mountpoint by mistake: refused with a text of its own
     #[arg(hide = true)]
     pub(super) excess: Vec<String>,
 
-    /// Mount options, comma-separated: allow_other, uid=N, gid=N, umask=M, fmask=M, dmask=M, partition=N,
-    /// streams_interface=none|windows|xattr, show_sys_files, hide_hid_files, efs_raw, wsl_metadata, deleted, direct_io, threads=N,
-    /// codepage=N, utc_offset=MINUTES, no_replay, parent=FILE, parent_dir=DIR, force_parent
+    #[cfg_attr(
+        not(windows),
+        doc = "Mount options, comma-separated: allow_other, uid=N, gid=N, umask=M, fmask=M, dmask=M, partition=N, streams_interface=none|windows|xattr, show_sys_files, hide_hid_files, efs_raw, wsl_metadata, deleted, direct_io, threads=N, codepage=N, utc_offset=MINUTES, no_replay, parent=FILE, parent_dir=DIR, force_parent"
+    )]
+    #[cfg_attr(
+        windows,
+        doc = "Mount options, comma-separated: partition=N, acls, direct_io (no caching), threads=N, show_sys_files, hide_hid_files, efs_raw, deleted, codepage=N, utc_offset=MINUTES, no_replay, parent=FILE, parent_dir=DIR, force_parent. Refused, as they are Linux's: uid, gid, masks, allow_other, wsl_metadata, streams_interface"
+    )]
     #[arg(short = 'o', value_name = "OPTIONS", value_delimiter = ',')]
     pub(crate) options: Vec<String>,
 
@@ -163,9 +178,14 @@ pub(crate) struct Mount {
     #[arg(long, value_name = "FILE")]
     pub(crate) pid_file: Option<PathBuf>,
 
-    /// Let other users read the mount, too
+    /// Let other users read the mount, too (Linux; on Windows all users may)
     #[arg(long)]
     pub(crate) allow_other: bool,
+
+    /// Check the rights that the volume's own security descriptors grant, instead of letting everybody read everything
+    #[cfg(windows)]
+    #[arg(long)]
+    pub(crate) acls: bool,
 
     /// Print the table of volumes as JSON (the same as info --json)
     #[arg(long)]

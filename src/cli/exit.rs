@@ -4,7 +4,7 @@ use std::{fmt::Display, path::Path, process::ExitCode};
 
 use vhdmount::Error;
 
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 use crate::platform::MountError;
 
 /// Why the command ends without success.
@@ -111,12 +111,13 @@ impl Failure {
     }
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 impl From<MountError> for Failure {
     fn from(error: MountError) -> Self {
         match error {
             // It has printed its own text.
             MountError::Reported(status) => Self { class: Class(status), text: String::new() },
+            #[cfg(target_os = "linux")]
             MountError::Option(text) => Self::usage(text),
             other => Self::mountpoint(other),
         }

@@ -14,7 +14,7 @@ mod helper;
 mod info;
 mod ls;
 mod map;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 mod mount;
 mod screen;
 mod watch;
@@ -100,24 +100,24 @@ fn host() -> Arc<dyn Host> {
     return Arc::new(vhdmount::capacity::System);
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 fn run_mount(mount: args::Mount) -> Result<(), Failure> {
     mount::run(mount)
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 fn unmount(mountpoint: &std::path::Path) -> Result<(), Failure> {
     mount::unmount(mountpoint)
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", windows)))]
 fn run_mount(_: args::Mount) -> Result<(), Failure> {
     Err(Failure::mountpoint(
         "mounting is not there yet on this system; info, ls, cat, capacity and check work",
     ))
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", windows)))]
 fn unmount(_: &std::path::Path) -> Result<(), Failure> {
     Err(Failure::mountpoint("mounting is not there yet on this system"))
 }

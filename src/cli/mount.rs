@@ -1,69 +1,56 @@
 //! `vhdmount IMAGE [MOUNTPOINT]`: options resolved once into what the platform mounts.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(windows)]
+mod windows;
+
+use std::path::Path;
 
 use vhdmount::{
     Error,
     fs::probe::UNFORMATTED,
     image::{DiskInfo, Image, NO_FILESYSTEM, VolumeState},
+    tree::Tree,
 };
 
+#[cfg(target_os = "linux")]
+use self::linux as system;
+#[cfg(windows)]
+use self::windows as system;
 use super::{Failure, args};
-use crate::platform::{self, MountOptions, Prepared, Streams};
+use crate::platform;
 
-pub(super) fn run(mount: args::Mount) -> Result<(), Failure> {
-    let (helper, json, quiet) = (mount.helper, mount.json, mount.quiet);
-    let with_table = mount.verbose || helper.is_none();
-    let Resolved { options, image, open, view } = resolve(mount)?;
-    if helper.is_some_and(|helper| helper.fake) {
-        return Ok(());
-    }
-    let how_to_end = how_to_end(&options);
-    let made = options.remove_mountpoint.then(|| options.mountpoint.clone());
-    let mounted = platform::mount(options, move || {
-        let fail = |error| Failure::image(&image, &error);
-        let opened = Image::open(&image, &open.options(&view)).map_err(fail)?;
-        let tree = opened.tree(view.partition).map_err(fail)?;
-        let mut info = if json { opened.info() } else { opened.quick_info() };
-        let announcement = match (json, quiet) {
-            (true, _) => info.to_json(),
-            (false, true) => String::new(),
-            (false, false) => {
-                info.partitions.retain(|found| view.partition.is_none_or(|n| n == found.partition.number));
-                let (table, problems) = (info.volume_table(), problems(&info));
-                if with_table { table + &problems + &how_to_end } else { unreadable(&info) + &problems }
-            }
-        };
-        Ok::<_, Failure>(Prepared { fs: Arc::new(tree), announcement })
-    });
-    if let (Err(_), Some(made)) = (&mounted, made) {
-        // It was made for this mount; a background process that failed may have removed it already.
-        let _ = std::fs::remove_dir(made);
-    }
-    mounted
-}
+pub(super) use system::run;
 
 pub(super) fn unmount(mountpoint: &Path) -> Result<(), Failure> {
     Ok(platform::unmount(mountpoint, true)?)
 }
 
-/// Where it is mounted, and how that ends.
-fn how_to_end(options: &MountOptions) -> String {
-    let at = std::path::absolute(&options.mountpoint).unwrap_or_else(|_| options.mountpoint.clone());
-    let at = for_shell(&at.to_string_lossy());
-    match options.foreground {
-        true => format!("Mounted at {at}; Ctrl-C unmounts\n"),
-        false => format!("Mounted at {at}; unmount with: vhdmount -u {at}\n"),
-    }
-}
-
-/// A path as a shell takes it back.
-fn for_shell(path: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+@,:=%".contains(c);
-    if path.chars().all(plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', r"'\''")) }
+/// Opens the image, in the process that serves it: the tree, and what is said when it is mounted. `with_table`: also what is
+/// well with it.
+fn open(
+    image: &Path,
+    open: &args::Open,
+    view: &args::View,
+    json: bool,
+    quiet: bool,
+    with_table: bool,
+) -> Result<(Tree, String), Failure> {
+    let fail = |error| Failure::image(image, &error);
+    let opened = Image::open(image, &open.options(view)).map_err(fail)?;
+    let tree = opened.tree(view.partition).map_err(fail)?;
+    let mut info = if json { opened.info() } else { opened.quick_info() };
+    let announcement = match (json, quiet) {
+        (true, _) => info.to_json(),
+        (false, true) => String::new(),
+        (false, false) => {
+            info.partitions.retain(|found| view.partition.is_none_or(|n| n == found.partition.number));
+            let (table, problems) = (info.volume_table(), problems(&info));
+            if with_table { table + &problems } else { unreadable(&info) + &problems }
+        }
+    };
+    Ok((tree, announcement))
 }
 
 /// Why volumes are not shown, where no table says it.
@@ -106,53 +93,39 @@ fn problems(info: &DiskInfo) -> String {
     out
 }
 
-/// What the arguments mean.
-struct Resolved {
-    options: MountOptions,
-    image: PathBuf,
-    open: args::Open,
-    view: args::View,
-}
-
-fn resolve(mut mount: args::Mount) -> Result<Resolved, Failure> {
-    let image = mount.image.take().ok_or_else(|| Failure::usage("an IMAGE is needed"))?;
-    let given = std::mem::take(&mut mount.options);
+/// Takes the options of `-o` that say how to open the image and what to show; the others are left for the system's mount.
+fn take_options(mount: &mut args::Mount) -> Result<Vec<String>, Failure> {
     let mut of_mount = Vec::new();
-    for option in given.iter().filter(|option| !option.is_empty()) {
-        let (name, value) =
-            option.split_once('=').map_or((&option[..], None), |(name, value)| (name, Some(value)));
+    for option in std::mem::take(&mut mount.options) {
+        let (name, value) = name_and_value(&option);
         match mount.set(name, value) {
             Some(done) => done?,
-            None => of_mount.push((option, name, value)),
+            None if option.is_empty() => {}
+            None => of_mount.push(option),
         }
     }
-    let (uid, gid) = platform::default_owner();
-    let source = std::path::absolute(&image).unwrap_or_else(|_| image.clone());
-    let mut options = MountOptions {
-        foreground: mount.foreground || mount.debug,
-        allow_other: mount.allow_other,
-        pid_file: mount.pid_file,
-        debug: mount.debug,
-        ..MountOptions::new(PathBuf::new(), source.to_string_lossy().into_owned(), uid, gid)
-    };
-    for (option, name, value) in of_mount {
-        match (set(&mut options, option, name, value), mount.helper) {
-            (Err(Unfit::Writable), Some(_)) => {
-                log::warn!(
-                    "{}: rw is ignored, images are only ever mounted read-only; say ro",
-                    image.display()
-                );
-            }
-            (Err(Unfit::Unknown), Some(helper)) if helper.sloppy => {}
-            (done, _) => done.map_err(|unfit| unfit.explain(option))?,
-        }
+    Ok(of_mount)
+}
+
+fn name_and_value(option: &str) -> (&str, Option<&str>) {
+    option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)))
+}
+
+/// The options that mount(8) and fstab add, that ask for what is always so here, or that are of no account for an image that is
+/// only read. Scripts of the one system then work on the other.
+fn is_ignored(name: &str, value: Option<&str>) -> bool {
+    match name {
+        "ro" | "defaults" | "auto" | "noauto" | "user" | "nouser" | "users" | "owner" | "group"
+        | "nofail" | "_netdev" | "ignore_case" | "windows_names" | "nodev" | "nosuid" | "loop"
+        | "subtype" | "fsname" => true,
+        // Devices and set-user-id bits of an image are never honoured, whatever mount.fuse3 asks for.
+        "dev" | "suid" => true,
+        // Access times are never updated, names are always UTF-8, a mountpoint need not be empty, reads are large.
+        "relatime" | "norelatime" | "strictatime" | "nostrictatime" | "lazytime" | "nolazytime"
+        | "diratime" | "nodiratime" | "utf8" | "nonempty" | "big_writes" | "silent" | "loud" => true,
+        "nls" | "iocharset" => matches!(value, Some("utf8" | "utf-8" | "UTF-8")),
+        _ => name.starts_with("x-") || name.starts_with("comment"),
     }
-    check_exists(&image)?;
-    (options.mountpoint, options.remove_mountpoint) = match mount.mountpoint {
-        Some(mountpoint) => (mountpoint, false),
-        None => make_mountpoint(&image)?,
-    };
-    Ok(Resolved { options, image, open: mount.open, view: mount.view })
 }
 
 /// Asked before anything else is found wrong: a mistyped command is taken for an image.
@@ -196,101 +169,5 @@ impl Unfit {
                 Failure::usage(format_args!("-o {option} is not known; vhdmount --help lists the options"))
             }
         }
-    }
-}
-
-/// An option of `-o` that concerns the mount.
-fn set(options: &mut MountOptions, option: &str, name: &str, value: Option<&str>) -> Result<(), Unfit> {
-    match name {
-        "uid" => options.uid = args::number(name, value)?,
-        "gid" => options.gid = args::number(name, value)?,
-        "umask" => (options.fmask, options.dmask) = (octal(name, value)?, octal(name, value)?),
-        "fmask" => options.fmask = octal(name, value)?,
-        "dmask" => options.dmask = octal(name, value)?,
-        "threads" => options.threads = args::number(name, value)?,
-        "allow_other" => options.allow_other = true,
-        "allow_root" => options.allow_root = true,
-        "direct_io" => options.direct_io = true,
-        // The second is what WSL itself calls it.
-        "wsl_metadata" | "metadata" => options.wsl_metadata = true,
-        "streams_interface" => {
-            options.streams = match value {
-                Some("none") => Streams::None,
-                Some("windows") => Streams::Windows,
-                Some("xattr") => Streams::Xattr,
-                _ => Err(Failure::usage(
-                    "-o streams_interface takes none, windows or xattr, as in -o streams_interface=none",
-                ))?,
-            }
-        }
-        "rw" => return Err(Unfit::Writable),
-        // What mount(8) and fstab add, and what is always so here.
-        "ro" | "defaults" | "auto" | "noauto" | "user" | "nouser" | "users" | "owner" | "group"
-        | "nofail" | "_netdev" | "ignore_case" | "windows_names" | "nodev" | "nosuid" | "loop"
-        | "subtype" | "fsname" => {}
-        // Devices and set-user-id bits of an image are never honoured, whatever mount.fuse3 asks for.
-        "dev" | "suid" => {}
-        // Access times are never updated, names are always UTF-8, a mountpoint need not be empty, reads are large.
-        "relatime" | "norelatime" | "strictatime" | "nostrictatime" | "lazytime" | "nolazytime"
-        | "diratime" | "nodiratime" | "utf8" | "nonempty" | "big_writes" | "silent" | "loud" => {}
-        "nls" | "iocharset" if matches!(value, Some("utf8" | "utf-8" | "UTF-8")) => {}
-        _ if name.starts_with("x-") || name.starts_with("comment") => {}
-        "noexec"
-        | "exec"
-        | "noatime"
-        | "atime"
-        | "default_permissions"
-        | "auto_unmount"
-        | "sync"
-        | "async"
-        | "dirsync" => {
-            options.raw_fuse_options.push(option.to_owned());
-        }
-        _ => return Err(Unfit::Unknown),
-    }
-    Ok(())
-}
-
-fn octal(name: &str, value: Option<&str>) -> Result<u16, Failure> {
-    let mask = value.and_then(|value| u16::from_str_radix(value, 8).ok()).filter(|mask| *mask <= 0o777);
-    mask.ok_or_else(|| Failure::usage(format!("-o {name} needs an octal mask, as in -o {name}=022")))
-}
-
-/// `disk.vhdx` → `./disk`, and whether it was made: an empty directory of that name may be there.
-fn make_mountpoint(image: &Path) -> Result<(PathBuf, bool), Failure> {
-    let stem = image
-        .file_stem()
-        .ok_or_else(|| Failure::usage("name a MOUNTPOINT: the image has no name to take"))?;
-    let mut mountpoint = PathBuf::from(stem);
-    if Path::new(stem) == image {
-        // An image without an extension in this very folder: its own name is taken.
-        mountpoint.as_mut_os_string().push(".mnt");
-    }
-    match std::fs::create_dir(&mountpoint) {
-        Ok(()) => Ok((mountpoint, true)),
-        // The platform says what is wrong with a mountpoint that is in use.
-        Err(_) if is_free(&mountpoint) => Ok((mountpoint, false)),
-        Err(error) => Err(Failure::mountpoint(format!(
-            "{}: {error}; name the MOUNTPOINT yourself: vhdmount IMAGE MOUNTPOINT",
-            mountpoint.display()
-        ))),
-    }
-}
-
-/// An empty directory, or one of our mounts, dead or alive.
-fn is_free(mountpoint: &Path) -> bool {
-    platform::is_mounted(mountpoint)
-        || std::fs::read_dir(mountpoint).is_ok_and(|mut entries| entries.next().is_none())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shell_takes_the_mountpoint_back() {
-        assert_eq!(for_shell("/mnt/disk-1.x"), "/mnt/disk-1.x");
-        assert_eq!(for_shell("/mnt/Ada's disk"), r"'/mnt/Ada'\''s disk'");
-        assert_eq!(for_shell(r"/mnt/bs\"), r"'/mnt/bs\'");
     }
 }

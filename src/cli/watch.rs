@@ -20,7 +20,8 @@ pub(super) enum Syntax {
 /// What ends a wait early.
 enum Event {
     End,
-    /// The terminal has another size.
+    /// The terminal has another size. Windows does not tell.
+    #[cfg(not(windows))]
     Resized,
 }
 
@@ -75,6 +76,7 @@ fn wait(events: &Receiver<Event>, until: Instant) -> bool {
     loop {
         match events.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(Event::End) => return true,
+            #[cfg(not(windows))]
             Ok(Event::Resized) => {}
             Err(RecvTimeoutError::Timeout) => return false,
             // No signals here: the process just ends.
@@ -113,6 +115,7 @@ impl Screen {
             put(&frame(title, text, screen::size()))?;
             match events.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(Event::End) => return Ok(true),
+                #[cfg(not(windows))]
                 Ok(Event::Resized) => {}
                 Err(_) => return Ok(wait(events, until)),
             }
@@ -166,7 +169,14 @@ fn events() -> std::io::Result<Receiver<Event>> {
     Ok(receiver)
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(windows)]
+fn events() -> std::io::Result<Receiver<Event>> {
+    let (sender, receiver) = channel();
+    crate::platform::on_control(move || drop(sender.send(Event::End)))?;
+    Ok(receiver)
+}
+
+#[cfg(not(any(target_os = "linux", windows)))]
 fn events() -> std::io::Result<Receiver<Event>> {
     Ok(channel().1)
 }

@@ -25,6 +25,12 @@ impl<'a> Name<'a> {
         self.0.iter().copied().eq(text.encode_utf16())
     }
 
+    /// Do the two differ in case at most? By Unicode's simple mapping; a volume with a table of its own decides by that.
+    pub fn is_alike(self, other: Name<'_>) -> bool {
+        self.0.len() == other.0.len()
+            && self.0.iter().zip(other.0).all(|(a, b)| a == b || upper(*a) == upper(*b))
+    }
+
     /// An owned copy.
     pub fn to_owned(self) -> NameBuf {
         NameBuf(self.0.to_vec())
@@ -65,6 +71,14 @@ impl<'a> Name<'a> {
         let mut out = Vec::with_capacity(self.0.len() + self.0.len() / 2);
         self.push_text(&mut out);
         out
+    }
+}
+
+fn upper(unit: u16) -> u16 {
+    let mut upper = char::from_u32(unit.into()).map(char::to_uppercase).into_iter().flatten();
+    match (upper.next(), upper.next()) {
+        (Some(upper), None) => u16::try_from(u32::from(upper)).unwrap_or(unit),
+        _ => unit,
     }
 }
 
@@ -195,6 +209,14 @@ mod tests {
     #[test]
     fn valid_names_are_plain_utf8() {
         assert_eq!(Name(&units("Grüße 入乡 😀.txt")).to_text(), "Grüße 入乡 😀.txt".as_bytes());
+    }
+
+    #[test]
+    fn names_that_differ_in_case_are_alike() {
+        let alike = |a: &str, b: &str| Name(&units(a)).is_alike(Name(&units(b)));
+        assert!(alike("Grüße", "GRÜßE") && alike("p3", "P3") && alike("", ""));
+        assert!(!alike("ß", "SS") && !alike("p3", "p") && !alike("p3", "p1"));
+        assert!(Name(&[0xd800]).is_alike(Name(&[0xd800])) && !Name(&[0xd800]).is_alike(Name(&[0xd801])));
     }
 
     #[test]

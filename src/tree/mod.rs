@@ -197,13 +197,16 @@ impl FileSystem for Tree {
                 let found = fs.lookup(local, name)?.map(|found| self.number(index, found));
                 // With a single volume as the root the synthetic files are still there, unless it has such names.
                 let hidden = || (dir == Self::ROOT).then(|| self.synthetic.lookup_hidden(name)).flatten();
-                let deleted =
-                    || name.is(deleted::NAME).then(|| self.deleted_directory(index, local)).flatten();
+                let deleted = || {
+                    let named = name.is_alike(NameBuf::literal(deleted::NAME).as_name());
+                    named.then(|| self.deleted_directory(index, local)).flatten()
+                };
                 Ok(found.or_else(hidden).or_else(deleted))
             }
             Place::Own(own) => {
                 let volume = || {
-                    let index = self.volumes.iter().position(|volume| name.is(&volume.name))?;
+                    let alike = |volume: &Volume| name.is_alike(NameBuf::literal(&volume.name).as_name());
+                    let index = self.volumes.iter().position(alike)?;
                     Some(self.volume_root(index))
                 };
                 let found = self.synthetic.lookup(own, name)?;

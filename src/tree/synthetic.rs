@@ -10,6 +10,9 @@ use crate::{
     fs::{DirCursor, DirEntry, Name, NameBuf, NodeId, NodeKind, Stat, Times, Timestamp, Usage},
 };
 
+/// FILE_ATTRIBUTE_DIRECTORY
+const ATTRIBUTE_DIRECTORY: u32 = 0x10;
+
 /// Makes what the synthetic files hold, anew at each call.
 pub trait Generator: Send + Sync {
     /// `.capacity`
@@ -156,7 +159,9 @@ impl Synthetic {
         let allocated = if matches!(own, Own::Raw(_)) { 0 } else { size };
         let time = self.time;
         let times = Times { created: time, modified: time, changed: time, accessed: time };
-        Ok(Stat { kind: own.kind(), size, allocated, links: 1, times, attributes: 0 })
+        // Windows tells links to directories from links to files.
+        let attributes = if own.kind() == NodeKind::Symlink { ATTRIBUTE_DIRECTORY } else { 0 };
+        Ok(Stat { kind: own.kind(), size, allocated, links: 1, times, attributes })
     }
 
     pub(super) fn open(&self, own: Own) -> Result<Arc<dyn ByteSource>> {
@@ -196,18 +201,25 @@ impl Synthetic {
         }
     }
 
-    /// The volumes are the tree's to find.
+    /// As on the volumes, case need not be right, but an exact match wins. The volumes are the tree's to find.
     pub(super) fn lookup(&self, dir: Own, name: Name<'_>) -> Result<Option<NodeId>> {
-        let listed = self.entries(dir)?.into_iter().find(|(entry, _)| entry.as_name() == name);
-        let hidden = || (dir == Own::Root && name.is(".vhdmount")).then(|| Own::Hidden.number());
-        Ok(listed.map(|(_, own)| own.number()).or_else(hidden))
+        let mut entries = self.entries(dir)?;
+        if dir == Own::Root {
+            entries.push((NameBuf::literal(".vhdmount"), Own::Hidden));
+        }
+        let exact = entries.iter().find(|(entry, _)| entry.as_name() == name);
+        let alike = || entries.iter().find(|(entry, _)| entry.as_name().is_alike(name));
+        Ok(exact.or_else(alike).map(|(_, own)| own.number()))
     }
 
     /// What stays reachable below a volume that is mounted as the root.
     pub(super) fn lookup_hidden(&self, name: Name<'_>) -> Option<NodeId> {
         let known =
             [(".capacity", Own::Capacity), (".capacity.json", Own::CapacityJson), (".vhdmount", Own::Hidden)];
-        known.iter().find(|(text, _)| name.is(text)).map(|(_, own)| own.number())
+        known
+            .iter()
+            .find(|(text, _)| name.is_alike(NameBuf::literal(text).as_name()))
+            .map(|(_, own)| own.number())
     }
 
     /// Lists `dir`: the volumes' directories first, given by name and node.

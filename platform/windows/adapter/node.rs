@@ -1,0 +1,44 @@
+//! What the parts of a node are to Windows: its information, its extended attributes, its security descriptor.
+
+use vhdmount::{
+    Result,
+    fs::{FileSystem, NodeId},
+};
+
+use super::{
+    ea,
+    info::Info,
+    reparse,
+    security::{READABLE_BY_ALL, is_sound},
+};
+
+/// The stored chain and descriptor, as extended attributes.
+const EA: &str = "system.ntfs_ea";
+const DESCRIPTOR: &str = "system.ntfs_acl";
+
+/// The information of a file, directory or link.
+pub(super) fn info(fs: &dyn FileSystem, node: NodeId) -> Result<Info> {
+    let stat = fs.stat(node)?;
+    // Damaged reparse data does not hide the file; what needs it fails by itself.
+    let point = reparse::of(fs, node, &stat).unwrap_or_default();
+    let ea = extended_attributes(fs, node).unwrap_or_default();
+    Ok(Info::of(&stat, point.map_or(0, |point| point.tag), node.0, ea.packed_size))
+}
+
+/// The extended attributes; empty when there are none.
+pub(super) fn extended_attributes(fs: &dyn FileSystem, node: NodeId) -> Result<ea::Chain> {
+    Ok(fs.xattr(node, EA)?.map(|stored| ea::repack(&stored)).unwrap_or_default())
+}
+
+/// The volume's security descriptor, or the one that lets everybody read where it has none.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn descriptor(fs: &dyn FileSystem, node: NodeId) -> Result<Vec<u8>> {
+    let stored = fs.xattr(node, DESCRIPTOR)?.filter(|stored| !stored.is_empty());
+    match stored {
+        Some(stored) if is_sound(&stored) => Ok(stored),
+        Some(_) => Err(vhdmount::Error::corrupt("security descriptor", 0, "parts of it lie outside")),
+        None => Ok(READABLE_BY_ALL.to_vec()),
+    }
+}

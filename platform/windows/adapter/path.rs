@@ -1,0 +1,124 @@
+//! Paths of Windows to nodes: `\p3\Windows\win.ini`, `\p3\file:stream`. Case is the filesystem's affair: an exact match wins.
+
+use vhdmount::{
+    Error,
+    fs::{FileSystem, Name, NodeId, NodeKind},
+};
+
+use super::status::{Refusal, Status};
+
+const SEPARATOR: u16 = b'\\' as u16;
+const COLON: u16 = b':' as u16;
+
+/// What a path names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The file or directory.
+    pub(super) file: NodeId,
+    /// One of its named streams.
+    pub(super) stream: Option<NodeId>,
+    /// The directory in which it was found; the root is its own.
+    pub(super) parent: NodeId,
+}
+
+/// Where a path leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    Place(Place),
+    /// It goes on behind a link, whose name begins at this unit.
+    Link(usize),
+}
+
+/// Follows `path` from the root. Only where a name is missing it asks whether a link is on the way: what lies behind one
+/// is never found in the directory itself.
+pub(super) fn walk(fs: &dyn FileSystem, path: &[u16]) -> Result<Found, Refusal> {
+    let mut place = Place { file: fs.root(), stream: None, parent: fs.root() };
+    let mut start_of_dir = 0;
+    let mut parts = parts(path).peekable();
+    while let Some((start, part)) = parts.next() {
+        let last = parts.peek().is_none();
+        let (name, stream) = if last { split_stream(part) } else { (part, None) };
+        let dir = place.file;
+        // `\:stream` is a stream of the root.
+        let found = if name.is_empty() { Some(dir) } else { lookup(fs, dir, name)? };
+        let Some(found) = found else {
+            return match fs.stat(dir)?.kind {
+                NodeKind::Symlink => Ok(Found::Link(start_of_dir)),
+                NodeKind::Directory if last => Err(Status::OBJECT_NAME_NOT_FOUND.into()),
+                _ => Err(Status::OBJECT_PATH_NOT_FOUND.into()),
+            };
+        };
+        let stream = match stream {
+            Some(stream) => {
+                let found = fs.lookup_stream(found, Name(stream))?;
+                Some(found.ok_or(Status::OBJECT_NAME_NOT_FOUND)?)
+            }
+            None => None,
+        };
+        place = Place { file: found, stream, parent: dir };
+        start_of_dir = start;
+    }
+    Ok(Found::Place(place))
+}
+
+/// A name in `dir`; none also where `dir` has no names.
+pub(super) fn lookup(fs: &dyn FileSystem, dir: NodeId, name: &[u16]) -> Result<Option<NodeId>, Refusal> {
+    match fs.lookup(dir, Name(name)) {
+        Err(Error::Invalid(_)) => Ok(None),
+        other => Ok(other?),
+    }
+}
+
+/// The names of a path with where each begins.
+fn parts(path: &[u16]) -> impl Iterator<Item = (usize, &[u16])> {
+    let mut start = 0;
+    path.split(|unit| *unit == SEPARATOR)
+        .map(move |part| {
+            let at = start;
+            start += part.len() + 1;
+            (at, part)
+        })
+        .filter(|(_, part)| !part.is_empty())
+}
+
+/// `FILE:STREAM` and `FILE:STREAM:$DATA`; the stream without a name is the file itself.
+fn split_stream(part: &[u16]) -> (&[u16], Option<&[u16]>) {
+    let Some(colon) = part.iter().position(|unit| *unit == COLON) else { return (part, None) };
+    let rest = &part[colon + 1..];
+    // No stream has a colon in its name: what follows is its type, and files have streams of the type $DATA alone.
+    let end = rest.iter().position(|unit| *unit == COLON).unwrap_or(rest.len());
+    (&part[..colon], Some(&rest[..end]).filter(|stream| !stream.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn units(text: &str) -> Vec<u16> {
+        text.encode_utf16().collect()
+    }
+
+    #[test]
+    fn streams_and_their_type_are_split_off() {
+        for (part, file, stream) in [
+            ("a.txt", "a.txt", None),
+            ("a.txt:s", "a.txt", Some("s")),
+            ("a.txt:s:$DATA", "a.txt", Some("s")),
+            ("a.txt::$DATA", "a.txt", None),
+            ("a.txt:", "a.txt", None),
+            (":s", "", Some("s")),
+        ] {
+            let part = units(part);
+            let (found, found_stream) = split_stream(&part);
+            assert_eq!((found, found_stream), (&units(file)[..], stream.map(units).as_deref()), "{part:?}");
+        }
+    }
+
+    #[test]
+    fn parts_know_where_they_begin() {
+        let path = units(r"\ab\\c");
+        let found: Vec<_> = parts(&path).map(|(at, part)| (at, part.len())).collect();
+        assert_eq!(found, [(1, 2), (5, 1)]);
+        assert_eq!(parts(&units(r"\")).count(), 0);
+    }
+}

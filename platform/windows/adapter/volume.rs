@@ -1,0 +1,115 @@
+//! What Windows shows of the volume: the one that is mounted alone, or the whole disk under the image's name.
+
+use vhdmount::{
+    fs::{FileSystem, VolumeInfo},
+    tree::Tree,
+};
+
+/// Characters of a label at most (`FSP_FSCTL_VOLUME_INFO`).
+pub(crate) const MAX_LABEL: usize = 32;
+const SECTOR: u64 = 512;
+/// For a whole disk, whose volumes differ: 4 KiB.
+const SECTORS_PER_UNIT: u16 = 8;
+
+/// The face of a mounted tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Face {
+    /// At most [`MAX_LABEL`] units.
+    pub(crate) label: Vec<u16>,
+    pub(crate) serial: u32,
+    /// `NTFS`, `FAT32`, …: programs ask by it what they can expect.
+    pub(crate) filesystem: &'static str,
+    pub(crate) sectors_per_unit: u16,
+}
+
+impl Face {
+    /// Of `tree`, made from an image of this name.
+    pub(crate) fn of(tree: &Tree, image_name: &str) -> Self {
+        let alone = tree.volume();
+        let volumes: Vec<VolumeInfo> = tree.volumes().iter().map(|volume| volume.fs.volume()).collect();
+        match tree.volume_at(Tree::ROOT) {
+            Some(_) => Self::of_volume(&alone),
+            None => Self::of_disk(&volumes, image_name),
+        }
+    }
+
+    fn of_volume(volume: &VolumeInfo) -> Self {
+        let sectors = volume.cluster_size / SECTOR;
+        Self {
+            label: label(&volume.label),
+            serial: serial(&volume.serial),
+            filesystem: name(volume.filesystem),
+            sectors_per_unit: u16::try_from(sectors)
+                .ok()
+                .filter(|count| *count > 0)
+                .unwrap_or(SECTORS_PER_UNIT),
+        }
+    }
+
+    fn of_disk(volumes: &[VolumeInfo], image_name: &str) -> Self {
+        let filesystem =
+            if volumes.iter().all(|volume| name(volume.filesystem) != "NTFS") && !volumes.is_empty() {
+                name(volumes[0].filesystem)
+            } else {
+                "NTFS"
+            };
+        // Not 0, as a disk has no serial number of this kind, and the same at every mount.
+        let serials =
+            volumes.iter().fold(0, |all, volume| crc32c::crc32c_append(all, volume.serial.as_bytes()));
+        Self { label: label(image_name), serial: serials, filesystem, sectors_per_unit: SECTORS_PER_UNIT }
+    }
+}
+
+fn name(filesystem: &str) -> &'static str {
+    match filesystem {
+        "ntfs" => "NTFS",
+        "fat32" => "FAT32",
+        "fat12" | "fat16" => "FAT",
+        _ => "NTFS",
+    }
+}
+
+/// Cut to what fits, not within a character.
+fn label(text: &str) -> Vec<u16> {
+    let mut units = Vec::new();
+    for character in text.chars() {
+        if units.len() + character.len_utf16() > MAX_LABEL {
+            break;
+        }
+        units.extend_from_slice(character.encode_utf16(&mut [0; 2]));
+    }
+    units
+}
+
+/// Windows shows the low half of NTFS's number.
+fn serial(text: &str) -> u32 {
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    let number = u64::from_str_radix(&digits, 16).unwrap_or(0);
+    u32::try_from(number & u64::from(u32::MAX)).expect("32 bits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn volume(filesystem: &'static str, serial: &str) -> VolumeInfo {
+        let label = "L".repeat(31) + "😀";
+        VolumeInfo { filesystem, label, serial: serial.into(), cluster_size: 65_536, ..VolumeInfo::default() }
+    }
+
+    #[test]
+    fn a_volume_alone_shows_itself() {
+        let face = Face::of_volume(&volume("ntfs", "0123456789ABCDEF"));
+        assert_eq!((face.serial, face.filesystem, face.sectors_per_unit), (0x89AB_CDEF, "NTFS", 128));
+        assert_eq!(face.label, [u16::from(b'L'); 31]);
+        assert_eq!(Face::of_volume(&volume("fat16", "1A2B-3C4D")).serial, 0x1A2B_3C4D);
+    }
+
+    #[test]
+    fn a_disk_shows_the_image() {
+        let face = Face::of_disk(&[volume("fat32", "1"), volume("ntfs", "2")], "disk");
+        assert_eq!((face.filesystem, String::from_utf16(&face.label).unwrap()), ("NTFS", "disk".to_owned()));
+        assert_ne!(face.serial, Face::of_disk(&[], "disk").serial);
+        assert_eq!(Face::of_disk(&[volume("fat32", "1")], "disk").filesystem, "FAT32");
+    }
+}

@@ -1,0 +1,94 @@
+//! The process that serves a mount behind the caller's back: the same command once more, detached from the console. It speaks
+//! through pipes until the mount is usable, and is silent from then on.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, Read, Write},
+    os::windows::{io::IntoRawHandle, process::CommandExt},
+    process::{Child, Command, Stdio},
+    thread,
+};
+
+use windows_sys::Win32::System::{
+    Console::{STD_ERROR_HANDLE, STD_OUTPUT_HANDLE, SetStdHandle},
+    Threading::{CREATE_NEW_PROCESS_GROUP, DETACHED_PROCESS},
+};
+
+use super::MountError;
+
+/// Set for the process that serves.
+const SERVING: &str = "VHDMOUNT_SERVING";
+/// What it says when the mount is usable; no text has it.
+const READY: u8 = 0;
+
+/// True in the process that was started to serve.
+pub(super) fn is_serving() -> bool {
+    std::env::var_os(SERVING).is_some()
+}
+
+/// Starts the process that serves, and returns when the mount is usable, or with its exit status.
+pub(super) fn start() -> Result<(), MountError> {
+    let failed = |error: io::Error| MountError::System(format!("cannot start a background process: {error}"));
+    let program = std::env::current_exe().map_err(failed)?;
+    let mut child = Command::new(program)
+        .args(std::env::args_os().skip(1))
+        .env(SERVING, "1")
+        .creation_flags(DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    let mut errors = child.stderr.take();
+    let errors = thread::spawn(move || errors.as_mut().map(|from| pass_on(from, &mut io::stderr())));
+    let ready = match child.stdout.take() {
+        Some(mut from) => pass_on(&mut from, &mut io::stdout()),
+        None => false,
+    };
+    match ready {
+        // Its other pipe may stay open as long as it likes: this process ends.
+        true => Ok(()),
+        false => {
+            let ended = status(child);
+            let _ = errors.join();
+            Err(ended)
+        }
+    }
+}
+
+/// Copies what the process says; true when it says that it is ready, false when it ends.
+fn pass_on(from: &mut dyn Read, to: &mut dyn Write) -> bool {
+    let mut buffer = [0; 4096];
+    loop {
+        let said = match from.read(&mut buffer) {
+            Ok(0) | Err(_) => return false,
+            Ok(len) => &buffer[..len],
+        };
+        let text = said.split(|byte| *byte == READY).next().unwrap_or_default();
+        // A mount is not given up because nobody reads what it says.
+        let _ = to.write_all(text).and_then(|()| to.flush());
+        if text.len() < said.len() {
+            return true;
+        }
+    }
+}
+
+fn status(mut child: Child) -> MountError {
+    match child.wait().map(|status| status.code()) {
+        Ok(Some(code)) => MountError::Reported(u8::try_from(code).unwrap_or(1).max(1)),
+        _ => MountError::System("the background process failed".into()),
+    }
+}
+
+/// In the process that serves: lets the waiting one return, and is silent from now on.
+pub(super) fn release() -> io::Result<()> {
+    let mut out = io::stdout();
+    // The waiting process may have been interrupted: the mount stays then, as if it had returned before.
+    let _ = out.write_all(&[READY]).and_then(|()| out.flush());
+    for which in [STD_OUTPUT_HANDLE, STD_ERROR_HANDLE] {
+        let null = OpenOptions::new().write(true).open("NUL")?;
+        // SAFETY: the handle is open and stays so: it belongs to the process from now on.
+        unsafe { SetStdHandle(which, null.into_raw_handle()) };
+    }
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! Whether this process has an administrator's rights: its drives are then invisible to the user's other programs.
+
+use std::{
+    os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle},
+    ptr::null_mut,
+};
+
+use windows_sys::Win32::{
+    Security::{GetTokenInformation, TOKEN_ELEVATION, TOKEN_QUERY, TokenElevation},
+    System::Threading::{GetCurrentProcess, OpenProcessToken},
+};
+
+/// True when elevated; false also when that cannot be found out.
+pub(super) fn is_elevated() -> bool {
+    let mut token = null_mut();
+    // SAFETY: the pseudo handle of this process needs no closing; `token` is a place for one handle.
+    if unsafe { OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &raw mut token) } == 0 {
+        return false;
+    }
+    // SAFETY: the handle was just opened, and nobody else has it.
+    let token = unsafe { OwnedHandle::from_raw_handle(token) };
+    let mut elevation = TOKEN_ELEVATION::default();
+    let len = u32::try_from(size_of::<TOKEN_ELEVATION>()).expect("4 bytes");
+    let mut written = 0;
+    // SAFETY: the buffer is one `TOKEN_ELEVATION`, as the class and the length say.
+    let done = unsafe {
+        GetTokenInformation(
+            token.as_raw_handle(),
+            TokenElevation,
+            (&raw mut elevation).cast(),
+            len,
+            &raw mut written,
+        )
+    };
+    done != 0 && elevation.TokenIsElevated != 0
+}

@@ -1,0 +1,32 @@
+//! What the help and the version say on Windows alone.
+
+/// With the notice that the licence of WinFsp asks of programs that use it under its exception for free software.
+pub(super) const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\n\nMounts through WinFsp, where that is installed:\n\
+     WinFsp - Windows File System Proxy, Copyright (C) Bill Zissimopoulos\n\
+     https://github.com/winfsp/winfsp"
+);
+
+pub(super) const AFTER_HELP: &str = "\
+Mounting needs WinFsp (winget install WinFsp.WinFsp, https://winfsp.dev/rel/); every other command works without it. The mount is served by \
+a process in the background until vhdmount -u, or with -f by this one until Ctrl-C. A drive that an administrator mounts as X: is seen \
+by elevated programs only; \\\\.\\X: is seen by all.
+
+In the mountpoint: pN\\ for each readable volume, esp and by-label\\ as links to them, .capacity and .capacity.json; \
+not listed: .vhdmount\\ with info.json, disk.raw and pN.raw; in each pN\\ not listed (unless -o deleted): .deleted\\ with the \
+volume's deleted files as NUMBER-NAME; reading what another file has overwritten is an error. Free space is that of the whole disk, \
+or with -p N of the volume: what can really be written before the host is full.
+
+Security descriptors, streams, extended attributes, times and reparse points are those of the volume. Everybody may read everything, unless \
+--acls has Windows check the rights that the volume grants. Links are followed to where they lead inside the image, never to the disks of \
+this computer.
+
+Reads: VHD and VHDX (fixed, dynamic, differencing, dirty logs), raw images and devices; GPT and MBR; NTFS with LZNT1, WOF, WIMBoot, \
+deduplication, streams, deleted files; FAT12, FAT16, FAT32. Refuses with a reason: EFS without -o efs_raw, cloud files \
+that are not on the disk, solid or split WIMs. Names without reading: exFAT, ReFS, BitLocker, ext2/3/4 and others.
+
+Exit codes: 0 fine, 1 usage, 2 the image, 3 the mountpoint or WinFsp, 4 a path inside the image, or standard output; check: 5 warnings, 6 \
+errors found. Messages: RUST_LOG=debug or -v.
+
+WinFsp - Windows File System Proxy, Copyright (C) Bill Zissimopoulos, https://github.com/winfsp/winfsp";

@@ -1,0 +1,178 @@
+//! What the options mean to FUSE, and the mountpoint that is made when none is named.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    super::{Failure, args},
+    Unfit, check_exists, is_ignored, name_and_value, take_options,
+};
+use crate::platform::{self, MountOptions, Prepared, Streams};
+
+pub(in super::super) fn run(mount: args::Mount) -> Result<(), Failure> {
+    let (helper, json, quiet) = (mount.helper, mount.json, mount.quiet);
+    let with_table = mount.verbose || helper.is_none();
+    let Resolved { options, image, open, view } = resolve(mount)?;
+    if helper.is_some_and(|helper| helper.fake) {
+        return Ok(());
+    }
+    let how_to_end = how_to_end(&options);
+    let made = options.remove_mountpoint.then(|| options.mountpoint.clone());
+    let mounted = platform::mount(options, move || {
+        let (tree, mut announcement) = super::open(&image, &open, &view, json, quiet, with_table)?;
+        if with_table && !json && !quiet {
+            announcement += &how_to_end;
+        }
+        Ok::<_, Failure>(Prepared { fs: Arc::new(tree), announcement })
+    });
+    if let (Err(_), Some(made)) = (&mounted, made) {
+        // It was made for this mount; a background process that failed may have removed it already.
+        let _ = std::fs::remove_dir(made);
+    }
+    mounted
+}
+
+/// Where it is mounted, and how that ends.
+fn how_to_end(options: &MountOptions) -> String {
+    let at = std::path::absolute(&options.mountpoint).unwrap_or_else(|_| options.mountpoint.clone());
+    let at = for_shell(&at.to_string_lossy());
+    match options.foreground {
+        true => format!("Mounted at {at}; Ctrl-C unmounts\n"),
+        false => format!("Mounted at {at}; unmount with: vhdmount -u {at}\n"),
+    }
+}
+
+/// A path as a shell takes it back.
+fn for_shell(path: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+@,:=%".contains(c);
+    if path.chars().all(plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', r"'\''")) }
+}
+
+/// What the arguments mean.
+struct Resolved {
+    options: MountOptions,
+    image: PathBuf,
+    open: args::Open,
+    view: args::View,
+}
+
+fn resolve(mut mount: args::Mount) -> Result<Resolved, Failure> {
+    let image = mount.image.take().ok_or_else(|| Failure::usage("an IMAGE is needed"))?;
+    let of_mount = take_options(&mut mount)?;
+    let (uid, gid) = platform::default_owner();
+    let source = std::path::absolute(&image).unwrap_or_else(|_| image.clone());
+    let mut options = MountOptions {
+        foreground: mount.foreground || mount.debug,
+        allow_other: mount.allow_other,
+        pid_file: mount.pid_file,
+        debug: mount.debug,
+        ..MountOptions::new(PathBuf::new(), source.to_string_lossy().into_owned(), uid, gid)
+    };
+    for option in &of_mount {
+        let (name, value) = name_and_value(option);
+        match (set(&mut options, option, name, value), mount.helper) {
+            (Err(Unfit::Writable), Some(_)) => {
+                log::warn!(
+                    "{}: rw is ignored, images are only ever mounted read-only; say ro",
+                    image.display()
+                );
+            }
+            (Err(Unfit::Unknown), Some(helper)) if helper.sloppy => {}
+            (done, _) => done.map_err(|unfit| unfit.explain(option))?,
+        }
+    }
+    check_exists(&image)?;
+    (options.mountpoint, options.remove_mountpoint) = match mount.mountpoint {
+        Some(mountpoint) => (mountpoint, false),
+        None => make_mountpoint(&image)?,
+    };
+    Ok(Resolved { options, image, open: mount.open, view: mount.view })
+}
+
+/// An option of `-o` that concerns the mount.
+fn set(options: &mut MountOptions, option: &str, name: &str, value: Option<&str>) -> Result<(), Unfit> {
+    match name {
+        _ if is_ignored(name, value) => {}
+        "uid" => options.uid = args::number(name, value)?,
+        "gid" => options.gid = args::number(name, value)?,
+        "umask" => (options.fmask, options.dmask) = (octal(name, value)?, octal(name, value)?),
+        "fmask" => options.fmask = octal(name, value)?,
+        "dmask" => options.dmask = octal(name, value)?,
+        "threads" => options.threads = args::number(name, value)?,
+        "allow_other" => options.allow_other = true,
+        "allow_root" => options.allow_root = true,
+        "direct_io" => options.direct_io = true,
+        // The second is what WSL itself calls it.
+        "wsl_metadata" | "metadata" => options.wsl_metadata = true,
+        "streams_interface" => {
+            options.streams = match value {
+                Some("none") => Streams::None,
+                Some("windows") => Streams::Windows,
+                Some("xattr") => Streams::Xattr,
+                _ => Err(Failure::usage(
+                    "-o streams_interface takes none, windows or xattr, as in -o streams_interface=none",
+                ))?,
+            }
+        }
+        "rw" => return Err(Unfit::Writable),
+        "noexec"
+        | "exec"
+        | "noatime"
+        | "atime"
+        | "default_permissions"
+        | "auto_unmount"
+        | "sync"
+        | "async"
+        | "dirsync" => {
+            options.raw_fuse_options.push(option.to_owned());
+        }
+        _ => return Err(Unfit::Unknown),
+    }
+    Ok(())
+}
+
+fn octal(name: &str, value: Option<&str>) -> Result<u16, Failure> {
+    let mask = value.and_then(|value| u16::from_str_radix(value, 8).ok()).filter(|mask| *mask <= 0o777);
+    mask.ok_or_else(|| Failure::usage(format!("-o {name} needs an octal mask, as in -o {name}=022")))
+}
+
+/// `disk.vhdx` → `./disk`, and whether it was made: an empty directory of that name may be there.
+fn make_mountpoint(image: &Path) -> Result<(PathBuf, bool), Failure> {
+    let stem = image
+        .file_stem()
+        .ok_or_else(|| Failure::usage("name a MOUNTPOINT: the image has no name to take"))?;
+    let mut mountpoint = PathBuf::from(stem);
+    if Path::new(stem) == image {
+        // An image without an extension in this very folder: its own name is taken.
+        mountpoint.as_mut_os_string().push(".mnt");
+    }
+    match std::fs::create_dir(&mountpoint) {
+        Ok(()) => Ok((mountpoint, true)),
+        // The platform says what is wrong with a mountpoint that is in use.
+        Err(_) if is_free(&mountpoint) => Ok((mountpoint, false)),
+        Err(error) => Err(Failure::mountpoint(format!(
+            "{}: {error}; name the MOUNTPOINT yourself: vhdmount IMAGE MOUNTPOINT",
+            mountpoint.display()
+        ))),
+    }
+}
+
+/// An empty directory, or one of our mounts, dead or alive.
+fn is_free(mountpoint: &Path) -> bool {
+    platform::is_mounted(mountpoint)
+        || std::fs::read_dir(mountpoint).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_takes_the_mountpoint_back() {
+        assert_eq!(for_shell("/mnt/disk-1.x"), "/mnt/disk-1.x");
+        assert_eq!(for_shell("/mnt/Ada's disk"), r"'/mnt/Ada'\''s disk'");
+        assert_eq!(for_shell(r"/mnt/bs\"), r"'/mnt/bs\'");
+    }
+}
