@@ -80,8 +80,13 @@ fn status(mut child: Child) -> MountError {
     }
 }
 
-/// In the process that serves: lets the waiting one return, and is silent from now on.
+/// In the process that serves: leaves the working directory, which could not be removed otherwise, lets the waiting process
+/// return, and is silent from now on.
 pub(super) fn release() -> io::Result<()> {
+    // This program's own volume is in use anyway.
+    if let Some(root) = std::env::current_exe()?.ancestors().last() {
+        std::env::set_current_dir(root)?;
+    }
     let mut out = io::stdout();
     // The waiting process may have been interrupted: the mount stays then, as if it had returned before.
     let _ = out.write_all(&[READY]).and_then(|()| out.flush());

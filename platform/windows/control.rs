@@ -1,6 +1,14 @@
 //! Ctrl-C, and the end of the console, of the session, of Windows.
 
-use std::{io, sync::OnceLock, thread, time::Duration};
+use std::{
+    io,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use windows_sys::Win32::System::Console::{
     CTRL_CLOSE_EVENT, CTRL_LOGOFF_EVENT, CTRL_SHUTDOWN_EVENT, SetConsoleCtrlHandler,
@@ -12,8 +20,10 @@ const CLOSING: Duration = Duration::from_secs(10);
 type Handler = Box<dyn Fn() + Send + Sync>;
 
 static HANDLER: OnceLock<Handler> = OnceLock::new();
+static CALLED: AtomicBool = AtomicBool::new(false);
 
-/// From now on `handler` is called, from a thread of Windows, instead of ending the process. The first one stays.
+/// From now on `handler` is called, from a thread of Windows, instead of ending the process, which the next Ctrl-C does all the
+/// same. The first handler stays.
 ///
 /// # Errors
 /// When Windows refuses.
@@ -27,6 +37,10 @@ pub(crate) fn on_control(handler: impl Fn() + Send + Sync + 'static) -> io::Resu
 }
 
 unsafe extern "system" fn call(event: u32) -> i32 {
+    if CALLED.swap(true, Ordering::Relaxed) {
+        // Not handled: the process ends, whatever it waits for.
+        return 0;
+    }
     if let Some(handler) = HANDLER.get() {
         handler();
     }

@@ -1,4 +1,4 @@
-//! Whether this process has an administrator's rights: its drives are then invisible to the user's other programs.
+//! Whether this process has more rights than the user's other programs: its drives are then invisible to those.
 
 use std::{
     os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle},
@@ -6,11 +6,13 @@ use std::{
 };
 
 use windows_sys::Win32::{
-    Security::{GetTokenInformation, TOKEN_ELEVATION, TOKEN_QUERY, TokenElevation},
+    Security::{
+        GetTokenInformation, TOKEN_ELEVATION_TYPE, TOKEN_QUERY, TokenElevationType, TokenElevationTypeFull,
+    },
     System::Threading::{GetCurrentProcess, OpenProcessToken},
 };
 
-/// True when elevated; false also when that cannot be found out.
+/// True when elevated, by an administrator whose other programs are not; false also when that cannot be found out.
 pub(super) fn is_elevated() -> bool {
     let mut token = null_mut();
     // SAFETY: the pseudo handle of this process needs no closing; `token` is a place for one handle.
@@ -19,18 +21,18 @@ pub(super) fn is_elevated() -> bool {
     }
     // SAFETY: the handle was just opened, and nobody else has it.
     let token = unsafe { OwnedHandle::from_raw_handle(token) };
-    let mut elevation = TOKEN_ELEVATION::default();
-    let len = u32::try_from(size_of::<TOKEN_ELEVATION>()).expect("4 bytes");
+    let mut elevation: TOKEN_ELEVATION_TYPE = 0;
+    let len = u32::try_from(size_of::<TOKEN_ELEVATION_TYPE>()).expect("4 bytes");
     let mut written = 0;
-    // SAFETY: the buffer is one `TOKEN_ELEVATION`, as the class and the length say.
+    // SAFETY: the buffer is one `TOKEN_ELEVATION_TYPE`, as the class and the length say.
     let done = unsafe {
         GetTokenInformation(
             token.as_raw_handle(),
-            TokenElevation,
+            TokenElevationType,
             (&raw mut elevation).cast(),
             len,
             &raw mut written,
         )
     };
-    done != 0 && elevation.TokenIsElevated != 0
+    done != 0 && elevation == TokenElevationTypeFull
 }

@@ -59,7 +59,7 @@ pub(crate) struct MountOptions {
 #[non_exhaustive]
 pub(crate) enum MountError {
     /// The mountpoint cannot be used.
-    #[error("mountpoint {at}: {problem}")]
+    #[error("{at} as the mountpoint: {problem}")]
     Mountpoint {
         /// As the user named it.
         at: String,

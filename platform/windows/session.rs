@@ -104,12 +104,12 @@ const OBJECT_NAME_COLLISION: u32 = 0xC000_0035;
 fn no_volume(Refused(status): Refused) -> MountError {
     let why = match status.cast_unsigned() {
         NO_SUCH_DEVICE => {
-            "its driver is not running: restart Windows, or install it again (winget install WinFsp.WinFsp)"
+            "it is not running: restart Windows, or install WinFsp again (winget install WinFsp.WinFsp)"
         }
-        code if code == Status::ACCESS_DENIED.0 => "access is denied: this user may not use it",
-        _ => "install it again: winget install WinFsp.WinFsp",
+        code if code == Status::ACCESS_DENIED.0 => "this user may not use it",
+        _ => "install WinFsp again: winget install WinFsp.WinFsp",
     };
-    MountError::WinFsp(format!("WinFsp makes no volume (status {status:#010x}): {why}"))
+    MountError::WinFsp(format!("WinFsp's driver gives no volume (status {status:#010x}): {why}"))
 }
 
 fn refused(mountpoint: &Mountpoint, Refused(status): Refused) -> MountError {

@@ -421,7 +421,7 @@ impl Check {
 /// `vhdmount demo`
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
-    /// Do not mount, even where FUSE is there
+    /// Do not mount, even where FUSE is there (on Windows it never does)
     #[arg(long)]
     pub(crate) no_mount: bool,
 }

@@ -48,7 +48,7 @@ pub(super) fn run(command: &Demo) -> Result<(), Failure> {
             checked
         }
         None => {
-            println!("Not mounted; the same without FUSE. Its .capacity says:\n");
+            println!("Not mounted; the same without a mount. Its .capacity says:\n");
             let node = Resolver::new(&*tree).resolve(b".capacity", true).map_err(fail)?.node;
             print!("{}", String::from_utf8_lossy(&read(&*tree.open(node).map_err(fail)?).map_err(fail)?));
             check(|file| {

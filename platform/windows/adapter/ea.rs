@@ -18,6 +18,7 @@ pub(super) fn repack(stored: &[u8]) -> Chain {
     let mut last = None;
     while let Some((entry, next)) = first(rest) {
         if let Some(last) = last {
+            chain.bytes.resize(chain.bytes.len().next_multiple_of(4), 0);
             let distance = chain.bytes.len() - last;
             let distance = u32::try_from(distance).expect("an entry has less than 128 KiB");
             chain.bytes[last..last + 4].copy_from_slice(&distance.to_le_bytes());
@@ -28,10 +29,6 @@ pub(super) fn repack(stored: &[u8]) -> Chain {
         // NTFS counts four bytes of the header, the name with its NUL, and the value.
         let packed = u32::try_from(entry.len() - 4).expect("an entry has less than 128 KiB");
         chain.packed_size = chain.packed_size.saturating_add(packed);
-        if next.is_empty() {
-            break;
-        }
-        chain.bytes.resize(chain.bytes.len().next_multiple_of(4), 0);
         rest = next;
     }
     chain
@@ -92,5 +89,11 @@ mod tests {
             }
         }
         assert_eq!(repack(&[]), Chain::default());
+        // What follows the last good one leaves nothing behind.
+        let first = entry(0, "NAME", &[1, 2, 3]);
+        let mut stored = first.clone();
+        stored[0] = 16;
+        stored.extend([9; 9]);
+        assert_eq!(repack(&stored).bytes, first);
     }
 }

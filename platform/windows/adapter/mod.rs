@@ -145,13 +145,18 @@ impl Adapter {
                     ));
                 }
             };
-            let attributes = self.info_of(place)?.attributes;
-            let descriptor = match self.check_access {
-                true => node::descriptor(&*self.fs, place.file)?,
-                false => Vec::new(),
-            };
-            Ok(ByName::Named(Named { attributes, descriptor }))
+            // From here on errors are those of the file.
+            Ok(ByName::Named(self.answer("lookup", place.file, || self.named(place))?))
         })
+    }
+
+    fn named(&self, place: Place) -> Result<Named, Refusal> {
+        let attributes = self.info_of(place)?.attributes;
+        let descriptor = match self.check_access {
+            true => node::descriptor(&*self.fs, place.file)?,
+            false => Vec::new(),
+        };
+        Ok(Named { attributes, descriptor })
     }
 
     /// Opens a path for reading. `options`: those of NtCreateFile, with the disposition in the high byte.

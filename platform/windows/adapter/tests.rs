@@ -174,6 +174,53 @@ fn aliases_are_links_to_directories() {
     assert_eq!(start, 1);
 }
 
+/// The target of a symbolic link's buffer.
+fn target(point: &[u8]) -> String {
+    let field = |at: usize| usize::from(u16::from_le_bytes([point[at], point[at + 1]]));
+    let units =
+        point[20 + field(8)..][..field(10)].as_chunks().0.iter().map(|unit| u16::from_le_bytes(*unit));
+    String::from_utf16(&units.collect::<Vec<_>>()).unwrap()
+}
+
+#[test]
+fn a_junction_shows_what_is_stored_and_leads_inside() {
+    let adapter = adapter(None, false);
+    let path = units("\\p3\\Documents and Settings");
+    let (handle, info) = adapter.open(&path, OPEN | OPEN_REPARSE_POINT, READ).unwrap();
+    assert_eq!(info.reparse_tag, 0xA000_0003);
+    let stored = adapter.reparse_point(&handle).unwrap();
+    assert_eq!(stored[..4], 0xA000_0003_u32.to_le_bytes());
+    let text: Vec<u8> = r"C:\Users".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert!(stored.windows(text.len()).any(|part| part == text));
+    assert_eq!(target(&adapter.link_at(&path).unwrap()), "Users");
+    let behind = units("\\p3\\Documents and Settings\\Ada");
+    let Ok(ByName::Link(start)) = adapter.by_name(&behind) else { panic!("no link") };
+    assert_eq!(start, 4);
+    assert_eq!(adapter.link_at(&behind), Err(Status::OBJECT_PATH_NOT_FOUND));
+    assert_eq!(adapter.link_at(&units("\\p3\\Users")), Err(Status::NOT_A_REPARSE_POINT));
+    assert_eq!(adapter.link_at(&units("\\p3\\nope")), Err(Status::OBJECT_NAME_NOT_FOUND));
+}
+
+#[test]
+fn streams_are_listed_and_read() {
+    let adapter = adapter(None, false);
+    let path = "\\p3\\Users\\Ada\\Downloads\\cat.jpg";
+    let stream = read(&adapter, &format!("{path}:ZONE.identifier")).unwrap();
+    assert!(stream.starts_with(b"[ZoneTransfer]"));
+    assert_eq!(read(&adapter, &format!("{path}:Zone.Identifier:$DATA")).unwrap(), stream);
+    let (handle, info) = open(&adapter, &format!("{path}:Zone.Identifier")).unwrap();
+    assert_eq!((info.size, info.attributes & attribute::DIRECTORY), (stream.len() as u64, 0));
+    let mut buffer = [0; 512];
+    let len = adapter.streams(&handle, &mut buffer).unwrap();
+    // The unnamed one has no name: its record is as long as the fixed part.
+    assert_eq!((buffer[0], buffer[24], len), (24, 24 + 30, 24 + 56 + 2));
+    assert_eq!(adapter.streams(&handle, &mut buffer[..30]), Err(Status::BUFFER_OVERFLOW));
+    assert_eq!(adapter.reparse_point(&handle), Err(Status::NOT_A_REPARSE_POINT));
+    let (handle, _) = open(&adapter, path).unwrap();
+    assert!(adapter.extended_attributes(&handle).unwrap().is_empty());
+    assert_eq!(adapter.info(&handle).unwrap().ea_size, 0);
+}
+
 #[test]
 fn descriptors_check_nothing_unless_asked_to() {
     let (relaxed, strict) = (adapter(None, false), adapter(None, true));

@@ -40,7 +40,7 @@ pub(super) const INTERFACE: Interface = Interface {
     close: Some(close),
     read: Some(read),
     write: Some(write_protected),
-    flush: None,
+    flush: Some(flush),
     get_file_info: Some(get_file_info),
     set_basic_info: Some(write_protected),
     set_file_size: Some(write_protected),
@@ -332,6 +332,15 @@ unsafe extern "C" fn get_file_info(fs: Fs, context: Context, out: *mut FileInfo)
         unsafe { put(out, file_info(&adapter(fs).info(handle(context))?)) };
         Ok(())
     })
+}
+
+/// There is nothing to flush, of a file or, without a context, of the volume.
+unsafe extern "C" fn flush(fs: Fs, context: Context, out: *mut FileInfo) -> NtStatus {
+    if context.is_null() {
+        return Status::SUCCESS.code();
+    }
+    // SAFETY: as the module says; the arguments are those of the other request.
+    unsafe { get_file_info(fs, context, out) }
 }
 
 unsafe extern "C" fn get_security(

@@ -231,7 +231,7 @@ pub(super) struct Interface {
     pub(super) close: Option<unsafe extern "C" fn(Fs, Context)>,
     pub(super) read: Option<unsafe extern "C" fn(Fs, Context, *mut c_void, u64, u32, *mut u32) -> NtStatus>,
     pub(super) write: Any,
-    pub(super) flush: Any,
+    pub(super) flush: Option<unsafe extern "C" fn(Fs, Context, *mut FileInfo) -> NtStatus>,
     pub(super) get_file_info: Option<unsafe extern "C" fn(Fs, Context, *mut FileInfo) -> NtStatus>,
     pub(super) set_basic_info: Any,
     pub(super) set_file_size: Any,

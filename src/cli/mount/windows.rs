@@ -44,7 +44,8 @@ fn resolve(mount: &mut args::Mount, image: &Path) -> Result<MountOptions, Failur
         check_access: mount.acls,
         uncached: false,
         threads: 0,
-        pid_file: mount.pid_file.take(),
+        // The working directory changes.
+        pid_file: mount.pid_file.take().map(|path| std::path::absolute(&path).unwrap_or(path)),
     };
     for option in &of_mount {
         let (name, value) = name_and_value(option);
@@ -92,7 +93,7 @@ fn set(options: &mut MountOptions, name: &str, value: Option<&str>) -> Result<()
 
 fn foreign(option: &str) -> Failure {
     Failure::usage(format_args!(
-        "{option} is for Linux (FUSE); on Windows everybody on this computer may read the mount, unless --acls has the rights \
-         of the image's own users checked"
+        "{option} is for Linux (FUSE) and means nothing to WinFsp; on Windows everybody may read the mount, or with --acls those \
+         whom the volume's own descriptors let"
     ))
 }
