@@ -58,6 +58,12 @@ pub trait ByteSource: Send + Sync {
     fn memory(&self) -> usize {
         0
     }
+
+    /// Where the first byte that is stored lies in the source below (for a file: its volume), for whoever reads many
+    /// sources and wants them in the disk's order. A hint; `None` where nothing is stored or nothing is known.
+    fn position(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// A stretch of a source that is stored in one way.

@@ -82,6 +82,11 @@ impl RunList {
         self.iter().filter(|(_, position, _)| position.is_some()).map(|(_, _, len)| len).sum()
     }
 
+    /// Where its first stretch lies that is no hole.
+    pub fn position(&self) -> Option<u64> {
+        self.runs.iter().find_map(|run| run.position)
+    }
+
     /// Memory that the list takes, for cache budgets.
     pub fn memory(&self) -> usize {
         self.runs.capacity() * size_of::<Run>()
@@ -178,6 +183,10 @@ impl ByteSource for RunSource {
                 Ok(Extent { len: below.len.min(len), ..below })
             }
         }
+    }
+
+    fn position(&self) -> Option<u64> {
+        self.runs.position()
     }
 }
 

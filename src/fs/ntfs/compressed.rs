@@ -189,6 +189,10 @@ impl ByteSource for CompressedSource {
         let kind = if matches!(stored, Stored::Hole) { ExtentKind::Hole } else { ExtentKind::Data };
         Ok(Extent { kind, len: (len - (offset - start)).min(self.valid - offset) })
     }
+
+    fn position(&self) -> Option<u64> {
+        self.runs.position()
+    }
 }
 
 #[cfg(test)]

@@ -242,6 +242,10 @@ impl ByteSource for WofSource {
         self.stream.memory()
     }
 
+    fn position(&self) -> Option<u64> {
+        self.stream.position()
+    }
+
     fn read_exact_at(&self, offset: u64, mut buf: &mut [u8]) -> Result<()> {
         check_range(self.size, offset, buf.len())?;
         let (mut offset, chunk) = (offset, self.algorithm.chunk());
