@@ -1,0 +1,173 @@
+//! A file's pieces in their order, read ahead by several threads while the caller writes: reading, decoding and writing
+//! go on side by side. Guards: as many pieces as there are buffers are in memory, and who takes the next piece has a buffer
+//! for it already, so that the piece that is waited for is never without one.
+
+use std::{
+    collections::BTreeMap,
+    num::NonZeroUsize,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, Sender, channel},
+    },
+};
+
+use vhdmount::{Result, bytes::ByteSource};
+
+/// Read at once: small enough for a processor's own cache, large enough that calls do not count.
+const PIECE: usize = 512 << 10;
+/// More readers only wait for the one writer.
+const MAX_READERS: usize = 4;
+/// Pieces in memory for each reader: one that is read, one that waits or is written.
+const PIECES: usize = 3;
+
+/// A piece by its number, or why it cannot be read.
+type Read = (u64, Result<Vec<u8>>);
+
+/// Calls `write` with each piece of `source`, in order, until it breaks the series.
+///
+/// # Errors
+/// When a piece cannot be read; the pieces before it were written.
+pub(super) fn read<E>(
+    source: &dyn ByteSource,
+    mut write: impl FnMut(&[u8]) -> std::result::Result<(), E>,
+) -> Result<std::result::Result<(), E>> {
+    let pieces = source.size().div_ceil(PIECE as u64);
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let readers = cores.min(MAX_READERS).min(usize::try_from(pieces).unwrap_or(usize::MAX));
+    if readers < 2 {
+        return alone(source, write);
+    }
+    let (free, taken) = channel();
+    for _ in 0..readers * PIECES {
+        free.send(Vec::new()).expect("the receiver is here");
+    }
+    let (taken, next) = (Mutex::new(taken), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        let (done, read) = channel();
+        for _ in 0..readers {
+            let (done, taken, next) = (done.clone(), &taken, &next);
+            scope.spawn(move || ahead(source, taken, next, pieces, &done));
+        }
+        drop(done);
+        // Dropped at the end of this block: the readers then end.
+        let free: Sender<Vec<u8>> = free;
+        let mut early: BTreeMap<u64, Result<Vec<u8>>> = BTreeMap::new();
+        for number in 0..pieces {
+            let piece = loop {
+                match early.remove(&number) {
+                    Some(piece) => break piece?,
+                    None => {
+                        let (number, piece): Read = read.recv().expect("a reader has the piece");
+                        early.insert(number, piece);
+                    }
+                }
+            };
+            if let Err(error) = write(&piece) {
+                return Ok(Err(error));
+            }
+            // Nobody wants it any more at the end.
+            let _ = free.send(piece);
+        }
+        Ok(Ok(()))
+    })
+}
+
+fn ahead(
+    source: &dyn ByteSource,
+    buffers: &Mutex<Receiver<Vec<u8>>>,
+    next: &AtomicU64,
+    pieces: u64,
+    done: &Sender<Read>,
+) {
+    loop {
+        let (mut buffer, number) = {
+            let buffers = buffers.lock().unwrap_or_else(PoisonError::into_inner);
+            if next.load(Ordering::Relaxed) >= pieces {
+                return;
+            }
+            let Ok(buffer) = buffers.recv() else { return };
+            (buffer, next.fetch_add(1, Ordering::Relaxed))
+        };
+        if number >= pieces {
+            return;
+        }
+        let read = fill(source, number, &mut buffer).map(|()| buffer);
+        if done.send((number, read)).is_err() {
+            return;
+        }
+    }
+}
+
+fn fill(source: &dyn ByteSource, number: u64, buffer: &mut Vec<u8>) -> Result<()> {
+    let offset = number * PIECE as u64;
+    let len = usize::try_from(source.size() - offset).map_or(PIECE, |rest| rest.min(PIECE));
+    buffer.resize(len, 0);
+    source.read_exact_at(offset, buffer)
+}
+
+/// Without other threads, for what is not worth them.
+fn alone<E>(
+    source: &dyn ByteSource,
+    mut write: impl FnMut(&[u8]) -> std::result::Result<(), E>,
+) -> Result<std::result::Result<(), E>> {
+    let mut buffer = Vec::new();
+    for number in 0..source.size().div_ceil(PIECE as u64) {
+        fill(source, number, &mut buffer)?;
+        if let Err(error) = write(&buffer) {
+            return Ok(Err(error));
+        }
+    }
+    Ok(Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use vhdmount::bytes::{Faulty, MemorySource};
+
+    fn bytes(len: usize) -> Vec<u8> {
+        (0..len).map(|at| (at / 1000).to_le_bytes()[0]).collect()
+    }
+
+    #[test]
+    fn pieces_come_in_order() {
+        for len in [0, 1, PIECE, PIECE + 1, 20 * PIECE + 7] {
+            let source = MemorySource(bytes(len));
+            let mut got = Vec::new();
+            read(&source, |piece| -> std::result::Result<(), ()> {
+                got.extend_from_slice(piece);
+                Ok(())
+            })
+            .unwrap()
+            .unwrap();
+            assert!(got == source.0, "{len}");
+        }
+    }
+
+    #[test]
+    fn what_lies_before_a_bad_piece_is_written() {
+        let bad = 5 * PIECE as u64;
+        let source = Faulty::new(Arc::new(MemorySource(bytes(40 * PIECE))), vec![bad..bad + 1]);
+        let mut written = 0;
+        let read = read(&source, |piece| -> std::result::Result<(), ()> {
+            written += piece.len();
+            Ok(())
+        });
+        assert!(read.is_err());
+        assert_eq!(written, 5 * PIECE);
+    }
+
+    #[test]
+    fn a_writer_that_fails_ends_it() {
+        let source = MemorySource(bytes(40 * PIECE));
+        let mut calls = 0;
+        let ended = read(&source, |_| {
+            calls += 1;
+            if calls == 3 { Err("full") } else { Ok(()) }
+        });
+        assert_eq!((ended.unwrap(), calls), (Err("full"), 3));
+    }
+}
