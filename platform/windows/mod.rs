@@ -11,6 +11,7 @@ mod calls;
 mod console;
 mod control;
 mod elevation;
+mod files;
 mod host;
 mod mountpoint;
 mod running;
@@ -28,6 +29,7 @@ use vhdmount::tree::Tree;
 pub(crate) use calls::device;
 pub(crate) use console::understand_escapes;
 pub(crate) use control::on_control;
+pub(crate) use files::{set_attributes, set_sparse};
 pub(crate) use host::Windows;
 pub(crate) use mountpoint::Mountpoint;
 

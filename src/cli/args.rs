@@ -1,6 +1,7 @@
 //! The arguments. Doc comments are the help text.
 
 mod capacity;
+mod cp;
 mod generate;
 mod map;
 #[cfg(windows)]
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 pub(crate) use capacity::Capacity;
 use clap::{Args, Parser, Subcommand};
+pub(crate) use cp::{Cp, Streams};
 pub(crate) use generate::{Completions, Man};
 pub(crate) use map::{Color, Map};
 use vhdmount::{
@@ -40,7 +42,7 @@ that are not on the disk, solid or split WIMs. Names without reading: exFAT, ReF
 In fstab: IMAGE MOUNTPOINT fuse.vhdmount ro,noauto 0 0 (vhdmount in /usr/bin, or linked as \
 /sbin/mount.fuse.vhdmount).
 
-Exit codes: 0 fine, 1 usage, 2 the image, 3 the mountpoint or FUSE, 4 a path inside the image, or standard output; check: 5 warnings, 6 errors found; called as \
+Exit codes: 0 fine, 1 usage, 2 the image, 3 the mountpoint or FUSE, or the destination of cp, 4 a path inside the image, or standard output; cp: 130 interrupted; check: 5 warnings, 6 errors found; called as \
 mount.fuse.vhdmount (fstab) those of mount(8). Messages: RUST_LOG=debug or -v."
 )]
 #[cfg_attr(windows, command(long_version = windows::VERSION, after_help = windows::AFTER_HELP))]
@@ -76,6 +78,8 @@ enum Command {
     Ls(Ls),
     /// Write a file inside an image to standard output, without mounting it
     Cat(Cat),
+    /// Copy files and directories out of an image, without mounting it
+    Cp(Cp),
     /// Tell how large thin disks can really grow on their hosts
     Capacity(Capacity),
     /// Examine an image for damage: container, parents, partition table, volumes
@@ -98,6 +102,7 @@ pub(crate) enum Action {
     Info(Info),
     Ls(Ls),
     Cat(Cat),
+    Cp(Cp),
     Capacity(Capacity),
     Check(Check),
     Map(Map),
@@ -113,6 +118,7 @@ impl Arguments {
             (Some(Command::Info(command)), _) => Action::Info(command),
             (Some(Command::Ls(command)), _) => Action::Ls(command),
             (Some(Command::Cat(command)), _) => Action::Cat(command),
+            (Some(Command::Cp(command)), _) => Action::Cp(command),
             (Some(Command::Capacity(command)), _) => Action::Capacity(command),
             (Some(Command::Check(command)), _) => Action::Check(command),
             (Some(Command::Map(command)), _) => Action::Map(command),
@@ -232,7 +238,7 @@ pub(crate) struct Open {
     codepage: Option<u16>,
 }
 
-/// What of an image is shown: the same for a mount, `ls` and `cat`.
+/// What of an image is shown: the same for a mount, `ls`, `cat` and `cp`.
 #[derive(Debug, Default, Args)]
 pub(crate) struct View {
     /// Show only partition N, as the root

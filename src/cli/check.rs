@@ -5,8 +5,7 @@ mod text;
 
 use vhdmount::image::check::{CheckOptions, Verdict, check};
 
-use super::{Failure, args::Check, exit, print};
-use progress::Line;
+use super::{Failure, args::Check, exit, print, progress::Line};
 
 /// Examines the image and prints what was found. How bad it is becomes the exit code.
 pub(super) fn run(command: &Check, quiet: bool) -> Result<(), Failure> {
@@ -16,7 +15,7 @@ pub(super) fn run(command: &Check, quiet: bool) -> Result<(), Failure> {
         parents: !command.no_parents,
     };
     let mut line = Line::new(!quiet && !command.json);
-    let examined = check(&command.image, &options, &mut |progress| line.show(progress));
+    let examined = check(&command.image, &options, &mut |progress| line.show(|| progress::render(progress)));
     line.clear();
     let examination = examined.map_err(|error| Failure::image(&command.image, &error))?;
     print(&if command.json { examination.to_json() } else { text::of(&examination, quiet) })?;

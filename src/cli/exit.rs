@@ -21,6 +21,7 @@ pub(crate) struct Class(u8);
 /// The arguments.
 pub(crate) const USAGE: Class = Class(1);
 const IMAGE: Class = Class(2);
+/// Also the destination of a copy.
 const MOUNTPOINT: Class = Class(3);
 const INSIDE: Class = Class(4);
 /// `check` found warnings, but nothing that is lost. Beyond the codes of failures, so that a script can tell an image that
@@ -90,6 +91,26 @@ impl Failure {
         let (path, text) = (path.to_string(), error.to_string());
         let text = if text.contains(&path) { text } else { format!("{path}: {text}") };
         Self { class: INSIDE, text }
+    }
+
+    /// Something inside the image, as the text says.
+    pub(crate) fn inside_text(text: impl Display) -> Self {
+        Self { class: INSIDE, text: text.to_string() }
+    }
+
+    /// The place on the host where a copy goes.
+    pub(crate) fn destination(path: &Path, error: &std::io::Error) -> Self {
+        Self::destination_text(format_args!("{}: {error}", path.display()))
+    }
+
+    /// The same in other words.
+    pub(crate) fn destination_text(text: impl Display) -> Self {
+        Self { class: MOUNTPOINT, text: text.to_string() }
+    }
+
+    /// Ended by a signal, as a shell counts it.
+    pub(crate) fn ended(code: u8, text: impl Display) -> Self {
+        Self { class: Class(code), text: text.to_string() }
     }
 
     /// An examination that was done, and printed what it found.

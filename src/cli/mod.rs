@@ -5,6 +5,7 @@ mod capacity;
 mod capacity_self;
 mod cat;
 mod check;
+mod cp;
 mod date;
 mod deleted;
 mod demo;
@@ -16,6 +17,7 @@ mod ls;
 mod map;
 #[cfg(any(target_os = "linux", windows))]
 mod mount;
+mod progress;
 mod screen;
 mod watch;
 
@@ -83,6 +85,7 @@ fn run(arguments: Arguments, helper: Option<MountHelper>) -> Result<(), Failure>
         Action::Info(command) => info::run(&command),
         Action::Ls(command) => ls::run(&command),
         Action::Cat(command) => cat::run(&command),
+        Action::Cp(command) => cp::run(&command, quiet),
         Action::Capacity(command) => capacity::run(&command),
         Action::Check(command) => check::run(&command, quiet),
         Action::Map(command) => map::run(&command),

@@ -11,6 +11,8 @@ mod check;
 mod cli;
 mod corpus;
 #[cfg(target_os = "linux")]
+mod cp;
+#[cfg(target_os = "linux")]
 mod deleted;
 mod demo;
 mod fat;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where its own means fail")]
 
 mod check;
+mod copy;
 mod damage;
 mod dedup;
 mod deleted;

@@ -1,0 +1,104 @@
+//! What a copy did and could not do: counted while it runs, listed when it ends, so that no message is lost among others.
+
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// Text kept for the list at the end; what is beyond is printed at once, so that nothing is lost and memory is bounded.
+const BUDGET: usize = 4 << 20;
+
+/// Something that is counted.
+#[derive(Debug, Default)]
+pub(super) struct Count(AtomicU64);
+
+impl Count {
+    pub(super) fn add(&self, number: u64) {
+        self.0.fetch_add(number, Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts and messages.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    pub(super) files: Count,
+    pub(super) bytes: Count,
+    pub(super) folders: Count,
+    pub(super) symlinks: Count,
+    pub(super) hard_links: Count,
+    /// Left as they were because of `-n`.
+    pub(super) skipped: Count,
+    pub(super) failed: Count,
+    lists: Mutex<Lists>,
+}
+
+#[derive(Debug, Default)]
+struct Lists {
+    failures: Vec<String>,
+    notes: Vec<String>,
+    bytes: usize,
+}
+
+impl Log {
+    /// Something was not copied.
+    pub(super) fn failure(&self, path: &[u8], why: impl std::fmt::Display) {
+        self.failed.add(1);
+        self.keep(message(path, &why.to_string()), |lists| &mut lists.failures);
+    }
+
+    /// Something was copied in another way than it is in the image.
+    pub(super) fn note(&self, path: &[u8], what: impl std::fmt::Display) {
+        self.keep(message(path, &what.to_string()), |lists| &mut lists.notes);
+    }
+
+    fn keep(&self, text: String, list: impl FnOnce(&mut Lists) -> &mut Vec<String>) {
+        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        if lists.bytes + text.len() > BUDGET {
+            drop(lists);
+            eprintln!("vhdmount: {text}");
+            return;
+        }
+        lists.bytes += text.len();
+        list(&mut lists).push(text);
+    }
+
+    /// Prints the lists: first what differs, then what is missing.
+    pub(super) fn print(&self, quiet: bool) {
+        let mut lists = std::mem::take(&mut *self.lists.lock().unwrap_or_else(PoisonError::into_inner));
+        lists.notes.sort_unstable();
+        lists.failures.sort_unstable();
+        let notes = lists.notes.iter().filter(|_| !quiet).map(|note| ("note: ", note));
+        for (kind, text) in notes.chain(lists.failures.iter().map(|failure| ("", failure))) {
+            eprintln!("vhdmount: {kind}{text}");
+        }
+    }
+
+    /// `3 files, 1 folder`; empty when nothing was done.
+    pub(super) fn counts(&self) -> String {
+        let each = [
+            (&self.files, "file"),
+            (&self.hard_links, "hard link"),
+            (&self.symlinks, "symbolic link"),
+            (&self.folders, "folder"),
+        ];
+        let each = each.iter().filter(|(count, _)| count.get() > 0);
+        let texts: Vec<_> = each.map(|(count, name)| plural(count.get(), name)).collect();
+        if texts.is_empty() { "nothing".into() } else { texts.join(", ") }
+    }
+}
+
+/// `1 file`, `2 files`.
+pub(super) fn plural(count: u64, name: &str) -> String {
+    format!("{count} {name}{}", if count == 1 { "" } else { "s" })
+}
+
+/// A name of the image must not command the terminal.
+fn message(path: &[u8], text: &str) -> String {
+    let path = String::from_utf8_lossy(path);
+    let whole = if text.contains(&*path) { text.to_owned() } else { format!("{path}: {text}") };
+    whole.replace(char::is_control, "\u{fffd}")
+}

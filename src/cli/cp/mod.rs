@@ -1,0 +1,287 @@
+//! `vhdmount cp`: files and directories out of an image, without a mount. One thread walks through the image and puts what
+//! it finds into the order of the disk, workers copy it. What cannot be copied is listed at the end; the rest is there.
+
+mod count;
+mod folder;
+mod jobs;
+mod links;
+mod log;
+mod names;
+mod nodes;
+mod part;
+mod places;
+mod queue;
+mod stop;
+mod streams;
+mod target;
+mod walk;
+mod work;
+
+use std::{
+    collections::HashSet,
+    ffi::OsStr,
+    io,
+    num::NonZeroUsize,
+    sync::{
+        Mutex, PoisonError,
+        atomic::AtomicBool,
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
+    time::{Duration, Instant},
+};
+
+use vhdmount::{capacity::human, image::Image, tree::Tree};
+
+use self::{
+    count::Total,
+    folder::Folder,
+    log::{Log, plural},
+    queue::{Closing, Queue},
+    stop::Stop,
+    streams::Streams,
+    target::{FileId, Target},
+    walk::Walker,
+};
+use super::{
+    Failure,
+    args::{self, Cp},
+    print,
+    progress::{Line, bar},
+};
+
+/// Exit code after Ctrl-C, as of a shell.
+const INTERRUPTED: u8 = 130;
+/// More wait for each other than they gain.
+const MAX_WORKERS: usize = 16;
+/// Between two looks at how far it is.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What the user wants.
+#[derive(Debug, Clone, Copy)]
+struct Options {
+    recursive: bool,
+    force: bool,
+    no_clobber: bool,
+    streams: Streams,
+    attributes: bool,
+}
+
+/// What everybody who takes part shares.
+struct Context<'a> {
+    tree: &'a Tree,
+    target: Target,
+    options: Options,
+    log: Log,
+    stop: Stop,
+    /// The image's own files, which are never replaced.
+    images: Vec<FileId>,
+    /// Files that were made in directories that were there before; kept only where some may be replaced.
+    made: Mutex<HashSet<FileId>>,
+    /// Said once: the destination has no hard links; there are too many to remember.
+    no_links: AtomicBool,
+    many_links: AtomicBool,
+}
+
+/// Why one thing was not copied.
+#[derive(Debug)]
+enum Trouble {
+    /// It is there, and `-n` leaves it.
+    Skipped,
+    /// Everything stops.
+    Stopped,
+    Failed(String),
+}
+
+/// Runs the command.
+pub(super) fn run(command: &Cp, quiet: bool) -> Result<(), Failure> {
+    let fail = |error| Failure::image(&command.image, &error);
+    let image = Image::open(&command.image, &command.open.options(&command.view)).map_err(fail)?;
+    let tree = image.tree(command.view.partition).map_err(fail)?;
+    let log = Log::default();
+    let options = options(command);
+    let sources = places::sources(&tree, &command.path, options.recursive, &log);
+    let destination = places::destination(&command.dest, &sources, command.path.len())?;
+    let target = Target::open(&destination.folder)
+        .map_err(|error| Failure::destination(&destination.folder, &error))?;
+    let context = Context {
+        tree: &tree,
+        target,
+        options,
+        log,
+        stop: Stop::on_signals().map_err(|error| Failure::destination(&destination.folder, &error))?,
+        images: images(&image),
+        made: Mutex::default(),
+        no_links: AtomicBool::new(false),
+        many_links: AtomicBool::new(false),
+    };
+    let started = Instant::now();
+    copy(&context, &sources, &destination, workers(command), Line::new(!quiet));
+    context.log.print(quiet);
+    end(&context, started.elapsed(), quiet)
+}
+
+fn options(command: &Cp) -> Options {
+    Options {
+        recursive: command.recursive || command.archive,
+        force: command.force,
+        no_clobber: command.no_clobber,
+        streams: match command.streams {
+            Some(args::Streams::None) => Streams::None,
+            Some(args::Streams::Xattr) => Streams::With,
+            Some(args::Streams::Files) => Streams::Files,
+            None if command.archive => Streams::With,
+            None => Streams::None,
+        },
+        attributes: command.attributes || command.archive,
+    }
+}
+
+/// As many as keep the processors busy while others wait for the disk.
+fn workers(command: &Cp) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    command.threads.map_or(2 * cores, usize::from).clamp(1, MAX_WORKERS)
+}
+
+/// The files that the image consists of.
+fn images(image: &Image) -> Vec<FileId> {
+    #[cfg(unix)]
+    let id = |file: &std::fs::File| {
+        use std::os::unix::fs::MetadataExt;
+        file.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
+    };
+    #[cfg(windows)]
+    let id = |file: &std::fs::File| {
+        use std::os::windows::fs::MetadataExt;
+        file.metadata().ok().map(|metadata| (metadata.creation_time(), metadata.file_size()))
+    };
+    image.container().files().iter().flatten().filter_map(|file| id(file.file())).collect()
+}
+
+/// Copies everything; returns when all of it is done and all times are set.
+fn copy<'a>(
+    context: &'a Context<'a>,
+    sources: &[places::Source],
+    destination: &places::Destination,
+    workers: usize,
+    mut line: Line,
+) {
+    let queue = Queue::new();
+    let (ended, end) = channel::<()>();
+    let total = Total::default();
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            let ended = ended.clone();
+            let queue = &queue;
+            scope.spawn(move || {
+                let _closing = Closing(queue);
+                work::run(context, queue);
+                drop(ended);
+            });
+        }
+        let ended = ended;
+        scope.spawn({
+            let queue = &queue;
+            move || {
+                let _closing = Closing(queue);
+                let mut walker = Walker::new(context, queue);
+                places::walk(context, &mut walker, sources, destination);
+                drop(ended);
+            }
+        });
+        if line.is_shown() {
+            scope.spawn(|| total.count(context, sources));
+        }
+        show(context, &total, &end, &mut line);
+        total.stop();
+    });
+    line.clear();
+}
+
+/// Shows how far it is until everybody has ended.
+fn show(context: &Context<'_>, total: &Total, end: &Receiver<()>, line: &mut Line) {
+    let started = Instant::now();
+    while end.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+        line.show(|| {
+            let log = &context.log;
+            let (files, bytes) = (log.files.get() + log.hard_links.get(), log.bytes.get());
+            let each = started.elapsed().as_secs_f64().max(0.1);
+            let speed = human(bytes.checked_div(started.elapsed().as_secs().max(1)).unwrap_or(0));
+            let done = format!("{}, {} ({speed}/s)", plural(files, "file"), human(bytes));
+            match total.bytes().and_then(|total| Some((bar(bytes.min(total), total)?, total))) {
+                Some((bar, total)) => format!("{bar}  {done}{}", left(bytes, total, each)),
+                None => done,
+            }
+        });
+    }
+}
+
+/// `, 3:20 left`
+fn left(bytes: u64, total: u64, seconds: f64) -> String {
+    if seconds < 3.0 || bytes == 0 {
+        return String::new();
+    }
+    let rest = total.saturating_sub(bytes);
+    let elapsed = Duration::from_secs_f64(seconds).as_millis();
+    let left = u128::from(rest) * elapsed / u128::from(bytes) / 1000;
+    format!(", {}:{:02} left", left / 60, left % 60)
+}
+
+/// Says what was done, and whether that was all.
+fn end(context: &Context<'_>, time: Duration, quiet: bool) -> Result<(), Failure> {
+    let log = &context.log;
+    let mut text = format!("{}, {} in {:.1} s", log.counts(), human(log.bytes.get()), time.as_secs_f64());
+    if log.skipped.get() > 0 {
+        text += &format!("; {} there already", plural(log.skipped.get(), "file"));
+    }
+    if !quiet {
+        print(&format!("{text}\n"))?;
+    }
+    let path = context.target.path().display();
+    if let Some(reason) = context.stop.reason() {
+        return Err(Failure::destination_text(format_args!("{path}: {reason}; copied so far: {text}")));
+    }
+    if context.stop.is_interrupted() {
+        let text = "interrupted; what is there is whole, -n goes on with the rest";
+        return Err(Failure::ended(INTERRUPTED, text));
+    }
+    match log.failed.get() {
+        0 => Ok(()),
+        failed => Err(Failure::inside_text(format_args!(
+            "{} could not be copied, as listed above",
+            plural(failed, "entry").replace("entrys", "entries")
+        ))),
+    }
+}
+
+impl Context<'_> {
+    /// What a refusal of the destination means: for one file, or for all that follow.
+    fn refused(&self, shown: &str, error: &io::Error) -> Trouble {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        let reason = match error.kind() {
+            StorageFull => "there is no more space on it, or for the number of files",
+            QuotaExceeded => "the quota of its user is used up",
+            ReadOnlyFilesystem => "it is read-only",
+            FileTooLarge => {
+                return Trouble::Failed(format!("{shown}: larger than a file there can be (FAT: 4 GiB)"));
+            }
+            _ => return Trouble::Failed(format!("{shown}: {error}")),
+        };
+        self.stop.refuse(reason.into());
+        Trouble::Stopped
+    }
+
+    /// Keeps in mind that a file was made by this run.
+    fn remember(&self, folder: &Folder<'_>, name: &OsStr) {
+        if self.options.force
+            && !folder.fresh
+            && let Some(id) = self.target.id(folder, name)
+        {
+            self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        }
+    }
+
+    /// Was it made by this run?
+    fn made(&self, id: FileId) -> bool {
+        self.options.force && self.made.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
+    }
+}

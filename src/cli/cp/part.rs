@@ -1,0 +1,166 @@
+//! A file while it is written: under a name that nobody takes for a whole one, until it is complete. Dropped before that, it
+//! is removed.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::File,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use super::{
+    Context, Trouble,
+    folder::Folder,
+    names::{ItemName, is_refused},
+    target::Existing,
+};
+
+/// Names that a killed run may have left; more in one directory are no accident.
+const MAX_TRIES: u32 = 1000;
+
+/// A file or link that has no name of its own yet.
+pub(super) struct Part<'a> {
+    context: &'a Context<'a>,
+    pub(super) folder: Arc<Folder<'a>>,
+    pub(super) name: OsString,
+    published: bool,
+}
+
+/// What publishing under a name would meet.
+enum Standing {
+    Free,
+    Replace,
+    Skip,
+    Refuse(String),
+}
+
+impl<'a> Part<'a> {
+    /// Makes something by `make`, which gets the name for it and fails where there is such a name.
+    pub(super) fn new<T>(
+        context: &'a Context<'a>,
+        folder: &Arc<Folder<'a>>,
+        mut make: impl FnMut(&OsStr) -> io::Result<T>,
+    ) -> Result<(Self, T), Trouble> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let mut tries = 0;
+        loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = OsString::from(format!(".vhdmount-{:x}-{number:x}.part", std::process::id()));
+            match make(&name) {
+                Ok(made) => {
+                    return Ok((Self { context, folder: folder.clone(), name, published: false }, made));
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries < MAX_TRIES => tries += 1,
+                Err(error) => return Err(context.refused(&folder.shown(OsStr::new("")), &error)),
+            }
+        }
+    }
+
+    /// An empty file with these attributes of Windows.
+    pub(super) fn create(
+        context: &'a Context<'a>,
+        folder: &Arc<Folder<'a>>,
+        attributes: u32,
+    ) -> Result<(Self, File), Trouble> {
+        Self::new(context, folder, |name| context.target.create(folder, name, attributes))
+    }
+
+    /// Gives it its name, or one that the destination takes, and tells which.
+    pub(super) fn publish(mut self, name: &ItemName) -> Result<OsString, Trouble> {
+        let mut candidate = name.first();
+        loop {
+            let refused = match self.rename(&candidate)? {
+                None => break,
+                Some(error) => error,
+            };
+            match name.after(&candidate) {
+                Some(next) => candidate = next,
+                None => return Err(self.context.refused(&self.folder.shown(&candidate), &refused)),
+            }
+        }
+        self.published = true;
+        self.context.remember(&self.folder, &candidate);
+        if candidate != name.first() {
+            let shown = self.folder.shown(&candidate);
+            let what = format!("kept as {shown}, as the destination does not take its name");
+            self.context.log.note(&self.folder.path(&name.text()), what);
+        }
+        Ok(candidate)
+    }
+
+    /// Gives it this name; an error where another name may do.
+    fn rename(&self, name: &OsStr) -> Result<Option<io::Error>, Trouble> {
+        let (context, folder) = (self.context, &self.folder);
+        let replace = match standing(context, folder, name) {
+            Ok(Standing::Skip) => return Err(Trouble::Skipped),
+            Ok(Standing::Refuse(why)) => return Err(Trouble::Failed(why)),
+            Ok(Standing::Free) => false,
+            Ok(Standing::Replace) => true,
+            Err(error) if is_refused(&error) => return Ok(Some(error)),
+            Err(error) => return Err(context.refused(&folder.shown(name), &error)),
+        };
+        match context.target.rename(folder, &self.name, name, replace) {
+            Ok(()) => {
+                if replace {
+                    // Where both were names of one file already, renaming leaves both.
+                    let _ = context.target.remove(folder, &self.name);
+                }
+                Ok(None)
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(Trouble::Failed(collision(&folder.shown(name))))
+            }
+            Err(error) if is_refused(&error) => Ok(Some(error)),
+            Err(error) => Err(context.refused(&folder.shown(name), &error)),
+        }
+    }
+}
+
+impl Drop for Part<'_> {
+    fn drop(&mut self) {
+        if !self.published {
+            // What cannot be removed is at least not taken for a whole file.
+            let _ = self.context.target.remove(&self.folder, &self.name);
+        }
+    }
+}
+
+/// Two names of the image that are one in the destination.
+pub(super) fn collision(shown: &str) -> String {
+    format!(
+        "not copied: {shown} was made from another name of the image, which differs in case or not at all; copy it \
+         elsewhere"
+    )
+}
+
+/// Says before anything is read that the name is taken, where that is known by then.
+pub(super) fn is_taken(context: &Context<'_>, folder: &Folder<'_>, name: &ItemName) -> Result<(), Trouble> {
+    if folder.fresh {
+        return Ok(());
+    }
+    match standing(context, folder, &name.first()) {
+        Ok(Standing::Skip) => Err(Trouble::Skipped),
+        Ok(Standing::Refuse(why)) => Err(Trouble::Failed(why)),
+        _ => Ok(()),
+    }
+}
+
+/// What there is under a name of a folder. Nothing that this run has made is ever replaced.
+fn standing(context: &Context<'_>, folder: &Folder<'_>, name: &OsStr) -> io::Result<Standing> {
+    if folder.fresh {
+        return Ok(Standing::Free);
+    }
+    let refuse = |why: &str| Ok(Standing::Refuse(format!("not copied: {}: {why}", folder.shown(name))));
+    match context.target.existing(folder, name)? {
+        None => Ok(Standing::Free),
+        Some(_) if context.options.no_clobber => Ok(Standing::Skip),
+        Some(Existing::Directory) => refuse("is a directory, which is never replaced"),
+        Some(Existing::Other(id)) if context.made(id) => Ok(Standing::Refuse(collision(&folder.shown(name)))),
+        Some(Existing::Other(id)) if context.images.contains(&id) => refuse("is the image itself"),
+        Some(Existing::Other(_)) if context.options.force => Ok(Standing::Replace),
+        Some(Existing::Other(_)) => refuse("exists (-f replaces such files, -n leaves them)"),
+    }
+}

@@ -1,0 +1,199 @@
+//! From where and to where: the user's paths, as cp(1) understands them.
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
+
+use vhdmount::fs::{DirCursor, FileSystem, NameBuf, NodeId, NodeKind};
+
+use super::{Context, folder::Folder, log::Log, names::ItemName, walk::Walker, work};
+use crate::cli::{Failure, find};
+
+/// Something that the user named.
+pub(super) struct Source {
+    pub(super) node: NodeId,
+    directory: bool,
+    /// The path without its last part.
+    above: Vec<u8>,
+    /// The last part, as the disk spells it; `None` for a path that ends in `/.` and the like: what is in the directory.
+    name: Option<NameBuf>,
+}
+
+/// Where everything goes.
+#[derive(Debug)]
+pub(super) struct Destination {
+    /// The directory that is there.
+    pub(super) folder: PathBuf,
+    /// The new name in it, when there is one thing to copy and it is to be called differently.
+    name: Option<OsString>,
+}
+
+/// Finds what the user named; what cannot be found is told, and the rest copied.
+pub(super) fn sources(
+    tree: &vhdmount::tree::Tree,
+    paths: &[String],
+    recursive: bool,
+    log: &Log,
+) -> Vec<Source> {
+    let mut sources: Vec<Source> = Vec::new();
+    for path in paths {
+        match source(tree, path, recursive) {
+            Ok(source) if source.name.is_some() && sources.iter().any(|other| same_name(other, &source)) => {
+                log.failure(path.as_bytes(), "another PATH has the same name: copy them one after the other");
+            }
+            Ok(source) => sources.push(source),
+            Err(why) => log.failure(path.as_bytes(), why),
+        }
+    }
+    sources
+}
+
+fn source(tree: &vhdmount::tree::Tree, path: &str, recursive: bool) -> Result<Source, String> {
+    let node = find(tree, path).map_err(|failure| failure.text().to_owned())?;
+    let stat = tree.stat(node).map_err(|error| error.to_string())?;
+    let directory = stat.kind == NodeKind::Directory;
+    if directory && !recursive {
+        return Err("is a directory; -r copies it with everything in it".into());
+    }
+    let trimmed = path.trim_end_matches('/');
+    let (above, last) = trimmed.rsplit_once('/').unwrap_or(("", trimmed));
+    let name = match last {
+        "" | "." | ".." => None,
+        last => NameBuf::from_text(last.as_bytes()),
+    };
+    let name = name.map(|name| spelling(tree, above, node, &name).unwrap_or(name));
+    // Of what is in the directory, the directory's own path is what is above.
+    let above = if name.is_some() { above } else { trimmed };
+    Ok(Source { node, directory, above: above.trim_start_matches('/').into(), name })
+}
+
+/// The name as the disk has it: the user need not care about case.
+fn spelling(tree: &vhdmount::tree::Tree, above: &str, node: NodeId, name: &NameBuf) -> Option<NameBuf> {
+    let parent = find(tree, above).ok()?;
+    let mut found = None;
+    let folded = fold(name);
+    // A listing that ends early tells as well.
+    let _ = tree.read_dir(parent, DirCursor::default(), &mut |entry| {
+        if entry.node == node && fold(&entry.name.to_owned()) == folded {
+            found = Some(entry.name.to_owned());
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    });
+    found
+}
+
+fn fold(name: &NameBuf) -> String {
+    name.to_string().to_lowercase()
+}
+
+fn same_name(one: &Source, two: &Source) -> bool {
+    one.name.as_ref().map(fold) == two.name.as_ref().map(fold)
+}
+
+/// Decides as cp(1): into DEST if it is a directory, else DEST is the new name of the only thing that is copied.
+pub(super) fn destination(dest: &Path, sources: &[Source], paths: usize) -> Result<Destination, Failure> {
+    let refuse = |why: &str| Failure::destination_text(format_args!("{}: {why}", dest.display()));
+    let slash = dest.as_os_str().to_string_lossy().ends_with(std::path::is_separator);
+    match fs::metadata(dest) {
+        Ok(found) if found.is_dir() => return Ok(Destination { folder: dest.to_owned(), name: None }),
+        Ok(_) if sources.iter().any(|source| source.directory) => {
+            return Err(refuse("is no directory, so no directory can be copied to it"));
+        }
+        Ok(_) if slash => return Err(refuse("is no directory")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if fs::symlink_metadata(dest).is_ok() {
+                return Err(refuse("is a link to nowhere"));
+            }
+            if slash && sources.iter().any(|source| !source.directory) {
+                return Err(refuse("there is no such directory"));
+            }
+        }
+        Err(error) => return Err(Failure::destination(dest, &error)),
+        Ok(_) => {}
+    }
+    if paths > 1 {
+        return Err(refuse("several PATHs can only be copied into a directory that is there"));
+    }
+    let Some(name) = dest.file_name() else { return Err(refuse("there is no such directory")) };
+    let folder = match dest.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    Ok(Destination { folder, name: Some(name.to_owned()) })
+}
+
+/// Walks through everything that is to be copied.
+pub(super) fn walk<'a>(
+    context: &'a Context<'a>,
+    walker: &mut Walker<'a, '_>,
+    sources: &[Source],
+    destination: &Destination,
+) {
+    for source in sources {
+        if context.stop.is_set() {
+            break;
+        }
+        let top = Folder::beginning(context, &source.above, None);
+        let given = |name: &OsString| {
+            let text = source.name.as_ref().map(|name| name.as_name().to_text());
+            ItemName::Given(name.clone(), text.unwrap_or_default())
+        };
+        let name = destination.name.as_ref().map(given).or(source.name.clone().map(ItemName::Disk));
+        match (name, source.directory) {
+            (Some(name), true) => walker.directory(&top, &name, source.node),
+            (Some(name), false) => walker.entry(&top, name, source.node),
+            (None, _) => content(context, walker, source),
+        }
+    }
+    walker.end();
+}
+
+/// What is in a directory goes into the destination itself, which becomes like it.
+fn content<'a>(context: &'a Context<'a>, walker: &mut Walker<'a, '_>, source: &Source) {
+    match context.tree.stat(source.node) {
+        Ok(stat) => {
+            let folder = Folder::beginning(context, &source.above, Some(stat.times));
+            work::finish_folder(context, &folder, source.node, &stat);
+            walker.content(folder, source.node);
+        }
+        Err(error) => context.log.failure(&source.above, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn destination_is_that_of_cp() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "x").unwrap();
+        let source = |directory| Source {
+            node: NodeId(9),
+            directory,
+            above: Vec::new(),
+            name: Some(NameBuf::literal("name")),
+        };
+        let (one, dir) = ([source(false)], [source(true)]);
+        let two = [source(false), source(false)];
+        let at = |dest: &Path, sources: &[Source]| destination(dest, sources, sources.len()).ok();
+        let into = at(folder.path(), &two).unwrap();
+        assert_eq!((into.folder.as_path(), into.name), (folder.path(), None));
+        let renamed = at(&folder.path().join("new"), &one).unwrap();
+        assert_eq!((renamed.folder.as_path(), renamed.name), (folder.path(), Some("new".into())));
+        assert_eq!(at(&file, &one).unwrap().name, Some("file".into()));
+        for (dest, sources) in [
+            (file.clone(), &dir[..]),
+            (file.join("below"), &one),
+            (folder.path().join("new/"), &one),
+            (folder.path().join("new"), &two),
+        ] {
+            assert!(at(&dest, sources).is_none(), "{dest:?}");
+        }
+    }
+}

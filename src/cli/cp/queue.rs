@@ -1,0 +1,104 @@
+//! What is left to do, between the one who finds it and those who do it: bounded, first in, first out.
+
+use std::{
+    collections::VecDeque,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+/// Jobs that wait: at about 300 bytes each.
+const MAX_WAITING: usize = 16 << 10;
+
+/// The queue.
+pub(super) struct Queue<T> {
+    state: Mutex<State<T>>,
+    filled: Condvar,
+    taken: Condvar,
+}
+
+struct State<T> {
+    jobs: VecDeque<T>,
+    closed: bool,
+}
+
+impl<T> Queue<T> {
+    pub(super) fn new() -> Self {
+        let state = State { jobs: VecDeque::new(), closed: false };
+        Self { state: Mutex::new(state), filled: Condvar::new(), taken: Condvar::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for room. A closed queue drops the job.
+    pub(super) fn push(&self, job: T) {
+        let mut state = self.state();
+        while state.jobs.len() >= MAX_WAITING && !state.closed {
+            state = self.taken.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if !state.closed {
+            state.jobs.push_back(job);
+            self.filled.notify_one();
+        }
+    }
+
+    /// Waits for a job; `None` when the queue is closed and empty.
+    pub(super) fn pop(&self) -> Option<T> {
+        let mut state = self.state();
+        loop {
+            if let Some(job) = state.jobs.pop_front() {
+                if state.jobs.len() == MAX_WAITING / 2 {
+                    self.taken.notify_all();
+                }
+                return Some(job);
+            }
+            if state.closed {
+                return None;
+            }
+            state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Nothing more comes.
+    pub(super) fn close(&self) {
+        self.state().closed = true;
+        self.filled.notify_all();
+        self.taken.notify_all();
+    }
+}
+
+/// Closes the queue when it goes out of scope, also by a panic, so that nobody waits for ever.
+pub(super) struct Closing<'q, T>(pub(super) &'q Queue<T>);
+
+impl<T> Drop for Closing<'_, T> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_comes_out_in_order() {
+        let queue = Queue::new();
+        let sum = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _closing = Closing(&queue);
+                (0..100_000_u64).for_each(|job| queue.push(job));
+            });
+            let mut last = None;
+            let mut sum = 0;
+            while let Some(job) = queue.pop() {
+                assert!(last.is_none_or(|last| last < job));
+                last = Some(job);
+                sum += job;
+            }
+            sum
+        });
+        assert_eq!(sum, 99_999 * 50_000);
+        queue.push(1);
+        assert_eq!(queue.pop(), None);
+    }
+}

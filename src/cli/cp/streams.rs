@@ -1,0 +1,156 @@
+//! Named streams: real streams on Windows, elsewhere extended attributes, or files of their own, named as Windows names
+//! streams. One that cannot be kept is told; the file itself is kept without it.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::File,
+    sync::Arc,
+};
+
+use vhdmount::{
+    bytes::ByteSource,
+    fs::{FileSystem, Name, NodeId, Stat},
+};
+
+use super::{Context, Trouble, folder::Folder, names::ItemName, part::Part, target};
+
+/// How named streams are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Streams {
+    /// Not at all.
+    #[default]
+    None,
+    /// With the file: as an extended attribute, on Windows as a stream.
+    With,
+    /// As `FILE:STREAM`, a file beside it.
+    Files,
+}
+
+impl Streams {
+    pub(super) fn any(self) -> bool {
+        self != Self::None
+    }
+
+    pub(super) fn in_attributes(self) -> bool {
+        self == Self::With
+    }
+
+    pub(super) fn in_files(self) -> bool {
+        self == Self::Files
+    }
+}
+
+/// Opens each stream of a node; tells of those that cannot be read.
+fn each(
+    context: &Context<'_>,
+    node: NodeId,
+    path: &[u8],
+    keep: &mut dyn FnMut(Name<'_>, &dyn ByteSource) -> Result<(), Trouble>,
+) {
+    let streams = match context.tree.streams(node) {
+        Ok(streams) => streams,
+        Err(error) => return context.log.failure(path, format_args!("its streams cannot be read: {error}")),
+    };
+    for stream in streams {
+        if context.stop.is_set() {
+            return;
+        }
+        let name = stream.name.as_name();
+        let opened = context.tree.lookup_stream(node, name).and_then(|found| match found {
+            Some(found) => context.tree.open(found),
+            None => Err(vhdmount::Error::not_found("no such stream")),
+        });
+        let kept = match opened {
+            Ok(source) => keep(name, &*source),
+            Err(error) => Err(Trouble::Failed(error.to_string())),
+        };
+        match kept {
+            Err(Trouble::Failed(why)) => {
+                context.log.failure(&[path, b":", &name.to_text()].concat(), why);
+            }
+            Err(Trouble::Skipped) => context.log.skipped.add(1),
+            Ok(()) | Err(Trouble::Stopped) => {}
+        }
+    }
+}
+
+/// Keeps the streams of a file with it.
+pub(super) fn keep(
+    context: &Context<'_>,
+    node: NodeId,
+    path: &[u8],
+    (folder, name): (&Folder<'_>, &OsStr),
+    file: &File,
+    buffer: &mut [u8],
+) {
+    each(context, node, path, &mut |stream, source| {
+        target::keep_stream(context, (folder, name), file, stream, source, buffer)
+    });
+}
+
+/// Keeps the streams of a file as files beside it.
+pub(super) fn keep_as_files<'a>(
+    context: &'a Context<'a>,
+    node: NodeId,
+    stat: &Stat,
+    path: &[u8],
+    folder: &Arc<Folder<'a>>,
+    name: &OsStr,
+    buffer: &mut [u8],
+) {
+    each(context, node, path, &mut |stream, source| {
+        let (part, file) = Part::create(context, folder, 0)?;
+        copy(context, source, &file, &folder.shown(&part.name), buffer)?;
+        // Times are a file's, not a stream's.
+        let _ = target::set_file_times(&file, &stat.times);
+        let mut whole = OsString::from(name);
+        whole.push(":");
+        whole.push(target::name(stream));
+        let text = whole.to_string_lossy().into_owned().into_bytes();
+        part.publish(&ItemName::Given(whole, text)).map(drop)
+    });
+}
+
+/// The streams of a directory.
+pub(super) fn of_folder<'a>(
+    context: &'a Context<'a>,
+    node: NodeId,
+    stat: &Stat,
+    path: &[u8],
+    folder: &Arc<Folder<'a>>,
+) {
+    if !context.tree.streams(node).is_ok_and(|streams| streams.is_empty()) {
+        let mut buffer = vec![0; super::work::PIECE];
+        match (&folder.parent, context.options.streams) {
+            (Some(parent), Streams::Files) => {
+                keep_as_files(context, node, stat, path, parent, &folder.name, &mut buffer);
+            }
+            _ => match context.target.open_directory(folder) {
+                Ok(file) => keep(context, node, path, (folder, OsStr::new("")), &file, &mut buffer),
+                Err(error) => context.log.failure(path, format_args!("its streams cannot be kept: {error}")),
+            },
+        }
+    }
+}
+
+/// The whole content of a stream into a file.
+pub(super) fn copy(
+    context: &Context<'_>,
+    source: &dyn ByteSource,
+    file: &File,
+    shown: &str,
+    buffer: &mut [u8],
+) -> Result<(), Trouble> {
+    let mut at = 0;
+    while at < source.size() {
+        if context.stop.is_set() {
+            return Err(Trouble::Stopped);
+        }
+        let rest = source.size() - at;
+        let take = usize::try_from(rest).map_or(buffer.len(), |rest| rest.min(buffer.len()));
+        source.read_exact_at(at, &mut buffer[..take]).map_err(|error| Trouble::Failed(error.to_string()))?;
+        target::write_all_at(file, &buffer[..take], at).map_err(|error| context.refused(shown, &error))?;
+        at += take as u64;
+    }
+    Ok(())
+}

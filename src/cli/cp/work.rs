@@ -1,0 +1,326 @@
+//! The workers: content into files, holes left out, then streams, attributes, times, and last the name.
+
+use std::{
+    ffi::OsString,
+    fs::File,
+    io,
+    ops::Range,
+    sync::{Arc, atomic::Ordering},
+};
+
+use vhdmount::{
+    bytes::{ByteSource, ExtentKind},
+    fs::{FileSystem, NodeId, NodeKind, Stat},
+};
+
+use super::{
+    Context, Trouble,
+    folder::Folder,
+    jobs::{Item, Job, Large, Opened},
+    links::First,
+    part::{self, Part},
+    queue::Queue,
+    streams, target,
+};
+
+/// Bytes that are read and written at once; each worker has as many.
+pub(super) const PIECE: usize = 1 << 20;
+/// Larger files are copied in parts of this size by several workers.
+pub(super) const SEGMENT: u64 = 16 << 20;
+/// `FILE_ATTRIBUTE_SPARSE_FILE`
+const SPARSE: u32 = 0x200;
+
+/// Does jobs until there are no more.
+pub(super) fn run<'a>(context: &'a Context<'a>, queue: &Queue<Job<'a>>) {
+    let mut buffer = vec![0; PIECE];
+    while let Some(job) = queue.pop() {
+        if context.stop.is_set() {
+            continue;
+        }
+        match job {
+            Job::File(item) => file(context, item, &mut buffer),
+            Job::Part(large, range) => {
+                if let Err(trouble) = segment(context, &large, range, &mut buffer) {
+                    let _ = large.trouble.set(trouble);
+                }
+                complete(context, large);
+            }
+            Job::HardLink(item, first) => hard_link(context, item, &first, &mut buffer),
+            Job::Symlink(item) => {
+                let made = symlink(context, &item);
+                settle(context, &item.path(), made.map(|()| context.log.symlinks.add(1)));
+            }
+        }
+    }
+}
+
+/// Tells what went wrong, if anything did.
+fn settle(context: &Context<'_>, path: &[u8], done: Result<(), Trouble>) {
+    match done {
+        Ok(()) => {
+            if log::log_enabled!(log::Level::Info) {
+                log::info!("{}", String::from_utf8_lossy(path));
+            }
+        }
+        Err(Trouble::Skipped) => context.log.skipped.add(1),
+        Err(Trouble::Failed(why)) => context.log.failure(path, why),
+        Err(Trouble::Stopped) => {}
+    }
+}
+
+fn file<'a>(context: &'a Context<'a>, mut item: Item<'a>, buffer: &mut [u8]) {
+    let hold = item.hold.take();
+    let copied = copy(context, &item, buffer);
+    let done = copied.map(|name| {
+        context.log.files.add(1);
+        if let Some(hold) = hold {
+            hold.done(&item.folder, name);
+        }
+    });
+    settle(context, &item.path(), done);
+}
+
+/// Copies a whole file. A small one is read before anything is made.
+fn copy<'a>(context: &'a Context<'a>, item: &Item<'a>, buffer: &mut [u8]) -> Result<OsString, Trouble> {
+    part::is_taken(context, &item.folder, &item.name)?;
+    let source = context.tree.open(item.node).map_err(|error| Trouble::Failed(error.to_string()))?;
+    let size = check_size(context, source.size())?;
+    let sparse = item.stat.allocated < size || size > PIECE as u64;
+    let whole = usize::try_from(size).ok().filter(|size| !sparse && *size <= buffer.len());
+    if let Some(size) = whole {
+        source.read_exact_at(0, &mut buffer[..size]).map_err(|error| Trouble::Failed(error.to_string()))?;
+    }
+    let (part, file) = create(context, item)?;
+    match whole {
+        Some(size) => {
+            let written = target::write_all_at(&file, &buffer[..size], 0);
+            written.map_err(|error| context.refused(&item.folder.shown(&part.name), &error))?;
+            context.log.bytes.add(size as u64);
+        }
+        None => copy_range(context, &*source, (&part, &file), 0..size, buffer)?,
+    }
+    finish(context, item, part, &file, size, buffer)
+}
+
+fn check_size(context: &Context<'_>, size: u64) -> Result<u64, Trouble> {
+    if size > context.target.max_file() {
+        let max = context.target.max_file();
+        let why = format!(
+            "{size} bytes long, and the destination's filesystem (FAT) keeps at most {max} in a file"
+        );
+        return Err(Trouble::Failed(why));
+    }
+    Ok(size)
+}
+
+fn create<'a>(context: &'a Context<'a>, item: &Item<'a>) -> Result<(Part<'a>, File), Trouble> {
+    let attributes = if context.options.attributes { item.stat.attributes } else { 0 };
+    Part::create(context, &item.folder, attributes | item.stat.attributes & SPARSE)
+}
+
+/// The number of bytes from `at` on that nothing is stored for; `None` where there is something to read.
+pub(super) fn hole_at(source: &dyn ByteSource, at: u64) -> Option<u64> {
+    let extent = source.extent_at(at).ok()?;
+    (extent.kind == ExtentKind::Hole && extent.len > 0).then_some(extent.len)
+}
+
+/// Copies a part of the content to its place, without its holes.
+fn copy_range(
+    context: &Context<'_>,
+    source: &dyn ByteSource,
+    (part, file): (&Part<'_>, &File),
+    range: Range<u64>,
+    buffer: &mut [u8],
+) -> Result<(), Trouble> {
+    let mut at = range.start;
+    while at < range.end {
+        if context.stop.is_set() {
+            return Err(Trouble::Stopped);
+        }
+        let rest = range.end - at;
+        // What cannot be told is read: the error, if there is one, comes from there.
+        let stored = match source.extent_at(at) {
+            Ok(extent) if extent.kind == ExtentKind::Hole && extent.len > 0 => {
+                let len = extent.len.min(rest);
+                context.log.bytes.add(len);
+                at += len;
+                continue;
+            }
+            Ok(extent) if extent.len > 0 => extent.len.min(rest),
+            _ => rest,
+        };
+        let take = usize::try_from(stored).map_or(buffer.len(), |stored| stored.min(buffer.len()));
+        source.read_exact_at(at, &mut buffer[..take]).map_err(|error| Trouble::Failed(error.to_string()))?;
+        let written = target::write_all_at(file, &buffer[..take], at);
+        written.map_err(|error| context.refused(&part.folder.shown(&part.name), &error))?;
+        context.log.bytes.add(take as u64);
+        at += take as u64;
+    }
+    Ok(())
+}
+
+/// Everything but the content; then it gets its name.
+fn finish<'a>(
+    context: &'a Context<'a>,
+    item: &Item<'a>,
+    part: Part<'a>,
+    file: &File,
+    size: u64,
+    buffer: &mut [u8],
+) -> Result<OsString, Trouble> {
+    let refused = |error: io::Error| context.refused(&item.folder.shown(&part.name), &error);
+    // It ends in a hole, or is empty.
+    if item.stat.allocated < size || size > PIECE as u64 {
+        let len = file.metadata().map_err(refused)?.len();
+        if len < size {
+            file.set_len(size).map_err(refused)?;
+        }
+    }
+    let path = || item.path();
+    if context.options.streams.in_attributes() {
+        streams::keep(context, item.node, &path(), (&item.folder, &part.name), file, buffer);
+    }
+    if context.options.attributes
+        && let Err(error) = target::set_attributes(file, item.stat.attributes, &item.stat.times)
+    {
+        context.log.failure(&path(), format_args!("its attributes cannot be kept: {error}"));
+    }
+    if let Err(error) = target::set_file_times(file, &item.stat.times) {
+        context.log.note(&path(), format_args!("its times cannot be set: {error}"));
+    }
+    let name = part.publish(&item.name)?;
+    if context.options.streams.in_files() {
+        streams::keep_as_files(context, item.node, &item.stat, &path(), &item.folder, &name, buffer);
+    }
+    Ok(name)
+}
+
+/// A part of a large file.
+fn segment<'a>(
+    context: &'a Context<'a>,
+    large: &Large<'a>,
+    range: Range<u64>,
+    buffer: &mut [u8],
+) -> Result<(), Trouble> {
+    if large.trouble.get().is_some() {
+        return Ok(());
+    }
+    let open = || -> Result<Opened<'a>, Trouble> {
+        let item = &large.item;
+        part::is_taken(context, &item.folder, &item.name)?;
+        let source = context.tree.open(item.node).map_err(|error| Trouble::Failed(error.to_string()))?;
+        check_size(context, source.size())?;
+        let (part, file) = create(context, item)?;
+        Ok(Opened { source, part, file })
+    };
+    let opened = large.opened.get_or_init(|| open().map_err(|trouble| large.trouble.set(trouble)).ok());
+    let Some(opened) = opened else { return Ok(()) };
+    let range = range.start..range.end.min(opened.source.size());
+    copy_range(context, &*opened.source, (&opened.part, &opened.file), range, buffer)
+}
+
+/// The last one who lets go of a large file completes it.
+pub(super) fn complete<'a>(context: &'a Context<'a>, large: Arc<Large<'a>>) {
+    let Some(Large { mut item, opened, trouble }) = Arc::into_inner(large) else { return };
+    let hold = item.hold.take();
+    let finished = match (trouble.into_inner(), opened.into_inner().flatten()) {
+        (Some(trouble), _) => Err(trouble),
+        (None, Some(Opened { source, part, file })) if !context.stop.is_set() => {
+            finish(context, &item, part, &file, source.size(), &mut vec![0; PIECE])
+        }
+        _ => Err(Trouble::Stopped),
+    };
+    let done = finished.map(|name| {
+        context.log.files.add(1);
+        if let Some(hold) = hold {
+            hold.done(&item.folder, name);
+        }
+    });
+    settle(context, &item.path(), done);
+}
+
+/// Another name of a file that was copied; where there cannot be one, or that copy failed, a file of its own.
+fn hard_link<'a>(context: &'a Context<'a>, item: Item<'a>, first: &First<'a>, buffer: &mut [u8]) {
+    let linked = || -> Result<bool, Trouble> {
+        part::is_taken(context, &item.folder, &item.name)?;
+        let Some((folder, name)) = first.copied() else { return Ok(false) };
+        if context.no_links.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let made = Part::new(context, &item.folder, |new| {
+            match context.target.hard_link((&folder, &name), (&item.folder, new)) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+                // FAT has none, and every filesystem has a limit.
+                other => Ok(other),
+            }
+        })?;
+        let (part, linked) = made;
+        match linked {
+            Ok(()) => part.publish(&item.name).map(|_| true),
+            Err(error) => {
+                if !context.no_links.swap(true, Ordering::Relaxed) {
+                    let what = format!(
+                        "the destination makes no hard link ({error}): such files are copied once for each name"
+                    );
+                    context.log.note(&item.path(), what);
+                }
+                Ok(false)
+            }
+        }
+    };
+    match linked() {
+        Ok(false) => file(context, item, buffer),
+        other => {
+            let done = other.map(|_| context.log.hard_links.add(1));
+            settle(context, &item.path(), done);
+        }
+    }
+}
+
+/// A symbolic link with the text that a mount would show; where it leads does not matter, as nothing is ever copied
+/// through it.
+fn symlink<'a>(context: &'a Context<'a>, item: &Item<'a>) -> Result<(), Trouble> {
+    part::is_taken(context, &item.folder, &item.name)?;
+    let failed = |error: vhdmount::Error| Trouble::Failed(error.to_string());
+    let text = context.tree.read_link_text(item.node).map_err(failed)?;
+    if text.is_empty() {
+        return Err(Trouble::Failed("is a link to nowhere: its target is empty".into()));
+    }
+    let directory = item.stat.attributes & 0x10 != 0;
+    let (part, ()) = Part::new(context, &item.folder, |name| {
+        context.target.symlink(&item.folder, name, &text, directory)
+    })?;
+    if let Err(error) = context.target.set_times(&item.folder, &part.name, &item.stat.times) {
+        context.log.note(&item.path(), format_args!("its times cannot be set: {error}"));
+    }
+    part.publish(&item.name).map(drop)
+}
+
+/// Streams and attributes of a directory that was just made.
+pub(super) fn finish_folder<'a>(
+    context: &'a Context<'a>,
+    folder: &Arc<Folder<'a>>,
+    node: NodeId,
+    stat: &Stat,
+) {
+    let path = folder.path(b"");
+    if context.options.attributes
+        && let Err(error) = context.target.set_folder_attributes(folder, stat.attributes, &stat.times)
+    {
+        context.log.failure(&path, format_args!("its attributes cannot be kept: {error}"));
+    }
+    if context.options.streams.any() {
+        streams::of_folder(context, node, stat, &path, folder);
+    }
+}
+
+/// What a special file is called.
+pub(super) fn special(kind: NodeKind) -> &'static str {
+    match kind {
+        NodeKind::Fifo => "a named pipe",
+        NodeKind::Socket => "a socket",
+        NodeKind::CharDevice(..) => "a character device",
+        NodeKind::BlockDevice(..) => "a block device",
+        NodeKind::File | NodeKind::Directory | NodeKind::Symlink => "no special file",
+    }
+}

@@ -1,0 +1,83 @@
+//! One line on the terminal that says how far a long command is; nothing where nobody looks. The line is written over
+//! in place without changing the terminal's state, so that Ctrl-C leaves nothing behind.
+
+use std::{
+    io::{IsTerminal, Write},
+    time::{Duration, Instant},
+};
+
+/// Faster is not readable.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// What every terminal has; a longer line would wrap and could not be written over.
+pub(super) const WIDTH: usize = 78;
+const BAR: usize = 24;
+
+/// The line, if there is one.
+pub(super) struct Line {
+    shown: bool,
+    last: Option<Instant>,
+    /// Characters of it on the terminal.
+    width: usize,
+}
+
+impl Line {
+    /// `wanted`, and standard error is a terminal.
+    pub(super) fn new(wanted: bool) -> Self {
+        Self { shown: wanted && std::io::stderr().is_terminal(), last: None, width: 0 }
+    }
+
+    /// Is there a line?
+    pub(super) fn is_shown(&self) -> bool {
+        self.shown
+    }
+
+    /// Shows what `text` returns, if enough time has passed since the last time.
+    pub(super) fn show(&mut self, text: impl FnOnce() -> String) {
+        if !self.shown || self.last.is_some_and(|last| last.elapsed() < INTERVAL) {
+            return;
+        }
+        self.last = Some(Instant::now());
+        let text = text();
+        let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(WIDTH).collect();
+        self.write(&plain);
+    }
+
+    /// Takes the line away.
+    pub(super) fn clear(&mut self) {
+        if self.width > 0 {
+            self.write("");
+            let _ = write!(std::io::stderr(), "\r");
+        }
+    }
+
+    fn write(&mut self, text: &str) {
+        let width = text.chars().count();
+        let gap = self.width.saturating_sub(width);
+        let mut stderr = std::io::stderr().lock();
+        // A terminal that takes no more is not worth an error.
+        let _ = write!(stderr, "\r{text}{:gap$}", "").and_then(|()| stderr.flush());
+        self.width = width;
+    }
+}
+
+/// `[########................]  33.3%`; `None` while the total is not known.
+pub(super) fn bar(done: u64, total: u64) -> Option<String> {
+    let permille = (u128::from(done.min(total)) * 1000).checked_div(total.into())?;
+    let permille = usize::try_from(permille).ok()?;
+    let full = (BAR * permille + 500) / 1000;
+    let bar = "#".repeat(full) + &".".repeat(BAR - full);
+    Some(format!("[{bar}] {:3}.{}%", permille / 10, permille % 10))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bar_shows_the_share() {
+        assert_eq!(bar(1, 3).unwrap(), "[########................]  33.3%");
+        assert_eq!(bar(9, 3).unwrap(), "[########################] 100.0%");
+        assert_eq!(bar(5, 0), None);
+        assert!(bar(u64::MAX, u64::MAX).unwrap().contains("100.0%"));
+    }
+}
