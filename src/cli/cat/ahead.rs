@@ -150,7 +150,8 @@ mod tests {
     #[test]
     fn what_lies_before_a_bad_piece_is_written() {
         let bad = 5 * PIECE as u64;
-        let source = Faulty::new(Arc::new(MemorySource(bytes(40 * PIECE))), vec![bad..bad + 1]);
+        let source =
+            Faulty::new(Arc::new(MemorySource(bytes(40 * PIECE))), vec![bad..bad + 1, bad + 9..bad + 10]);
         let mut written = 0;
         let read = read(&source, |piece| -> std::result::Result<(), ()> {
             written += piece.len();

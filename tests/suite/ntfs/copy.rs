@@ -31,7 +31,10 @@ fn compare(original: &Path, copy: &Path) -> usize {
         let got = fs::symlink_metadata(&to).unwrap_or_else(|error| panic!("{to:?}: {error}"));
         left.retain(|other| *other != name);
         assert_eq!(got.file_type(), expected.file_type(), "{to:?}");
-        let times = |of: &fs::Metadata| (of.mtime(), of.mtime_nsec(), of.atime(), of.atime_nsec());
+        // Comparing the first name of a file is an access to it, which changes the time that its other names show.
+        let accessed =
+            |of: &fs::Metadata| (of.nlink() == 1 || of.is_dir()).then(|| (of.atime(), of.atime_nsec()));
+        let times = |of: &fs::Metadata| (of.mtime(), of.mtime_nsec(), accessed(of));
         for (stream, value) in streams(&from) {
             let beside = PathBuf::from(format!("{}:{stream}", to.display()));
             assert_eq!(fs::read(&beside).unwrap(), value, "{beside:?}");
