@@ -16,6 +16,7 @@ use super::Context;
 /// A directory of the destination.
 pub(super) struct Folder<'a> {
     /// Tells it from all others.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "directories are kept open on POSIX systems alone"))]
     pub(super) id: u64,
     /// `None`: it is the directory where the target begins.
     pub(super) parent: Option<Arc<Self>>,
