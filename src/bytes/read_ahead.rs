@@ -78,6 +78,10 @@ impl ByteSource for ReadAhead {
     fn memory(&self) -> usize {
         self.inner.memory()
     }
+
+    fn position(&self) -> Option<u64> {
+        self.inner.position()
+    }
 }
 
 #[cfg(test)]

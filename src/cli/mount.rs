@@ -132,7 +132,7 @@ fn is_ignored(name: &str, value: Option<&str>) -> bool {
 fn check_exists(image: &Path) -> Result<(), Failure> {
     let missing = std::fs::metadata(image).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
     let hint = match image.components().count() == 1 && image.extension().is_none() {
-        true => ", and no command (info, ls, cat, capacity, demo)",
+        true => ", and no command (vhdmount --help lists them)",
         false => "",
     };
     match missing {

@@ -29,9 +29,12 @@ use vhdmount::{
 };
 
 pub(crate) use info::Info;
+#[cfg(windows)]
 pub(crate) use records::{DIR_INFO, FILE_INFO, STREAM_INFO, directory_entry};
 pub(crate) use status::{Answer, Status};
-pub(crate) use volume::{Face, MAX_LABEL};
+pub(crate) use volume::Face;
+#[cfg(windows)]
+pub(crate) use volume::MAX_LABEL;
 
 use self::{
     path::{Found, Place},

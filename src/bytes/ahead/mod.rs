@@ -240,4 +240,8 @@ impl ByteSource for DecodeAhead {
     fn memory(&self) -> usize {
         self.inner.memory()
     }
+
+    fn position(&self) -> Option<u64> {
+        self.inner.position()
+    }
 }
