@@ -8,7 +8,7 @@ use vhdmount::{
     image::{Image, OpenOptions},
 };
 
-use super::{info::attribute, *};
+use super::{info::attribute, records::DIR_INFO, *};
 
 const READ: u32 = 0x0012_0089;
 const OPEN: u32 = 1 << 24;
