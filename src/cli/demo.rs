@@ -40,11 +40,12 @@ pub(super) fn run(command: &Demo) -> Result<(), Failure> {
     let mountpoint = folder.path().join("mnt");
     std::fs::create_dir(&mountpoint).map_err(setup)?;
     let checked = match mounted(command, &mountpoint, tree.clone()) {
-        // Unmounted after the check.
-        Some(_session) => {
+        Some(session) => {
             println!("Mounted at {}. Its .capacity says:\n", mountpoint.display());
             print_file(&mountpoint.join(".capacity"))?;
-            check(|file| digest_file(&mountpoint.join(file)))?
+            let checked = check(|file| digest_file(&mountpoint.join(file)))?;
+            drop(session);
+            checked
         }
         None => {
             println!("Not mounted; the same without a mount. Its .capacity says:\n");

@@ -36,3 +36,5 @@ mod vhd;
 mod vhdx;
 #[cfg(target_os = "linux")]
 mod windows;
+#[cfg(target_os = "linux")]
+mod winfsp;

@@ -9,7 +9,7 @@ mod dedup;
 mod deleted;
 mod efs;
 mod links;
-mod metadata;
+pub(crate) mod metadata;
 mod native_boot;
 mod oracle;
 mod special;
@@ -41,13 +41,13 @@ use vhdmount::{
 use crate::support::{have, have_fuse, run, scratch, sha256, sha256_source, tool};
 
 /// A volume mounted by ntfs-3g; unmounted, and everything written, when dropped.
-struct Ntfs3g {
-    folder: PathBuf,
+pub(crate) struct Ntfs3g {
+    pub(crate) folder: PathBuf,
     server: Child,
 }
 
 impl Ntfs3g {
-    fn mount(image: &Path, options: &str) -> Self {
+    pub(crate) fn mount(image: &Path, options: &str) -> Self {
         let folder = image.with_extension("mnt");
         fs::create_dir_all(&folder).unwrap();
         let outside = fs::metadata(&folder).unwrap().dev();
@@ -98,7 +98,7 @@ fn noise(len: usize, seed: u64) -> Vec<u8> {
     (0..len).map(|_| next()).collect()
 }
 
-fn make(folder: &Path, size: u64, sector: u32, cluster: u32) -> PathBuf {
+pub(crate) fn make(folder: &Path, size: u64, sector: u32, cluster: u32) -> PathBuf {
     let image = folder.join(format!("s{sector}-c{cluster}.img"));
     fs::File::create(&image).unwrap().set_len(size).unwrap();
     let mut mkntfs = tool("mkntfs");

@@ -8,7 +8,7 @@ use vhdmount::{
     image::{Image, OpenOptions},
 };
 
-use super::{info::attribute, records::DIR_INFO, *};
+use super::{info::attribute, *};
 
 const READ: u32 = 0x0012_0089;
 const OPEN: u32 = 1 << 24;
@@ -48,7 +48,10 @@ fn list(adapter: &Adapter, path: &str, len: usize) -> Vec<(String, u32)> {
     loop {
         let used = adapter.list(&handle, marker, &mut buffer).unwrap();
         let mut rest = &buffer[..used];
-        while let Some(size) = rest.first_chunk().map(|size| usize::from(u16::from_le_bytes(*size))) {
+        loop {
+            let Some(size) = rest.first_chunk().map(|size| usize::from(u16::from_le_bytes(*size))) else {
+                break;
+            };
             if size == 0 {
                 adapter.close(handle);
                 return entries;

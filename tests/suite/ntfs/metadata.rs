@@ -33,12 +33,12 @@ const NAMES: [&str; 12] = [
     "system.ntfs_ea",
 ];
 
-pub(super) fn set(path: &Path, name: &str, value: &[u8]) {
+pub(crate) fn set(path: &Path, name: &str, value: &[u8]) {
     xattr::set(path, name, value).unwrap_or_else(|error| panic!("{name} of {path:?}: {error}"));
 }
 
 /// A descriptor with one entry for everyone, whose rights tell it from others.
-fn descriptor(rights: u32) -> Vec<u8> {
+pub(crate) fn descriptor(rights: u32) -> Vec<u8> {
     let administrators = [1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 32, 2, 0, 0];
     let header = [1, 0, 4, 0x80, 20, 0, 0, 0, 36, 0, 0, 0, 0, 0, 0, 0, 52, 0, 0, 0];
     let list = [2, 0, 28, 0, 1, 0, 0, 0, 0, 3, 20, 0];
@@ -46,7 +46,7 @@ fn descriptor(rights: u32) -> Vec<u8> {
     [&header[..], &administrators, &administrators, &list, &rights.to_le_bytes(), &everyone].concat()
 }
 
-pub(super) fn junction(target: &str, print: &str) -> Vec<u8> {
+pub(crate) fn junction(target: &str, print: &str) -> Vec<u8> {
     let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
     let (target, print) = (utf16(target), utf16(print));
     let len = |bytes: &[u8]| u16::try_from(bytes.len()).unwrap();
@@ -115,7 +115,7 @@ fn compare(volume: &ntfs::Ntfs, folder: &Path, node: NodeId) -> usize {
     equal
 }
 
-fn theirs(path: &Path, name: &str) -> Option<Vec<u8>> {
+pub(crate) fn theirs(path: &Path, name: &str) -> Option<Vec<u8>> {
     // The crate fails where ntfs-3g wants a buffer that is larger than its first one (the root's descriptor). Else EPERM
     // is what ntfs-3g says for `efsinfo` of plain files and for the DOS name of the root.
     xattr::get(path, name).unwrap_or_else(|_| {
