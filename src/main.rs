@@ -14,7 +14,7 @@ mod reporter;
 /// The part of the adapter for Windows that needs no Windows, for its tests.
 #[cfg(all(test, target_os = "linux"))]
 #[path = "../platform/windows/adapter/mod.rs"]
-#[allow(dead_code, unreachable_pub, reason = "WinFsp's callbacks use the rest")]
+#[allow(dead_code, unused_imports, reason = "WinFsp's callbacks use the rest")]
 mod windows_adapter;
 
 use std::process::ExitCode;

@@ -40,12 +40,11 @@ pub(super) fn run(command: &Demo) -> Result<(), Failure> {
     let mountpoint = folder.path().join("mnt");
     std::fs::create_dir(&mountpoint).map_err(setup)?;
     let checked = match mounted(command, &mountpoint, tree.clone()) {
-        Some(session) => {
+        // Unmounted after the check.
+        Some(_session) => {
             println!("Mounted at {}. Its .capacity says:\n", mountpoint.display());
             print_file(&mountpoint.join(".capacity"))?;
-            let checked = check(|file| digest_file(&mountpoint.join(file)))?;
-            drop(session);
-            checked
+            check(|file| digest_file(&mountpoint.join(file)))?
         }
         None => {
             println!("Not mounted; the same without a mount. Its .capacity says:\n");

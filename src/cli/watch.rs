@@ -20,8 +20,8 @@ pub(super) enum Syntax {
 /// What ends a wait early.
 enum Event {
     End,
-    /// The terminal has another size. Windows does not tell.
-    #[cfg(not(windows))]
+    /// The terminal has another size.
+    #[cfg_attr(windows, expect(dead_code, reason = "Windows does not tell"))]
     Resized,
 }
 
@@ -76,7 +76,6 @@ fn wait(events: &Receiver<Event>, until: Instant) -> bool {
     loop {
         match events.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(Event::End) => return true,
-            #[cfg(not(windows))]
             Ok(Event::Resized) => {}
             Err(RecvTimeoutError::Timeout) => return false,
             // No signals here: the process just ends.
@@ -115,7 +114,6 @@ impl Screen {
             put(&frame(title, text, screen::size()))?;
             match events.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(Event::End) => return Ok(true),
-                #[cfg(not(windows))]
                 Ok(Event::Resized) => {}
                 Err(_) => return Ok(wait(events, until)),
             }

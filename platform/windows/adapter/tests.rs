@@ -8,7 +8,7 @@ use vhdmount::{
     image::{Image, OpenOptions},
 };
 
-use super::{info::attribute, *};
+use super::{info::attribute, records::DIR_INFO, *};
 
 const READ: u32 = 0x0012_0089;
 const OPEN: u32 = 1 << 24;
@@ -48,10 +48,7 @@ fn list(adapter: &Adapter, path: &str, len: usize) -> Vec<(String, u32)> {
     loop {
         let used = adapter.list(&handle, marker, &mut buffer).unwrap();
         let mut rest = &buffer[..used];
-        loop {
-            let Some(size) = rest.first_chunk().map(|size| usize::from(u16::from_le_bytes(*size))) else {
-                break;
-            };
+        while let Some(size) = rest.first_chunk().map(|size| usize::from(u16::from_le_bytes(*size))) {
             if size == 0 {
                 adapter.close(handle);
                 return entries;
