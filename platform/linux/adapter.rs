@@ -25,7 +25,7 @@ use super::{
     directory::{self, Listed, Listing},
     errno::{LOOKUP, Reporter},
     names, seek,
-    snapshots::{Snapshot, Snapshots},
+    snapshots::{self, Snapshot, Snapshots},
     sources::Sources,
     xattr,
 };
@@ -224,7 +224,7 @@ impl Adapter {
                 let snapshot = Snapshot { of: node, source: self.fs.open(node)? };
                 let attr = self.snapshot_attr(&snapshot)?;
                 let ino = INodeNo(self.snapshots.insert(snapshot).0);
-                Ok(Found { attr: FileAttr { ino, ..attr }, name_ttl: Duration::ZERO })
+                Ok(Found { attr: FileAttr { ino, ..attr }, name_ttl: snapshots::TTL })
             }
             false => Ok(Found { attr: self.attr(node)?, name_ttl: FOREVER }),
         });

@@ -1,6 +1,6 @@
 //! Files whose content is made anew whenever they are opened (`.capacity`). The kernel opens without asking and keeps what it
 //! has read, so each lookup of such a name leads to a node of its own, whose content never changes: a snapshot. A reader
-//! that holds one sees it whole, whatever happens meanwhile; who looks again gets the next one.
+//! that holds one sees it whole, whatever happens meanwhile; who looks again, a moment later, gets the next one.
 
 use std::{
     collections::VecDeque,
@@ -8,12 +8,16 @@ use std::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use vhdmount::{bytes::ByteSource, fs::NodeId};
 
 /// The top byte of a snapshot's number: above those of all volumes.
 const SPACE: u64 = 0xff << 56;
+
+/// How long a name leads to the same snapshot: cp and others look at a name, open it, and give up if the two are not the same file.
+pub(super) const TTL: Duration = Duration::from_millis(300);
 
 /// Snapshots that are kept, and the memory for them: each is a few KiB, read at once by whoever looked.
 const MAX_KEPT: usize = 256;
