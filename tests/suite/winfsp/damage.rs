@@ -69,7 +69,7 @@ fn damage_is_local() {
         assert_eq!(sha256(&content), row.sha256, "{}", row.path);
     }
     let said = volume.driver.said();
-    assert!(said.contains("ntoskrnl.exe") || said.contains("MFT record"), "{said}");
+    assert!(said.contains("damaged FILE record") && said.contains("CBS.log"), "{said}");
 }
 
 /// The log as it was, from the library.

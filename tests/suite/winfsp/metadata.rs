@@ -340,7 +340,8 @@ fn streams_of_the_demo_are_those_of_the_manifest() {
         .filter(|row| row.kind == "stream")
         .map(|row| (row.path.clone(), row.size, row.sha256.to_owned()))
         .collect();
-    (found.sort(), wanted.sort());
+    found.sort();
+    wanted.sort();
     assert_eq!(found, wanted);
 }
 
