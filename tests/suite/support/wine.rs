@@ -2,7 +2,7 @@
 //! at its first use, and the command built once a run unless `VHDMOUNT_EXE` names a build.
 //!
 //! Where Wine, mingw or Rust's standard library for Windows is missing a test says SKIPPED, and fails under
-//! `VHDMOUNT_NO_SKIP`. `VHDMOUNT_NO_WINE=REASON` (set by CI where they cannot be had) turns that back into SKIPPED.
+//! `VHDMOUNT_NO_SKIP`. With `VHDMOUNT_NO_WINE=REASON` it says SKIPPED in any case.
 
 use std::{
     ffi::OsStr,
@@ -26,18 +26,17 @@ pub(crate) struct Wine {
     exe: PathBuf,
 }
 
-/// The Wine of this run; `None`, and SKIPPED, where there can be none.
+/// The Wine of this run; `None`, and SKIPPED, where there can be none, or shall be none.
 pub(crate) fn wine() -> Option<&'static Wine> {
     static WINE: OnceLock<Result<Wine, String>> = OnceLock::new();
+    if let Ok(reason) = std::env::var("VHDMOUNT_NO_WINE") {
+        writeln!(std::io::stderr(), "SKIPPED, no Wine: {reason}").expect("stderr is open");
+        return None;
+    }
     match WINE.get_or_init(Wine::prepare) {
         Ok(wine) => Some(wine),
         Err(why) => {
-            match std::env::var("VHDMOUNT_NO_WINE") {
-                Ok(reason) => {
-                    writeln!(std::io::stderr(), "SKIPPED, no Wine here: {reason}").expect("stderr is open")
-                }
-                Err(_) => drop(skip(why)),
-            }
+            skip(why);
             None
         }
     }
