@@ -49,7 +49,7 @@ impl Host {
 
     /// Of a new snapshot: a name leads to the same one for 0.3 s.
     fn figure(&self, name: &str) -> u64 {
-        std::thread::sleep(Duration::from_millis(350));
+        std::thread::sleep(Duration::from_millis(450));
         let text = std::fs::read_to_string(self.mount.join(".capacity")).unwrap();
         let report: toml::Value = toml::from_str(&text).unwrap();
         let value = name.split('/').fold(&report, |value, key| &value[key]);
@@ -104,7 +104,7 @@ fn a_reader_that_polls_sees_the_host_fill_and_df_agrees() {
     std::fs::write(host.at.join("rest"), vec![1; usize::try_from(free - left).unwrap()]).unwrap();
     host.sync();
     assert!(host.figure("host_free") < MIB * 4);
-    std::thread::sleep(Duration::from_millis(350));
+    std::thread::sleep(Duration::from_millis(450));
     let text = std::fs::read_to_string(host.mount.join(".capacity")).unwrap();
     assert!(text.contains("status = \"critical\""), "{text}");
 }
