@@ -1,6 +1,8 @@
 //! A file, block device, disk or volume of the host, opened read-only. What differs between systems is in `unix` and
 //! `windows`: opening, reading at an offset, where the holes are.
 
+#[cfg(target_os = "linux")]
+mod nearby;
 #[cfg_attr(windows, path = "file/windows.rs")]
 #[cfg_attr(not(windows), path = "file/unix.rs")]
 mod system;
@@ -20,6 +22,8 @@ pub struct FileSource {
     path: PathBuf,
     /// Of a device that gives out whole sectors alone.
     sectors: Option<Sectors>,
+    #[cfg(target_os = "linux")]
+    nearby: nearby::Nearby,
 }
 
 impl FileSource {
@@ -30,7 +34,7 @@ impl FileSource {
     pub fn open(path: &Path) -> Result<Self> {
         let fail = |error| Error::io(path.display().to_string(), error);
         if let Some((file, sectors)) = system::open_device(path).transpose().map_err(fail)? {
-            return Ok(Self { file, size: sectors.size(), path: path.to_owned(), sectors: Some(sectors) });
+            return Ok(Self::new(file, sectors.size(), path, Some(sectors)));
         }
         let mut file = system::open(path).map_err(fail)?;
         let metadata = file.metadata().map_err(fail)?;
@@ -39,7 +43,21 @@ impl FileSource {
         }
         let size =
             if metadata.is_file() { metadata.len() } else { system::device_size(&mut file).map_err(fail)? };
-        Ok(Self { file, size, path: path.to_owned(), sectors: None })
+        Ok(Self::new(file, size, path, None))
+    }
+
+    fn new(file: File, size: u64, path: &Path, sectors: Option<Sectors>) -> Self {
+        #[cfg(target_os = "linux")]
+        // What comes next is known better here. Where the host refuses, it goes on guessing.
+        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Random);
+        Self {
+            file,
+            size,
+            path: path.to_owned(),
+            sectors,
+            #[cfg(target_os = "linux")]
+            nearby: nearby::Nearby::default(),
+        }
     }
 
     /// The host's handle, for what only the host can tell (allocated size, free space).
@@ -66,6 +84,10 @@ impl ByteSource for FileSource {
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         check_range(self.size, offset, buf.len())?;
         let len = buf.len();
+        #[cfg(target_os = "linux")]
+        if let Some(range) = self.nearby.note(offset, len as u64) {
+            self.will_need(range.start, range.end - range.start);
+        }
         let read = match &self.sectors {
             Some(sectors) => sectors.read(offset, buf, &|at, piece| system::read_at(&self.file, at, piece)),
             None => system::read_exact_at(&self.file, offset, buf),
