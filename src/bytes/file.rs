@@ -76,6 +76,28 @@ impl FileSource {
     }
 }
 
+#[cfg(target_os = "linux")]
+impl FileSource {
+    /// Pieces of data between holes that are looked for in what is asked for.
+    const MAX_PIECES: usize = 4;
+
+    /// Asks for what is stored of a range: of holes the host would make pages of zeros.
+    fn ask_for_data(&self, range: std::ops::Range<u64>) {
+        let (mut at, end) = (range.start, range.end.min(self.size));
+        for _ in 0..Self::MAX_PIECES {
+            if at >= end {
+                break;
+            }
+            let extent = system::extent_at(&self.file, self.size, at);
+            let len = extent.len.min(end - at);
+            if extent.kind == super::ExtentKind::Data {
+                self.will_need(at, len);
+            }
+            at += len.max(1);
+        }
+    }
+}
+
 impl ByteSource for FileSource {
     fn size(&self) -> u64 {
         self.size
@@ -86,7 +108,7 @@ impl ByteSource for FileSource {
         let len = buf.len();
         #[cfg(target_os = "linux")]
         if let Some(range) = self.nearby.note(offset, len as u64) {
-            self.will_need(range.start, range.end - range.start);
+            self.ask_for_data(range);
         }
         let read = match &self.sectors {
             Some(sectors) => sectors.read(offset, buf, &|at, piece| system::read_at(&self.file, at, piece)),
