@@ -1,0 +1,95 @@
+//! What WinFsp calls: pointers become values and slices for the adapter, its answers are written where WinFsp wants them.
+//! Several threads call at once.
+//!
+//! WinFsp guarantees to each callback: the file system is the one that [`super::Volume`] made, so its user context is a live
+//! [`Mounted`]; a file context is one that `open` gave and `close` did not yet take; names end with NUL; a buffer has the
+//! length that is told beside it, and nobody else uses it meanwhile, except that the memory to be read into may belong to the
+//! program that asked, which is why it is only ever written.
+
+mod directory;
+mod file;
+mod link;
+mod memory;
+mod volume;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::{
+    super::adapter::{Adapter, Answer, Handle, Status},
+    Mounted,
+    raw::{Context, Fs, Interface, NtStatus},
+};
+
+/// The callbacks of a volume that is only read. Those that would change something are there to refuse: without them WinFsp
+/// would answer that it does not know the request, and refuse even to open.
+pub(super) const INTERFACE: Interface = Interface {
+    get_volume_info: Some(volume::get_volume_info),
+    set_volume_label: Some(write_protected),
+    get_security_by_name: Some(file::get_security_by_name),
+    create: Some(write_protected),
+    open: Some(file::open),
+    overwrite: Some(write_protected),
+    cleanup: None,
+    close: Some(file::close),
+    read: Some(file::read),
+    write: Some(write_protected),
+    flush: Some(file::flush),
+    get_file_info: Some(file::get_file_info),
+    set_basic_info: Some(write_protected),
+    set_file_size: Some(write_protected),
+    can_delete: Some(write_protected),
+    rename: Some(write_protected),
+    get_security: Some(file::get_security),
+    set_security: Some(write_protected),
+    read_directory: Some(directory::read_directory),
+    resolve_reparse_points: Some(link::resolve_reparse_points),
+    get_reparse_point: Some(link::get_reparse_point),
+    set_reparse_point: Some(write_protected),
+    delete_reparse_point: Some(write_protected),
+    get_stream_info: Some(directory::get_stream_info),
+    get_dir_info_by_name: Some(directory::get_dir_info_by_name),
+    control: None,
+    set_delete: None,
+    create_ex: None,
+    overwrite_ex: None,
+    get_ea: Some(file::get_ea),
+    set_ea: Some(write_protected),
+    obsolete: None,
+    dispatcher_stopped: Some(volume::dispatcher_stopped),
+    reserved: [None; 31],
+};
+
+/// In place of every callback that would change something; C's calling convention lets it ignore its arguments.
+unsafe extern "C" fn write_protected() -> NtStatus {
+    Status::MEDIA_WRITE_PROTECTED.code()
+}
+
+/// Runs a callback. The adapter has its own guard; what gets as far as here must not unwind into WinFsp.
+fn guarded(work: impl FnOnce() -> Answer<()>) -> NtStatus {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(())) => Status::SUCCESS.code(),
+        Ok(Err(status)) => status.code(),
+        Err(_) => Status::INTERNAL_ERROR.code(),
+    }
+}
+
+/// # Safety
+/// As the module says of `fs`.
+unsafe fn mounted<'a>(fs: Fs) -> &'a Mounted {
+    // SAFETY: the caller's.
+    unsafe { &*(*fs).user_context.cast::<Mounted>() }
+}
+
+/// # Safety
+/// As the module says of `fs`.
+unsafe fn adapter<'a>(fs: Fs) -> &'a Adapter {
+    // SAFETY: the caller's.
+    unsafe { &mounted(fs).adapter }
+}
+
+/// # Safety
+/// As the module says of `context`.
+unsafe fn handle<'a>(context: Context) -> &'a Handle {
+    // SAFETY: the caller's. Requests for one file may run at once, and share it.
+    unsafe { &*context.cast::<Handle>() }
+}
