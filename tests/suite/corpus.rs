@@ -77,7 +77,7 @@ fn every_image_reads_as_other_programs_read_it() {
 fn unpacks_for_another_run() {
     let to = std::env::var_os("VHDMOUNT_UNPACK_TO").expect("VHDMOUNT_UNPACK_TO names a folder");
     for entry in catalog().unwrap_or_default() {
-        let (to, folder) = (Path::new(&to).join(&entry.id), scratch());
+        let (to, folder) = (Path::new(&to).join(entry.unpacked_name()), scratch());
         std::fs::create_dir_all(&to).unwrap();
         let path = entry.unpack(folder.path());
         // Alone, wherever in an archive it was. Copied with its holes.

@@ -1,8 +1,11 @@
 //! `vhdmount map`: the picture's sums are the report's, and its files are what other programs take them for.
 
-use std::{path::Path, process::Command};
+use std::{path::Path, process::Command, sync::Arc};
 
 use vhdmount::{
+    Result,
+    bytes::FileSource,
+    capacity::{Host, HostSpace},
     image::{Image, OpenOptions},
     map::{Class, Map, Style},
 };
@@ -16,6 +19,16 @@ use crate::support::{
 
 fn open(path: &Path) -> Image {
     Image::open(path, &OpenOptions::default()).unwrap()
+}
+
+/// A host that can back every disk, and on which files have no holes: on every system the picture is the same.
+struct Ample;
+
+impl Host for Ample {
+    fn space(&self, file: &FileSource) -> Result<HostSpace> {
+        let size = file.file().metadata().unwrap().len();
+        Ok(HostSpace { file_size: size, allocated: size, free: 1 << 50, ..HostSpace::default() })
+    }
 }
 
 fn stored(map: &Map, class: Class) -> u64 {
@@ -52,11 +65,9 @@ fn a_chain_shows_what_is_whose() {
     let child = child.block(1, full(4)).block(2, Block::State(vhdx_writer::ZERO)).block(5, full(5));
     let path = folder.path().join("child.avhdx");
     child.build().save(&path);
-    let map = Map::of(&open(&path), 8).unwrap();
-    // A pattern may hold zeros that the host's file has as holes.
-    let in_file = stored(&map, Class::Backed) + stored(&map, Class::Hole);
-    let found =
-        [in_file, stored(&map, Class::Parent), stored(&map, Class::Zero), stored(&map, Class::Absent)];
+    let options = OpenOptions { host: Arc::new(Ample), ..OpenOptions::default() };
+    let map = Map::of(&Image::open(&path, &options).unwrap(), 8).unwrap();
+    let found = [Class::Backed, Class::Parent, Class::Zero, Class::Absent].map(|class| stored(&map, class));
     assert_eq!(found.map(|bytes| bytes / MIB), [2, 1, 1, 4]);
     let text = map.to_text(Style { width: 40, colour: false });
     assert!(text.contains("blocks  ≡█0··█··"), "{text}");
@@ -156,10 +167,13 @@ fn hostile_labels_stay_text() {
         changed += 1;
     }
     assert!(changed >= 1);
-    let path = folder.path().join("<b>&\u{202e}.vhdx");
+    // Windows takes no such name: there can be none to draw.
+    let (tag, shown) = if cfg!(windows) { ("b", "b") } else { ("<b>", "&lt;b&gt;") };
+    let path = folder.path().join(format!("{tag}&\u{202e}.vhdx"));
     std::fs::write(&path, image).unwrap();
     let svg = String::from_utf8(run(vhdmount().arg("map").arg(&path).args(["--svg", "-"])).stdout).unwrap();
-    assert!(svg.contains("&lt;b&gt;&amp;\u{fffd}.vhdx") && !svg.contains("<b>") && !svg.contains('\u{1b}'));
+    assert!(svg.contains(&format!("{shown}&amp;\u{fffd}.vhdx")), "{svg:.3000}");
+    assert!(!svg.contains("<b>") && !svg.contains("<&") && !svg.contains('\u{1b}'));
     let text = outcome(&run(vhdmount().arg("map").arg(&path))).1;
     assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'), "{text}");
 }

@@ -49,9 +49,13 @@ fn every_command_has_a_manual_page() {
     let written = fs::read_dir(folder.path().join("man1")).unwrap().count();
     assert_eq!(written, pages.len());
     // mount(8) knows the command by these names.
-    for helper in ["mount.fuse.vhdmount", "mount.vhdmount"] {
-        let page = fs::read_to_string(folder.path().join(format!("man8/{helper}.8"))).unwrap();
-        assert_eq!(page, ".so man1/vhdmount.1\n");
+    if cfg!(target_os = "linux") {
+        for helper in ["mount.fuse.vhdmount", "mount.vhdmount"] {
+            let page = fs::read_to_string(folder.path().join(format!("man8/{helper}.8"))).unwrap();
+            assert_eq!(page, ".so man1/vhdmount.1\n");
+        }
+    } else {
+        assert!(!folder.path().join("man8").exists(), "other systems have no mount(8)");
     }
     if !have(&["mandoc"]) {
         return;

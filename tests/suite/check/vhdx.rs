@@ -322,7 +322,11 @@ fn largest_disk_is_examined_in_bounded_memory_and_time() {
         .block(0, Block::Full(pattern(MIB, 1)))
         .block(last, Block::Full(pattern(MIB, 2)));
     recipe.build().save(&path);
-    let file = Arc::new(Metered::new(Arc::new(FileSource::open(&path).unwrap()), 2_000, 64 << 20));
+    // Where the host does not tell what of the block table is a hole, all of it is read, once and in pieces of 256 KiB,
+    // each after a question for holes.
+    let (pieces, table) = if cfg!(windows) { (2 * 2_050, 513 << 20) } else { (0, 0) };
+    let file = Arc::new(FileSource::open(&path).unwrap());
+    let file = Arc::new(Metered::new(file, 2_000 + pieces, (64 << 20) + table));
     let (examination, peak) = peak_of(|| examine(file.clone()));
     expect(&examination, "container", &[]);
     assert!(!file.exhausted(), "{} reads, {} bytes", file.reads(), file.bytes());

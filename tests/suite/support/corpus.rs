@@ -95,6 +95,11 @@ impl Entry {
         self.id != other.id && self.packed.parent() == other.packed.parent()
     }
 
+    /// The folder below `VHDMOUNT_UNPACKED` that is this image's: different images may have the same id.
+    pub(crate) fn unpacked_name(&self) -> String {
+        format!("{}-{}", self.id, self.sha256)
+    }
+
     /// Unpacks into `folder`, under the original name: parents of differencing disks are found by it.
     pub(crate) fn unpack(&self, folder: &Path) -> PathBuf {
         let inner = self.id.rsplit("__").next().unwrap_or(&self.id);
@@ -105,7 +110,7 @@ impl Entry {
             None => None,
         };
         if let Some(unpacked) = unpacked() {
-            return copy_only_file(&unpacked.join(&self.id), folder);
+            return copy_only_file(&unpacked.join(self.unpacked_name()), folder);
         }
         let target = folder.join(name.unwrap_or_else(|| OsStr::new(inner)));
         let extension = self.packed.extension().and_then(OsStr::to_str).unwrap_or_default();
@@ -197,7 +202,7 @@ impl Entry {
     }
 }
 
-/// A folder that holds every image unpacked, in a folder named by its id.
+/// A folder that holds every image unpacked, each in a folder of its own.
 fn unpacked() -> Option<PathBuf> {
     std::env::var_os("VHDMOUNT_UNPACKED").map(PathBuf::from)
 }

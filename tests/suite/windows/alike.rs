@@ -36,6 +36,8 @@ struct Both<'a> {
     folder: &'a Path,
     image: &'a str,
     compared: usize,
+    /// What the two say differently.
+    different: Vec<String>,
 }
 
 impl Both<'_> {
@@ -52,24 +54,22 @@ impl Both<'_> {
         let (here, there) = self.outputs(command, arguments);
         let ((code, text, errors), theirs) = (outcome(&here), outcome(&there));
         let what = format!("{command} {} {arguments:.300?}", self.image);
-        assert_eq!(theirs.0, code, "{what}:\n{errors}\n{}", theirs.2);
-        assert!(
-            without_host(&theirs.1) == without_host(&text),
-            "{what}:\n{text}\n--- Windows:\n{}",
-            theirs.1
-        );
-        // Wine says, too, what it misses of the host.
-        let of_program = theirs.2.split_inclusive('\n').filter(|line| !line.starts_with("wine: "));
-        // A path of the host is the same one by another name.
-        let said: String = of_program
-            .map(|line| match line.contains(r"\\?\Z:") {
-                true => line.replace(r"\\?\Z:", "").replace('\\', "/"),
-                false => line.to_owned(),
-            })
-            .collect();
-        assert_eq!(said, errors, "{what}");
-        if command == "cat" {
-            assert_eq!(sha256(&there.stdout), sha256(&here.stdout), "{what}");
+        let mut compare = |part: &str, here: String, there: String| {
+            if here != there {
+                let lines = here.lines().zip(there.lines()).filter(|(here, there)| here != there).take(5);
+                let lines: String = lines.map(|(here, there)| format!("\n< {here}\n> {there}")).collect();
+                self.different.push(format!(
+                    "{part} of {what}: {} and {} bytes{lines}",
+                    here.len(),
+                    there.len()
+                ));
+            }
+        };
+        compare("exit code", format!("{code:?}"), format!("{:?}", theirs.0));
+        compare("messages", without_host(&errors), without_host(&theirs.2));
+        match command {
+            "cat" => compare("content", sha256(&here.stdout), sha256(&there.stdout)),
+            _ => compare("text", without_host(&text), without_host(&theirs.1)),
         }
         self.compared += 1;
     }
@@ -77,14 +77,20 @@ impl Both<'_> {
     /// The same figures, as far as they are not the host's.
     fn same_capacity(&mut self) {
         let (here, there) = self.outputs("capacity", &["--json"]);
-        assert_eq!(outcome(&there).0, outcome(&here).0, "capacity {}", self.image);
         self.compared += 1;
+        let mut compare = |part: &str, here: &dyn std::fmt::Debug, there: &dyn std::fmt::Debug| {
+            let (here, there) = (format!("{here:?}"), format!("{there:?}"));
+            if here != there {
+                self.different.push(format!("{part} of capacity {}\n< {here}\n> {there}", self.image));
+            }
+        };
+        compare("exit code", &outcome(&here).0, &outcome(&there).0);
         let json = |output: &Output| serde_json::from_slice::<Value>(&output.stdout).ok();
         let (Some(here), Some(there)) = (json(&here), json(&there)) else { return };
         // With holes in the file Linux knows where they are, and Wine does not.
         let has_holes = there["estimate"].as_str().is_some_and(|text| text.contains("holes"));
         for figure in FIGURES.iter().filter(|figure| !has_holes || figure.ends_with("size")) {
-            assert_eq!(there[figure], here[figure], "{figure} of {}", self.image);
+            compare(figure, &here[figure], &there[figure]);
         }
         let volumes = |report: &Value| {
             let rows = report["volume"].as_array().cloned().unwrap_or_default();
@@ -92,7 +98,7 @@ impl Both<'_> {
             let names = ["name", "label", "filesystem", "size", "free_reported"];
             rows.iter().map(|row| names.map(|name| figure(row, name))).collect::<Vec<_>>()
         };
-        assert_eq!(volumes(&there), volumes(&here), "volumes of {}", self.image);
+        compare("volumes", &volumes(&here), &volumes(&there));
     }
 
     /// Everything that needs no mount.
@@ -113,9 +119,15 @@ impl Both<'_> {
     }
 }
 
-/// Without the synthetic files, whose length depends on the host's figures.
-fn without_host(text: &str) -> Vec<&str> {
-    text.lines().filter(|line| !line.contains(".capacity")).collect()
+/// Without the synthetic files, whose length depends on the host's figures, and without what Wine misses of the host. A path
+/// of the host is the same one by another name.
+fn without_host(text: &str) -> String {
+    let of_program = |line: &&str| !line.contains(".capacity") && !line.starts_with("wine: ");
+    let alike = |line: &str| match line.contains(r"\\?\Z:") {
+        true => line.replace(r"\\?\Z:", "").replace('\\', "/"),
+        false => line.to_owned(),
+    };
+    text.split_inclusive('\n').filter(of_program).map(alike).collect()
 }
 
 #[test]
@@ -123,7 +135,8 @@ fn the_demo_disk_is_the_same() {
     let Some(wine) = wine() else { return };
     let folder = scratch();
     unpack(folder.path());
-    let mut both = Both { wine, folder: folder.path(), image: "demo.vhdx", compared: 0 };
+    let mut both =
+        Both { wine, folder: folder.path(), image: "demo.vhdx", compared: 0, different: Vec::new() };
     let files = manifest().into_iter().filter(|row| matches!(row.kind, "file" | "stream"));
     let files: Vec<_> = files.map(|row| row.path).collect();
     both.everything(&files);
@@ -143,6 +156,7 @@ fn the_demo_disk_is_the_same() {
         both.same(command, arguments);
     }
     assert!(both.compared > files.len() + 10, "{}", both.compared);
+    assert!(both.different.is_empty(), "{}", both.different.join("\n"));
 }
 
 #[test]
@@ -167,21 +181,26 @@ fn real_images_are_the_same() {
     let (Some(entries), Some(wine)) = (catalog(), wine()) else { return };
     let small: Vec<_> = entries.iter().filter(|entry| entry.size <= MAX_IMAGE).collect();
     let next = std::sync::atomic::AtomicUsize::new(0);
-    let compared = std::sync::atomic::AtomicUsize::new(0);
+    let results = std::sync::Mutex::new((0, Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 while let Some(entry) = small.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
-                    compared.fetch_add(compare(wine, entry), std::sync::atomic::Ordering::Relaxed);
+                    let (compared, different) = compare(wine, entry);
+                    let mut results = results.lock().unwrap();
+                    results.0 += compared;
+                    results.1.extend(different);
                 }
             });
         }
     });
-    println!("{} images, {} runs compared", small.len(), compared.into_inner());
+    let (compared, different) = results.into_inner().unwrap();
+    println!("{} images, {compared} runs compared", small.len());
     assert!(!small.is_empty());
+    assert!(different.is_empty(), "{} differences:\n{}", different.len(), different.join("\n"));
 }
 
-fn compare(wine: &Wine, entry: &Entry) -> usize {
+fn compare(wine: &Wine, entry: &Entry) -> (usize, Vec<String>) {
     let folder = scratch();
     let path: PathBuf = entry.unpack(folder.path());
     let name = path.strip_prefix(folder.path()).unwrap().to_str().unwrap().to_owned();
@@ -190,7 +209,7 @@ fn compare(wine: &Wine, entry: &Entry) -> usize {
         format!("{volume}/{}", row.path)
     });
     let files: Vec<_> = files.filter(|file| !file.contains(['"', '\\'])).collect();
-    let mut both = Both { wine, folder: folder.path(), image: &name, compared: 0 };
+    let mut both = Both { wine, folder: folder.path(), image: &name, compared: 0, different: Vec::new() };
     both.everything(&files);
-    both.compared
+    (both.compared, both.different)
 }
