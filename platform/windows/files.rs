@@ -9,14 +9,17 @@ use std::{
 };
 
 use windows_sys::Win32::{
-    Storage::FileSystem::SetFileAttributesW,
+    Storage::FileSystem::{
+        BY_HANDLE_FILE_INFORMATION, FILE_ID_INFO, FileIdInfo, GetFileInformationByHandle,
+        GetFileInformationByHandleEx, MoveFileExW, SetFileAttributesW,
+    },
     System::{IO::DeviceIoControl, Ioctl::FSCTL_SET_SPARSE},
 };
 
 /// Sets the attributes of a file or directory (`FILE_ATTRIBUTE_*`); 0 for none.
 pub(crate) fn set_attributes(path: &Path, attributes: u32) -> io::Result<()> {
     const NORMAL: u32 = 0x80;
-    let path: Vec<u16> = path.as_os_str().encode_wide().chain([0]).collect();
+    let path = terminated(path);
     let attributes = if attributes == 0 { NORMAL } else { attributes };
     // SAFETY: `path` ends with NUL.
     checked(unsafe { SetFileAttributesW(path.as_ptr(), attributes) })
@@ -39,6 +42,35 @@ pub(crate) fn set_sparse(file: &File) -> io::Result<()> {
         )
     };
     checked(done)
+}
+
+/// Gives a file another name, which must not be taken.
+pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    let (from, to) = (terminated(from), terminated(to));
+    // SAFETY: both paths end with NUL. Without flags nothing is replaced, and no file is copied to another volume.
+    checked(unsafe { MoveFileExW(from.as_ptr(), to.as_ptr(), 0) })
+}
+
+/// What tells a file or directory from all others of this computer: volume and number. Needs no right on the file.
+pub(crate) fn file_id(file: &File) -> io::Result<(u64, u128)> {
+    let mut id = FILE_ID_INFO::default();
+    let len = u32::try_from(size_of::<FILE_ID_INFO>()).expect("24");
+    // SAFETY: the handle is open, and the buffer is one `FILE_ID_INFO`, as the class and the length say.
+    let done =
+        unsafe { GetFileInformationByHandleEx(file.as_raw_handle(), FileIdInfo, (&raw mut id).cast(), len) };
+    if checked(done).is_ok() {
+        return Ok((id.VolumeSerialNumber, u128::from_le_bytes(id.FileId.Identifier)));
+    }
+    // FAT, and servers, know numbers of 64 bits alone.
+    let mut info = BY_HANDLE_FILE_INFORMATION::default();
+    // SAFETY: the handle is open, and the buffer is the structure that the function fills.
+    checked(unsafe { GetFileInformationByHandle(file.as_raw_handle(), &raw mut info) })?;
+    let number = u128::from(info.nFileIndexHigh) << 32 | u128::from(info.nFileIndexLow);
+    Ok((info.dwVolumeSerialNumber.into(), number))
+}
+
+fn terminated(path: &Path) -> Vec<u16> {
+    path.as_os_str().encode_wide().chain([0]).collect()
 }
 
 fn checked(done: i32) -> io::Result<()> {

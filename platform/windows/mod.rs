@@ -29,7 +29,7 @@ use vhdmount::tree::Tree;
 pub(crate) use calls::device;
 pub(crate) use console::understand_escapes;
 pub(crate) use control::on_control;
-pub(crate) use files::{set_attributes, set_sparse};
+pub(crate) use files::{file_id, rename_new, set_attributes, set_sparse};
 pub(crate) use host::Windows;
 pub(crate) use mountpoint::Mountpoint;
 

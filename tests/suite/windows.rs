@@ -3,6 +3,7 @@
 //! What Wine cannot show: ranges of sparse files, other filesystems than "NTFS", a real native boot.
 
 mod alike;
+mod copying;
 
 use std::{
     path::{Path, PathBuf},

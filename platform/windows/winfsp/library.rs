@@ -33,7 +33,7 @@ const NAME: &str = if cfg!(target_arch = "aarch64") { "winfsp-a64.dll" } else { 
 const OLDEST: u32 = 1 << 16 | 9;
 
 const HOW_TO_INSTALL: &str = "mounting needs WinFsp, which is not installed: winget install WinFsp.WinFsp, or \
-                              https://winfsp.dev/rel/. Without it info, ls, cat, capacity, check and map work";
+                              https://winfsp.dev/rel/. Without it every other command works";
 
 macro_rules! library {
     ($($(#[$doc:meta])* $field:ident = $name:ident: fn($($argument:ty),*) $(-> $result:ty)?;)*) => {

@@ -84,6 +84,6 @@ pub(crate) enum Streams {
     None,
     /// With the file: as extended attributes, on Windows as streams
     Xattr,
-    /// As files beside it, FILE:STREAM
+    /// As files beside it, FILE:STREAM (on Windows with U+F03A for the colon, which WSL and Cygwin show as one)
     Files,
 }

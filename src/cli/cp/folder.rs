@@ -13,6 +13,17 @@ use vhdmount::fs::Times;
 
 use super::Context;
 
+/// Who made a directory, and with that what is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// This run, and nothing else puts something into it.
+    Fresh,
+    /// This run, for another name that is the same one in the destination: what is in it is this run's as well.
+    Shared,
+    /// It was there before.
+    Found,
+}
+
 /// A directory of the destination.
 pub(super) struct Folder<'a> {
     /// Tells it from all others.
@@ -24,8 +35,7 @@ pub(super) struct Folder<'a> {
     pub(super) name: OsString,
     /// Its name in the image; for what the user named the whole path.
     source: Vec<u8>,
-    /// Made by this run, which then alone has put something into it.
-    pub(super) fresh: bool,
+    pub(super) origin: Origin,
     times: Option<Times>,
     context: &'a Context<'a>,
 }
@@ -40,7 +50,7 @@ impl<'a> Folder<'a> {
             parent: None,
             name: OsString::new(),
             source: source.to_vec(),
-            fresh: false,
+            origin: Origin::Found,
             times,
             context,
         })
@@ -51,7 +61,7 @@ impl<'a> Folder<'a> {
         parent: &Arc<Self>,
         name: OsString,
         source: Vec<u8>,
-        fresh: bool,
+        origin: Origin,
         times: Times,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -59,10 +69,15 @@ impl<'a> Folder<'a> {
             parent: Some(parent.clone()),
             name,
             source,
-            fresh,
+            origin,
             times: Some(times),
             context: parent.context,
         })
+    }
+
+    /// True when this run alone puts something into it, so that a name can only be taken by another of the image.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.origin == Origin::Fresh
     }
 
     /// The path inside the image of an entry of this directory.

@@ -23,7 +23,7 @@ use std::{
     io,
     num::NonZeroUsize,
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::AtomicBool,
         mpsc::{Receiver, RecvTimeoutError, channel},
     },
@@ -39,7 +39,7 @@ use self::{
     queue::{Closing, Queue},
     stop::Stop,
     streams::Streams,
-    target::{FileId, Target},
+    target::{Existing, FileId, Target},
     walk::Walker,
 };
 use super::{
@@ -75,7 +75,7 @@ struct Context<'a> {
     stop: Stop,
     /// The image's own files, which are never replaced.
     images: Vec<FileId>,
-    /// Files that were made in directories that were there before; kept only where some may be replaced.
+    /// What was made in directories that were there before; kept only where something there may be replaced or skipped.
     made: Mutex<HashSet<FileId>>,
     /// Said once: the destination has no hard links; there are too many to remember.
     no_links: AtomicBool,
@@ -147,13 +147,10 @@ fn images(image: &Image) -> Vec<FileId> {
     #[cfg(unix)]
     let id = |file: &std::fs::File| {
         use std::os::unix::fs::MetadataExt;
-        file.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
+        file.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino().into()))
     };
     #[cfg(windows)]
-    let id = |file: &std::fs::File| {
-        use std::os::windows::fs::MetadataExt;
-        file.metadata().ok().map(|metadata| (metadata.creation_time(), metadata.file_size()))
-    };
+    let id = |file: &std::fs::File| crate::platform::file_id(file).ok();
     image.container().files().iter().flatten().filter_map(|file| id(file.file())).collect()
 }
 
@@ -270,18 +267,14 @@ impl Context<'_> {
         Trouble::Stopped
     }
 
-    /// Keeps in mind that a file was made by this run.
-    fn remember(&self, folder: &Folder<'_>, name: &OsStr) {
-        if self.options.force
-            && !folder.fresh
-            && let Some(id) = self.target.id(folder, name)
-        {
-            self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-        }
+    /// What this run has made, where something in `folder` could be taken for a file that was there before.
+    fn made(&self, folder: &Folder<'_>) -> Option<MutexGuard<'_, HashSet<FileId>>> {
+        let kept = (self.options.force || self.options.no_clobber) && !folder.is_fresh();
+        kept.then(|| self.made.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Was it made by this run?
-    fn made(&self, id: FileId) -> bool {
-        self.options.force && self.made.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
+    /// Tells what there is under a name from all others.
+    fn id(&self, folder: &Folder<'_>, name: &OsStr) -> Option<FileId> {
+        self.target.existing(folder, name).ok().flatten().map(Existing::id)
     }
 }

@@ -2,6 +2,7 @@
 //! is removed.
 
 use std::{
+    collections::HashSet,
     ffi::{OsStr, OsString},
     fs::File,
     io,
@@ -13,9 +14,9 @@ use std::{
 
 use super::{
     Context, Trouble,
-    folder::Folder,
+    folder::{Folder, Origin},
     names::{ItemName, is_refused},
-    target::Existing,
+    target::{Existing, FileId},
 };
 
 /// Names that a killed run may have left; more in one directory are no accident.
@@ -71,8 +72,10 @@ impl<'a> Part<'a> {
     /// Gives it its name, or one that the destination takes, and tells which.
     pub(super) fn publish(mut self, name: &ItemName) -> Result<OsString, Trouble> {
         let mut candidate = name.first();
+        // Held until it is remembered: another name of the image may be the same one in the destination.
+        let mut made = self.context.made(&self.folder);
         loop {
-            let refused = match self.rename(&candidate)? {
+            let refused = match self.rename(&candidate, made.as_deref())? {
                 None => break,
                 Some(error) => error,
             };
@@ -82,7 +85,10 @@ impl<'a> Part<'a> {
             }
         }
         self.published = true;
-        self.context.remember(&self.folder, &candidate);
+        if let Some(made) = &mut made {
+            made.extend(self.context.id(&self.folder, &candidate));
+        }
+        drop(made);
         if candidate != name.first() {
             let shown = self.folder.shown(&candidate);
             let what = format!("kept as {shown}, as the destination does not take its name");
@@ -92,9 +98,10 @@ impl<'a> Part<'a> {
     }
 
     /// Gives it this name; an error where another name may do.
-    fn rename(&self, name: &OsStr) -> Result<Option<io::Error>, Trouble> {
+    fn rename(&self, name: &OsStr, made: Option<&HashSet<FileId>>) -> Result<Option<io::Error>, Trouble> {
         let (context, folder) = (self.context, &self.folder);
-        let replace = match standing(context, folder, name) {
+        let is_made = |id: &FileId| made.is_some_and(|made| made.contains(id));
+        let replace = match standing(context, folder, name, is_made) {
             Ok(Standing::Skip) => return Err(Trouble::Skipped),
             Ok(Standing::Refuse(why)) => return Err(Trouble::Failed(why)),
             Ok(Standing::Free) => false,
@@ -138,10 +145,11 @@ pub(super) fn collision(shown: &str) -> String {
 
 /// Says before anything is read that the name is taken, where that is known by then.
 pub(super) fn is_taken(context: &Context<'_>, folder: &Folder<'_>, name: &ItemName) -> Result<(), Trouble> {
-    if folder.fresh {
+    if folder.is_fresh() {
         return Ok(());
     }
-    match standing(context, folder, &name.first()) {
+    let is_made = |id: &FileId| context.made(folder).is_some_and(|made| made.contains(id));
+    match standing(context, folder, &name.first(), is_made) {
         Ok(Standing::Skip) => Err(Trouble::Skipped),
         Ok(Standing::Refuse(why)) => Err(Trouble::Failed(why)),
         _ => Ok(()),
@@ -149,16 +157,22 @@ pub(super) fn is_taken(context: &Context<'_>, folder: &Folder<'_>, name: &ItemNa
 }
 
 /// What there is under a name of a folder. Nothing that this run has made is ever replaced.
-fn standing(context: &Context<'_>, folder: &Folder<'_>, name: &OsStr) -> io::Result<Standing> {
-    if folder.fresh {
+fn standing(
+    context: &Context<'_>,
+    folder: &Folder<'_>,
+    name: &OsStr,
+    is_made: impl Fn(&FileId) -> bool,
+) -> io::Result<Standing> {
+    if folder.is_fresh() {
         return Ok(Standing::Free);
     }
+    let is_made = |id: &FileId| folder.origin == Origin::Shared || is_made(id);
     let refuse = |why: &str| Ok(Standing::Refuse(format!("not copied: {}: {why}", folder.shown(name))));
     match context.target.existing(folder, name)? {
         None => Ok(Standing::Free),
+        Some(Existing::Other(id)) if is_made(&id) => Ok(Standing::Refuse(collision(&folder.shown(name)))),
         Some(_) if context.options.no_clobber => Ok(Standing::Skip),
-        Some(Existing::Directory) => refuse("is a directory, which is never replaced"),
-        Some(Existing::Other(id)) if context.made(id) => Ok(Standing::Refuse(collision(&folder.shown(name)))),
+        Some(Existing::Directory(_)) => refuse("is a directory, which is never replaced"),
         Some(Existing::Other(id)) if context.images.contains(&id) => refuse("is the image itself"),
         Some(Existing::Other(_)) if context.options.force => Ok(Standing::Replace),
         Some(Existing::Other(_)) => refuse("exists (-f replaces such files, -n leaves them)"),

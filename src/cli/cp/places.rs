@@ -111,6 +111,10 @@ pub(super) fn destination(dest: &Path, sources: &[Source], paths: usize) -> Resu
             if slash && sources.iter().any(|source| !source.directory) {
                 return Err(refuse("there is no such directory"));
             }
+            // Windows says the same of what would lie in a file.
+            if dest.parent().is_some_and(Path::is_file) {
+                return Err(refuse("what is to hold it is no directory"));
+            }
         }
         Err(error) => return Err(Failure::destination(dest, &error)),
         Ok(_) => {}

@@ -14,6 +14,10 @@ use vhdmount::{
 
 use super::{Context, Trouble, folder::Folder, names::ItemName, part::Part, target};
 
+/// Between a file's name and a stream's. In a name of Windows as names with a colon are kept there: a real one would
+/// mean the stream itself.
+const COLON: &str = if cfg!(windows) { "\u{f03a}" } else { ":" };
+
 /// How named streams are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Streams {
@@ -104,7 +108,7 @@ pub(super) fn keep_as_files<'a>(
         // Times are a file's, not a stream's.
         let _ = target::set_file_times(&file, &stat.times);
         let mut whole = OsString::from(name);
-        whole.push(":");
+        whole.push(COLON);
         whole.push(target::name(stream));
         let text = whole.to_string_lossy().into_owned().into_bytes();
         part.publish(&ItemName::Given(whole, text)).map(drop)

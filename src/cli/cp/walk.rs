@@ -8,14 +8,14 @@ use vhdmount::fs::{DirCursor, FileSystem, NameBuf, NodeId, NodeKind, Stat, Times
 
 use super::{
     Context, Trouble,
-    folder::Folder,
+    folder::{Folder, Origin},
     jobs::{Item, Job, Large},
     links::{First, Hold},
     names::{ItemName, is_refused},
     nodes::NodeSet,
     part::collision,
     queue::Queue,
-    target::Existing,
+    target::{Existing, FileId},
     work::{self, SEGMENT},
 };
 
@@ -302,7 +302,14 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Makes a directory, or takes the one that is there: a real one, not a link, and not one that this run has made.
+/// Who made a directory that is there.
+fn found(context: &Context<'_>, parent: &Folder<'_>, id: &FileId) -> Origin {
+    let made = parent.origin == Origin::Shared || context.made(parent).is_some_and(|made| made.contains(id));
+    if made { Origin::Shared } else { Origin::Found }
+}
+
+/// Makes a directory, or takes the one that is there: a real one, not a link. One that this run has made is taken only
+/// where it may have been asked for twice: among what was there before.
 pub(super) fn make_folder<'a>(
     context: &'a Context<'a>,
     parent: &Arc<Folder<'a>>,
@@ -310,7 +317,7 @@ pub(super) fn make_folder<'a>(
     source: Vec<u8>,
     times: Times,
 ) -> Result<Arc<Folder<'a>>, Trouble> {
-    let folder = |name: &OsStr, fresh| Folder::new(parent, name.to_owned(), source.clone(), fresh, times);
+    let folder = |name: &OsStr, origin| Folder::new(parent, name.to_owned(), source.clone(), origin, times);
     let mut candidate = name.first();
     loop {
         let shown = || parent.shown(&candidate);
@@ -320,12 +327,17 @@ pub(super) fn make_folder<'a>(
                     let what = format!("kept as {}, as the destination does not take its name", shown());
                     context.log.note(&parent.path(&name.text()), what);
                 }
-                return Ok(folder(&candidate, true));
+                if let Some(mut made) = context.made(parent) {
+                    made.extend(context.id(parent, &candidate));
+                }
+                return Ok(folder(&candidate, Origin::Fresh));
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 return match context.target.existing(parent, &candidate) {
-                    Ok(Some(Existing::Directory)) if !parent.fresh => Ok(folder(&candidate, false)),
-                    Ok(Some(Existing::Directory)) => Err(Trouble::Failed(collision(&shown()))),
+                    Ok(Some(Existing::Directory(_))) if parent.is_fresh() => {
+                        Err(Trouble::Failed(collision(&shown())))
+                    }
+                    Ok(Some(Existing::Directory(id))) => Ok(folder(&candidate, found(context, parent, &id))),
                     _ => Err(Trouble::Failed(format!("{} exists and is no directory", shown()))),
                 };
             }

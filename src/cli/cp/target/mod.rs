@@ -12,14 +12,23 @@ pub(super) use unix::{Target, keep_stream, name, set_attributes, set_file_times,
 #[cfg(windows)]
 pub(super) use windows::{Target, keep_stream, name, set_attributes, set_file_times, write_all_at};
 
-/// Identifies a file of the host: device and number.
-pub(super) type FileId = (u64, u64);
+/// Identifies a file or directory of the host: device and number.
+pub(super) type FileId = (u64, u128);
 
 /// What a name of the destination stands for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Existing {
     /// A directory itself, not a link to one.
-    Directory,
+    Directory(FileId),
     /// Anything else.
     Other(FileId),
+}
+
+impl Existing {
+    /// Tells it from all others.
+    pub(super) fn id(self) -> FileId {
+        match self {
+            Self::Directory(id) | Self::Other(id) => id,
+        }
+    }
 }

@@ -97,7 +97,7 @@ impl Target {
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(error.into()),
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
-                Ok(Some(Existing::Directory))
+                Ok(Some(Existing::Directory(id(&stat))))
             }
             Ok(stat) => Ok(Some(Existing::Other(id(&stat)))),
         }
@@ -117,14 +117,6 @@ impl Target {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(0o666);
         Ok(rustix::fs::openat(&*self.directory(folder)?, name, flags, mode)?.into())
-    }
-
-    /// Tells a file from all others, to recognize it later.
-    pub(in crate::cli::cp) fn id(&self, folder: &Folder<'_>, name: &OsStr) -> Option<FileId> {
-        match self.existing(folder, name) {
-            Ok(Some(Existing::Other(id))) => Some(id),
-            _ => None,
-        }
     }
 
     /// Gives a file of the folder another name. Without `replace` an existing one is left and reported.
@@ -226,7 +218,7 @@ fn max_file(_: &OwnedFd) -> u64 {
 }
 
 fn id(stat: &rustix::fs::Stat) -> FileId {
-    (stat.st_dev, stat.st_ino)
+    (stat.st_dev, stat.st_ino.into())
 }
 
 /// A name of the image as one of the host's: never with a separator, as [`Name::to_text`] escapes those.

@@ -19,7 +19,7 @@ use vhdmount::{
     fs::{Name, Times, Timestamp},
 };
 
-use super::{Existing, FileId};
+use super::Existing;
 use crate::{
     cli::cp::{Context, Trouble, folder::Folder, names, streams},
     platform,
@@ -29,25 +29,29 @@ const ATTRIBUTE_READONLY: u32 = 0x1;
 /// READONLY, HIDDEN, SYSTEM, ARCHIVE, NOT_CONTENT_INDEXED: what a program may set.
 const SETTABLE: u32 = 0x2027;
 const SPARSE: u32 = 0x200;
+const REPARSE_POINT: u32 = 0x400;
 const WRITE_ATTRIBUTES: u32 = 0x100;
 /// `FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT`: directories, and links themselves.
 const ITSELF: u32 = 0x0220_0000;
 
 /// The directory below which everything is made.
 pub(in crate::cli::cp) struct Target {
+    verbatim: PathBuf,
+    /// As the user wrote it.
     path: PathBuf,
 }
 
 impl Target {
     /// An existing directory, through links if the user named one.
     pub(in crate::cli::cp) fn open(path: &Path) -> io::Result<Self> {
-        let path = fs::canonicalize(path)?;
-        if !fs::metadata(&path)?.is_dir() {
+        let verbatim = fs::canonicalize(path)?;
+        if !fs::metadata(&verbatim)?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
-        Ok(Self { path })
+        Ok(Self { verbatim, path: path.to_owned() })
     }
 
+    /// The directory as messages name it.
     pub(in crate::cli::cp) fn path(&self) -> &Path {
         &self.path
     }
@@ -63,7 +67,7 @@ impl Target {
             parts.push(&at.name);
             at = parent;
         }
-        let mut path = self.path.clone();
+        let mut path = self.verbatim.clone();
         path.extend(parts.iter().rev());
         path
     }
@@ -80,16 +84,15 @@ impl Target {
         folder: &Folder<'_>,
         name: &OsStr,
     ) -> io::Result<Option<Existing>> {
-        match fs::symlink_metadata(self.place(folder, name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-            // Of links and other reparse points the standard library says that they are no directories, or not.
-            Ok(found) if found.is_dir() && found.file_attributes() & 0x400 == 0 => {
-                Ok(Some(Existing::Directory))
-            }
-            // Time of creation, and name: a file that this run replaced has those of this run.
-            Ok(found) => Ok(Some(Existing::Other((found.creation_time(), found.file_size())))),
-        }
+        let open = || OpenOptions::new().access_mode(0).custom_flags(ITSELF).open(self.place(folder, name));
+        let file = match open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened?,
+        };
+        let (found, id) = (file.metadata()?, platform::file_id(&file)?);
+        // Of links and other reparse points the standard library says that they are no directories, or not.
+        let directory = found.is_dir() && found.file_attributes() & REPARSE_POINT == 0;
+        Ok(Some(if directory { Existing::Directory(id) } else { Existing::Other(id) }))
     }
 
     pub(in crate::cli::cp) fn make_folder(&self, parent: &Folder<'_>, name: &OsStr) -> io::Result<()> {
@@ -114,11 +117,6 @@ impl Target {
         Ok(file)
     }
 
-    /// Windows tells no two files apart without their being opened.
-    pub(in crate::cli::cp) fn id(&self, _: &Folder<'_>, _: &OsStr) -> Option<FileId> {
-        None
-    }
-
     /// Gives a file of the folder another name. Without `replace` an existing one is left and reported.
     pub(in crate::cli::cp) fn rename(
         &self,
@@ -127,10 +125,20 @@ impl Target {
         to: &OsStr,
         replace: bool,
     ) -> io::Result<()> {
-        if !replace && self.existing(folder, to)?.is_some() {
-            return Err(io::ErrorKind::AlreadyExists.into());
+        let (from, to) = (self.place(folder, from), self.place(folder, to));
+        if !replace {
+            return platform::rename_new(&from, &to);
         }
-        fs::rename(self.place(folder, from), self.place(folder, to))
+        // Windows protects a read-only file from being replaced; that it may be has been decided.
+        let attributes = fs::symlink_metadata(&to)?.file_attributes();
+        if attributes & ATTRIBUTE_READONLY == 0 {
+            return fs::rename(from, to);
+        }
+        platform::set_attributes(&to, attributes & SETTABLE & !ATTRIBUTE_READONLY)?;
+        fs::rename(from, &to).inspect_err(|_| {
+            // It stays: as it was.
+            let _ = platform::set_attributes(&to, attributes & SETTABLE);
+        })
     }
 
     pub(in crate::cli::cp) fn remove(&self, folder: &Folder<'_>, name: &OsStr) -> io::Result<()> {
@@ -182,7 +190,7 @@ impl Target {
 
     /// Sets the times of the directory where the target begins.
     pub(in crate::cli::cp) fn set_own_times(&self, times: &Times) -> io::Result<()> {
-        set_times_of(&self.path, times)
+        set_times_of(&self.verbatim, times)
     }
 
     /// An open directory, to set attributes.
