@@ -156,3 +156,47 @@ fn the_demo_disk_arrives_as_its_manifest_says() {
     let told = err.lines().filter(|line| line.contains("p3/") || line.contains("esp")).count();
     assert!((code == 4 && told >= links) || code == 0, "{code} {err}");
 }
+
+#[test]
+fn names_with_a_meaning_to_windows_stay_names() {
+    if !have(&["mkntfs", "ntfs-3g"]) || !have_fuse() {
+        return;
+    }
+    let Some(wine) = wine() else { return };
+    let folder = scratch();
+    let image = make(folder.path(), 32 << 20, 512, 4096);
+    // What NTFS keeps and Linux allows, and what stands for it on Windows.
+    let names = [
+        (r"..\..\out", "..\u{f05c}..\u{f05c}out"),
+        (r"C:\out", "C\u{f03a}\u{f05c}out"),
+        ("file:stream", "file\u{f03a}stream"),
+        ("a<b>|?*\"", "a\u{f03c}b\u{f03e}\u{f07c}\u{f03f}\u{f02a}\u{f022}"),
+        ("end.", "end\u{f02e}"),
+        ("end ", "end\u{f020}"),
+        ("...", "..\u{f02e}"),
+        ("nul", "_nul"),
+        ("COM1.txt", "_COM1.txt"),
+        ("line\nbreak", "line\u{f00a}break"),
+    ];
+    let mounted = Ntfs3g::mount(&image, "noatime");
+    for (name, kept) in names {
+        let below = mounted.folder.join("folders").join(name);
+        fs::create_dir_all(&below).unwrap();
+        fs::write(below.join("in it"), kept).unwrap();
+        fs::write(mounted.folder.join(name), kept).unwrap();
+    }
+    drop(mounted);
+    let around = folder.path().join("around");
+    let dest = around.join("a/b/dest");
+    fs::create_dir_all(&dest).unwrap();
+    assert_eq!(cp(wine, &["-r"], &image, "p1/.", &dest), (0, String::new()));
+    let mut expected: Vec<_> = names
+        .iter()
+        .flat_map(|(_, kept)| {
+            [*kept, &format!("folders/{kept}/in it")]
+                .map(|name| (format!("a/b/dest/{name}"), (*kept).to_owned()))
+        })
+        .collect();
+    expected.sort();
+    assert_eq!(files(&around), expected);
+}
