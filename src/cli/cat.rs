@@ -20,7 +20,7 @@ pub(super) fn run(command: &Cat) -> Result<(), Failure> {
         let inside = |error| Failure::inside(path, error);
         let node = find(&tree, path)?;
         if tree.stat(node).map_err(inside)?.kind == NodeKind::Directory {
-            let text = format_args!("{path} is a directory; vhdmount ls lists it, cp -r copies it");
+            let text = format!("{path} is a directory; vhdmount ls lists it, cp -r copies it");
             return Err(Failure::inside(path, text));
         }
         let file = tree.open(node).map_err(inside)?;

@@ -58,8 +58,7 @@ pub(super) fn run(tree: &Tree, command: &Ls) -> Result<(), Failure> {
             Some(volume) => volumes.push(volume),
             None if node == Tree::ROOT => volumes.extend(tree.volumes()),
             None => {
-                let text =
-                    format_args!("{path}: --deleted lists whole volumes, as in `ls --deleted IMAGE p3`");
+                let text = format!("{path}: --deleted lists whole volumes, as in `ls --deleted IMAGE p3`");
                 return Err(Failure::inside(path, text));
             }
         }

@@ -22,6 +22,7 @@ const NAME: &str = "vhdmount";
 const MOUNT_HELPERS: [&str; 2] = ["mount.fuse.vhdmount", "mount.vhdmount"];
 
 /// Ends the page of the command itself.
+#[cfg(not(windows))]
 const EXAMPLES: [(&str, &str); 5] = [
     ("vhdmount server.vhdx /mnt/x", "Mounts all volumes of the disk: /mnt/x/p1, /mnt/x/p2, …"),
     ("vhdmount -u /mnt/x", "Unmounts it."),
@@ -29,6 +30,20 @@ const EXAMPLES: [(&str, &str); 5] = [
     ("vhdmount cat server.vhdx p3/Windows/win.ini", "Writes a file to standard output without mounting."),
     ("vhdmount capacity -r /srv/vm", "Tells which of the disks below /srv/vm their host cannot back."),
 ];
+#[cfg(windows)]
+const EXAMPLES: [(&str, &str); 5] = [
+    ("vhdmount server.vhdx X:", r"Mounts all volumes of the disk: X:\p1, X:\p2, …"),
+    ("vhdmount -u X:", "Unmounts it."),
+    ("vhdmount ls -l server.vhdx p3/Windows", "Lists a directory without mounting."),
+    ("vhdmount cat server.vhdx p3/Windows/win.ini", "Writes a file to standard output without mounting."),
+    (r"vhdmount capacity -r D:\vm", r"Tells which of the disks below D:\vm their host cannot back."),
+];
+
+/// Pages of the system that have to do with it.
+#[cfg(target_os = "linux")]
+const SYSTEM: [(&str, &str); 4] = [("fusermount3", "1"), ("fstab", "5"), ("mount", "8"), ("umount", "8")];
+#[cfg(not(target_os = "linux"))]
+const SYSTEM: [(&str, &str); 0] = [];
 
 pub(super) fn man(command: &Man) -> Result<(), Failure> {
     write_pages(&command.directory).map_err(|error| Failure::inside(command.directory.display(), error))
@@ -77,8 +92,7 @@ fn root_page(root: &Command) -> io::Result<Vec<u8>> {
     let mut others: Vec<_> =
         commands.map(|command| (Page::new(command.clone()).get_filename(), "1")).collect();
     others.iter_mut().for_each(|(name, _)| name.truncate(name.len() - ".1".len()));
-    let system = [("fusermount3", "1"), ("fstab", "5"), ("mount", "8"), ("umount", "8")];
-    others.extend(system.map(|(name, section)| (name.to_owned(), section)));
+    others.extend(SYSTEM.map(|(name, section)| (name.to_owned(), section)));
     see_also(&others, &mut page)?;
     Ok(page)
 }
