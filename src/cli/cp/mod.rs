@@ -75,7 +75,7 @@ struct Context<'a> {
     stop: Stop,
     /// The image's own files, which are never replaced.
     images: Vec<FileId>,
-    /// What was made in directories that were there before; kept only where something there may be replaced or skipped.
+    /// What was made in directories that were there before, where it could be taken for what was there before.
     made: Mutex<HashSet<FileId>>,
     /// Said once: the destination has no hard links; there are too many to remember.
     no_links: AtomicBool,
@@ -269,8 +269,7 @@ impl Context<'_> {
 
     /// What this run has made, where something in `folder` could be taken for a file that was there before.
     fn made(&self, folder: &Folder<'_>) -> Option<MutexGuard<'_, HashSet<FileId>>> {
-        let kept = (self.options.force || self.options.no_clobber) && !folder.is_fresh();
-        kept.then(|| self.made.lock().unwrap_or_else(PoisonError::into_inner))
+        (!folder.is_fresh()).then(|| self.made.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Tells what there is under a name from all others.
