@@ -1,6 +1,6 @@
 //! What else the host should have ready: files that are read one after the other mostly lie near each other, so a read
 //! asks for what follows it, as long as that proves right. The kernel's own read-ahead is off meanwhile: it takes such a
-//! reader for a sequential one and reads whole megabytes of what nobody wants (on one disk with a read-ahead of 8 MiB five
+//! reader for a sequential one and reads whole megabytes of what nobody wants (on one disk with a read-ahead of 8 MiB three
 //! times of what was asked for).
 //!
 //! Guards: no lock, a fixed table, and readers at random positions soon cost nothing but the look at it.
@@ -47,10 +47,10 @@ impl Nearby {
             self.visit(last);
         }
         let behind = match known {
-            false => end..(last + 1) * CHUNK,
+            false => end..(last + 1).saturating_mul(CHUNK),
             // Near its end the next one's turn comes.
             true if end % CHUNK >= CHUNK / 2 && !self.visit(last + 1) => {
-                (last + 1) * CHUNK..(last + 2) * CHUNK
+                (last + 1).saturating_mul(CHUNK)..(last + 2).saturating_mul(CHUNK)
             }
             true => return None,
         };
@@ -136,6 +136,11 @@ mod tests {
                 assert!(asked.is_none_or(|range| range.start >= offset && range.start < range.end));
             }
         }
-        assert_eq!(nearby.note(u64::MAX, 1), None);
+        // Twice, as the second read of a chunk asks for the one behind it, of which there is none.
+        for _ in 0..2 {
+            let asked = nearby.note(u64::MAX - 2 * SMALL, 2 * SMALL);
+            assert!(asked.is_none_or(|range| range.start < range.end));
+        }
+        assert_eq!(nearby.note(u64::MAX - SMALL, 2 * SMALL), None, "it ends beyond all bytes");
     }
 }
