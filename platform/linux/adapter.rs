@@ -27,6 +27,7 @@ use super::{
     names, seek,
     snapshots::{self, Snapshot, Snapshots},
     sources::Sources,
+    stores::Stores,
     xattr,
 };
 
@@ -63,6 +64,7 @@ pub(super) struct Adapter {
     sources: Sources,
     snapshots: Snapshots,
     reporter: Reporter,
+    stores: Arc<Stores>,
     /// Directories of which a part could not be read.
     damaged: Mutex<HashSet<u64>>,
 }
@@ -84,6 +86,7 @@ pub(super) type Answer<T> = Result<T, Errno>;
 impl Adapter {
     pub(super) fn new(fs: Arc<dyn FileSystem>, settings: Settings) -> Self {
         Self {
+            stores: Arc::new(Stores::new(fs.clone())),
             fs,
             settings,
             sources: Sources::default(),
@@ -146,6 +149,11 @@ impl Adapter {
     pub(super) fn placeholder(&self, node: NodeId, kind: NodeKind) -> FileAttr {
         let stat = Stat { kind, size: 0, allocated: 0, links: 1, times: Times::default(), attributes: 0 };
         self.settings.ownership.attr(node, &stat)
+    }
+
+    /// Told of what is listed and read.
+    pub(super) fn stores(&self) -> &Arc<Stores> {
+        &self.stores
     }
 
     /// The content behind a node, opened if it was not read lately.
@@ -213,6 +221,9 @@ impl Adapter {
             });
             send(read.map(|len| &buffer[..len]));
         });
+        if offset == 0 {
+            self.stores.read(ino.0);
+        }
     }
 
     /// What a name leads to.

@@ -1,7 +1,7 @@
 //! Linux: mounts a [`FileSystem`] through FUSE, in the foreground or behind the caller's back, and unmounts it.
 //!
-//! `requests` and `adapter` answer the kernel, `session` holds a mount, `background` is the process that serves it,
-//! `unmount` ends it.
+//! `requests` and `adapter` answer the kernel, `stores` (with `walks` and `scout`) is ahead of it, `session` holds a mount,
+//! `background` is the process that serves it, `unmount` ends it.
 
 mod adapter;
 mod attr;
@@ -13,13 +13,16 @@ mod mount_table;
 mod names;
 mod options;
 mod requests;
+mod scout;
 mod seek;
 mod session;
 mod snapshots;
 mod sources;
+mod stores;
 #[cfg(test)]
 mod tests;
 mod unmount;
+mod walks;
 mod xattr;
 
 use std::{

@@ -22,6 +22,7 @@ use super::{
     adapter::{Adapter, FOREVER, MAX_REQUEST},
     attr,
     directory::Listing,
+    walks::{Entries, File},
     xattr,
 };
 
@@ -61,11 +62,17 @@ impl Listing for Names<'_> {
 }
 
 /// A listing with attributes, which saves a lookup for each entry.
-struct Attributes<'a>(&'a mut ReplyDirectoryPlus, &'a Adapter);
+struct Attributes<'a> {
+    reply: &'a mut ReplyDirectoryPlus,
+    adapter: &'a Adapter,
+    entries: Entries,
+    is_empty: bool,
+}
 
 impl Listing for Attributes<'_> {
     fn add(&mut self, node: NodeId, offset: u64, kind: NodeKind, name: &OsStr) -> bool {
-        let Self(reply, adapter) = self;
+        let Self { reply, adapter, entries, is_empty } = self;
+        *is_empty = false;
         // Of these the kernel only passes on number and type.
         if matches!(name.as_bytes(), b"." | b"..") {
             let attr = adapter.placeholder(node, kind);
@@ -77,7 +84,14 @@ impl Listing for Attributes<'_> {
             // Time to live 0: whoever looks at it asks again and gets the error itself.
             _ => (adapter.placeholder(node, kind), Duration::ZERO),
         };
-        reply.add(INodeNo(node.0), offset, name, &ttl, &attr, GENERATION)
+        let is_full = reply.add(INodeNo(node.0), offset, name, &ttl, &attr, GENERATION);
+        match kind {
+            _ if is_full || ttl != FOREVER => (),
+            NodeKind::File => entries.files.push(File { node: node.0, size: attr.size }),
+            NodeKind::Directory => entries.directories.push(node.0),
+            _ => (),
+        }
+        is_full
     }
 
     fn with_attributes(&self) -> bool {
@@ -212,8 +226,19 @@ impl Filesystem for Requests {
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
-        match self.adapter.list(ino, offset, &mut Attributes(&mut reply, &self.adapter)) {
-            None => reply.ok(),
+        let (adapter, entries) = (&self.adapter, Entries::default());
+        let mut listing = Attributes { reply: &mut reply, adapter, entries, is_empty: true };
+        let errno = adapter.list(ino, offset, &mut listing);
+        let Attributes { entries, is_empty, .. } = listing;
+        match errno {
+            None => {
+                // Before the answer: the program waits for it, and reads as soon as it has it.
+                match is_empty {
+                    true => adapter.stores().ended(ino.0),
+                    false => adapter.stores().listed(ino.0, offset == 0, &entries),
+                }
+                reply.ok();
+            }
             Some(errno) => reply.error(errno),
         }
     }

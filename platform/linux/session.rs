@@ -88,8 +88,13 @@ impl Session {
             .mountpoint
             .canonicalize()
             .map_err(|e| MountError::mountpoint(&options.mountpoint, e.to_string()))?;
-        let requests = Requests::new(Adapter::new(fs, settings));
+        let adapter = Adapter::new(fs, settings);
+        let stores = adapter.stores().clone();
+        let requests = Requests::new(adapter);
         let session = fuser::Session::new(requests, &mountpoint, &config).map_err(refused)?;
+        if config.n_threads.is_some_and(|workers| workers > 1) && !options.direct_io {
+            stores.start(session.notifier());
+        }
         let background = session.spawn().map_err(refused)?;
         let identity = Identity::now_at(&mountpoint);
         read_ahead(&mountpoint);

@@ -9,7 +9,7 @@ use std::{
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     process::Command,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     thread,
 };
 
@@ -50,6 +50,10 @@ fn options(mountpoint: &Path) -> MountOptions {
 
 /// None, after saying SKIPPED, where FUSE is not available; with `VHDMOUNT_NO_SKIP` set that is a failure.
 fn mount_with(change: impl FnOnce(&mut MountOptions)) -> Option<Mount> {
+    mount_of(Arc::new(Memory::new()), change)
+}
+
+fn mount_of(memory: Arc<Memory>, change: impl FnOnce(&mut MountOptions)) -> Option<Mount> {
     if let Err(error) = fs::OpenOptions::new().read(true).write(true).open("/dev/fuse") {
         assert!(std::env::var_os("VHDMOUNT_NO_SKIP").is_none(), "/dev/fuse: {error}");
         let test = thread::current().name().unwrap_or("test").to_owned();
@@ -59,7 +63,7 @@ fn mount_with(change: impl FnOnce(&mut MountOptions)) -> Option<Mount> {
     let folder = tempfile::tempdir().unwrap();
     let mut options = options(folder.path());
     change(&mut options);
-    let session = mount_background_session(options, Arc::new(Memory::new())).unwrap();
+    let session = mount_background_session(options, memory).unwrap();
     Some(Mount { session: Some(session), folder })
 }
 
@@ -108,6 +112,43 @@ fn eight_readers_at_once_see_the_same() {
             });
         }
     });
+}
+
+/// Lists one directory after the other and reads its files; from the given one on they are only to be had from the kernel.
+/// How many were.
+fn kept_of_tree(change: impl FnOnce(&mut MountOptions)) -> Option<usize> {
+    let memory = Arc::new(Memory::tree());
+    let mount = mount_of(memory.clone(), change)?;
+    let mut kept = 0;
+    for directory in 0..memory::TREE.0 {
+        let listed = fs::read_dir(mount.path(&format!("{directory:02}"))).unwrap().count();
+        assert_eq!(listed, memory::TREE.1);
+        let last = directory + 1 == memory::TREE.0;
+        memory.is_gone.store(last, Ordering::Relaxed);
+        for file in 0..memory::TREE.1 {
+            match fs::read(mount.path(&format!("{directory:02}/{file}"))) {
+                Ok(content) => {
+                    assert!(content == memory::tree_content(directory, file), "{directory}/{file}");
+                    kept += usize::from(last);
+                }
+                Err(error) => assert!(last, "{error}"),
+            }
+        }
+    }
+    Some(kept)
+}
+
+#[test]
+fn who_reads_a_tree_finds_small_files_in_the_kernel() {
+    let Some(kept) = kept_of_tree(|_| ()) else { return };
+    assert_eq!(kept, memory::TREE.1);
+}
+
+#[test]
+fn a_single_worker_and_direct_io_store_nothing() {
+    let Some(kept) = kept_of_tree(|options| options.threads = 1) else { return };
+    assert_eq!(kept, 0);
+    assert_eq!(kept_of_tree(|options| options.direct_io = true), Some(0));
 }
 
 #[test]

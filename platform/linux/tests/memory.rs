@@ -4,7 +4,7 @@ use std::{
     ops::{ControlFlow, Range},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -39,6 +39,8 @@ struct Node {
 pub(crate) struct Memory {
     nodes: Vec<Node>,
     opened: AtomicU64,
+    /// No file can be opened any more.
+    pub(crate) is_gone: AtomicBool,
 }
 
 /// The directory with many entries.
@@ -93,8 +95,16 @@ impl ByteSource for Panics {
     }
 }
 
+/// Directories below the root of [`Memory::tree`], and files in each.
+pub(crate) const TREE: (usize, usize) = (40, 3);
+
+/// The content of a file in [`Memory::tree`].
+pub(crate) fn tree_content(directory: usize, file: usize) -> Vec<u8> {
+    content()[directory * 1000..][..file * 4001 + 1].to_vec()
+}
+
 impl Memory {
-    pub(crate) fn new() -> Self {
+    fn root_only() -> Self {
         let root = Node {
             name: NameBuf::default(),
             parent: 1,
@@ -103,7 +113,24 @@ impl Memory {
         };
         let unused =
             Node { name: NameBuf::default(), parent: 1, content: Content::Encrypted, streams: Vec::new() };
-        let mut memory = Self { nodes: vec![unused, root], opened: AtomicU64::new(0) };
+        Self { nodes: vec![unused, root], opened: AtomicU64::new(0), is_gone: AtomicBool::new(false) }
+    }
+
+    /// Directories with small files, as [`TREE`] and [`tree_content`] say.
+    pub(crate) fn tree() -> Self {
+        let mut memory = Self::root_only();
+        for directory in 0..TREE.0 {
+            let node = memory.add(1, &format!("{directory:02}"), Content::Directory(Vec::new()));
+            for file in 0..TREE.1 {
+                let content = MemorySource(tree_content(directory, file));
+                memory.add(node, &file.to_string(), Content::File(Arc::new(content)));
+            }
+        }
+        memory
+    }
+
+    pub(crate) fn new() -> Self {
+        let mut memory = Self::root_only();
         let bytes = |bytes: &[u8]| Content::File(Arc::new(MemorySource(bytes.to_vec())));
         let file = memory.add(1, "file.bin", bytes(&content()));
         for (name, data) in [("small", b"stream".to_vec()), ("large", vec![7; 70_000])] {
@@ -253,6 +280,9 @@ impl FileSystem for Memory {
     }
 
     fn open(&self, node: NodeId) -> Result<Arc<dyn ByteSource>> {
+        if self.is_gone.load(Ordering::Relaxed) {
+            return Err(Error::corrupt("everything", 0, "gone"));
+        }
         match &self.node(node)?.content {
             Content::File(source) => Ok(source.clone()),
             Content::Counter => {

@@ -1,0 +1,116 @@
+//! Hands small files to the kernel before it asks for them (FUSE_NOTIFY_STORE): a program that reads a whole tree, as
+//! [`Walks`] recognizes it, then finds them in the page cache and waits for none. Large ones it reads as ever.
+//!
+//! A store waits, and cannot be interrupted, for pages that a READ has locked, until a worker has answered that. So only
+//! one worker stores at a time, never the only one, and never a file whose READ it holds itself.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use fuser::{INodeNo, Notifier};
+use vhdmount::fs::FileSystem;
+
+use super::{
+    scout::{self, Scout},
+    walks::{Entries, File, Plan, Prepare, Walks},
+};
+
+/// Where files are stored.
+pub(super) struct Stores {
+    fs: Arc<dyn FileSystem>,
+    /// None as long as nothing is to be stored.
+    kernel: OnceLock<Notifier>,
+    /// The kernel refused.
+    has_ended: AtomicBool,
+    walks: Mutex<Walks>,
+    /// Held by who stores.
+    storing: Mutex<()>,
+    /// Started by the first program that reads a tree; none where a thread cannot be had.
+    scout: OnceLock<Option<Scout>>,
+}
+
+impl Stores {
+    /// Nothing is stored before [`Stores::start`].
+    pub(super) fn new(fs: Arc<dyn FileSystem>) -> Self {
+        Self {
+            fs,
+            kernel: OnceLock::new(),
+            has_ended: AtomicBool::new(false),
+            walks: Mutex::default(),
+            storing: Mutex::default(),
+            scout: OnceLock::new(),
+        }
+    }
+
+    /// Begins to store. There must be two workers at least.
+    pub(super) fn start(&self, kernel: Notifier) {
+        let _ = self.kernel.set(kernel);
+    }
+
+    /// None when nothing is stored.
+    fn watch<T>(&self, look: impl FnOnce(&mut Walks) -> T) -> Option<T> {
+        if self.kernel.get().is_none() || self.has_ended.load(Ordering::Relaxed) {
+            return None;
+        }
+        Some(look(&mut self.walks.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// A listing is answered with these entries: its first, or further ones.
+    pub(super) fn listed(&self, node: u64, from_start: bool, entries: &Entries) {
+        if let Some(prepare) = self.watch(|walks| walks.listed(node, from_start, entries)) {
+            self.prepare(prepare);
+        }
+    }
+
+    /// A listing is about to be answered with its end. The kernel knows all of its files by now.
+    pub(super) fn ended(&self, node: u64) {
+        if let Some(plan) = self.watch(|walks| walks.ended(node)) {
+            self.carry_out(plan);
+        }
+    }
+
+    /// A READ of the start of a file was answered.
+    pub(super) fn read(&self, node: u64) {
+        if let Some(plan) = self.watch(|walks| walks.read(node)) {
+            self.carry_out(plan);
+        }
+    }
+
+    fn carry_out(&self, plan: Plan) {
+        self.prepare(plan.prepare);
+        if plan.store.is_empty() {
+            return;
+        }
+        let (Some(kernel), Ok(_alone)) = (self.kernel.get(), self.storing.try_lock()) else { return };
+        for file in plan.store {
+            let Some(content) = self.content(file) else { continue };
+            if let Err(error) = kernel.store(INodeNo(file.node), 0, &content) {
+                log::debug!("the kernel takes no files before it asks for them: {error}");
+                self.has_ended.store(true, Ordering::Relaxed);
+                return;
+            }
+        }
+    }
+
+    /// None for a file that cannot be read: its reader will be told why.
+    fn content(&self, file: File) -> Option<Vec<u8>> {
+        let prepared = self.scout.get().and_then(|scout| scout.as_ref()?.take(file.node));
+        let read = || catch_unwind(AssertUnwindSafe(|| scout::content(&*self.fs, file))).ok()?.ok();
+        // The kernel would take more for a longer file, and less for nothing.
+        prepared.or_else(read).filter(|content| content.len() as u64 == file.size)
+    }
+
+    fn prepare(&self, prepare: Prepare) {
+        if prepare != Prepare::default() {
+            let scout = self.scout.get_or_init(|| Scout::start(self.fs.clone()).ok());
+            if let Some(scout) = scout {
+                scout.prepare(prepare);
+            }
+        }
+    }
+}
