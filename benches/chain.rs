@@ -1,7 +1,9 @@
 //! What a chain of ten differencing images costs beside a single image with the same bytes, both in the page cache: the
 //! layers share the blocks, wholly or by runs of sectors, so that each read asks up to ten tables.
 //!
-//! `cargo bench --bench chain`: in the folder for temporary files, which needs about 1 GiB.
+//! `cargo bench --bench chain`: in the folder for temporary files, which needs about 1 GiB. `cargo bench --bench chain --
+//! VOLUME FOLDER` makes them of the first 256 MiB of a raw volume instead, and leaves `single.vhdx` and the chains'
+//! `false-9.vhdx` (whole blocks) and `true-9.vhdx` (runs) in the folder, to be mounted.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -9,7 +11,14 @@
     reason = "a measurement: all values are small"
 )]
 
-use std::{collections::BTreeMap, path::Path, time::Instant};
+use std::{
+    collections::BTreeMap,
+    env,
+    fs::File,
+    io::{Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use vhdmount::{
     bytes::ByteSource,
@@ -28,15 +37,28 @@ const RUN: u64 = 128;
 const ROUNDS: u32 = 7;
 const RANDOM_READS: u64 = 100_000;
 
+const SHAPES: [(&str, bool); 2] = [("whole blocks", false), ("runs of 64 KiB", true)];
+
 fn main() {
+    let arguments: Vec<_> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if let [volume, folder] = &arguments[..] {
+        let volume = File::open(volume).unwrap();
+        let content = |number: u64| {
+            let mut block = vec![0; MIB as usize];
+            (&volume).seek(SeekFrom::Start(number * MIB)).unwrap();
+            (&volume).read_exact(&mut block).unwrap();
+            block
+        };
+        make_single(Path::new(folder), &content);
+        for (_, parts) in SHAPES {
+            make_chain(Path::new(folder), parts, &content);
+        }
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
-    let single = folder.path().join("single.vhdx");
-    let whole = (0..BLOCKS).map(|number| (number, Block::Full(content(number, MIB as usize))));
-    let recipe = Recipe { blocks: whole.collect(), ..Recipe::dynamic(BLOCKS * MIB, MIB) };
-    recipe.build().save(&single);
-    let single = open(&single);
-    for (name, parts) in [("whole blocks", false), ("runs of 64 KiB", true)] {
-        let chain = open(&make_chain(folder.path(), parts));
+    let single = open(&make_single(folder.path(), &pattern));
+    for (name, parts) in SHAPES {
+        let chain = open(&make_chain(folder.path(), parts, &pattern));
         let (a, b) = (sequential(&*single), sequential(&*chain));
         println!(
             "{name}, 1 MiB reads in order: single {a:.0} MB/s, chain of {LAYERS} {b:.0} MB/s: {:.2} of its time",
@@ -50,8 +72,17 @@ fn main() {
     }
 }
 
-fn content(seed: u64, len: usize) -> Vec<u8> {
-    (0..len).map(|at| (at as u64 * 31 + seed * 7) as u8).collect()
+/// The content of a block.
+fn pattern(number: u64) -> Vec<u8> {
+    (0..MIB).map(|at| (at * 31 + number * 7) as u8).collect()
+}
+
+fn make_single(folder: &Path, content: &dyn Fn(u64) -> Vec<u8>) -> PathBuf {
+    let path = folder.join("single.vhdx");
+    let whole = (0..BLOCKS).map(|number| (number, Block::Full(content(number))));
+    let recipe = Recipe { blocks: whole.collect(), ..Recipe::dynamic(BLOCKS * MIB, MIB) };
+    recipe.build().save(&path);
+    path
 }
 
 fn open(path: &Path) -> std::sync::Arc<Disk> {
@@ -59,7 +90,7 @@ fn open(path: &Path) -> std::sync::Arc<Disk> {
 }
 
 /// The path of the top: the layer of a block, or of a run in it, is its number modulo ten.
-fn make_chain(folder: &Path, parts: bool) -> std::path::PathBuf {
+fn make_chain(folder: &Path, parts: bool, content: &dyn Fn(u64) -> Vec<u8>) -> PathBuf {
     let name = |layer: u64| format!("{parts}-{layer}.vhdx");
     for layer in 0..LAYERS {
         let guid = |layer: u64| [layer as u8 + 1; 16];
@@ -70,9 +101,9 @@ fn make_chain(folder: &Path, parts: bool) -> std::path::PathBuf {
         recipe.data_write_guid = guid(layer);
         for number in 0..BLOCKS {
             if layer == 0 || (!parts && number % LAYERS == layer) {
-                recipe = recipe.block(number, Block::Full(content(number, MIB as usize)));
+                recipe = recipe.block(number, Block::Full(content(number)));
             } else if parts {
-                let bytes = content(number, MIB as usize);
+                let bytes = content(number);
                 let own = (0..MIB / SECTOR as u64).filter(|sector| (sector / RUN + number) % LAYERS == layer);
                 let sector = |at: u64| bytes[at as usize * SECTOR..][..SECTOR].to_vec();
                 let sectors: BTreeMap<u64, Vec<u8>> = own.map(|at| (at, sector(at))).collect();
