@@ -15,14 +15,18 @@ use std::{
 
 use vhdmount::{
     Result,
+    bytes::{Buffer, BufferPool},
     fs::{DirCursor, FileSystem, NodeId, NodeKind},
 };
 
-use super::walks::{FIRST, File, Prepare, first_batch};
+use super::walks::{FIRST, File, MAX_FILE, Prepare, first_batch};
 
-/// Content that is kept until it is stored, in bytes, and the number of files.
-const BUDGET: usize = 4 << 20;
+/// Memory for content that is kept until it is stored, and the number of files.
+const BUDGET: usize = 6 << 20;
 const MAX_FILES: usize = 1024;
+
+/// Four of five files have no more than that.
+const COMMON_FILE: usize = 64 << 10;
 
 /// Requests that may wait. What comes on top would come too late.
 const MAX_WAITING: usize = 64;
@@ -34,10 +38,10 @@ pub(super) struct Scout {
 }
 
 impl Scout {
-    pub(super) fn start(fs: Arc<dyn FileSystem>) -> io::Result<Self> {
+    pub(super) fn start(reader: Reader) -> io::Result<Self> {
         let (requests, receiver) = mpsc::sync_channel(MAX_WAITING);
         let ready = Arc::default();
-        let thread = Thread { fs, ready: Arc::clone(&ready) };
+        let thread = Thread { reader, ready: Arc::clone(&ready) };
         thread::Builder::new().name("scout".into()).spawn(move || thread.run(&receiver))?;
         Ok(Self { requests, ready })
     }
@@ -48,17 +52,38 @@ impl Scout {
     }
 
     /// A file that was read, once.
-    pub(super) fn take(&self, node: u64) -> Option<Vec<u8>> {
+    pub(super) fn take(&self, node: u64) -> Option<Buffer> {
         lock(&self.ready).take(node)
     }
 }
 
-/// A whole file, as much of it as was listed.
-pub(super) fn content(fs: &dyn FileSystem, file: File) -> Result<Vec<u8>> {
-    let source = fs.open(NodeId(file.node))?;
-    let mut content = vec![0; usize::try_from(source.size().min(file.size)).unwrap_or(0)];
-    source.read_exact_at(0, &mut content)?;
-    Ok(content)
+/// Reads whole files.
+#[derive(Clone)]
+pub(super) struct Reader {
+    fs: Arc<dyn FileSystem>,
+    common: Arc<BufferPool>,
+    others: Arc<BufferPool>,
+}
+
+impl Reader {
+    pub(super) fn new(fs: Arc<dyn FileSystem>) -> Self {
+        let largest = usize::try_from(MAX_FILE).expect("a constant");
+        Self { fs, common: BufferPool::new(COMMON_FILE), others: BufferPool::new(largest) }
+    }
+
+    /// As much of a file as was listed. None for one that cannot be read: its reader will be told why.
+    pub(super) fn read(&self, file: File) -> Option<Buffer> {
+        let read = || -> Result<Buffer> {
+            let source = self.fs.open(NodeId(file.node))?;
+            let len = usize::try_from(source.size().min(file.size).min(MAX_FILE)).unwrap_or(0);
+            let pool = if len > COMMON_FILE { &self.others } else { &self.common };
+            let mut content = pool.take(len);
+            source.read_exact_at(0, &mut content)?;
+            Ok(content)
+        };
+        // A panic is a bug in a parser, which its reader will be told of, too.
+        catch_unwind(AssertUnwindSafe(read)).ok()?.ok()
+    }
 }
 
 fn lock(ready: &Mutex<Ready>) -> MutexGuard<'_, Ready> {
@@ -67,7 +92,7 @@ fn lock(ready: &Mutex<Ready>) -> MutexGuard<'_, Ready> {
 
 /// What runs in the thread.
 struct Thread {
-    fs: Arc<dyn FileSystem>,
+    reader: Reader,
     ready: Arc<Mutex<Ready>>,
 }
 
@@ -76,7 +101,7 @@ impl Thread {
         for Prepare { files, directories } in requests {
             files.into_iter().for_each(|file| self.keep(file));
             for node in directories {
-                // A panic is a bug in a parser: whoever asks for that directory or file is told.
+                // As for files.
                 let files = catch_unwind(AssertUnwindSafe(|| self.files_of(NodeId(node))));
                 files.into_iter().flatten().for_each(|file| self.keep(file));
             }
@@ -85,11 +110,11 @@ impl Thread {
 
     /// What will be stored of a directory; what precedes the damage in a damaged one.
     fn files_of(&self, directory: NodeId) -> Vec<File> {
-        let mut files = Vec::new();
-        self.fs.expect_stats(directory, DirCursor(0));
-        let _ = self.fs.read_dir(directory, DirCursor(0), &mut |entry| {
-            if entry.kind == NodeKind::File && !self.fs.is_volatile(entry.node) {
-                let size = self.fs.stat(entry.node).map_or(0, |stat| stat.size);
+        let (fs, mut files) = (&self.reader.fs, Vec::new());
+        fs.expect_stats(directory, DirCursor(0));
+        let _ = fs.read_dir(directory, DirCursor(0), &mut |entry| {
+            if entry.kind == NodeKind::File && !fs.is_volatile(entry.node) {
+                let size = fs.stat(entry.node).map_or(0, |stat| stat.size);
                 files.extend((size > 0).then_some(File { node: entry.node.0, size }));
             }
             if files.len() < FIRST { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -98,7 +123,7 @@ impl Thread {
     }
 
     fn keep(&self, file: File) {
-        if let Ok(Ok(content)) = catch_unwind(AssertUnwindSafe(|| content(&*self.fs, file))) {
+        if let Some(content) = self.reader.read(file) {
             lock(&self.ready).put(file.node, content);
         }
     }
@@ -107,28 +132,28 @@ impl Thread {
 /// Files read and not yet stored.
 #[derive(Default)]
 struct Ready {
-    content: HashMap<u64, Vec<u8>>,
+    content: HashMap<u64, Buffer>,
     /// Oldest first; some may be gone.
     order: VecDeque<u64>,
-    bytes: usize,
+    memory: usize,
 }
 
 impl Ready {
     /// Keeps a file, and gives up those that were not asked for in time.
-    fn put(&mut self, node: u64, content: Vec<u8>) {
+    fn put(&mut self, node: u64, content: Buffer) {
         self.take(node);
-        self.bytes += content.len();
+        self.memory += content.memory();
         self.content.insert(node, content);
         self.order.push_back(node);
-        while self.bytes > BUDGET || self.order.len() > MAX_FILES {
+        while self.memory > BUDGET || self.order.len() > MAX_FILES {
             let Some(oldest) = self.order.pop_front() else { return };
             self.take(oldest);
         }
     }
 
-    fn take(&mut self, node: u64) -> Option<Vec<u8>> {
+    fn take(&mut self, node: u64) -> Option<Buffer> {
         let content = self.content.remove(&node)?;
-        self.bytes -= content.len();
+        self.memory -= content.memory();
         Some(content)
     }
 }
@@ -140,16 +165,18 @@ mod tests {
     #[test]
     fn what_is_ready_is_taken_once_and_bounded() {
         let mut ready = Ready::default();
-        ready.put(1, vec![1; 10]);
-        ready.put(1, vec![2; 20]);
-        assert_eq!((ready.bytes, ready.take(1), ready.take(1)), (20, Some(vec![2; 20]), None));
+        let bytes = |byte, len| Buffer::from(vec![byte; len]);
+        ready.put(1, bytes(1, 10));
+        ready.put(1, bytes(2, 20));
+        assert_eq!(ready.memory, 20);
+        assert!(ready.take(1).is_some_and(|content| *content == [2; 20]) && ready.take(1).is_none());
         for node in 2..100 {
-            ready.put(node, vec![0; 256 << 10]);
-            assert!(ready.bytes <= BUDGET);
+            ready.put(node, bytes(0, 256 << 10));
+            assert!(ready.memory <= BUDGET);
         }
         assert!(ready.take(60).is_none() && ready.take(99).is_some());
         for node in 0..3000 {
-            ready.put(node, vec![0]);
+            ready.put(node, bytes(0, 1));
         }
         assert!(ready.content.len() <= MAX_FILES && ready.order.len() <= MAX_FILES);
     }

@@ -5,6 +5,7 @@
 //! one worker stores at a time, never the only one, and never a file whose READ it holds itself.
 
 use std::{
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
@@ -13,16 +14,16 @@ use std::{
 };
 
 use fuser::{INodeNo, Notifier};
-use vhdmount::fs::FileSystem;
+use vhdmount::{bytes::Buffer, fs::FileSystem};
 
 use super::{
-    scout::{self, Scout},
+    scout::{Reader, Scout},
     walks::{Entries, File, Plan, Prepare, Walks},
 };
 
 /// Where files are stored.
 pub(super) struct Stores {
-    fs: Arc<dyn FileSystem>,
+    reader: Reader,
     /// None as long as nothing is to be stored.
     kernel: OnceLock<Notifier>,
     /// The kernel refused.
@@ -38,7 +39,7 @@ impl Stores {
     /// Nothing is stored before [`Stores::start`].
     pub(super) fn new(fs: Arc<dyn FileSystem>) -> Self {
         Self {
-            fs,
+            reader: Reader::new(fs),
             kernel: OnceLock::new(),
             has_ended: AtomicBool::new(false),
             walks: Mutex::default(),
@@ -57,7 +58,9 @@ impl Stores {
         if self.kernel.get().is_none() || self.has_ended.load(Ordering::Relaxed) {
             return None;
         }
-        Some(look(&mut self.walks.lock().unwrap_or_else(PoisonError::into_inner)))
+        let mut walks = self.walks.lock().unwrap_or_else(PoisonError::into_inner);
+        // A worker must outlive a bug in this.
+        catch_unwind(AssertUnwindSafe(|| look(&mut walks))).ok()
     }
 
     /// A listing is answered with these entries: its first, or further ones.
@@ -90,24 +93,22 @@ impl Stores {
         for file in plan.store {
             let Some(content) = self.content(file) else { continue };
             if let Err(error) = kernel.store(INodeNo(file.node), 0, &content) {
-                log::debug!("the kernel takes no files before it asks for them: {error}");
-                self.has_ended.store(true, Ordering::Relaxed);
-                return;
+                log::debug!("the kernel takes no file before it asks for it: {error}");
+                let is_for_now = error.kind() == io::ErrorKind::OutOfMemory;
+                return self.has_ended.store(!is_for_now, Ordering::Relaxed);
             }
         }
     }
 
-    /// None for a file that cannot be read: its reader will be told why.
-    fn content(&self, file: File) -> Option<Vec<u8>> {
+    fn content(&self, file: File) -> Option<Buffer> {
         let prepared = self.scout.get().and_then(|scout| scout.as_ref()?.take(file.node));
-        let read = || catch_unwind(AssertUnwindSafe(|| scout::content(&*self.fs, file))).ok()?.ok();
         // The kernel would take more for a longer file, and less for nothing.
-        prepared.or_else(read).filter(|content| content.len() as u64 == file.size)
+        prepared.or_else(|| self.reader.read(file)).filter(|content| content.len() as u64 == file.size)
     }
 
     fn prepare(&self, prepare: Prepare) {
         if prepare != Prepare::default() {
-            let scout = self.scout.get_or_init(|| Scout::start(self.fs.clone()).ok());
+            let scout = self.scout.get_or_init(|| Scout::start(self.reader.clone()).ok());
             if let Some(scout) = scout {
                 scout.prepare(prepare);
             }

@@ -10,7 +10,7 @@ mod tests;
 use std::collections::HashMap;
 
 /// The largest file that is worth it. Of a larger one the kernel asks for much at a time.
-const MAX_FILE: u64 = 256 << 10;
+pub(super) const MAX_FILE: u64 = 256 << 10;
 
 /// What is stored at once: the reader waits for it.
 const MAX_FILES: usize = 32;
