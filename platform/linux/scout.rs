@@ -28,6 +28,9 @@ const MAX_FILES: usize = 1024;
 /// Four of five files have no more than that.
 const COMMON_FILE: usize = 64 << 10;
 
+/// Entries of a directory that are looked at for files: it may have millions that are none.
+const MAX_LOOKED_AT: usize = 1024;
+
 /// Requests that may wait. What comes on top would come too late.
 const MAX_WAITING: usize = 64;
 
@@ -110,14 +113,19 @@ impl Thread {
 
     /// What will be stored of a directory; what precedes the damage in a damaged one.
     fn files_of(&self, directory: NodeId) -> Vec<File> {
-        let (fs, mut files) = (&self.reader.fs, Vec::new());
+        let (fs, mut files, mut looked_at) = (&self.reader.fs, Vec::new(), 0);
         fs.expect_stats(directory, DirCursor(0));
         let _ = fs.read_dir(directory, DirCursor(0), &mut |entry| {
             if entry.kind == NodeKind::File && !fs.is_volatile(entry.node) {
                 let size = fs.stat(entry.node).map_or(0, |stat| stat.size);
                 files.extend((size > 0).then_some(File { node: entry.node.0, size }));
             }
-            if files.len() < FIRST { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            looked_at += 1;
+            if files.len() < FIRST && looked_at < MAX_LOOKED_AT {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
         });
         first_batch(files)
     }

@@ -31,7 +31,7 @@ const MAX_REMEMBERED: usize = 32 << 10;
 const ENOUGH: u8 = 4;
 const MAX_TRUST: u8 = 8;
 
-/// Directories stored for each one that is a sample. A sample that nobody reads counts as so many.
+/// Directories stored for each one that is a sample; a sample that nobody reads counts as so many others.
 const BETWEEN_SAMPLES: u32 = 16;
 const SAMPLE_WEIGHT: u8 = 4;
 
@@ -48,6 +48,12 @@ pub(super) struct File {
 pub(super) struct Entries {
     pub(super) files: Vec<File>,
     pub(super) directories: Vec<u64>,
+}
+
+impl Entries {
+    fn len(&self) -> usize {
+        self.files.len() + self.directories.len()
+    }
 }
 
 /// What to do when a program has come to a place.
@@ -110,16 +116,18 @@ impl Walks {
     /// A listing begins, or goes on.
     pub(super) fn listed(&mut self, node: u64, from_start: bool, entries: &Entries) -> Prepare {
         let prepare = if from_start { self.begun(node) } else { Prepare::default() };
+        // Not the map's: a crafted directory may list one file as often as it likes.
+        let known: usize = self.directories.iter().map(|directory| directory.entries.len()).sum();
+        let mut room = MAX_REMEMBERED.saturating_sub(known);
         let Some(directory) = self.directories.iter_mut().rfind(|directory| directory.node == node) else {
             return prepare;
         };
-        let room = MAX_REMEMBERED.saturating_sub(self.places.len());
         for file in entries.files.iter().filter(|file| file.size > 0).take(room) {
             let index = directory.entries.files.len();
             self.places.insert(file.node, Place { directory: directory.number, index });
             directory.entries.files.push(*file);
+            room -= 1;
         }
-        let room = MAX_REMEMBERED.saturating_sub(self.places.len());
         for node in entries.directories.iter().take(room) {
             let index = directory.entries.directories.len();
             self.places.insert(*node, Place { directory: directory.number, index });

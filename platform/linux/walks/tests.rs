@@ -137,6 +137,12 @@ fn what_is_remembered_is_bounded() {
         walks.ended(directory);
         assert!(walks.places.len() <= MAX_REMEMBERED && walks.directories.len() <= MAX_DIRECTORIES);
     }
+    // One file under very many names.
+    let mut walks = Walks::default();
+    let same = Entries { files: vec![File { node: 9, size: 1 }; 1000], directories: vec![8; 1000] };
+    (0..100).for_each(|part| drop(walks.listed(7, part == 0, &same)));
+    assert_eq!((walks.directories[0].entries.len(), walks.places.len()), (MAX_REMEMBERED, 2));
+    let mut walks = Walks::default();
     // Entries that are listed twice belong to the later listing.
     for _ in 0..100 {
         walks.listed(7, true, &entries(7, 10, KIB));
