@@ -1,6 +1,7 @@
 //! A file, block device, disk or volume of the host, opened read-only. What differs between systems is in `unix` and
 //! `windows`: opening, reading at an offset, where the holes are.
 
+mod guarded;
 #[cfg(target_os = "linux")]
 mod nearby;
 #[cfg_attr(windows, path = "file/windows.rs")]
@@ -11,6 +12,8 @@ use std::{
     fs::File,
     path::{Path, PathBuf},
 };
+
+pub use guarded::{Guarded, is_of_the_kernel};
 
 use super::{ByteSource, Extent, Sectors, check_range};
 use crate::{Error, Result};

@@ -19,7 +19,7 @@ pub mod windows_path;
 pub use ahead::{DecodeAhead, Decoders};
 pub use devices::{AskDevice, ask_devices_with};
 pub use faulty::Faulty;
-pub use file::FileSource;
+pub use file::{FileSource, Guarded, is_of_the_kernel};
 pub use identity::FileId;
 pub use memory::MemorySource;
 pub use overlay::Overlay;

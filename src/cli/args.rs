@@ -167,11 +167,11 @@ pub(crate) struct Mount {
 
     #[cfg_attr(
         not(windows),
-        doc = "Mount options, comma-separated: allow_other, uid=N, gid=N, umask=M, fmask=M, dmask=M, partition=N, streams_interface=none|windows|xattr, show_sys_files, hide_hid_files, efs_raw, wsl_metadata, deleted, direct_io, threads=N, codepage=N, utc_offset=MINUTES, no_replay, parent=FILE, parent_dir=DIR, force_parent"
+        doc = "Mount options, comma-separated: allow_other, uid=N, gid=N, umask=M, fmask=M, dmask=M, partition=N, streams_interface=none|windows|xattr, show_sys_files, hide_hid_files, efs_raw, wsl_metadata, deleted, direct_io, threads=N, codepage=N, utc_offset=MINUTES, no_replay, parent=FILE, parent_dir=DIR, force_parent, confine"
     )]
     #[cfg_attr(
         windows,
-        doc = "Mount options, comma-separated: partition=N, acls, direct_io (no caching), threads=N, show_sys_files, hide_hid_files, efs_raw, deleted, codepage=N, utc_offset=MINUTES, no_replay, parent=FILE, parent_dir=DIR, force_parent. Refused, as they are Linux's: uid, gid, masks, allow_other, wsl_metadata, streams_interface"
+        doc = "Mount options, comma-separated: partition=N, acls, direct_io (no caching), threads=N, show_sys_files, hide_hid_files, efs_raw, deleted, codepage=N, utc_offset=MINUTES, no_replay, parent=FILE, parent_dir=DIR, force_parent, confine. Refused, as they are Linux's: uid, gid, masks, allow_other, wsl_metadata, streams_interface"
     )]
     #[arg(short = 'o', value_name = "OPTIONS", value_delimiter = ',')]
     pub(crate) options: Vec<String>,
@@ -225,9 +225,14 @@ pub(crate) struct Open {
     #[arg(long, value_name = "DIR")]
     parent_dir: Vec<PathBuf>,
 
-    /// Read on with a parent that is not the one which the child was made from
+    /// Use the file of --parent even if the child was not made from it; without one, read on without a parent
     #[arg(long)]
     force_parent: bool,
+
+    /// Look for parents only in the folder of IMAGE and those of --parent and --parent-dir: for services that open other
+    /// people's images
+    #[arg(long)]
+    confine: bool,
 
     /// Do not replay the log of a dirty VHDX: look at the file as it is
     #[arg(long)]
@@ -269,6 +274,7 @@ impl Open {
                 parents: self.parent.clone(),
                 parent_dirs: self.parent_dir.clone(),
                 force_parent: self.force_parent,
+                confine: self.confine,
                 replay: !self.no_replay,
             },
             fs: fs::Options {
@@ -302,6 +308,7 @@ impl Mount {
                 .map_err(|problem| Failure::usage(format_args!("-o codepage: {problem}"))),
             "utc_offset" => number(name, value).map(|minutes| view.utc_offset_minutes = minutes),
             "force_parent" => set(&mut open.force_parent),
+            "confine" => set(&mut open.confine),
             "no_replay" | "norecover" => set(&mut open.no_replay),
             "show_sys_files" | "showmeta" => set(&mut view.show_sys_files),
             "efs_raw" => set(&mut view.efs_raw),

@@ -89,7 +89,12 @@ impl Subjects {
     fn of_chain(top: Subject, walk: chain::Walk) -> Result<Self> {
         let mut files = vec![(top, Vec::new())];
         for image in walk.images.iter().skip(1) {
-            files.push((Subject::open(&image.path)?, Vec::new()));
+            // The file that was found, whatever its name leads to by now.
+            let subject = match &image.file {
+                Some(file) => Subject::new(file.clone(), image.path.clone())?,
+                None => Subject::open(&image.path)?,
+            };
+            files.push((subject, Vec::new()));
         }
         for (index, finding) in walk.findings {
             files[index].1.push(finding);
@@ -99,9 +104,10 @@ impl Subjects {
             let last = walk.images.len() - 1;
             files[last].1.push(Finding::error("parent", error.to_string(), meaning));
         }
-        for path in walk.unreadable.iter().take(MAX_UNREADABLE) {
+        for file in walk.unreadable.iter().take(MAX_UNREADABLE) {
+            let path = file.path().to_owned();
             // Whatever is wrong with it is in the chain's error already.
-            files.extend(Subject::open(path).ok().map(|subject| (subject, Vec::new())));
+            files.extend(Subject::new(file.clone(), path).ok().map(|subject| (subject, Vec::new())));
         }
         let container = match walk.stopped {
             Some(error) => Err(error),

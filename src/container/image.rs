@@ -37,6 +37,24 @@ pub(super) enum Identity {
 }
 
 impl Identity {
+    /// What an image file says of itself, without opening it as a disk; `None` for what is no VHD or VHDX.
+    pub(super) fn read(source: &dyn ByteSource) -> Result<Option<Self>> {
+        let mut head = [0; 8];
+        if source.size() < 512 {
+            return Ok(None);
+        }
+        source.read_exact_at(0, &mut head)?;
+        Ok(match vhdx::detect(&head) {
+            true => Some(Self::Vhdx(vhdx::data_write_guid(source)?)),
+            false => vhd::unique_id(source)?.map(Self::Vhd),
+        })
+    }
+
+    /// True for an identity that identifies nothing.
+    pub(super) fn is_zero(self) -> bool {
+        matches!(self, Self::Vhd(id) | Self::Vhdx(id) if id.is_zero())
+    }
+
     pub(super) fn text(self) -> String {
         match self {
             Self::Vhd(id) => format!("VHD {id}"),
@@ -61,7 +79,11 @@ pub(super) struct Linkage {
 
 impl Image {
     pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Self> {
-        let file = Arc::new(open_file(path)?);
+        Self::of_file(Arc::new(open_file(path)?), path, options)
+    }
+
+    /// An image in a file that is open already.
+    pub(super) fn of_file(file: Arc<FileSource>, path: &Path, options: &OpenOptions) -> Result<Self> {
         let mut image = Self::from_source(file.clone(), &path.display().to_string(), options)?;
         image.file = Some(file);
         path.clone_into(&mut image.path);
@@ -120,6 +142,11 @@ impl Linkage {
             absolute: absolute.into_iter().flatten().cloned().collect(),
             time_stamp: None,
         }
+    }
+
+    /// True when the image names no identity: zeros, as XenServer writes for a raw parent.
+    pub(super) fn is_anonymous(&self) -> bool {
+        self.identities.iter().all(|identity| identity.is_zero())
     }
 
     /// True when `identity` is the parent's.

@@ -18,15 +18,24 @@ pub struct OpenOptions {
     pub parent_dirs: Vec<PathBuf>,
     /// Files that are parents, in any order: each is used where its identity fits.
     pub parents: Vec<PathBuf>,
-    /// Reads on with a parent whose identity does not fit, and without a missing one (what only it has is then unreadable).
+    /// Reads on with one of `parents` whose identity does not fit, and without a missing parent (what only it has is then
+    /// unreadable). What an image names is never taken by force.
     pub force_parent: bool,
+    /// Opens only what lies in the image's folder, the folders of `parents` and `parent_dirs`, and below them.
+    pub confine: bool,
     /// Replays a dirty VHDX log (in memory).
     pub replay: bool,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { parent_dirs: Vec::new(), parents: Vec::new(), force_parent: false, replay: true }
+        Self {
+            parent_dirs: Vec::new(),
+            parents: Vec::new(),
+            force_parent: false,
+            confine: false,
+            replay: true,
+        }
     }
 }
 

@@ -135,7 +135,8 @@ fn a_parent_that_was_written_to_is_refused_unless_forced() {
         .save(&chain.base);
     let message = refused(&chain.top, &OpenOptions::default());
     assert!(message.contains("07070707-0707-0707-0707-070707070707"), "{message}");
-    let forced = OpenOptions { force_parent: true, ..OpenOptions::default() };
+    let forced =
+        OpenOptions { force_parent: true, parents: vec![chain.base.clone()], ..OpenOptions::default() };
     let opened = container::open(&chain.top, &forced).expect("forced");
     assert!(opened.warnings.iter().any(|warning| warning.contains("disk.vhdx")), "{:?}", opened.warnings);
 }

@@ -19,37 +19,37 @@ use crate::{
     vhd::{hash, libvhdi_hash, open},
 };
 
-fn id(n: u8) -> [u8; 16] {
+pub(crate) fn id(n: u8) -> [u8; 16] {
     [n; 16]
 }
 
-fn base() -> VhdWriter {
+pub(crate) fn base() -> VhdWriter {
     let mut base = VhdWriter::new(3, 4 << 20, 512 << 10);
     base.unique_id = id(1);
     base.write(0, &noise(1, 2_000_000));
     base
 }
 
-fn child(parent: &VhdWriter, name: &str, n: u8) -> VhdWriter {
+pub(crate) fn child(parent: &VhdWriter, name: &str, n: u8) -> VhdWriter {
     let mut child = VhdWriter::child_of(parent, name, id(n));
     // Whole bytes of the bitmaps, which is all that libvhdi reads right.
     (0..40).for_each(|k| child.write(u64::from(n) * 8 + k * 192, &noise(u64::from(n) * 1000 + k, 4096)));
     child
 }
 
-fn put(path: &Path, image: &VhdWriter) -> PathBuf {
+pub(crate) fn put(path: &Path, image: &VhdWriter) -> PathBuf {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, image.build()).unwrap();
     path.to_owned()
 }
 
-fn open_with(path: &Path, change: impl FnOnce(&mut OpenOptions)) -> Result<Container> {
+pub(crate) fn open_with(path: &Path, change: impl FnOnce(&mut OpenOptions)) -> Result<Container> {
     let mut options = OpenOptions::default();
     change(&mut options);
     container::open(path, &options)
 }
 
-fn refused(path: &Path, change: impl FnOnce(&mut OpenOptions)) -> String {
+pub(crate) fn refused(path: &Path, change: impl FnOnce(&mut OpenOptions)) -> String {
     let error = open_with(path, change).map(|_| ()).unwrap_err();
     assert!(matches!(error, Error::NotFound(_)), "{error:?}");
     error.to_string()
@@ -156,7 +156,13 @@ fn parent_in_another_folder_is_found_by_identity_under_any_name() {
         let found = open_with(&top, |o| o.parents = parents).unwrap();
         assert_eq!(sha256_source(&*found.disk).unwrap(), expected);
     }
-    let text = refused(&top, |o| o.parents = vec![away.join("renamed.bin")]);
+    // The base lies beside the one that is named.
+    let found = open_with(&top, |o| o.parents = vec![away.join("renamed.bin")]).unwrap();
+    assert_eq!(sha256_source(&*found.disk).unwrap(), expected);
+    fs::rename(away.join("other"), folder.path().join("away.bin")).unwrap();
+    fs::create_dir(folder.path().join("top")).unwrap();
+    fs::rename(&top, folder.path().join("top/top.vhd")).unwrap();
+    let text = refused(&folder.path().join("top/top.vhd"), |o| o.parents = vec![away.join("renamed.bin")]);
     assert!(text.contains("the parent of") && text.contains("renamed.bin"), "{text}");
 }
 
@@ -169,7 +175,14 @@ fn wrong_identity_is_refused_unless_forced() {
     put(&folder.path().join("middle.vhd"), &stranger);
     let text = refused(&top, |_| {});
     assert!(text.contains("middle.vhd: has another identity: VHD 09090909-0909"), "{text}");
-    let forced = open_with(&top, |o| o.force_parent = true).unwrap();
+    // What the image names is not taken by force, only what the user does.
+    let without = open_with(&top, |o| o.force_parent = true).unwrap();
+    assert_eq!(without.disk.layers().len(), 1);
+    assert!(without.warnings[0].contains("without its parent"), "{:?}", without.warnings);
+    let named = vec![folder.path().join("middle.vhd")];
+    let text = refused(&top, |o| o.parents = named.clone());
+    assert!(text.contains("middle.vhd: has another identity"), "{text}");
+    let forced = open_with(&top, |o| (o.force_parent, o.parents) = (true, named)).unwrap();
     assert_eq!(forced.warnings.len(), 1);
     assert!(forced.warnings[0].contains("not the parent"), "{:?}", forced.warnings);
     assert_eq!(sha256_source(&*forced.disk).unwrap(), expected, "the stranger differs in its identity alone");
@@ -276,7 +289,8 @@ fn child_behind_a_link_finds_parents_beside_the_file_and_pipes_are_not_opened() 
     if have(&["mkfifo"]) {
         let pipe = folder.path().join("store/pipe.vhd");
         crate::support::run(crate::support::tool("mkfifo").arg(&pipe));
-        let image = child(&base(), "pipe.vhd", 2);
+        let mut image = child(&base(), "pipe.vhd", 2);
+        image.parent_id = id(77);
         let path = put(&folder.path().join("store/child.vhd"), &image);
         assert!(refused(&path, |_| {}).contains("not a regular file"));
         assert!(container::open(&pipe, &OpenOptions::default()).is_err());

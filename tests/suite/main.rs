@@ -28,10 +28,13 @@ mod mutation;
 #[cfg(target_os = "linux")]
 mod ntfs;
 mod packaging;
+mod parents;
 mod partition;
 #[cfg(target_os = "linux")]
 mod serving;
 mod support;
+#[cfg(target_os = "linux")]
+mod untouched;
 mod vhd;
 mod vhdx;
 #[cfg(target_os = "linux")]

@@ -7,12 +7,32 @@ use std::{
     path::Path,
 };
 
-use rustix::{fs::SeekFrom, io::Errno};
+use rustix::{
+    fs::{Mode, OFlags, SeekFrom},
+    io::Errno,
+};
 
 use super::super::{Extent, ExtentKind, Sectors};
 
 pub(super) fn open(path: &Path) -> io::Result<File> {
-    File::open(path)
+    open_with(path, OFlags::empty())
+}
+
+/// Leaves the access time alone, so that evidence keeps its times, where the kernel grants that: to a file's owner and to
+/// root. For others the mount's own setting (mostly `relatime`) decides.
+pub(super) fn open_with(path: &Path, flags: OFlags) -> io::Result<File> {
+    let open = |more: OFlags| {
+        let flags = flags | more | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
+        rustix::fs::open(path, flags, Mode::empty())
+    };
+    #[cfg(target_os = "linux")]
+    let opened = match open(OFlags::NOATIME) {
+        Err(Errno::PERM) => open(OFlags::empty()),
+        opened => opened,
+    };
+    #[cfg(not(target_os = "linux"))]
+    let opened = open(OFlags::empty());
+    Ok(opened?.into())
 }
 
 /// Block devices are read like files.

@@ -34,7 +34,7 @@ impl ParentLocators {
         let mut locators = Self {
             parent_unique_id: header.parent_unique_id,
             parent_time_stamp: header.parent_time_stamp,
-            unicode_name: utf16(&header.parent_unicode_name, u16::from_be_bytes)
+            unicode_name: text_of(&header.parent_unicode_name, ByteOrder::Big)
                 .filter(|name| !name.is_empty()),
             ..Self::default()
         };
@@ -83,23 +83,40 @@ impl ParentLocators {
     }
 }
 
-/// `W2ru` and `W2ku` are UTF-16 little-endian, `MacX` is UTF-8, `Wi2r` and `Wi2k` are ANSI. Some writers store the
-/// first two big-endian like the rest of the format: a path begins with a character below 256, which tells.
+/// `W2ru` and `W2ku` are UTF-16 little-endian, `MacX` is UTF-8, `Wi2r` and `Wi2k` are ANSI.
 fn decode(bytes: &[u8], platform_code: &[u8; 4]) -> Option<String> {
     match (platform_code, bytes) {
         (b"MacX", _) => text(std::str::from_utf8(bytes).ok()?.trim_end_matches('\0').to_owned()),
-        (b"Wi2r" | b"Wi2k", [_, second, ..]) if *second != 0 => {
+        (b"Wi2r" | b"Wi2k", [first, second, ..]) if *first != 0 && *second != 0 => {
             text(bytes.iter().map_while(|b| (*b != 0).then_some(char::from(*b))).collect())
         }
-        (_, [0, second, ..]) if *second != 0 => utf16(bytes, u16::from_be_bytes),
-        _ => utf16(bytes, u16::from_le_bytes),
+        _ => text_of(bytes, ByteOrder::Little),
     }
 }
 
-/// Text up to a NUL; `None` if it is not text.
-fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<String> {
-    let units = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).take_while(|unit| *unit != 0);
-    text(char::decode_utf16(units).collect::<Result<_, _>>().ok()?)
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ByteOrder {
+    Big,
+    Little,
+}
+
+/// UTF-16 up to a NUL, in the order in which more of it is characters below 256, else in the usual one: writers have
+/// stored each field in either. `None` if it is not text.
+fn text_of(bytes: &[u8], usual: ByteOrder) -> Option<String> {
+    let units = |order| {
+        let unit = move |pair: &[u8; 2]| match order {
+            ByteOrder::Big => u16::from_be_bytes(*pair),
+            ByteOrder::Little => u16::from_le_bytes(*pair),
+        };
+        bytes.as_chunks::<2>().0.iter().map(unit).take_while(|unit| *unit != 0)
+    };
+    let plain = |order| units(order).filter(|unit| *unit < 256).count();
+    let order = match plain(ByteOrder::Big).cmp(&plain(ByteOrder::Little)) {
+        std::cmp::Ordering::Less => ByteOrder::Little,
+        std::cmp::Ordering::Equal => usual,
+        std::cmp::Ordering::Greater => ByteOrder::Big,
+    };
+    text(char::decode_utf16(units(order)).collect::<Result<_, _>>().ok()?)
 }
 
 /// Names go to a terminal and to the host's file system: control characters have no business in either.

@@ -65,6 +65,14 @@ pub fn detect(head: &[u8]) -> bool {
     head.starts_with(format::FILE_SIGNATURE)
 }
 
+/// The identity in a file's current header.
+///
+/// # Errors
+/// When neither header is whole, or the source cannot be read.
+pub fn data_write_guid(source: &dyn ByteSource) -> Result<Guid> {
+    Ok(Header::read_current(source, &mut Vec::new())?.data_write_guid)
+}
+
 /// Opens an image; `path` is what [`LayerInfo`] will show.
 ///
 /// # Errors

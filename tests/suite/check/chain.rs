@@ -77,6 +77,7 @@ fn parent_that_is_missing_or_another_is_an_error() {
     expect(&examination, "container", &[("Note container", "cannot be opened")]);
     let mut forced = options();
     forced.open.container.force_parent = true;
+    forced.open.container.parents = vec![path.clone()];
     let examination = check(&top, &forced, &mut |_| {}).unwrap();
     expect(&examination, "parent 1", &[("Error parent", "used all the same")]);
     assert_eq!(areas(&examination).len(), 5);

@@ -1,0 +1,168 @@
+//! Files of the host that an image names, not the user. Nothing is opened that an `open` could change or that the kernel
+//! makes up: what a path leads to is looked at through a descriptor that only stands for the place, and that very place is
+//! then opened.
+
+use std::{fs::File, io, path::Path, path::PathBuf};
+
+use super::FileSource;
+use crate::{Error, Result};
+
+/// An opened file and where it lies, symbolic links followed.
+pub struct Guarded {
+    /// The file.
+    pub file: FileSource,
+    /// Its canonical path.
+    pub real: PathBuf,
+}
+
+impl FileSource {
+    /// Opens a regular file of a filesystem that stores files, if `allows` its canonical path.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; [`Error::Invalid`] for whatever is no such file; [`Error::Denied`] when the path is not allowed.
+    pub fn open_guarded(path: &Path, allows: &dyn Fn(&Path) -> bool) -> Result<Guarded> {
+        let fail = |error| Error::io(path.display().to_string(), error);
+        let place = Place::find(path).map_err(fail)?;
+        if !place.is_stored_file().map_err(fail)? {
+            return Err(Error::invalid("not a regular file"));
+        }
+        if !allows(&place.real) {
+            return Err(Error::Denied("outside of the folders that may be read".into()));
+        }
+        let file = place.open().map_err(fail)?;
+        let size = file.metadata().map_err(fail)?.len();
+        Ok(Guarded { file: Self::new(file, size, path, None), real: place.real })
+    }
+}
+
+/// True for what lies in the trees that the kernel makes up, however it is spelled.
+pub fn is_of_the_kernel(real: &Path) -> bool {
+    cfg!(unix) && ["/proc", "/sys", "/dev"].iter().any(|tree| real.starts_with(tree))
+}
+
+#[cfg(target_os = "linux")]
+struct Place {
+    /// Opened with `O_PATH`: no device starts, no pipe waits, no access time changes.
+    at: std::os::fd::OwnedFd,
+    real: PathBuf,
+}
+
+#[cfg(target_os = "linux")]
+impl Place {
+    fn find(path: &Path) -> io::Result<Self> {
+        use rustix::fs::{Mode, OFlags};
+        let at = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let real = std::fs::read_link(Self::link(&at)).or_else(|_| std::fs::canonicalize(path))?;
+        Ok(Self { at, real })
+    }
+
+    /// The descriptor's name in a mounted `/proc`.
+    fn link(at: &std::os::fd::OwnedFd) -> PathBuf {
+        use std::os::fd::AsRawFd;
+        format!("/proc/self/fd/{}", at.as_raw_fd()).into()
+    }
+
+    fn is_stored_file(&self) -> io::Result<bool> {
+        use rustix::fs::{FileType, fstat, fstatfs};
+        let is_file = FileType::from_raw_mode(fstat(&self.at)?.st_mode).is_file();
+        // The magic numbers are 32 bits wide, their type is the machine's word.
+        let kind = fstatfs(&self.at)?.f_type & 0xffff_ffff;
+        Ok(is_file && !KERNEL_FILESYSTEMS.iter().any(|magic| kind.try_into() == Ok(*magic)))
+    }
+
+    fn open(&self) -> io::Result<File> {
+        match super::system::open(&Self::link(&self.at)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.open_by_name(),
+            opened => opened,
+        }
+    }
+
+    /// Without `/proc` the place has to be found again, and to be the same.
+    fn open_by_name(&self) -> io::Result<File> {
+        let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
+        let file = super::system::open_with(&self.real, flags)?;
+        let (now, then) = (rustix::fs::fstat(&file)?, rustix::fs::fstat(&self.at)?);
+        match (now.st_dev, now.st_ino) == (then.st_dev, then.st_ino) {
+            true => Ok(file),
+            false => Err(io::Error::other("was replaced while it was opened")),
+        }
+    }
+}
+
+/// `linux/magic.h`: filesystems whose files are questions to the kernel.
+#[cfg(target_os = "linux")]
+const KERNEL_FILESYSTEMS: [u32; 18] = [
+    0x9fa0,      // proc
+    0x6265_6572, // sysfs
+    0x1cd1,      // devpts
+    0x6462_6720, // debugfs
+    0x7472_6163, // tracefs
+    0x7363_6673, // securityfs
+    0x0027_e0eb, // cgroup
+    0x6367_7270, // cgroup2
+    0x6165_676c, // pstore
+    0xde5e_81e4, // efivarfs
+    0xcafe_4a11, // bpf
+    0x6265_6570, // configfs
+    0xf97c_ff8c, // selinux
+    0x4341_5d53, // smack
+    0x4249_4e4d, // binfmt_misc
+    0x1980_0202, // mqueue
+    0x6573_5543, // fusectl
+    0x6e73_6673, // nsfs
+];
+
+#[cfg(not(target_os = "linux"))]
+struct Place {
+    real: PathBuf,
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Place {
+    fn find(path: &Path) -> io::Result<Self> {
+        Ok(Self { real: std::fs::canonicalize(path)? })
+    }
+
+    fn is_stored_file(&self) -> io::Result<bool> {
+        Ok(std::fs::symlink_metadata(&self.real)?.is_file())
+    }
+
+    fn open(&self) -> io::Result<File> {
+        super::system::open(&self.real)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_stored_files_are_opened_whatever_leads_to_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::fs::write(&file, [7; 600]).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let opened = FileSource::open_guarded(&link, &|_| true).unwrap();
+        assert_eq!(opened.real, file.canonicalize().unwrap());
+        assert_eq!(crate::bytes::read_vec(&opened.file, 599, 1).unwrap(), [7]);
+        for path in ["/proc/self/status", "/sys/kernel/uevent_seqnum", "/dev/null", "/", "/proc/self/fd/0"] {
+            let error = FileSource::open_guarded(path.as_ref(), &|_| true).err();
+            assert!(error.is_some(), "{path}");
+        }
+        std::os::unix::fs::symlink("/proc/self/status", folder.path().join("trap")).unwrap();
+        let trap = FileSource::open_guarded(&folder.path().join("trap"), &|_| true);
+        assert!(matches!(trap, Err(Error::Invalid(_))));
+    }
+
+    #[test]
+    fn what_is_not_allowed_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let (inside, outside) = (folder.path().join("in"), folder.path().join("out"));
+        std::fs::create_dir(&inside).unwrap();
+        std::fs::write(&outside, [7; 600]).unwrap();
+        std::os::unix::fs::symlink(&outside, inside.join("link")).unwrap();
+        let root = inside.canonicalize().unwrap();
+        let opened = FileSource::open_guarded(&inside.join("link"), &|real| real.starts_with(&root));
+        assert!(matches!(opened, Err(Error::Denied(_))));
+    }
+}
