@@ -24,6 +24,7 @@ pub mod guid;
 pub mod image;
 pub mod map;
 pub mod partition;
+pub mod printable;
 pub mod registry;
 pub mod tree;
 

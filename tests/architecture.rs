@@ -7,7 +7,7 @@ use std::{
 
 /// Each layer with its modules. A module imports from itself and from earlier layers, never from its siblings.
 const LAYERS: [&[&str]; 7] = [
-    &["error"],
+    &["error", "printable"],
     &["guid", "cache", "check", "codec"],
     &["bytes"],
     &["container", "partition", "fs", "registry"],

@@ -5,7 +5,10 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::{HostSpace, NativeBoot, budget::Budget, stock::Stock};
-use crate::container::{Kind, Layer};
+use crate::{
+    container::{Kind, Layer},
+    printable::{is_harmful, printable},
+};
 
 /// Below this the next burst of writes may fill the host before anyone looks.
 pub(super) const CRITICAL_HOST_FREE: u64 = 1 << 30;
@@ -167,7 +170,7 @@ impl Report {
 
     /// The report as TOML with comments for people.
     pub fn to_toml(&self) -> String {
-        let mut out = format!("# {}\n", self.headline());
+        let mut out = format!("# {}\n", printable(&self.headline()));
         let status = match self.status {
             Status::Ok => "ok",
             Status::Overcommitted => "overcommitted",
@@ -265,7 +268,7 @@ impl VolumeReport {
 pub(super) fn line(out: &mut String, key: &str, value: &str, comment: &str) {
     let _ = match comment {
         "" => writeln!(out, "{key} = {value}"),
-        _ => writeln!(out, "{:<36} # {comment}", format!("{key} = {value}")),
+        _ => writeln!(out, "{:<36} # {}", format!("{key} = {value}"), printable(comment)),
     };
 }
 
@@ -275,8 +278,8 @@ pub(super) fn quoted(text: &str) -> String {
     for c in text.chars() {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
-            c if c.is_control() => {
-                let _ = write!(out, "\\u{:04X}", u32::from(c));
+            c if is_harmful(c) => {
+                let _ = write!(out, "\\U{:08X}", u32::from(c));
             }
             c => out.push(c),
         }

@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::{Finding, Report, Severity};
+use crate::printable::{REPLACEMENT, is_harmful};
 
 /// Kept of each kind: enough to see a pattern.
 const MAX_OF_A_KIND: u64 = 100;
@@ -146,7 +147,7 @@ fn without_numbers(structure: &str) -> String {
         match c {
             '0'..='9' if out.ends_with('#') => {}
             '0'..='9' => out.push('#'),
-            c if c.is_control() => out.push('\u{fffd}'),
+            c if is_harmful(c) => out.push(REPLACEMENT),
             c => out.push(c),
         }
     }
@@ -156,7 +157,7 @@ fn without_numbers(structure: &str) -> String {
 /// Texts quote the image, and go to terminals: no escape sequences, no endless lines. A line feed is the reporter's own.
 fn printable(text: &str) -> String {
     let shown = text.chars().take(MAX_TEXT);
-    let mut out: String = shown.map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect();
+    let mut out: String = shown.map(|c| if is_harmful(c) && c != '\n' { REPLACEMENT } else { c }).collect();
     if text.chars().nth(MAX_TEXT).is_some() {
         out.push('…');
     }

@@ -2,7 +2,10 @@
 
 use std::{fmt::Display, path::Path, process::ExitCode};
 
-use vhdmount::Error;
+use vhdmount::{
+    Error,
+    printable::{printable, printable_lines},
+};
 
 #[cfg(any(target_os = "linux", windows))]
 use crate::platform::MountError;
@@ -88,7 +91,7 @@ impl Failure {
 
     /// A path inside the image.
     pub(crate) fn inside(path: impl Display, error: impl Display) -> Self {
-        let (path, text) = (path.to_string(), error.to_string());
+        let (path, text) = (printable(&path.to_string()).into_owned(), error.to_string());
         let text = if text.contains(&path) { text } else { format!("{path}: {text}") };
         Self { class: INSIDE, text }
     }
@@ -126,7 +129,7 @@ impl Failure {
     /// Prints the text and turns into the exit code.
     pub(crate) fn report(&self, mount_helper: bool) -> ExitCode {
         if !self.text.is_empty() {
-            eprintln!("vhdmount: {}", self.text);
+            eprintln!("vhdmount: {}", printable_lines(&self.text));
         }
         self.class.code(mount_helper)
     }

@@ -11,6 +11,7 @@ use vhdmount::{
     capacity::human,
     fs::{DirCursor, FileSystem, NodeId, NodeKind},
     image::Image,
+    printable::printable_bytes,
     tree::Tree,
 };
 
@@ -131,10 +132,11 @@ impl<W: Write> Listing<'_, W> {
     }
 }
 
-/// A name from an image must not command the terminal. A file or a pipe gets it as it is.
+/// A name from an image must not command the terminal. A file or a pipe gets it as it is, as ls(1) and find(1) have it: a
+/// program that reads it looks for that very file.
 pub(super) fn shown(name: &[u8], terminal: bool) -> Cow<'_, [u8]> {
-    match terminal && name.iter().any(u8::is_ascii_control) {
-        true => name.iter().map(|byte| if byte.is_ascii_control() { b'?' } else { *byte }).collect(),
+    match terminal {
+        true => printable_bytes(name).into_bytes().into(),
         false => name.into(),
     }
 }

@@ -30,6 +30,7 @@ use helper::MountHelper;
 use vhdmount::{
     capacity::Host,
     fs::NodeId,
+    printable::printable_lines,
     tree::{Resolver, Tree},
 };
 
@@ -171,5 +172,12 @@ fn start_log(arguments: &Arguments) {
     };
     // fuser warns of mounts that were unmounted from outside, which is how mounts end.
     let environment = env_logger::Env::default().default_filter_or(format!("{level},fuser=error"));
-    env_logger::Builder::from_env(environment).format_timestamp(None).format_target(false).init();
+    let mut builder = env_logger::Builder::from_env(environment);
+    // Messages quote images. What begins a line is the program's: further lines of a message are set in.
+    builder.format(|out, record| {
+        let (level, text) = (record.level(), record.args().to_string());
+        let style = out.default_level_style(level);
+        writeln!(out, "[{style}{level}{style:#}] {}", printable_lines(&text).replace('\n', "\n    "))
+    });
+    builder.init();
 }

@@ -11,6 +11,7 @@ use vhdmount::{
     Error,
     fs::probe::UNFORMATTED,
     image::{DiskInfo, Image, NO_FILESYSTEM, VolumeState},
+    printable::printable,
     tree::Tree,
 };
 
@@ -60,21 +61,22 @@ fn unreadable(info: &DiskInfo) -> String {
         VolumeState::Unsupported { name, .. } => !matches!(*name, NO_FILESYSTEM | UNFORMATTED),
         VolumeState::Readable(_) | VolumeState::Unknown => false,
     });
-    told.map(|found| format!("p{}: {}\n", found.partition.number, found.volume.describe())).collect()
+    let line = |number, text: &str| format!("p{number}: {}\n", printable(text));
+    told.map(|found| line(found.partition.number, &found.volume.describe())).collect()
 }
 
 /// Every problem, and what was done about a dirty log: a mount must not hide what `info` would tell.
 fn problems(info: &DiskInfo) -> String {
     let mut out = String::new();
     for problem in &info.problems {
-        out += &format!("PROBLEM: {problem}\n");
+        out += &format!("PROBLEM: {}\n", printable(problem));
     }
     for layer in &info.layers {
         if !matches!(layer.log.as_str(), "" | "clean") {
-            out += &format!("{}: log {}\n", layer.path, layer.log);
+            out += &format!("{}: log {}\n", printable(&layer.path), printable(&layer.log));
         }
         for problem in &layer.problems {
-            out += &format!("{}: PROBLEM: {problem}\n", layer.path);
+            out += &format!("{}: PROBLEM: {}\n", printable(&layer.path), printable(problem));
         }
     }
     for partition in &info.partitions {
@@ -84,7 +86,7 @@ fn problems(info: &DiskInfo) -> String {
         };
         let of_partition = partition.partition.problems.iter().map(|problem| &problem.text);
         for problem in of_partition.chain(of_volume) {
-            out += &format!("p{}: PROBLEM: {problem}\n", partition.partition.number);
+            out += &format!("p{}: PROBLEM: {}\n", partition.partition.number, printable(problem));
         }
     }
     if !info.partitions.iter().any(|partition| partition.volume.is_readable()) {

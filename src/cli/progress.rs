@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use vhdmount::printable::printable;
+
 /// Faster is not readable.
 const INTERVAL: Duration = Duration::from_millis(100);
 /// What every terminal has; a longer line would wrap and could not be written over.
@@ -38,7 +40,7 @@ impl Line {
         }
         self.last = Some(Instant::now());
         let text = text();
-        let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(WIDTH).collect();
+        let plain: String = printable(&text).chars().take(WIDTH).collect();
         self.write(&plain);
     }
 

@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use vhdmount::printable::{is_harmful, printable};
+
 use super::{Failure, date, screen};
 
 /// How a block is told apart from what is said about it.
@@ -39,7 +41,7 @@ pub(super) fn run(
         let start = Instant::now();
         shown = match (look(), syntax) {
             (Ok(text), _) => text,
-            (Err(error), Syntax::Hash) => format!("# {}\n", error.replace(char::is_control, "\u{fffd}")),
+            (Err(error), Syntax::Hash) => format!("# {}\n", printable(&error)),
             (Err(error), Syntax::Json) => format!("{}\n", serde_json::json!({ "error": error })),
         };
         let now = date::now();
@@ -144,7 +146,7 @@ fn frame(title: &str, text: &str, (columns, rows): (u16, u16)) -> String {
         if index > 0 {
             out.push_str("\r\n");
         }
-        out.extend(line.chars().filter(|c| !c.is_control()).take(columns));
+        out.extend(line.chars().filter(|c| !is_harmful(*c)).take(columns));
         out.push_str("\x1b[K");
     }
     out + "\x1b[J"

@@ -11,6 +11,7 @@ use crate::{
         probe::{self, Probe},
     },
     partition::{Partition, Scheme},
+    printable::printable,
 };
 
 /// The name of what lies in a partition whose type never holds a filesystem.
@@ -242,7 +243,8 @@ impl DiskInfo {
                 name if says_nothing_new(name, &partition.type_name) => partition.type_name.clone(),
                 name => format!("{} ({name:?})", partition.type_name),
             };
-            [format!("p{}", partition.number), kind, human(partition.size), volume.describe()]
+            let (kind, volume) = (printable(&kind).into_owned(), printable(&volume.describe()).into_owned());
+            [format!("p{}", partition.number), kind, human(partition.size), volume]
         }));
         let width =
             |column: usize| rows.iter().map(|row: &[String; 4]| columns(&row[column])).max().unwrap_or(0);
@@ -281,7 +283,7 @@ impl DiskInfo {
             };
             let of_partition = partition.problems.iter().map(|problem| &problem.text);
             for problem in of_partition.chain(of_volume) {
-                out += &format!("p{}: PROBLEM: {problem}\n", partition.number);
+                out += &format!("p{}: PROBLEM: {}\n", partition.number, printable(problem));
             }
         }
         out
@@ -306,7 +308,7 @@ impl PartitionInfo {
                 parts.push(format!("serial {}", volume.info.serial));
             }
         }
-        format!("p{}: {}\n", partition.number, parts.join(", "))
+        format!("p{}: {}\n", partition.number, printable(&parts.join(", ")))
     }
 }
 
@@ -362,7 +364,7 @@ fn push_layer(out: &mut String, depth: usize, layer: &LayerInfo) {
 
 /// One line. Some values are an image's own words, and the text goes to terminals: no escape sequences.
 fn push(out: &mut String, name: &str, value: &str) {
-    let value = value.replace(char::is_control, "\u{fffd}");
+    let value = printable(value);
     *out += &format!("{name:16} {value}\n");
 }
 

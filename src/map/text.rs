@@ -1,22 +1,18 @@
 //! Text of an image on its way to a terminal or a picture: labels are hostile, too.
 
+use crate::printable::{REPLACEMENT, is_harmful};
+
 /// Longer texts of an image are cut: a label has 32 characters, whatever a hostile record says.
 const MAX_SHOWN: usize = 160;
 
-/// `text` without what could control a terminal, reorder a line or break XML, cut to a bounded length.
+/// `text` as it may be shown (which leaves out what XML 1.0 forbids, too), cut to a bounded length.
 pub(super) fn shown(text: &str) -> String {
     let mut out: String =
-        text.chars().take(MAX_SHOWN).map(|c| if is_harmful(c) { '\u{fffd}' } else { c }).collect();
+        text.chars().take(MAX_SHOWN).map(|c| if is_harmful(c) { REPLACEMENT } else { c }).collect();
     if text.chars().nth(MAX_SHOWN).is_some() {
         out.push('…');
     }
     out
-}
-
-/// Controls, bidirectional overrides and isolates, line separators, and what XML 1.0 forbids.
-fn is_harmful(c: char) -> bool {
-    c.is_control()
-        || matches!(u32::from(c), 0x200e | 0x200f | 0x2028..=0x202e | 0x2066..=0x2069 | 0xfeff | 0xfffe | 0xffff)
 }
 
 /// `text` cut to `width` characters, the last of which then is `…`.

@@ -31,6 +31,8 @@ mod packaging;
 mod parents;
 mod partition;
 #[cfg(target_os = "linux")]
+mod printed;
+#[cfg(target_os = "linux")]
 mod serving;
 mod support;
 #[cfg(target_os = "linux")]

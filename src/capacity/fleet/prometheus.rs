@@ -4,7 +4,10 @@
 use std::fmt::Write;
 
 use super::{FleetReport, HostVolume, Member};
-use crate::capacity::VolumeReport;
+use crate::{
+    capacity::VolumeReport,
+    printable::{REPLACEMENT, is_harmful},
+};
 
 type Figure<T> = (&'static str, &'static str, fn(&T) -> u64);
 
@@ -140,7 +143,7 @@ pub(super) fn escaped(text: &str) -> String {
             '\\' => out.push_str("\\\\"),
             '"' => out.push_str("\\\""),
             '\n' => out.push_str("\\n"),
-            c if c.is_control() => out.push('\u{fffd}'),
+            c if is_harmful(c) => out.push(REPLACEMENT),
             c => out.push(c),
         }
     }

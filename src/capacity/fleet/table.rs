@@ -126,5 +126,5 @@ pub(super) fn word(status: Status) -> &'static str {
 
 /// File names may hold anything, and the text goes to terminals.
 pub(super) fn shown(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
+    crate::printable::printable(text).into_owned()
 }

@@ -3,6 +3,7 @@
 use vhdmount::{
     check::{Counts, Finding, Severity},
     image::check::{Area, Examination, Verdict},
+    printable::printable,
 };
 
 /// The report. `quiet`: errors and warnings only, nothing for a clean image.
@@ -15,7 +16,7 @@ pub(super) fn of(examination: &Examination, quiet: bool) -> String {
             Verdict::Warnings => "nothing is lost, but not everything is as it should be",
             Verdict::Errors => "something is damaged",
         };
-        let image = examination.image.replace(char::is_control, "\u{fffd}");
+        let image = printable(&examination.image);
         out += &format!("{image}: {verdict} ({})\n", counts(examination.counts));
     }
     out
@@ -23,8 +24,8 @@ pub(super) fn of(examination: &Examination, quiet: bool) -> String {
 
 fn push_area(out: &mut String, area: &Area, quiet: bool) {
     let worth_it = |severity: Severity| !quiet || severity > Severity::Note;
-    let what = area.what.replace(char::is_control, "\u{fffd}");
-    let what = if what.is_empty() { what } else { format!(" ({what})") };
+    let what = printable(&area.what);
+    let what = if what.is_empty() { String::new() } else { format!(" ({what})") };
     match area.counts.worst() {
         None if !quiet => {
             let state = if area.examined { "fine" } else { "nothing to examine" };

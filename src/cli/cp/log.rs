@@ -100,5 +100,5 @@ pub(super) fn plural(count: u64, name: &str) -> String {
 fn message(path: &[u8], text: &str) -> String {
     let path = String::from_utf8_lossy(path);
     let whole = if text.contains(&*path) { text.to_owned() } else { format!("{path}: {text}") };
-    whole.replace(char::is_control, "\u{fffd}")
+    vhdmount::printable::printable(&whole).into_owned()
 }

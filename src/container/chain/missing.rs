@@ -11,6 +11,7 @@ use crate::{
     Error,
     bytes::FileSource,
     container::image::{Identity, Image, Linkage},
+    printable::printable,
 };
 
 /// Lines of the report on where a parent was looked for.
@@ -54,7 +55,7 @@ pub(super) fn missing(child: &Path, linkage: &Linkage, looked: &[Looked]) -> Err
         let _ = write!(text, "\n  the image calls it {name:?}");
     }
     for Looked { path, outcome } in looked.iter().take(MAX_REPORTED) {
-        let _ = write!(text, "\n  {}: {}", path.display(), describe(outcome));
+        let _ = write!(text, "\n  {}: {}", shown(path), describe(outcome));
     }
     if looked.len() > MAX_REPORTED {
         let _ = write!(text, "\n  and {} more places", looked.len() - MAX_REPORTED);
@@ -72,6 +73,11 @@ pub(super) fn missing(child: &Path, linkage: &Linkage, looked: &[Looked]) -> Err
     Error::not_found(text)
 }
 
+/// A path that an image may have spelled, on one line.
+fn shown(path: &Path) -> String {
+    printable(&path.to_string_lossy()).into_owned()
+}
+
 fn describe(outcome: &Outcome) -> String {
     match outcome {
         Outcome::NotFound => "not found".to_owned(),
@@ -79,8 +85,7 @@ fn describe(outcome: &Outcome) -> String {
         Outcome::Other(image) => format!("has another identity: {}", image.identity.text()),
         Outcome::Unreadable(error, _) => error.to_string(),
         Outcome::Ambiguous(paths) => {
-            let paths: Vec<_> =
-                paths.iter().take(MAX_REPORTED).map(|path| path.display().to_string()).collect();
+            let paths: Vec<_> = paths.iter().take(MAX_REPORTED).map(|path| shown(path)).collect();
             format!("several images have this identity, say which with --parent FILE: {}", paths.join(", "))
         }
         Outcome::Outside => "not the parent (outside of the image's folder; not described)".to_owned(),

@@ -83,7 +83,7 @@ impl Header {
     }
 }
 
-/// Checks the signature and returns the creator, made fit to be printed.
+/// Checks the signature and returns the creator, in its own words.
 pub(super) fn parse_identifier(bytes: &[u8]) -> Result<String> {
     let damaged = |problem| Error::corrupt("VHDX file type identifier", 0, problem);
     let (raw, _) = FileTypeIdentifier::ref_from_prefix(bytes).map_err(|_| damaged("cut short"))?;
@@ -92,8 +92,7 @@ pub(super) fn parse_identifier(bytes: &[u8]) -> Result<String> {
     }
     let units = raw.creator.iter().map(|unit| unit.get()).take_while(|unit| *unit != 0);
     let text = char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER));
-    // The text goes to terminals: no escape sequences from an image.
-    Ok(text.filter(|c| !c.is_control()).collect())
+    Ok(text.collect())
 }
 
 /// CRC-32C with the four bytes of the checksum itself, which always follow the signature, taken as zero.

@@ -198,8 +198,8 @@ fn parent_locator_names_identity_and_paths() {
 }
 
 #[test]
-fn escape_sequences_do_not_reach_the_terminal() {
+fn the_creator_is_kept_in_its_own_words() {
     let mut image = small().block(0, Block::State(0)).build();
     image.write(8, &[0x1b, 0, b'[', 0, b'm', 0, 0x00, 0xd8, 0, 0]);
-    assert_eq!(opened(&image).info().creator, "[m\u{fffd}");
+    assert_eq!(opened(&image).info().creator, "\u{1b}[m\u{fffd}");
 }

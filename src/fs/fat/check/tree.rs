@@ -100,5 +100,5 @@ impl Check<'_, '_> {
 
 /// A name as findings show it.
 pub(super) fn shown(units: &[u16]) -> String {
-    Name(units).to_string().replace(char::is_control, "\u{fffd}")
+    crate::printable::printable(&Name(units).to_string()).into_owned()
 }

@@ -36,6 +36,7 @@ use crate::{
     Result,
     check::Report,
     fs::{Name, findings::Findings},
+    printable::printable,
 };
 
 /// What one pass keeps: 20 bytes for each record and a bit for each cluster, 62 MiB in all.
@@ -203,7 +204,7 @@ fn best_name(file: &File<'_>) -> Option<(u64, String)> {
             let short = name.namespace() == Namespace::Dos;
             if best.as_ref().is_none_or(|(worse, ..)| *worse && !short) {
                 let text = Name(name.name(&mut [0; MAX_NAME])).to_string();
-                best = Some((short, name.parent().record(), text.replace(char::is_control, "\u{fffd}")));
+                best = Some((short, name.parent().record(), printable(&text).into_owned()));
             }
         }
         Ok(std::ops::ControlFlow::Continue(()))

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     check::Severity,
     fs::{findings::Kind, runs::RunList},
+    printable::printable,
 };
 
 const UNREADABLE: Kind = Kind {
@@ -327,6 +328,6 @@ pub(super) fn describe(attribute: &Attribute<'_>) -> String {
     if attribute.name.is_empty() {
         return kind.into();
     }
-    let name = String::from_utf16_lossy(&attribute.name_units()).replace(char::is_control, "\u{fffd}");
-    format!("{kind} \"{name}\"")
+    let name = String::from_utf16_lossy(&attribute.name_units());
+    format!("{kind} \"{}\"", printable(&name))
 }
