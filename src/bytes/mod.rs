@@ -50,6 +50,12 @@ pub trait ByteSource: Send + Sync {
         Ok(Extent { kind: if len == 0 { ExtentKind::Hole } else { ExtentKind::Data }, len })
     }
 
+    /// The first byte that nothing can be read of, as no structure leads to it: a file whose size is larger than its run
+    /// list. `None` where that is found by reading, if at all.
+    fn missing_from(&self) -> Option<u64> {
+        None
+    }
+
     /// Says that a range will be read soon, where that helps. Returns at once, changes nothing, and never fails.
     fn will_need(&self, _offset: u64, _len: u64) {}
 

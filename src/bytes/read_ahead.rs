@@ -71,6 +71,10 @@ impl ByteSource for ReadAhead {
         self.inner.extent_at(offset)
     }
 
+    fn missing_from(&self) -> Option<u64> {
+        self.inner.missing_from()
+    }
+
     fn will_need(&self, offset: u64, len: u64) {
         self.inner.will_need(offset, len);
     }

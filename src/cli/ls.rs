@@ -105,7 +105,7 @@ impl<W: Write> Listing<'_, W> {
                     };
                     write!(self.out, "{} {size:>14} {time} ", letter(stat.kind))?;
                     if stat.kind == NodeKind::Symlink {
-                        let target = self.tree.read_link_text(node).unwrap_or_else(|_| b"?".to_vec());
+                        let target = self.target(node).unwrap_or_else(|_| b"?".to_vec());
                         let (name, target) = (self.shown(name), self.shown(&target));
                         return self.out.write_all(&[&name, &b" -> "[..], &target, b"\n"].concat());
                     }
@@ -117,6 +117,14 @@ impl<W: Write> Listing<'_, W> {
             }
         }
         self.out.write_all(&[&self.shown(name), &b"\n"[..]].concat())
+    }
+
+    /// Where a link leads inside the image. Of an absolute POSIX path, which can mean a place outside, what is stored.
+    fn target(&self, node: NodeId) -> Result<Vec<u8>, Error> {
+        match self.tree.read_link(node)?.posix().filter(|path| path.starts_with(b"/")) {
+            Some(path) => Ok(path),
+            None => self.tree.read_link_text(node),
+        }
     }
 
     fn shown<'n>(&self, name: &'n [u8]) -> Cow<'n, [u8]> {

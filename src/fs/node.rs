@@ -111,11 +111,36 @@ pub enum LinkTarget {
 }
 
 impl LinkTarget {
+    /// The target, if it is a POSIX path: also where Linux' driver wrote it in the form of Windows, with `\??\` before what
+    /// is no drive, volume, share or device. The print name is what was meant then.
+    pub fn posix(&self) -> Option<Vec<u8>> {
+        const NAMESPACES: [&str; 5] = ["Volume{", r"UNC\", r"GLOBALROOT\", r"Global\", r"pipe\"];
+        let (path, print) = match self {
+            Self::Posix(text) => return Some(text.clone()),
+            Self::Windows { path, print, relative: false } => (&path.0, &print.0),
+            Self::Windows { .. } => return None,
+        };
+        let rest = path.strip_prefix(&r"\??\".encode_utf16().collect::<Vec<_>>()[..])?;
+        let is = |prefix: &str| {
+            rest.get(..prefix.len())
+                .is_some_and(|head| String::from_utf16_lossy(head).eq_ignore_ascii_case(prefix))
+        };
+        if rest.get(1) == Some(&u16::from(b':')) || NAMESPACES.into_iter().any(is) {
+            return None;
+        }
+        let meant = if print.is_empty() { rest } else { print };
+        let parts = meant.split(|unit| *unit == u16::from(b'\\') || *unit == u16::from(b'/'));
+        Some(parts.map(|part| Name(part).to_link_part()).collect::<Vec<_>>().join(&b'/'))
+    }
+
     /// The text form for a POSIX system. A relative Windows path gets `/` as its separator; an absolute one keeps its
     /// `\`, as only the whole tree knows what its drive means. Components are escaped like every other name.
     pub fn to_text(&self) -> Vec<u8> {
         const SLASH: u16 = 0x2f;
         const BACKSLASH: u16 = 0x5c;
+        if let Some(text) = self.posix() {
+            return text;
+        }
         match self {
             Self::Posix(text) => text.clone(),
             Self::Windows { path, relative, .. } => {
@@ -236,6 +261,23 @@ mod tests {
     fn absolute_windows_targets_keep_their_text() {
         assert_eq!(windows(r"\??\C:\Users\x", false), br"\??\C:\Users\x");
         assert_eq!(LinkTarget::Posix(b"a\\b/c".to_vec()).to_text(), b"a\\b/c");
+    }
+
+    #[test]
+    fn posix_targets_in_the_form_of_windows_are_posix_targets() {
+        let posix = |path: &str, print: &str| {
+            let (path, print) = (NameBuf::literal(path), NameBuf::literal(print));
+            let text = LinkTarget::Windows { path, print, relative: false }.posix();
+            text.map(|text| String::from_utf8(text).unwrap())
+        };
+        for (print, text) in [(r"dir\a", "dir/a"), (r"..\f", "../f"), (r"\usr\bin\env", "/usr/bin/env")] {
+            assert_eq!(posix(&format!(r"\??\{print}"), print).as_deref(), Some(text));
+            assert_eq!(posix(&format!(r"\??\{print}"), "").as_deref(), Some(text));
+        }
+        for path in [r"C:\x", r"Volume{0}\", r"unc\server\x", r"GLOBALROOT\Device\x", r"PIPE\x"] {
+            assert_eq!(posix(&format!(r"\??\{path}"), "x"), None);
+        }
+        assert_eq!(posix(r"C:\x", "x"), None);
     }
 
     #[test]

@@ -107,7 +107,8 @@ pub struct RunSource {
 
 impl RunSource {
     /// `size` bytes of content, of which those from `valid` on read as zeros whatever the clusters hold (NTFS: the
-    /// initialized size). A size beyond the runs is damage, found when the missing part is read.
+    /// initialized size). A size beyond the runs is damage: what they hold is read, and reading what they do not is an error,
+    /// whether it would be zeros or not.
     pub fn new(volume: Arc<dyn ByteSource>, runs: Arc<RunList>, size: u64, valid: u64) -> Self {
         Self { volume, runs, size, valid: valid.min(size) }
     }
@@ -130,13 +131,17 @@ impl ByteSource for RunSource {
 
     fn read_exact_at(&self, mut offset: u64, buf: &mut [u8]) -> Result<()> {
         check_range(self.size, offset, buf.len())?;
+        let held = self.runs.len();
+        let missing =
+            |at| Error::corrupt("run list", at, format!("ends before the file's size {:#x}", self.size));
+        if !buf.is_empty() && offset.saturating_add(buf.len() as u64) > held {
+            return Err(missing(held));
+        }
         let stored = usize::try_from(self.valid.saturating_sub(offset)).unwrap_or(usize::MAX).min(buf.len());
         let (mut buf, beyond) = buf.split_at_mut(stored);
         beyond.fill(0);
         while !buf.is_empty() {
-            let (position, len) = self.runs.find(offset).ok_or_else(|| {
-                Error::corrupt("run list", offset, format!("ends before the file's size {:#x}", self.size))
-            })?;
+            let (position, len) = self.runs.find(offset).ok_or_else(|| missing(offset))?;
             let take = usize::try_from(len).map_or(buf.len(), |len| len.min(buf.len()));
             let (now, rest) = buf.split_at_mut(take);
             match position {
@@ -167,12 +172,16 @@ impl ByteSource for RunSource {
     }
 
     fn extent_at(&self, offset: u64) -> Result<Extent> {
+        let (held, rest) = (self.runs.len(), self.size.saturating_sub(offset));
+        // What is missing is reported as data, so that a reader goes there and gets the error.
+        if rest > 0 && offset >= held {
+            return Ok(Extent { kind: ExtentKind::Data, len: rest });
+        }
         if offset >= self.valid {
-            return Ok(Extent { kind: ExtentKind::Hole, len: self.size.saturating_sub(offset) });
+            return Ok(Extent { kind: ExtentKind::Hole, len: rest.min(held.saturating_sub(offset)) });
         }
         let rest = self.valid - offset;
         match self.runs.find(offset) {
-            // A missing run is reported as data, so that a reader goes there and gets the error.
             None => Ok(Extent { kind: ExtentKind::Data, len: rest }),
             Some((None, len)) => Ok(Extent { kind: ExtentKind::Hole, len: len.min(rest) }),
             Some((Some(position), len)) => {
@@ -187,6 +196,10 @@ impl ByteSource for RunSource {
 
     fn position(&self) -> Option<u64> {
         self.runs.position()
+    }
+
+    fn missing_from(&self) -> Option<u64> {
+        Some(self.runs.len()).filter(|held| *held < self.size)
     }
 }
 
@@ -219,6 +232,14 @@ mod tests {
         RunSource::new(volume.clone(), runs.clone(), 12, 5).read_exact_at(0, &mut buf).unwrap();
         assert_eq!(buf, [7, 7, 7, 7, 7, 0, 0, 0, 0, 0, 0, 0]);
         let short = RunSource::new(volume, runs, 20, 20);
+        assert_eq!(short.missing_from(), Some(16));
+        // Also where it would be zeros; and in one piece, however long.
+        let short_of_zeros = RunSource::new(short.volume.clone(), short.runs.clone(), 1 << 61, 8);
+        assert!(short_of_zeros.read_exact_at(4, &mut buf).is_ok());
+        assert!(short_of_zeros.read_exact_at(5, &mut buf).is_err());
+        assert_eq!(short_of_zeros.extent_at(8).unwrap(), Extent { kind: ExtentKind::Hole, len: 8 });
+        let missing = Extent { kind: ExtentKind::Data, len: (1 << 61) - 16 };
+        assert_eq!(short_of_zeros.extent_at(16).unwrap(), missing);
         assert!(short.read_exact_at(8, &mut buf).is_err());
         assert!(short.read_exact_at(4, &mut buf).is_ok());
     }

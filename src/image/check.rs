@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use serde::Serialize;
 
-use super::{Image, OpenOptions};
+use super::{Image, OpenOptions, info::quoted};
 use crate::{
     Error, Result,
     bytes::ByteSource,
@@ -235,8 +235,11 @@ impl Run<'_> {
         let what = match content {
             Probe::Readable(fs) => {
                 let volume = fs.volume();
-                let label =
-                    if volume.label.is_empty() { String::new() } else { format!(" {:?}", volume.label) };
+                let label = if volume.label.is_empty() {
+                    String::new()
+                } else {
+                    format!(" {}", quoted(&volume.label))
+                };
                 format!("{}{label}", volume.filesystem)
             }
             Probe::Unknown | Probe::Recognized { name: UNFORMATTED, .. } => match partition.type_hint() {

@@ -149,7 +149,7 @@ impl VolumeState {
             Self::Readable(volume) => {
                 let mut text = volume.info.filesystem.to_owned();
                 if !volume.info.label.is_empty() {
-                    text += &format!(" {:?}", volume.info.label);
+                    text += &format!(" {}", quoted(&volume.info.label));
                 }
                 if let Some(free) = volume.free {
                     text += &format!(", {} free", human(free));
@@ -366,6 +366,11 @@ fn push_layer(out: &mut String, depth: usize, layer: &LayerInfo) {
 fn push(out: &mut String, name: &str, value: &str) {
     let value = printable(value);
     *out += &format!("{name:16} {value}\n");
+}
+
+/// A label in quotation marks, as it is but for characters that control a terminal.
+pub(super) fn quoted(label: &str) -> String {
+    format!("\"{}\"", label.replace(char::is_control, "\u{fffd}"))
 }
 
 #[cfg(test)]

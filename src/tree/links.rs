@@ -1,16 +1,21 @@
-//! Windows link targets as paths that a POSIX kernel can follow: always relative, never out of the mount.
+//! Link targets as paths that a POSIX kernel can follow: always relative, `..` at their beginning alone and never more of
+//! them than there are directories up to the volume's root. So no link leads out of its volume, whatever it states.
 //!
 //! A drive letter or a volume's GUID means what the database of mounted devices says, in the registry of the Windows on
 //! the link's own volume or else on any other of the disk. Without one, `C:\…` means the volume that holds the link, or the
 //! only other volume where the path exists, and a GUID the partition of that GUID. What cannot be resolved keeps its Windows
 //! text, so that a person still sees what was meant.
+//!
+//! The absolute POSIX path of a link that WSL, Interix or an NFS server stored is looked for below each directory above the
+//! link, the nearest first (where WSL keeps a Linux, `/` is a directory of the volume), then as `/mnt/c/…` on the drive. One
+//! that exists nowhere leads to where it would be below the volume's root.
 
 use super::{
     Tree,
     mounted_devices::{Device, MountedDevices},
 };
 use crate::{
-    fs::{LinkTarget, Name, NodeId, NodeKind},
+    fs::{LinkTarget, Name, NameBuf, NodeId, NodeKind},
     guid::Guid,
 };
 
@@ -19,6 +24,8 @@ const MAX_DEPTH: usize = 16_384;
 const BACKSLASH: u16 = b'\\' as u16;
 const SLASH: u16 = b'/' as u16;
 const DOT: u16 = b'.' as u16;
+/// Directories above a link that may be the root of a Linux.
+const MAX_ROOTS: usize = 32;
 
 /// A Windows target, taken apart.
 enum Target<'a> {
@@ -48,14 +55,72 @@ enum Known {
 impl Tree {
     /// The text of the link `node` in `volume`.
     pub(super) fn link_text(&self, volume: usize, node: NodeId, target: &LinkTarget) -> Vec<u8> {
-        let LinkTarget::Windows { path, relative, .. } = target else { return target.to_text() };
-        self.resolve_target(volume, node, parse(&path.0, *relative)).unwrap_or_else(|| target.to_text())
+        let Some(depth) = self.link_depth(volume, node) else { return inert_text(target) };
+        if let Some(path) = target.posix() {
+            return self.posix_text(volume, node, depth, &path);
+        }
+        let LinkTarget::Windows { path, relative, .. } = target else { return inert_text(target) };
+        let resolved = self.resolve_target(volume, node, depth, parse(&path.0, *relative));
+        resolved.unwrap_or_else(|| inert_text(target))
     }
 
-    fn resolve_target(&self, volume: usize, node: NodeId, target: Target<'_>) -> Option<Vec<u8>> {
-        let depth = self.depth(volume, node)?;
+    /// How many directories a link may go up. Of one with several names it is not known from which it is followed: from
+    /// none of them it goes up.
+    fn link_depth(&self, volume: usize, node: NodeId) -> Option<usize> {
+        let links = self.volumes[volume].fs.stat(node).ok()?.links;
+        self.depth(volume, node).filter(|_| links == 1)
+    }
+
+    fn posix_text(&self, volume: usize, node: NodeId, depth: usize, path: &[u8]) -> Vec<u8> {
+        if path.first() != Some(&b'/') {
+            return normal(posix_parts(path), depth);
+        }
+        let (_, parts) = normal_parts(posix_parts(path), 0);
+        let names: Option<Vec<_>> = parts.iter().map(|part| NameBuf::from_text(part)).collect();
+        if let Some(names) = &names {
+            if let Some(found) = self.below_a_root(volume, node, depth, names) {
+                return found;
+            }
+            if let [mnt, drive, rest @ ..] = &names[..]
+                && mnt.as_name().is("mnt")
+                && let [letter] = drive.0[..]
+                && let Some(letter) = u8::try_from(letter).ok().filter(u8::is_ascii_alphabetic)
+            {
+                let rest = rest.iter().map(|name| &name.0[..]).collect::<Vec<_>>().join(&BACKSLASH);
+                let found = self.resolve_target(volume, node, depth, Target::Drive(letter, &rest));
+                if let Some(found) = found {
+                    return found;
+                }
+            }
+        }
+        self.from(volume, depth, volume, parts)
+    }
+
+    /// The path from the link to `names` below the nearest directory above it that has them.
+    fn below_a_root(&self, volume: usize, node: NodeId, depth: usize, names: &[NameBuf]) -> Option<Vec<u8>> {
+        let fs = &*self.volumes[volume].fs;
+        let mut dir = node;
+        let above = (0..=depth).take(MAX_ROOTS).filter_map(|up| {
+            dir = fs.parent(dir).ok()?;
+            Some((up, dir))
+        });
+        let roots = above.chain([(depth, fs.root())]);
+        let mut found = roots.filter_map(|(up, root)| {
+            let parts = names.iter().map(|name| &name.0[..]);
+            Some(self.from(volume, up, volume, self.walk_from(volume, root, parts, Some(node))?))
+        });
+        found.next()
+    }
+
+    fn resolve_target(
+        &self,
+        volume: usize,
+        node: NodeId,
+        depth: usize,
+        target: Target<'_>,
+    ) -> Option<Vec<u8>> {
         match target {
-            Target::Relative(path) => Some(clamp(parts(path), depth)),
+            Target::Relative(path) => Some(normal(windows_parts(path), depth)),
             Target::Rooted(path) => Some(self.from(volume, depth, volume, self.walk(volume, path, None)?)),
             Target::Drive(letter, path) => match self.known(volume, &|database| database.drive(letter)) {
                 Known::Volume(other) => self.inside(volume, depth, other, path),
@@ -164,9 +229,19 @@ impl Tree {
     /// The parts of an absolute path, if all of it exists, or as far as another link: the rest is then the kernel's to
     /// follow. None of it is `avoid`. Case need not be right: look-ups through the mount do not care either.
     fn walk(&self, volume: usize, path: &[u16], avoid: Option<NodeId>) -> Option<Vec<Vec<u8>>> {
+        let root = self.volumes[volume].fs.root();
+        self.walk_from(volume, root, parts(path), avoid)
+    }
+
+    fn walk_from<'p>(
+        &self,
+        volume: usize,
+        mut dir: NodeId,
+        mut parts: impl Iterator<Item = &'p [u16]>,
+        avoid: Option<NodeId>,
+    ) -> Option<Vec<Vec<u8>>> {
         let fs = &*self.volumes[volume].fs;
-        let (mut dir, mut out) = (fs.root(), Vec::new());
-        let mut parts = parts(path);
+        let mut out = Vec::new();
         while let Some(part) = parts.next() {
             let found = fs.lookup(dir, Name(part)).ok().flatten();
             if found.is_none() && fs.stat(dir).ok()?.kind == NodeKind::Symlink {
@@ -181,19 +256,50 @@ impl Tree {
     }
 }
 
-/// A relative path whose `..` stop at the volume's root, as Windows has it: `depth` directories up at most.
-fn clamp<'a>(parts: impl Iterator<Item = &'a [u16]>, mut depth: usize) -> Vec<u8> {
-    let mut out = Vec::new();
-    for part in parts {
-        if part == [DOT, DOT] {
-            let Some(up) = depth.checked_sub(1) else { continue };
-            depth = up;
-        } else {
-            depth += 1;
-        }
-        out.push(Name(part).to_link_part());
+/// The text of a link that is followed from an unknown place, or leads to none: it stays in the directory of the link.
+pub(super) fn inert_text(target: &LinkTarget) -> Vec<u8> {
+    match (target.posix(), target) {
+        (Some(path), _) => normal(posix_parts(&path), 0),
+        (None, LinkTarget::Windows { path, relative: true, .. }) => normal(windows_parts(&path.0), 0),
+        // One name, as its separators are `\`.
+        _ => target.to_text(),
     }
+}
+
+/// A relative path without `.`, and with `..` at its beginning alone: as Windows has it, `NAME\..` is nothing whatever `NAME`
+/// is, and the root is the parent of the root. `depth` is how far above it is. A kernel that follows `NAME/..` through a link
+/// in place of `NAME` would come out elsewhere.
+fn normal<P: AsRef<[u8]>>(parts: impl Iterator<Item = P>, depth: usize) -> Vec<u8> {
+    let (up, names) = normal_parts(parts, depth);
+    let mut out = vec![b"..".to_vec(); up];
+    out.extend(names);
     if out.is_empty() { b".".to_vec() } else { out.join(&b'/') }
+}
+
+/// How many directories a path goes up, and the names after that.
+fn normal_parts<P: AsRef<[u8]>>(parts: impl Iterator<Item = P>, depth: usize) -> (usize, Vec<Vec<u8>>) {
+    let (mut up, mut names) = (0, Vec::new());
+    for part in parts {
+        match part.as_ref() {
+            b"" | b"." => {}
+            b".." => {
+                if names.pop().is_none() && up < depth {
+                    up += 1;
+                }
+            }
+            name => names.push(name.to_vec()),
+        }
+    }
+    (up, names)
+}
+
+fn windows_parts(path: &[u16]) -> impl Iterator<Item = Vec<u8>> + '_ {
+    parts(path).map(|part| Name(part).to_link_part())
+}
+
+/// A NUL ends the path, as it does for a kernel.
+fn posix_parts(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.split(|byte| *byte == 0).next().unwrap_or_default().split(|byte| *byte == b'/')
 }
 
 fn parts(path: &[u16]) -> impl Iterator<Item = &[u16]> {
@@ -229,4 +335,47 @@ fn strip<'a>(path: &'a [u16], prefix: &str) -> Option<&'a [u16]> {
     let (head, rest) = path.split_at_checked(prefix.len())?;
     let same = |unit: u16, byte: u8| u8::try_from(unit).is_ok_and(|unit| unit.eq_ignore_ascii_case(&byte));
     head.iter().zip(prefix.bytes()).all(|(unit, byte)| same(*unit, byte)).then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_goes_up_at_its_beginning_alone_and_not_above_the_root() {
+        for (path, depth, expected) in [
+            ("a/b", 0, "a/b"),
+            ("../a", 2, "../a"),
+            ("../../../a", 2, "../../a"),
+            ("a/../../b", 2, "../b"),
+            // Through a link `up` to the root this would lead out.
+            ("up/../../../etc/passwd", 1, "../etc/passwd"),
+            ("./a//b/.", 3, "a/b"),
+            ("a/..", 3, "."),
+            ("..", 0, "."),
+            ("../x\0/../../y", 1, "../x"),
+        ] {
+            let text = normal(posix_parts(path.as_bytes()), depth);
+            assert_eq!(String::from_utf8(text).unwrap(), expected, "{path} at {depth}");
+        }
+    }
+
+    #[test]
+    fn a_link_without_a_place_stays_in_its_directory() {
+        let posix = |text: &str| LinkTarget::Posix(text.into());
+        let windows = |path: &str, relative| LinkTarget::Windows {
+            path: NameBuf::literal(path),
+            print: NameBuf::default(),
+            relative,
+        };
+        for (target, expected) in [
+            (posix("/etc/passwd"), "etc/passwd"),
+            (posix("../../etc"), "etc"),
+            (windows(r"..\..\x", true), "x"),
+            (windows(r"\??\C:\..\x", false), r"\??\C:\..\x"),
+            (windows(r"\??\..\x", false), "x"),
+        ] {
+            assert_eq!(String::from_utf8(inert_text(&target)).unwrap(), expected);
+        }
+    }
 }

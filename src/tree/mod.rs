@@ -291,7 +291,7 @@ impl FileSystem for Tree {
         let target = self.read_link(node)?;
         match self.place(node)? {
             // Where a deleted link was is not where it is shown.
-            Place::In(_, _, local) if local.0 & deleted::BIT != 0 => Ok(target.to_text()),
+            Place::In(_, _, local) if local.0 & deleted::BIT != 0 => Ok(links::inert_text(&target)),
             Place::In(index, _, local) => Ok(self.link_text(index, local, &target)),
             Place::Own(_) => Ok(target.to_text()),
         }

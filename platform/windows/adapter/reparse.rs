@@ -57,7 +57,8 @@ pub(super) fn to_follow(fs: &dyn FileSystem, node: NodeId, point: Point) -> Resu
     let target = fs.read_link(node)?;
     let text = fs.read_link_text(node)?;
     // What the tree cannot resolve keeps its text.
-    let outside = matches!(&target, LinkTarget::Windows { relative: false, .. } if text == target.to_text());
+    let outside = target.posix().is_none()
+        && matches!(&target, LinkTarget::Windows { relative: false, .. } if text == target.to_text());
     let inside = if outside { None } else { from_text(&text) };
     inside.ok_or_else(|| Error::not_found(format!("{} is not in the image", String::from_utf8_lossy(&text))))
 }

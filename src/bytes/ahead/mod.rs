@@ -237,6 +237,10 @@ impl ByteSource for DecodeAhead {
         self.inner.extent_at(offset)
     }
 
+    fn missing_from(&self) -> Option<u64> {
+        self.inner.missing_from()
+    }
+
     fn memory(&self) -> usize {
         self.inner.memory()
     }

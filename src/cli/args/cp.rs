@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use vhdmount::capacity::Threshold;
 
 use super::{Open, View};
 
@@ -67,6 +68,12 @@ pub(crate) struct Cp {
     #[arg(long)]
     pub(crate) attributes: bool,
 
+    /// Leave out files and streams that are larger, as in 500MiB or 2TiB: a damaged or hostile image may claim to hold far
+    /// more than is stored in it. What is left out is listed at the end. Without it files of any size are copied, until DEST
+    /// is full
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) max_size: Option<u64>,
+
     /// How many read and write at once; 2 for each processor
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) threads: Option<u16>,
@@ -75,6 +82,13 @@ pub(crate) struct Cp {
     pub(crate) open: Open,
     #[command(flatten)]
     pub(crate) view: View,
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(Threshold::Size(size)) => Ok(size),
+        _ => Err(format!("\"{text}\" is no size, as in 4096, 500MiB, 1.5TiB")),
+    }
 }
 
 /// How named streams are kept.

@@ -12,10 +12,12 @@ use std::{
     },
 };
 
-use vhdmount::{Result, bytes::ByteSource};
+use vhdmount::{Error, Result, bytes::ByteSource};
 
 /// Read at once: small enough for a processor's own cache, large enough that calls do not count.
 const PIECE: usize = 512 << 10;
+/// What a disk cannot read is at least as long.
+const SECTOR: usize = 512;
 /// More readers only wait for the one writer.
 const MAX_READERS: usize = 4;
 /// Pieces in memory for each reader: one that is read, one that waits or is written.
@@ -27,7 +29,7 @@ type Read = (u64, Result<Vec<u8>>);
 /// Calls `write` with each piece of `source`, in order, until it breaks the series.
 ///
 /// # Errors
-/// When a piece cannot be read; the pieces before it were written.
+/// When a piece cannot be read; what lies before the bad sector was written.
 pub(super) fn read<E>(
     source: &dyn ByteSource,
     mut write: impl FnMut(&[u8]) -> std::result::Result<(), E>,
@@ -56,7 +58,8 @@ pub(super) fn read<E>(
         for number in 0..pieces {
             let piece = loop {
                 match early.remove(&number) {
-                    Some(piece) => break piece?,
+                    Some(Ok(piece)) => break piece,
+                    Some(Err(error)) => return before_error(source, number, error, &mut write),
                     None => {
                         let (number, piece): Read = read.recv().expect("a reader has the piece");
                         early.insert(number, piece);
@@ -106,6 +109,32 @@ fn fill(source: &dyn ByteSource, number: u64, buffer: &mut Vec<u8>) -> Result<()
     source.read_exact_at(offset, buffer)
 }
 
+/// Writes the part of a piece that lies before its first sector that cannot be read.
+fn before_error<E>(
+    source: &dyn ByteSource,
+    number: u64,
+    error: Error,
+    write: &mut impl FnMut(&[u8]) -> std::result::Result<(), E>,
+) -> Result<std::result::Result<(), E>> {
+    let offset = number * PIECE as u64;
+    let mut buffer = vec![0; PIECE];
+    let (mut good, mut bad) = (0, PIECE / SECTOR);
+    while bad - good > 1 {
+        let middle = good.midpoint(bad);
+        match source.read_exact_at(offset, &mut buffer[..middle * SECTOR]) {
+            Ok(()) => good = middle,
+            Err(_) => bad = middle,
+        }
+    }
+    // The last attempt may have left anything behind.
+    if source.read_exact_at(offset, &mut buffer[..good * SECTOR]).is_ok()
+        && let Err(error) = write(&buffer[..good * SECTOR])
+    {
+        return Ok(Err(error));
+    }
+    Err(error)
+}
+
 /// Without other threads, for what is not worth them.
 fn alone<E>(
     source: &dyn ByteSource,
@@ -113,7 +142,9 @@ fn alone<E>(
 ) -> Result<std::result::Result<(), E>> {
     let mut buffer = Vec::new();
     for number in 0..source.size().div_ceil(PIECE as u64) {
-        fill(source, number, &mut buffer)?;
+        if let Err(error) = fill(source, number, &mut buffer) {
+            return before_error(source, number, error, &mut write);
+        }
         if let Err(error) = write(&buffer) {
             return Ok(Err(error));
         }
@@ -149,7 +180,7 @@ mod tests {
 
     #[test]
     fn what_lies_before_a_bad_piece_is_written() {
-        let bad = 5 * PIECE as u64;
+        let bad = 5 * PIECE as u64 + 3000;
         let source =
             Faulty::new(Arc::new(MemorySource(bytes(40 * PIECE))), vec![bad..bad + 1, bad + 9..bad + 10]);
         let mut written = 0;
@@ -158,7 +189,7 @@ mod tests {
             Ok(())
         });
         assert!(read.is_err());
-        assert_eq!(written, 5 * PIECE);
+        assert_eq!(written, 5 * PIECE + 5 * SECTOR);
     }
 
     #[test]

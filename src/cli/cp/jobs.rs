@@ -39,7 +39,7 @@ impl Item<'_> {
 /// One thing to do.
 pub(super) enum Job<'a> {
     File(Item<'a>),
-    /// Some bytes of a large file.
+    /// Bytes of a large file: who takes it copies the first piece of them, and gives the rest back.
     Part(Arc<Large<'a>>, Range<u64>),
     /// Another name of a file.
     HardLink(Item<'a>, Arc<First<'a>>),

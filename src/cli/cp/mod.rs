@@ -64,6 +64,8 @@ struct Options {
     no_clobber: bool,
     streams: Streams,
     attributes: bool,
+    /// Larger files are not copied.
+    max_size: Option<u64>,
 }
 
 /// What everybody who takes part shares.
@@ -133,6 +135,7 @@ fn options(command: &Cp) -> Options {
             None => Streams::None,
         },
         attributes: command.attributes || command.archive,
+        max_size: command.max_size,
     }
 }
 
@@ -259,7 +262,8 @@ impl Context<'_> {
             QuotaExceeded => "the quota of its user is used up",
             ReadOnlyFilesystem => "it is read-only",
             FileTooLarge => {
-                return Trouble::Failed(format!("{shown}: larger than a file there can be (FAT: 4 GiB)"));
+                let why = "larger than its filesystem, or the limit of this process (ulimit -f), allows";
+                return Trouble::Failed(format!("{shown}: {why}"));
             }
             _ => return Trouble::Failed(format!("{shown}: {error}")),
         };

@@ -17,12 +17,27 @@ pub(super) struct Queue<T> {
 
 struct State<T> {
     jobs: VecDeque<T>,
+    /// Jobs that are being done: what is left of them may come back.
+    active: usize,
     closed: bool,
+}
+
+/// A job is being done until this goes out of scope, also by a panic.
+pub(super) struct Active<'q, T>(&'q Queue<T>);
+
+impl<T> Drop for Active<'_, T> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.active -= 1;
+        if state.closed && state.active == 0 {
+            self.0.filled.notify_all();
+        }
+    }
 }
 
 impl<T> Queue<T> {
     pub(super) fn new() -> Self {
-        let state = State { jobs: VecDeque::new(), closed: false };
+        let state = State { jobs: VecDeque::new(), active: 0, closed: false };
         Self { state: Mutex::new(state), filled: Condvar::new(), taken: Condvar::new() }
     }
 
@@ -42,17 +57,25 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Waits for a job; `None` when the queue is closed and empty.
-    pub(super) fn pop(&self) -> Option<T> {
+    /// Puts back what is left of a job that was taken, to be taken next: there are no more jobs than before, so that nothing
+    /// is waited for. A closed queue takes it as well.
+    pub(super) fn give_back(&self, job: T) {
+        self.state().jobs.push_front(job);
+        self.filled.notify_one();
+    }
+
+    /// Waits for a job; `None` when the queue is closed and empty, and no job is being done.
+    pub(super) fn pop(&self) -> Option<(T, Active<'_, T>)> {
         let mut state = self.state();
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 if state.jobs.len() == MAX_WAITING / 2 {
                     self.taken.notify_all();
                 }
-                return Some(job);
+                state.active += 1;
+                return Some((job, Active(self)));
             }
-            if state.closed {
+            if state.closed && state.active == 0 {
                 return None;
             }
             state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -90,7 +113,7 @@ mod tests {
             });
             let mut last = None;
             let mut sum = 0;
-            while let Some(job) = queue.pop() {
+            while let Some((job, _active)) = queue.pop() {
                 assert!(last.is_none_or(|last| last < job));
                 last = Some(job);
                 sum += job;
@@ -99,6 +122,29 @@ mod tests {
         });
         assert_eq!(sum, 99_999 * 50_000);
         queue.push(1);
-        assert_eq!(queue.pop(), None);
+        assert!(queue.pop().is_none());
+    }
+
+    #[test]
+    fn what_is_given_back_is_shared_by_all_even_after_the_end() {
+        let (queue, done) = (Queue::new(), Mutex::new(Vec::new()));
+        queue.push(0..1000_u32);
+        queue.close();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while let Some((range, _active)) = queue.pop() {
+                        if range.len() > 1 {
+                            queue.give_back(range.start + 1..range.end);
+                        }
+                        assert!(queue.state().jobs.len() <= 1);
+                        done.lock().unwrap().push(range.start);
+                    }
+                });
+            }
+        });
+        let mut done = done.into_inner().unwrap();
+        done.sort_unstable();
+        assert!(done.into_iter().eq(0..1000));
     }
 }

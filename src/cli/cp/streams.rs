@@ -145,7 +145,7 @@ pub(super) fn copy(
     shown: &str,
     buffer: &mut [u8],
 ) -> Result<(), Trouble> {
-    let mut at = 0;
+    let (mut at, _) = (0, super::work::check_size(context, source)?);
     while at < source.size() {
         if context.stop.is_set() {
             return Err(Trouble::Stopped);

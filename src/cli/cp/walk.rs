@@ -263,30 +263,13 @@ impl<'a, 'q> Walker<'a, 'q> {
         }
     }
 
-    /// A large file goes in parts, which several workers can read at once.
+    /// A large file goes in pieces, which several workers can read at once. One job stands for all of them.
     fn push(&self, item: Item<'a>) {
         if item.stat.size <= SEGMENT {
             return self.queue.push(Job::File(item));
         }
-        let size = item.stat.size;
-        let source = self.context.tree.open(item.node).ok();
-        let large = Arc::new(Large::new(item));
-        let mut at = 0;
-        // At least one part, whose worker completes the file.
-        self.queue.push(Job::Part(large.clone(), 0..0));
-        while at < size && !self.context.stop.is_set() {
-            let hole = source.as_ref().and_then(|source| work::hole_at(&**source, at));
-            if let Some(len) = hole {
-                let len = len.min(size - at);
-                self.context.log.bytes.add(len);
-                at += len;
-                continue;
-            }
-            let end = size.min(at + SEGMENT);
-            self.queue.push(Job::Part(large.clone(), at..end));
-            at = end;
-        }
-        work::complete(self.context, large);
+        let whole = 0..item.stat.size;
+        self.queue.push(Job::Part(Arc::new(Large::new(item)), whole));
     }
 }
 

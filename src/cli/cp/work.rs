@@ -10,6 +10,7 @@ use std::{
 
 use vhdmount::{
     bytes::{ByteSource, ExtentKind},
+    capacity::human,
     fs::{FileSystem, NodeId, NodeKind, Stat},
 };
 
@@ -25,22 +26,25 @@ use super::{
 
 /// Bytes that are read and written at once; each worker has as many.
 pub(super) const PIECE: usize = 1 << 20;
-/// Larger files are copied in parts of this size by several workers.
+/// Larger files are copied in pieces of this size by several workers.
 pub(super) const SEGMENT: u64 = 16 << 20;
 /// `FILE_ATTRIBUTE_SPARSE_FILE`
 const SPARSE: u32 = 0x200;
+/// Of files up to this size it is found by writing whether the destination takes them; common filesystems do.
+const HUGE: u64 = 1 << 40;
 
 /// Does jobs until there are no more.
 pub(super) fn run<'a>(context: &'a Context<'a>, queue: &Queue<Job<'a>>) {
     let mut buffer = vec![0; PIECE];
-    while let Some(job) = queue.pop() {
+    while let Some((job, _active)) = queue.pop() {
         if context.stop.is_set() {
             continue;
         }
         match job {
             Job::File(item) => file(context, item, &mut buffer),
             Job::Part(large, range) => {
-                if let Err(trouble) = segment(context, &large, range, &mut buffer) {
+                let give_back = |rest| queue.give_back(Job::Part(large.clone(), rest));
+                if let Err(trouble) = segment(context, &large, range, give_back, &mut buffer) {
                     let _ = large.trouble.set(trouble);
                 }
                 complete(context, large);
@@ -84,7 +88,7 @@ fn file<'a>(context: &'a Context<'a>, mut item: Item<'a>, buffer: &mut [u8]) {
 fn copy<'a>(context: &'a Context<'a>, item: &Item<'a>, buffer: &mut [u8]) -> Result<OsString, Trouble> {
     part::is_taken(context, &item.folder, &item.name)?;
     let source = context.tree.open(item.node).map_err(|error| Trouble::Failed(error.to_string()))?;
-    let size = check_size(context, source.size())?;
+    let size = check_size(context, &*source)?;
     let sparse = item.stat.allocated < size || size > PIECE as u64;
     let whole = usize::try_from(size).ok().filter(|size| !sparse && *size <= buffer.len());
     if let Some(size) = whole {
@@ -102,7 +106,18 @@ fn copy<'a>(context: &'a Context<'a>, item: &Item<'a>, buffer: &mut [u8]) -> Res
     finish(context, item, part, &file, size, buffer)
 }
 
-fn check_size(context: &Context<'_>, size: u64) -> Result<u64, Trouble> {
+/// The size of what is to be copied, if all of it can be there, here and in the destination.
+pub(super) fn check_size(context: &Context<'_>, source: &dyn ByteSource) -> Result<u64, Trouble> {
+    let size = source.size();
+    let max = context.options.max_size.unwrap_or(u64::MAX);
+    if size > max {
+        let why = format!("{size} bytes long: larger than --max-size {max}");
+        return Err(Trouble::Failed(why));
+    }
+    if let Some(held) = source.missing_from() {
+        let why = format!("damaged: its size is {size} bytes, its run list holds {held} (cat prints these)");
+        return Err(Trouble::Failed(why));
+    }
     if size > context.target.max_file() {
         let max = context.target.max_file();
         let why = format!(
@@ -119,7 +134,7 @@ fn create<'a>(context: &'a Context<'a>, item: &Item<'a>) -> Result<(Part<'a>, Fi
 }
 
 /// The number of bytes from `at` on that nothing is stored for; `None` where there is something to read.
-pub(super) fn hole_at(source: &dyn ByteSource, at: u64) -> Option<u64> {
+fn hole_at(source: &dyn ByteSource, at: u64) -> Option<u64> {
     let extent = source.extent_at(at).ok()?;
     (extent.kind == ExtentKind::Hole && extent.len > 0).then_some(extent.len)
 }
@@ -152,9 +167,10 @@ fn copy_range(
         let take = usize::try_from(stored).map_or(buffer.len(), |stored| stored.min(buffer.len()));
         source.read_exact_at(at, &mut buffer[..take]).map_err(|error| Trouble::Failed(error.to_string()))?;
         let written = target::write_all_at(file, &buffer[..take], at);
-        written.map_err(|error| context.refused(&part.folder.shown(&part.name), &error))?;
+        let end = at + take as u64;
+        written.map_err(|error| refused(context, part, file, end, &error))?;
         context.log.bytes.add(take as u64);
-        at += take as u64;
+        at = end;
     }
     Ok(())
 }
@@ -173,7 +189,7 @@ fn finish<'a>(
     if item.stat.allocated < size || size > PIECE as u64 {
         let len = file.metadata().map_err(refused)?.len();
         if len < size {
-            file.set_len(size).map_err(refused)?;
+            file.set_len(size).map_err(|error| self::refused(context, &part, file, size, &error))?;
         }
     }
     let path = || item.path();
@@ -195,11 +211,12 @@ fn finish<'a>(
     Ok(name)
 }
 
-/// A part of a large file.
+/// The first piece of a large file's `range`; what is left of it is for others, before the piece is copied.
 fn segment<'a>(
     context: &'a Context<'a>,
     large: &Large<'a>,
     range: Range<u64>,
+    give_back: impl FnOnce(Range<u64>),
     buffer: &mut [u8],
 ) -> Result<(), Trouble> {
     if large.trouble.get().is_some() {
@@ -209,18 +226,48 @@ fn segment<'a>(
         let item = &large.item;
         part::is_taken(context, &item.folder, &item.name)?;
         let source = context.tree.open(item.node).map_err(|error| Trouble::Failed(error.to_string()))?;
-        check_size(context, source.size())?;
+        let size = check_size(context, &*source)?;
         let (part, file) = create(context, item)?;
+        if size > HUGE {
+            // Before days of copying show that no file there can be as large.
+            file.set_len(size).map_err(|error| refused(context, &part, &file, size, &error))?;
+        }
         Ok(Opened { source, part, file })
     };
     let opened = large.opened.get_or_init(|| open().map_err(|trouble| large.trouble.set(trouble)).ok());
     let Some(opened) = opened else { return Ok(()) };
-    let range = range.start..range.end.min(opened.source.size());
-    copy_range(context, &*opened.source, (&opened.part, &opened.file), range, buffer)
+    let mut range = range.start..range.end.min(opened.source.size());
+    if let Some(hole) = hole_at(&*opened.source, range.start) {
+        let len = hole.min(range.end.saturating_sub(range.start));
+        context.log.bytes.add(len);
+        range.start += len;
+    }
+    let end = range.end.min(range.start.saturating_add(SEGMENT));
+    if end < range.end {
+        give_back(end..range.end);
+    }
+    copy_range(context, &*opened.source, (&opened.part, &opened.file), range.start..end, buffer)
+}
+
+/// What a refusal of a write at or up to `size` means. Of a file that is too large, how large one can be.
+fn refused(context: &Context<'_>, part: &Part<'_>, file: &File, size: u64, error: &io::Error) -> Trouble {
+    let shown = part.folder.shown(&part.name);
+    if error.kind() != io::ErrorKind::FileTooLarge {
+        return context.refused(&shown, error);
+    }
+    let (mut taken, mut refused) = (0, size);
+    while refused - taken > 1 {
+        let middle = taken.midpoint(refused);
+        if file.set_len(middle).is_ok() { taken = middle } else { refused = middle }
+    }
+    Trouble::Failed(format!(
+        "{size} bytes long, and the destination's filesystem keeps at most {taken} ({}) in a file",
+        human(taken)
+    ))
 }
 
 /// The last one who lets go of a large file completes it.
-pub(super) fn complete<'a>(context: &'a Context<'a>, large: Arc<Large<'a>>) {
+fn complete<'a>(context: &'a Context<'a>, large: Arc<Large<'a>>) {
     let Some(Large { mut item, opened, trouble }) = Arc::into_inner(large) else { return };
     let hold = item.hold.take();
     let finished = match (trouble.into_inner(), opened.into_inner().flatten()) {

@@ -77,6 +77,17 @@ pub(super) fn backups(len: usize) -> impl Iterator<Item = usize> {
     [512_usize, 4096, 2048, 1024, 256].into_iter().filter_map(move |size| len.checked_sub(size))
 }
 
+/// True for two boot sectors that describe the same volume but for its number of sectors.
+pub(super) fn differ_in_size_alone(a: &[u8], b: &[u8]) -> bool {
+    let raw = |sector| Raw::ref_from_prefix(sector).ok().map(|(raw, _): (&Raw, _)| raw);
+    let (Some(a), Some(b)) = (raw(a), raw(b)) else { return false };
+    let geometry = |raw: &Raw| {
+        let sizes = [raw.sectors_per_cluster, raw.clusters_per_record, raw.clusters_per_index_block];
+        (raw.bytes_per_sector, sizes, raw.mft_lcn, raw.mft_mirror_lcn, raw.serial_number)
+    };
+    geometry(a) == geometry(b)
+}
+
 impl BootSector {
     /// Parses and validates a boot sector or its backup.
     ///
@@ -133,6 +144,12 @@ impl BootSector {
             index_block_size: size_of(0x44, raw.clusters_per_index_block, "index blocks")?,
             serial_number: raw.serial_number.get(),
         })
+    }
+
+    /// Where the sectors end that a boot sector states: there its backup lies.
+    pub(super) fn stated_end(sector: &[u8]) -> Option<u64> {
+        let (raw, _) = Raw::ref_from_prefix(sector).ok()?;
+        raw.total_sectors.get().checked_mul(raw.bytes_per_sector.get().into())
     }
 
     /// Bytes that the clusters cover.

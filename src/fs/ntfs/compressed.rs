@@ -164,6 +164,10 @@ impl ByteSource for CompressedSource {
 
     fn read_exact_at(&self, mut offset: u64, buf: &mut [u8]) -> Result<()> {
         check_range(self.size, offset, buf.len())?;
+        let missing = self.missing_from().filter(|held| offset.saturating_add(buf.len() as u64) > *held);
+        if let Some(held) = missing {
+            return Err(self.corrupt(held, "the run list ends before the size of the file"));
+        }
         let stored = usize::try_from(self.valid.saturating_sub(offset)).unwrap_or(usize::MAX).min(buf.len());
         let (mut buf, beyond) = buf.split_at_mut(stored);
         beyond.fill(0);
@@ -180,8 +184,12 @@ impl ByteSource for CompressedSource {
     }
 
     fn extent_at(&self, offset: u64) -> Result<Extent> {
+        let (held, rest) = (self.missing_from().unwrap_or(self.size), self.size.saturating_sub(offset));
+        if rest > 0 && offset >= held {
+            return Ok(Extent { kind: ExtentKind::Data, len: rest });
+        }
         if offset >= self.valid {
-            return Ok(Extent { kind: ExtentKind::Hole, len: self.size.saturating_sub(offset) });
+            return Ok(Extent { kind: ExtentKind::Hole, len: held.saturating_sub(offset) });
         }
         let start = offset - offset % self.unit;
         // A damaged unit is reported as data, so that a reader goes there and gets the error.
@@ -192,6 +200,12 @@ impl ByteSource for CompressedSource {
 
     fn position(&self) -> Option<u64> {
         self.runs.position()
+    }
+
+    fn missing_from(&self) -> Option<u64> {
+        // The last unit may be there in part.
+        let held = self.runs.len().checked_next_multiple_of(self.unit)?;
+        Some(held).filter(|held| *held < self.size)
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct File<'m> {
     mft: &'m Mft,
     pub(super) base: Record,
     list: Option<Vec<u8>>,
+    /// Why its attribute list cannot be read: only what the base record itself holds is known then.
+    pub(super) list_error: Option<Error>,
 }
 
 /// An attribute's value: its bytes, or where they are.
@@ -48,29 +50,31 @@ impl<'m> File<'m> {
         if base.header.base.0 != 0 {
             return Err(Error::not_found(format!("MFT record {number} belongs to another file")));
         }
-        let mut list = None;
+        let (mut list, mut list_error) = (None, None);
         for attribute in base.attributes() {
             let attribute = attribute?;
             match attribute.type_code {
+                // The record alone still has something to say.
                 code::ATTRIBUTE_LIST => match read_list(&mft.volume, &mft.boot, &attribute) {
-                    // What another file wrote over it is no list; the record alone still tells something.
-                    Err(_) if mft.freed => {}
-                    read => list = Some(read?),
+                    Ok(read) => list = Some(read),
+                    Err(error) => list_error = Some(error),
                 },
                 // Attributes are sorted by type.
                 code::FILE_NAME.. => break,
                 _ => {}
             }
         }
-        Ok(Self { mft, base, list })
+        Ok(Self { mft, base, list, list_error })
     }
 
     /// The file with this base record, which has no attribute list.
     pub(super) fn alone(mft: &'m Mft, base: Record) -> Self {
-        Self { mft, base, list: None }
+        Self { mft, base, list: None, list_error: None }
     }
 
-    /// Calls `f` with each attribute of a type (`None`: all), once per attribute whatever its number of extents.
+    /// Calls `f` with each attribute of a type (`None`: all), once per attribute whatever its number of extents. Where an
+    /// extension record is lost, the others' attributes come before the error, and for all types there is none: see
+    /// [`Self::may_have_lost`].
     pub(super) fn visit(
         &self,
         type_code: Option<u32>,
@@ -93,29 +97,49 @@ impl<'m> File<'m> {
         };
         let mut segments = Vec::new();
         for entry in attribute_list::entries(list) {
-            let entry = match entry {
-                // A deleted file's list may be cut short.
-                Err(_) if self.mft.freed => break,
-                entry => entry?,
-            };
+            // A damaged entry costs what only the entries from there on name.
+            let Ok(entry) = entry else { break };
             if entry.lowest_vcn == 0 && type_code.is_none_or(|code| code == entry.type_code) {
                 segments.push(entry.segment);
             }
         }
         segments.sort_unstable_by_key(|segment| (segment.record() != self.base.number, segment.0));
         segments.dedup();
+        let mut lost = None;
         for segment in segments {
             match self.segment(segment) {
-                // Of a deleted file: given to another one since.
-                Err(_) if self.mft.freed => {}
-                record => {
-                    if walk(&record?)?.is_break() {
-                        break;
+                Ok(record) => {
+                    if walk(&record)?.is_break() {
+                        return Ok(());
                     }
                 }
+                // Of a deleted file: given to another one since.
+                Err(_) if self.mft.freed || type_code.is_none() => {}
+                Err(error) => lost = lost.or(Some(error)),
             }
         }
-        Ok(())
+        lost.map_or(Ok(()), Err)
+    }
+
+    /// True when an attribute of this type may have been there, and be lost with a part of the attribute list or with an
+    /// extension record: that it is not found proves nothing. Never of a deleted file, of which little is certain.
+    pub(super) fn may_have_lost(&self, type_code: u32) -> bool {
+        if self.mft.freed {
+            return false;
+        }
+        // Entries are sorted by type.
+        let mut reached = 0;
+        let list = self.list.as_deref().unwrap_or_default();
+        self.list_error.is_some()
+            || attribute_list::entries(list).any(|entry| match entry {
+                Ok(entry) => {
+                    reached = entry.type_code;
+                    entry.type_code == type_code
+                        && entry.lowest_vcn == 0
+                        && self.segment(entry.segment).is_err()
+                }
+                Err(_) => reached <= type_code,
+            })
     }
 
     /// What `f` makes of the attribute of this type and name (exactly).
@@ -133,7 +157,21 @@ impl<'m> File<'m> {
             found = f.take().map(|f| f(attribute)).transpose()?;
             Ok(ControlFlow::Break(()))
         })?;
+        if found.is_none() && self.may_have_lost(type_code) {
+            return Err(self.lost(type_code));
+        }
         Ok(found)
+    }
+
+    /// What is said of an attribute that [`Self::may_have_lost`].
+    pub(super) fn lost(&self, type_code: u32) -> Error {
+        let problem = match &self.list_error {
+            Some(error) => {
+                format!("its attribute list cannot be read ({error}), and so attribute {type_code:#x}")
+            }
+            None => format!("its attribute list is damaged: attribute {type_code:#x} may be lost"),
+        };
+        self.base.corrupt(problem)
     }
 
     /// True when the attribute list knows of an attribute: where it is not found, the record that held it is lost.
@@ -175,7 +213,7 @@ impl<'m> File<'m> {
     /// readable, a read behind it fails.
     fn join(&self, type_code: u32, name: &[u16], mut runs: RunList) -> Result<RunList> {
         let Some(list) = &self.list else { return Ok(runs) };
-        for (vcn, segment) in later_extents(list, type_code, name)? {
+        for (vcn, segment) in later_extents(list, type_code, name) {
             if vcn != runs.len() / self.mft.boot.cluster_size {
                 log::warn!("MFT record {}: extent at VCN {vcn:#x} leaves a gap", self.base.number);
                 break;
@@ -266,17 +304,16 @@ pub(super) fn read_list(
     }
 }
 
-/// The extents of an attribute after its first, in the order of their VCNs.
-pub(super) fn later_extents(list: &[u8], type_code: u32, name: &[u16]) -> Result<Vec<(u64, FileReference)>> {
+/// The extents of an attribute after its first, in the order of their VCNs, up to a damaged entry of the list.
+pub(super) fn later_extents(list: &[u8], type_code: u32, name: &[u16]) -> Vec<(u64, FileReference)> {
     let mut extents = Vec::new();
-    for entry in attribute_list::entries(list) {
-        let entry = entry?;
+    for entry in attribute_list::entries(list).map_while(Result::ok) {
         if entry.type_code == type_code && entry.lowest_vcn > 0 && utf16_eq(entry.name, name) {
             extents.push((entry.lowest_vcn, entry.segment));
         }
     }
     extents.sort_unstable_by_key(|(vcn, segment)| (*vcn, segment.0));
-    Ok(extents)
+    extents
 }
 
 /// Checks that an extension record is the one that its base means.

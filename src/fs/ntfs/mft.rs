@@ -87,7 +87,8 @@ impl Mft {
         for attribute in base.attributes() {
             let attribute = attribute?;
             match (attribute.type_code, &attribute.form) {
-                (code::ATTRIBUTE_LIST, _) => list = Some(file::read_list(volume, &boot, &attribute)?),
+                // Without it the table is cut short.
+                (code::ATTRIBUTE_LIST, _) => list = file::read_list(volume, &boot, &attribute).ok(),
                 (code::FILE_NAME, Form::Resident(value)) => {
                     is_mft |= FileName::parse(value)?.units().eq("$MFT".encode_utf16());
                 }
@@ -104,7 +105,7 @@ impl Mft {
         let mut runs = RunList::new();
         file::append_runs(&base, &extent, &boot, &mut runs)?;
         // The records with further extents lie in the table itself, in what the extents before them map.
-        for (vcn, segment) in file::later_extents(list.as_deref().unwrap_or_default(), code::DATA, &[])? {
+        for (vcn, segment) in file::later_extents(list.as_deref().unwrap_or_default(), code::DATA, &[]) {
             let (len, known) = (runs.len(), Arc::new(runs));
             let record = (vcn == len / boot.cluster_size).then(|| {
                 let data = RunSource::new(volume.clone(), known.clone(), len, len);

@@ -132,6 +132,16 @@ impl Summary {
             };
             summary.reparse = value.map(|value| Reparse::parse(&value)).transpose()?;
         }
+        // A file of which the content is lost is not an empty one, and what a lost reparse point stands for is not known.
+        let points = summary.information.attributes & ATTRIBUTE_REPARSE_POINT != 0;
+        let lost = [
+            (code::DATA, summary.data.is_none() && !file.base.header.directory),
+            (code::REPARSE_POINT, points && summary.reparse.is_none()),
+        ];
+        if let Some((code, _)) = lost.into_iter().find(|(code, absent)| *absent && file.may_have_lost(*code))
+        {
+            return Err(file.lost(code));
+        }
         summary.kind = Some(summary.find_kind(file)?);
         Ok(summary)
     }

@@ -286,6 +286,64 @@ fn unreadable_boot_sector_is_replaced_by_its_backup() {
 }
 
 #[test]
+fn a_size_that_contradicts_the_backup_is_replaced_by_its_own() {
+    const SECTOR: usize = 512;
+    let sound = Image::new().0;
+    let mut image = sound.clone();
+    let backup = CLUSTERS * CLUSTER;
+    image.copy_within(..SECTOR, backup);
+    image[0x28..0x30].copy_from_slice(&100_u64.to_le_bytes());
+    let opened = |image: &[u8]| {
+        let volume = open(Arc::new(MemorySource(image.to_vec()))).unwrap();
+        let problem = volume.volume().problems.iter().any(|problem| problem.contains("contradicts"));
+        (volume.volume().size, problem, content(&volume).is_ok())
+    };
+    assert_eq!(opened(&image), (backup as u64, true, true));
+    // Neither a backup that lies elsewhere than it says nor one of another volume is believed.
+    let mut other = image.clone();
+    other[backup + 0x48] ^= 1;
+    assert_eq!(opened(&other), (50 * CLUSTER as u64, false, false));
+    let mut moved = image.clone();
+    moved.copy_within(backup..backup + SECTOR, backup + SECTOR);
+    moved[backup..backup + SECTOR].fill(0);
+    assert_eq!(opened(&moved), (50 * CLUSTER as u64, false, false));
+    // A volume that was made smaller has its own backup, and the old one is still there.
+    image.copy_within(..SECTOR, 100 * SECTOR);
+    assert_eq!(opened(&image), (50 * CLUSTER as u64, false, false));
+}
+
+#[test]
+fn a_bad_entry_of_an_attribute_list_costs_what_lies_behind_it() {
+    let damaged = |bad: usize| {
+        let mut list = [
+            list_entry(code::FILE_NAME, 0, 1 << 48 | FILE),
+            list_entry(code::DATA, 0, 1 << 48 | FILE),
+            list_entry(code::DATA, 2, 1 << 48 | 22),
+        ];
+        list[bad][4] = 0;
+        let mut image = Image::new();
+        image.file(&[
+            resident(code::ATTRIBUTE_LIST, "", &list.concat()),
+            data(0..=1, &[0x11, 2, 90, 0], 4 * CLUSTER as u64),
+        ]);
+        image.record(22, 1, 1 << 48 | FILE, &[data(2..=3, &[0x11, 2, 92, 0], 0)]);
+        image.put(90 * CLUSTER, &[0x42; 4 * CLUSTER]);
+        image.open()
+    };
+    let volume = damaged(2);
+    assert_eq!(volume.stat(NodeId(FILE)).unwrap().size, 4 * CLUSTER as u64);
+    let source = volume.open(NodeId(FILE)).unwrap();
+    let mut buf = [0; 2 * CLUSTER];
+    source.read_exact_at(0, &mut buf).unwrap();
+    assert_eq!(buf, [0x42; 2 * CLUSTER]);
+    assert!(is_corrupt(source.read_exact_at(1, &mut buf)));
+    assert_eq!(source.missing_from(), Some(2 * CLUSTER as u64));
+    // Where all of the content is behind it, the file is not an empty one.
+    let volume = damaged(1);
+    assert!(is_corrupt(volume.stat(NodeId(FILE))) && is_corrupt(volume.open(NodeId(FILE)).map(drop)));
+}
+
+#[test]
 fn table_with_a_foreign_extent_ends_before_it() {
     for (number, base) in [(16, 1 << 48 | 9), (16, 2 << 48), (15, 1 << 48 | 9)] {
         let mut image = Image::new();

@@ -1,11 +1,16 @@
 //! `$UpCase`: the volume's own table from each UTF-16 code unit to its upper case, by which names are ordered in
-//! directories and found. Two names are one where their upcased units are; surrogates map to themselves.
+//! directories and found. Two names are one where their upcased units are; surrogates map to themselves. Guards: a table that
+//! cannot be one of upper cases (zeros, another file's data) is refused, for the reader and the checker alike.
 
 use std::cmp::Ordering;
 
 use crate::{Error, Result};
 
 const UNITS: usize = 0x1_0000;
+/// Units with the same upper case. In the tables of Windows and mkntfs these are at most three: `DŽ`, `Dž`, `dž`.
+const MAX_ALIKE: u8 = 4;
+/// Units with another upper case than themselves: Windows has about a thousand. 4 KiB of another file has more than this.
+const MAX_LETTERS: usize = 2000;
 
 /// The upper case of each UTF-16 code unit.
 pub struct UpCase(Box<[u16; UNITS]>);
@@ -14,14 +19,37 @@ impl UpCase {
     /// The content of `$UpCase`: 65536 little-endian units.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] for any other length.
+    /// [`Error::Corrupt`] for any other length, and for what is no table of upper cases: ASCII letters have theirs (the
+    /// system's own names need no others), an upper case is its own one, few units share one, and few have another than themselves.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         if bytes.len() != 2 * UNITS {
             let problem = format!("{} bytes instead of {}", bytes.len(), 2 * UNITS);
             return Err(Error::corrupt("$UpCase", 0, problem));
         }
         let units = bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
-        Ok(Self::collect(units))
+        let table = Self::collect(units);
+        match table.contradiction() {
+            Some((unit, upper)) => {
+                let problem = format!("no table of upper cases: that of {unit:#x} would be {upper:#x}");
+                Err(Error::corrupt("$UpCase", 2 * u64::from(unit), problem))
+            }
+            None => Ok(table),
+        }
+    }
+
+    /// The first unit whose upper case cannot be what the table says.
+    fn contradiction(&self) -> Option<(u16, u16)> {
+        let (mut alike, mut letters) = (vec![0_u8; UNITS], 0);
+        (0..=u16::MAX).map(|unit| (unit, self.upper(unit))).find(|(unit, upper)| {
+            let count = &mut alike[usize::from(*upper)];
+            *count = count.saturating_add(1);
+            letters += usize::from(unit != upper);
+            let ascii = u8::try_from(*unit).ok().filter(u8::is_ascii);
+            ascii.is_some_and(|byte| *upper != u16::from(byte.to_ascii_uppercase()))
+                || self.upper(*upper) != *upper
+                || *count > MAX_ALIKE
+                || letters > MAX_LETTERS
+        })
     }
 
     /// For a volume whose own table cannot be read: Unicode's simple mappings, one unit to one. It differs from the
@@ -115,6 +143,32 @@ mod tests {
     fn a_table_of_another_length_is_refused() {
         assert!(UpCase::parse(&[]).is_err());
         assert!(UpCase::parse(&[0; 2 * UNITS - 2]).is_err());
-        assert_eq!(UpCase::parse(&[7; 2 * UNITS]).unwrap().upper(0xffff), 0x0707);
+    }
+
+    /// The fallback as it would lie on the disk.
+    fn stored() -> Vec<u8> {
+        UpCase::fallback().0.iter().flat_map(|unit| unit.to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn what_is_no_table_of_upper_cases_is_refused() {
+        assert!(UpCase::parse(&stored()).is_ok());
+        let refused = |damage: &dyn Fn(&mut [u8])| {
+            let mut table = stored();
+            damage(&mut table);
+            UpCase::parse(&table).is_err()
+        };
+        assert!(refused(&|table| table.fill(0)));
+        assert!(refused(&|table| table.fill(7)));
+        // One cluster, anywhere: of zeros, of another file, of the table itself.
+        for cluster in [0, 1, 15, 31] {
+            let range = cluster * 4096..(cluster + 1) * 4096;
+            assert!(refused(&|table| table[range.clone()].fill(0)), "{cluster}");
+            assert!(refused(&|table| table[range.clone()].fill(b'x')), "{cluster}");
+            assert!(refused(&|table| table.copy_within(2 * 4096..3 * 4096, range.start)), "{cluster}");
+        }
+        // A single letter.
+        assert!(refused(&|table| table[2 * usize::from(b'a')] ^= 1));
+        assert!(refused(&|table| table[2 * usize::from(b'_')] ^= 1));
     }
 }

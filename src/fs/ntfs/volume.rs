@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Error, Result,
     bytes::{ByteSource, read_vec},
-    fs::{Name, VolumeInfo},
+    fs::VolumeInfo,
 };
 
 /// Records with fixed numbers.
@@ -38,18 +38,25 @@ const UPCASE_SIZE: usize = 128 << 10;
 
 /// The table of the volume, by the boot sector if it serves, else by its backup.
 pub(super) fn open_mft(volume: &Arc<dyn ByteSource>, problems: &mut Vec<String>) -> Result<Mft> {
-    let attempt = |sector: &[u8]| -> Result<_> {
-        let boot = BootSector::parse(sector)?;
+    let attempt = |boot: BootSector| -> Result<_> {
         let clusters: Arc<dyn ByteSource> = Arc::new(Clusters::new(volume.clone(), boot.size()));
-        let (mft, mirrored) = Mft::open(&clusters, boot)?;
-        Ok((mft, mirrored))
+        Mft::open(&clusters, boot)
     };
-    let first = read_vec(&**volume, 0, 512).and_then(|sector| attempt(&sector));
-    let (mft, mirrored) = match first {
+    let first = read_vec(&**volume, 0, 512);
+    let contradicting = first.as_ref().ok().and_then(|sector| contradicting_backup(&**volume, sector));
+    if let Some(backup) = &contradicting {
+        problems.push(format!(
+            "boot sector damaged: the size that it states contradicts its backup, which is used: {} bytes",
+            backup.size()
+        ));
+    }
+    let boot = contradicting.map_or_else(|| first.and_then(|sector| BootSector::parse(&sector)), Ok);
+    let (mft, mirrored) = match boot.and_then(attempt) {
         Ok(found) => found,
         Err(error) => {
-            let found = backup_sectors(&**volume).find_map(|sector| attempt(&sector).ok());
-            let found = found.ok_or(error)?;
+            let backups = backup_sectors(&**volume);
+            let found = backups.filter_map(|(_, sector)| BootSector::parse(&sector).ok());
+            let found = found.filter_map(|boot| attempt(boot).ok()).next().ok_or(error)?;
             problems.push("boot sector damaged: its backup is used".into());
             found
         }
@@ -74,12 +81,27 @@ pub(super) fn open_mft(volume: &Arc<dyn ByteSource>, problems: &mut Vec<String>)
     Ok(mft)
 }
 
-/// The sectors at the volume's end that may be the backup.
-fn backup_sectors(volume: &dyn ByteSource) -> impl Iterator<Item = Vec<u8>> {
+/// The backup, where the boot sector `first` states fewer sectors than it and is wrong: the backup lies where its own size
+/// puts it, none lies where that of `first` does, and otherwise they describe one volume.
+pub(super) fn contradicting_backup(volume: &dyn ByteSource, first: &[u8]) -> Option<BootSector> {
+    BootSector::parse(first).ok()?;
+    let stated = BootSector::stated_end(first)?;
+    let backup = backup_sectors(volume).find_map(|(at, sector)| {
+        let backup = BootSector::parse(&sector).ok()?;
+        let confirmed = BootSector::stated_end(&sector) == Some(at) && stated < at;
+        (confirmed && boot::differ_in_size_alone(first, &sector)).then_some(backup)
+    })?;
+    let own = read_vec(volume, stated, 512).ok();
+    let has_own = own.is_some_and(|sector| sector.get(..0x50) == first.get(..0x50));
+    (!has_own).then_some(backup)
+}
+
+/// The sectors at the volume's end that may be the backup, and where they lie.
+fn backup_sectors(volume: &dyn ByteSource) -> impl Iterator<Item = (u64, Vec<u8>)> {
     let len = volume.size().min(4096);
-    let tail = usize::try_from(len).ok().and_then(|n| read_vec(volume, volume.size() - len, n).ok());
-    let tail = tail.unwrap_or_default();
-    boot::backups(tail.len()).map(move |start| tail[start..].to_vec())
+    let start = volume.size() - len;
+    let tail = usize::try_from(len).ok().and_then(|n| read_vec(volume, start, n).ok()).unwrap_or_default();
+    boot::backups(tail.len()).map(move |at| (start + at as u64, tail[at..].to_vec()))
 }
 
 /// What the volume says of itself, as far as the table tells.
@@ -115,7 +137,8 @@ fn read_volume_record(mft: &Mft, info: &mut VolumeInfo) -> Result<()> {
     let file = File::open(mft, number::VOLUME)?;
     if let Some(label) = file.bytes(code::VOLUME_NAME, &[], MAX_LABEL)? {
         let units: Vec<u16> = label.as_chunks().0.iter().map(|unit| u16::from_le_bytes(*unit)).collect();
-        info.label = Name(&units).to_string();
+        // As it is: who makes a path of it escapes it.
+        info.label = String::from_utf16_lossy(&units);
     }
     let state = file.bytes(code::VOLUME_INFORMATION, &[], MAX_LABEL)?;
     let state = state.as_deref().and_then(|bytes| bytes.get(8..12)?.first_chunk().copied());
@@ -142,7 +165,9 @@ pub(super) fn read_upcase(mft: &Mft, problems: &mut Vec<String>) -> UpCase {
         UpCase::parse(&table.ok_or_else(|| Error::corrupt("$UpCase", 0, "no data"))?)
     };
     read().unwrap_or_else(|error| {
-        problems.push(format!("$UpCase is unreadable, names may be ordered otherwise: {error}"));
+        problems.push(format!(
+            "$UpCase is damaged: the usual table is used, names with rare letters may not be found: {error}"
+        ));
         UpCase::fallback()
     })
 }

@@ -320,6 +320,74 @@ fn a_damaged_hive_leaves_the_links_to_what_exists() {
     assert_eq!(link(&tree, "p2/windows"), r"\??\C:\Windows");
 }
 
+/// A link with this target: of WSL, or as Linux' own driver makes them.
+fn other_link(path: &Path, target: &str, wsl: bool) {
+    let (tag, data) = match wsl {
+        true => (0xa000_001d_u32, [&[2, 0, 0, 0], target.as_bytes()].concat()),
+        false => {
+            let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+            let print = utf16(&target.replace('/', "\\"));
+            let substitute = [utf16(r"\??\"), print.clone()].concat();
+            let len = |bytes: &[u8]| u16::try_from(bytes.len()).unwrap();
+            let fields = [len(&print), len(&substitute), 0, len(&print), 0, 0].map(u16::to_le_bytes).concat();
+            (0xa000_000c, [fields, print, substitute].concat())
+        }
+    };
+    let len = u16::try_from(data.len()).unwrap();
+    fs::write(path, b"").unwrap();
+    let point = [&tag.to_le_bytes()[..], &len.to_le_bytes(), &[0, 0], &data].concat();
+    set(path, "system.ntfs_reparse_data", &point);
+}
+
+#[test]
+fn links_of_linux_lead_to_places_of_the_volume() {
+    if !have(&["mkntfs", "ntfs-3g"]) || !have_fuse() {
+        return;
+    }
+    let folder = scratch();
+    let image = make(folder.path(), VOLUME, 512, 4096);
+    {
+        let mounted = Ntfs3g::mount(&image, "rw");
+        let root = &mounted.folder;
+        fs::create_dir_all(root.join("rootfs/usr/bin")).unwrap();
+        fs::create_dir_all(root.join("etc")).unwrap();
+        fs::write(root.join("rootfs/usr/bin/env"), "the guest's").unwrap();
+        fs::write(root.join("etc/passwd"), "the volume's").unwrap();
+        for (name, wsl) in [("wsl", true), ("ntfs3", false)] {
+            let at = |path: &str| root.join(format!("{path}-{name}"));
+            other_link(&at("rootfs/usr/env"), "/usr/bin/env", wsl);
+            other_link(&at("rootfs/passwd"), "/etc/passwd", wsl);
+            other_link(&at("rootfs/shadow"), "/etc/shadow", wsl);
+            other_link(&at("rootfs/up"), "../../../../../../etc/passwd", wsl);
+            other_link(&at("rootfs/usr/relative"), "bin/../bin/env", wsl);
+            other_link(&at("c"), "/mnt/c/etc/passwd", wsl);
+            fs::write(at("other"), b"").unwrap();
+            fs::hard_link(at("other"), at("rootfs/usr/two")).unwrap();
+            other_link(&at("rootfs/usr/two"), "../../etc/passwd", wsl);
+        }
+    }
+    let tree = tree(&image, None);
+    for name in ["wsl", "ntfs3"] {
+        let link = |path: &str| link(&tree, &format!("p1/{path}-{name}"));
+        assert_eq!(link("rootfs/usr/env"), "../usr/bin/env", "below the Linux that it belongs to");
+        assert_eq!(link("rootfs/passwd"), "../etc/passwd");
+        assert_eq!(link("rootfs/shadow"), "../etc/shadow", "where it would be");
+        assert_eq!(link("rootfs/up"), "../etc/passwd", "the root's parent is the root");
+        assert_eq!(link("rootfs/usr/relative"), "bin/env");
+        assert_eq!(link("c"), "etc/passwd");
+        assert_eq!(link("other"), "etc/passwd", "from one of its names this would lead out");
+    }
+    // The mount and `cat` agree.
+    let at = folder.path().join("mnt");
+    fs::create_dir(&at).unwrap();
+    run(vhdmount().arg(&image).arg(&at));
+    let read = fs::read_to_string(at.join("p1/rootfs/passwd-wsl"));
+    let up = fs::read_to_string(at.join("p1/rootfs/up-wsl"));
+    run(vhdmount().arg("-u").arg(&at));
+    let cat = run(vhdmount().arg("cat").arg(&image).arg("p1/rootfs/passwd-wsl"));
+    assert_eq!([read.unwrap().as_bytes(), up.unwrap().as_bytes(), &cat.stdout], [b"the volume's"; 3]);
+}
+
 #[test]
 fn hives_read_as_hivex_reads_them() {
     if !have(&["hivexsh"]) {

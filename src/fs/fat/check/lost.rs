@@ -1,7 +1,17 @@
 //! Clusters that the table says are in use, although no directory leads to them.
 
-use super::{super::table::Entry, Check, bit, bits};
-use crate::{check::Severity, fs::findings::Kind};
+use super::{
+    super::{boot::Width, table::Entry},
+    Check, bit, bits,
+};
+use crate::{
+    bytes::{Extent, ExtentKind},
+    check::Severity,
+    fs::findings::Kind,
+};
+
+/// Entries after which is asked whether they lie in a hole.
+const HOLES: u32 = 4096;
 
 const LOST: Kind = Kind {
     severity: Severity::Warning,
@@ -26,7 +36,21 @@ impl Check<'_, '_> {
         let clusters = self.fat.geometry.clusters;
         let mut free = Some(0);
         let (mut lost, mut first, mut bad, mut unreadable) = (0_u64, None, 0_u64, 0_u64);
-        for cluster in 2..clusters + 2 {
+        let readable = self.readable_entries();
+        if readable < clusters + 2 {
+            unreadable += u64::from(clusters + 2 - readable);
+            free = None;
+        }
+        let mut next = 2;
+        while next < readable {
+            let (cluster, hole) = (next, self.hole_entries(next).min(readable - next));
+            if hole > 0 {
+                // Zeros mean that a cluster is free.
+                free = free.map(|free| free + hole);
+                next += hole;
+                continue;
+            }
+            next += 1;
             if cluster.is_multiple_of(1 << 16) {
                 self.findings.progress("lost clusters", (cluster - 2).into(), clusters.into());
             }
@@ -62,11 +86,55 @@ impl Check<'_, '_> {
         free
     }
 
+    /// How many entries of the table lie before the end of a volume that is cut short, in one copy at least.
+    fn readable_entries(&self) -> u32 {
+        let (fat, geometry) = (self.fat, &self.fat.geometry);
+        let table = fat.chains.table();
+        let start = (0..table.copies()).map(|copy| table.position(copy)).min().unwrap_or(0);
+        let bits = fat.pages.volume().size().saturating_sub(start).saturating_mul(8);
+        let entries = u32::try_from(bits / geometry.width.bits()).unwrap_or(u32::MAX);
+        entries.min(geometry.clusters + 2)
+    }
+
+    /// The next cluster, before `end`, whose entry is stored; `next` goes on behind it.
+    fn next_stored(&self, next: &mut u32, end: u32) -> Option<u32> {
+        while *next < end {
+            match self.hole_entries(*next) {
+                0 => {
+                    *next += 1;
+                    return Some(*next - 1);
+                }
+                hole => *next = next.saturating_add(hole),
+            }
+        }
+        None
+    }
+
+    /// How many entries from that of `cluster` on lie in a hole of what is below the volume. Asked once in many entries.
+    fn hole_entries(&self, cluster: u32) -> u32 {
+        let geometry = &self.fat.geometry;
+        // The entries of FAT12 straddle bytes, and there are few of them.
+        if geometry.width == Width::Fat12 || !cluster.is_multiple_of(HOLES) {
+            return 0;
+        }
+        let at = u64::from(cluster) * geometry.width.bits() / 8;
+        let at = self.fat.chains.table().position(0).saturating_add(at);
+        match self.fat.pages.volume().extent_at(at) {
+            Ok(Extent { kind: ExtentKind::Hole, len }) => {
+                let entries =
+                    u32::try_from(len.saturating_mul(8) / geometry.width.bits()).unwrap_or(u32::MAX);
+                entries - entries % HOLES
+            }
+            _ => 0,
+        }
+    }
+
     /// How many lost clusters are followed to by none of the others. Circles count as none.
     fn lost_chains(&mut self) -> u64 {
         let mut followers = bits(self.fat);
-        let all = 2..self.fat.geometry.clusters + 2;
-        for cluster in all.clone() {
+        let end = self.readable_entries();
+        let mut next = 2;
+        while let Some(cluster) = self.next_stored(&mut next, end) {
             if !self.is_claimed(cluster)
                 && let Ok(Entry::Next(next)) = self.fat.chains.table().entry(0, cluster, &mut self.reader)
             {
@@ -74,8 +142,8 @@ impl Check<'_, '_> {
                 followers[word] |= bit;
             }
         }
-        let mut heads = 0;
-        for cluster in all {
+        let (mut heads, mut next) = (0, 2);
+        while let Some(cluster) = self.next_stored(&mut next, end) {
             let (word, bit) = bit(cluster);
             if followers[word] & bit == 0 && !self.is_claimed(cluster) {
                 let entry = self.fat.chains.table().entry(0, cluster, &mut self.reader);

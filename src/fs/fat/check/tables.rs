@@ -1,7 +1,7 @@
 //! The copies of the table against each other, and the first two entries, which are marks.
 
 use super::{super::boot::Width, Check};
-use crate::{check::Severity, fs::findings::Kind};
+use crate::{bytes::ExtentKind, check::Severity, fs::findings::Kind};
 
 const COPIES: Kind = Kind {
     severity: Severity::Warning,
@@ -53,15 +53,28 @@ impl Check<'_, '_> {
         let (mut different, mut first) = (0_u64, None);
         let mut buffers = [Vec::new(), Vec::new()];
         let mut offset = 0;
+        // What lies beyond the end of a volume that is cut short is told with the volume.
+        let len = len.min(volume.size().saturating_sub(table.position(0).max(table.position(copy))));
         while offset < len {
+            let hole = |copy| match volume.extent_at(table.position(copy) + offset) {
+                Ok(extent) if extent.kind == ExtentKind::Hole => extent.len,
+                _ => 0,
+            };
+            let holes = hole(0).min(hole(copy)).min(len - offset);
+            if holes > 0 {
+                offset += holes;
+                continue;
+            }
             let take = (len - offset).min(PIECE);
             let step = usize::try_from(take).expect("at most a piece");
             let mut read = true;
             for (buffer, copy) in buffers.iter_mut().zip([0, copy]) {
                 buffer.resize(step, 0);
                 if let Err(error) = volume.read_exact_at(table.position(copy) + offset, buffer) {
-                    let structure = format!("FAT {}", table.number(copy, geometry));
-                    self.findings.add(&UNREADABLE, structure, error.to_string());
+                    if self.findings.counted(&UNREADABLE) {
+                        let structure = format!("FAT {}", table.number(copy, geometry));
+                        self.findings.tell(&UNREADABLE, structure, error.to_string());
+                    }
                     read = false;
                 }
             }

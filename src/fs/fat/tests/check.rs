@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    bytes::{Extent, ExtentKind},
     check::Severity::{self, Error, Note, Warning},
     fs::findings::Collected,
 };
@@ -275,5 +276,61 @@ fn damage_everywhere_is_examined_to_the_end() {
             found += usize::from(!findings(&damaged.open()).is_empty());
         }
         assert!(found > 250, "{found}");
+    }
+}
+
+/// A volume of which only the beginning is stored: the rest is a hole, or beyond the end. Counts what is asked of it.
+struct Thin {
+    stored: Vec<u8>,
+    size: u64,
+    operations: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl ByteSource for Thin {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        check_range(self.size, offset, buf.len())?;
+        self.operations.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(buf.len(), Ordering::Relaxed);
+        buf.fill(0);
+        let stored = usize::try_from(offset).ok().and_then(|at| self.stored.get(at..)).unwrap_or_default();
+        buf.iter_mut().zip(stored).for_each(|(to, from)| *to = *from);
+        Ok(())
+    }
+
+    fn extent_at(&self, offset: u64) -> Result<Extent> {
+        self.operations.fetch_add(1, Ordering::Relaxed);
+        let stored = self.stored.len() as u64;
+        Ok(match stored.checked_sub(offset) {
+            Some(len @ 1..) => Extent { kind: ExtentKind::Data, len },
+            _ => Extent { kind: ExtentKind::Hole, len: self.size.saturating_sub(offset) },
+        })
+    }
+}
+
+#[test]
+fn the_work_of_an_examination_is_bounded_by_what_is_stored() {
+    // FAT32 with all the clusters that there can be, in two tables of 1 GiB each.
+    let mut stored = Image::new(Width::Fat32).bytes[..64 << 10].to_vec();
+    stored[13] = 16;
+    stored[19..21].fill(0);
+    stored[32..36].copy_from_slice(&u32::MAX.to_le_bytes());
+    stored[36..40].copy_from_slice(&2_097_152_u32.to_le_bytes());
+    let claimed = u64::from(u32::MAX) * 512;
+    for size in [claimed, 64 << 10, 3 << 30] {
+        let (operations, bytes) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let volume = Arc::new(Thin { stored: stored.clone(), size, operations, bytes });
+        let mut found = Collected::default();
+        open(volume.clone()).unwrap().check(&mut found).unwrap();
+        assert!(!found.0.is_empty());
+        let (operations, bytes) =
+            (volume.operations.load(Ordering::Relaxed), volume.bytes.load(Ordering::Relaxed));
+        // One for each 16 bytes that are stored; pieces of 1 MiB are read around it.
+        assert!(operations <= stored.len() / 16, "{operations} of {size}");
+        assert!(bytes <= stored.len() * 128, "{bytes} of {size}");
     }
 }

@@ -1,6 +1,9 @@
 //! The boot sector and its backup, which lies in the sector after the last one of the volume.
 
-use super::{super::boot::BootSector, Check};
+use super::{
+    super::{boot::BootSector, volume::contradicting_backup},
+    Check,
+};
 use crate::{bytes::read_vec, check::Severity, fs::findings::Kind};
 
 const BOOT: Kind = Kind {
@@ -47,6 +50,14 @@ impl Check<'_, '_> {
         let sound = first.and_then(|sector| BootSector::parse(&sector).map(|parsed| (sector, parsed)));
         let sector = match sound {
             Ok((sector, parsed)) if parsed == *boot => sector,
+            Ok((sector, parsed)) if contradicting_backup(volume, &sector).is_some() => {
+                let problem = format!(
+                    "it states {} bytes, its backup at the end of the partition {}",
+                    parsed.size(),
+                    boot.size()
+                );
+                return self.findings.add(&BOOT, "boot sector", problem);
+            }
             Ok(_) => {
                 let problem = "leads to no $MFT, other than its backup";
                 return self.findings.add(&BOOT, "boot sector", problem);

@@ -37,6 +37,9 @@ impl Check<'_, '_> {
             Ok(file) => file,
             Err(error) => return self.list_damage(number, || error.to_string()),
         };
+        if let Some(error) = &file.list_error {
+            return self.list_damage(number, || error.to_string());
+        }
         let list = file.list().unwrap_or_default();
         let Some(left) = self.lists_left.checked_sub(list.len() as u64) else {
             return self.list_damage(number, || "its list lies where those of many other files lie".into());
