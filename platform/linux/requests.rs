@@ -80,6 +80,12 @@ impl Listing for Attributes<'_> {
         }
         let stat = catch_unwind(AssertUnwindSafe(|| adapter.attr(node)));
         let (attr, ttl) = match stat {
+            // A directory that its entry does not call one: a lookup decides whether the entry leads into it.
+            Ok(Ok(attr))
+                if kind != NodeKind::Directory && attr.kind == attr::file_type(NodeKind::Directory) =>
+            {
+                (attr, Duration::ZERO)
+            }
             Ok(Ok(attr)) => (attr, adapter.attr_ttl(node)),
             // Time to live 0: whoever looks at it asks again and gets the error itself.
             _ => (adapter.placeholder(node, kind), Duration::ZERO),

@@ -32,8 +32,8 @@ use super::{exit::Failure, helper::MountHelper};
     after_help = "\
 In the mountpoint: pN/ for each readable volume, esp and by-label/ as links to them, .capacity and .capacity.json; \
 not listed: .vhdmount/ with info.json, disk.raw and pN.raw; in each pN/ not listed (unless -o deleted): .deleted/ with the \
-volume's deleted files as NUMBER-NAME, where they were and what is left of them in the attributes user.vhdmount.path and \
-user.vhdmount.state; reading what another file has overwritten is an error.
+volume's deleted files as NUMBER-NAME, and .orphans/ with the files in use that no directory lists; where they were and what \
+is left of them in the attributes user.vhdmount.path and user.vhdmount.state; reading what another file has overwritten is an error.
 
 Reads: VHD and VHDX (fixed, dynamic, differencing, dirty logs), raw images and devices; GPT and MBR; NTFS with LZNT1, WOF, WIMBoot, \
 deduplication, streams, deleted files; FAT12, FAT16, FAT32. Refuses with a reason: EFS without -o efs_raw, cloud files \
@@ -372,10 +372,14 @@ pub(crate) struct Ls {
     pub(crate) recursive: bool,
     /// The deleted files of volumes (NTFS, FAT), by number: what is left of each, size, time (UTC), number, path; with -l
     /// all times. `cat IMAGE pN/.deleted/NUMBER` reads one
-    #[arg(long, conflicts_with = "recursive")]
+    #[arg(long, group = "lost", conflicts_with = "recursive")]
     pub(crate) deleted: bool,
-    /// With --deleted: print JSON
-    #[arg(long, requires = "deleted")]
+    /// Files in use to which no directory leads, because an index block or a directory is lost: size, time (UTC), number, and
+    /// the path that they should have; with -R also what lies below them. `cp -r IMAGE pN/.orphans DEST` copies all of them
+    #[arg(long, group = "lost")]
+    pub(crate) orphans: bool,
+    /// With --deleted or --orphans: print JSON
+    #[arg(long, requires = "lost")]
     pub(crate) json: bool,
     /// Print help
     #[arg(long, action = clap::ArgAction::Help)]

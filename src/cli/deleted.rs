@@ -1,4 +1,4 @@
-//! `vhdmount ls --deleted`: one row for each deleted file, and for each of its named streams, as they are found: nothing
+//! `vhdmount ls --deleted`, and what it shares with `--orphans`: one row for each deleted file, and for each of its named streams, as they are found: nothing
 //! is collected, as there may be millions.
 
 use std::{
@@ -26,27 +26,27 @@ use super::{
 };
 
 /// What is printed of one file or stream.
-#[derive(Serialize)]
-struct Row {
-    volume: String,
+#[derive(Default, Serialize)]
+pub(super) struct Row {
+    pub(super) volume: String,
     /// MFT record, or the number of the FAT directory entry: The Sleuth Kit's inode.
-    number: u64,
+    pub(super) number: u64,
     /// For `vhdmount cat`.
-    entry: String,
+    pub(super) entry: String,
     /// `null`: the directory that held it is gone.
-    path: Option<String>,
-    name: String,
-    kind: char,
-    size: u64,
-    /// In words; `null` for directories, `damaged` where it cannot be told.
-    state: Option<String>,
-    clusters: u64,
-    free: u64,
-    unstored: u64,
-    modified: String,
-    created: String,
-    changed: String,
-    accessed: String,
+    pub(super) path: Option<String>,
+    pub(super) name: String,
+    pub(super) kind: char,
+    pub(super) size: u64,
+    /// In words; `null` for directories and orphans, `damaged` where it cannot be told.
+    pub(super) state: Option<String>,
+    pub(super) clusters: u64,
+    pub(super) free: u64,
+    pub(super) unstored: u64,
+    pub(super) modified: String,
+    pub(super) created: String,
+    pub(super) changed: String,
+    pub(super) accessed: String,
 }
 
 /// Lists what the command's paths name: volumes, or all of them.
@@ -58,7 +58,8 @@ pub(super) fn run(tree: &Tree, command: &Ls) -> Result<(), Failure> {
             Some(volume) => volumes.push(volume),
             None if node == Tree::ROOT => volumes.extend(tree.volumes()),
             None => {
-                let text = format!("{path}: --deleted lists whole volumes, as in `ls --deleted IMAGE p3`");
+                let option = if command.orphans { "--orphans" } else { "--deleted" };
+                let text = format!("{path}: {option} lists whole volumes, as in `ls {option} IMAGE p3`");
                 return Err(Failure::inside(path, text));
             }
         }
@@ -73,7 +74,7 @@ pub(super) fn run(tree: &Tree, command: &Ls) -> Result<(), Failure> {
             let gap = if list.rows > 0 { "\n" } else { "" };
             writeln!(list.out, "{gap}{}:", volume.name)?;
         }
-        let listed = list.volume(volume)?;
+        let listed = if command.orphans { list.orphans(volume) } else { list.volume(volume) }?;
         if let Err(error) = listed {
             failed.get_or_insert_with(|| Failure::inside(&volume.name, error));
         }
@@ -85,7 +86,7 @@ pub(super) fn run(tree: &Tree, command: &Ls) -> Result<(), Failure> {
     }
 }
 
-struct Listing<'a, W> {
+pub(super) struct Listing<'a, W> {
     command: &'a Ls,
     out: W,
     terminal: bool,
@@ -104,7 +105,11 @@ impl<W: Write> Listing<'_, W> {
         written.map(|()| listed)
     }
 
-    fn row(&mut self, row: &Row) -> std::io::Result<()> {
+    pub(super) fn recursive(&self) -> bool {
+        self.command.recursive
+    }
+
+    pub(super) fn row(&mut self, row: &Row) -> std::io::Result<()> {
         self.rows += 1;
         if self.command.json {
             let separator = if self.rows == 1 { "[\n" } else { ",\n" };

@@ -17,14 +17,15 @@ use vhdmount::{
 
 use super::{Failure, args::Ls, date::date, deleted, find};
 
-/// Deeper than any path that Windows can form; a damaged volume may hold a directory that contains itself.
-const MAX_DEPTH: usize = 16_384;
+/// Bytes of a path: Windows' longest has 32,767 units of at most three. What lies deeper is listed, not entered: with each
+/// directory its path is printed, so that a chain of a million of them would have to be printed a million times.
+pub(super) const MAX_PATH: usize = 96 << 10;
 
 pub(super) fn run(command: &Ls) -> std::result::Result<(), Failure> {
     let fail = |error| Failure::image(&command.image, &error);
     let image = Image::open(&command.image, &command.open.options(&command.view)).map_err(fail)?;
     let tree = image.tree(command.view.partition).map_err(fail)?;
-    if command.deleted {
+    if command.deleted || command.orphans {
         return deleted::run(&tree, command);
     }
     let terminal = std::io::stdout().is_terminal();
@@ -36,6 +37,14 @@ pub(super) fn run(command: &Ls) -> std::result::Result<(), Failure> {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::output(&error)),
         _ => failed.map_or(Ok(()), Err),
     }
+}
+
+/// A directory on the way to the present one.
+struct Level {
+    /// Length of its path.
+    path: usize,
+    /// The directories in it that are still to be entered, from the end on.
+    below: Vec<(Vec<u8>, NodeId)>,
 }
 
 struct Listing<'a, W> {
@@ -66,32 +75,51 @@ impl<W: Write> Listing<'_, W> {
         Ok(Ok(()))
     }
 
-    /// A directory, and with `-R` everything below it, as ls(1) has it: `path:` before each.
+    /// A directory, and with `-R` everything below it, as ls(1) has it: `path:` before each. Kept are one path and, of each
+    /// directory on it, the directories that are still to be entered.
     fn directory(&mut self, path: &str, root: NodeId) -> std::io::Result<()> {
-        let path = path.trim_end_matches('/').as_bytes().to_vec();
-        let mut todo = vec![(path, root, vec![root])];
-        while let Some((path, dir, trail)) = todo.pop() {
-            if self.command.recursive || self.command.path.len() > 1 {
-                let shown = if path.is_empty() { b"/" } else { &path[..] };
-                let gap: &[u8] = if self.begun { b"\n" } else { b"" };
-                self.out.write_all(&[gap, &self.shown(shown), b":\n"].concat())?;
+        let mut path = path.trim_end_matches('/').as_bytes().to_vec();
+        let mut levels = vec![Level { path: path.len(), below: self.list(&path, root)? }];
+        while let Some(level) = levels.last_mut() {
+            path.truncate(level.path);
+            let Some((name, node)) = level.below.pop() else {
+                levels.pop();
+                continue;
+            };
+            if path.len() + 1 + name.len() > MAX_PATH {
+                let shown = [&path[..path.len().min(40)], b"\xe2\x80\xa6/", &name].concat();
+                let problem =
+                    format!("{} directories deep, in a path of over {MAX_PATH} bytes", levels.len());
+                self.note(&shown, Some(Error::unsupported(problem + ": listed, not entered")));
+                continue;
             }
-            self.begun = true;
-            let (entries, error) = entries(self.tree, dir);
-            self.note(&path, error);
-            let mut below = Vec::new();
-            for (name, node, kind) in entries {
-                self.entry(&path, &name, node)?;
-                // A directory inside itself is damage: listed, not entered.
-                let enter = kind == NodeKind::Directory && trail.len() < MAX_DEPTH && !trail.contains(&node);
-                if self.command.recursive && enter {
-                    let path = [&path[..], b"/", &name[..]].concat();
-                    below.push((path, node, [&trail[..], &[node]].concat()));
-                }
-            }
-            todo.extend(below.into_iter().rev());
+            path.push(b'/');
+            path.extend_from_slice(&name);
+            let below = self.list(&path, node)?;
+            levels.push(Level { path: path.len(), below });
         }
         Ok(())
+    }
+
+    /// Lists one directory; returns those in it that are to be entered, the first one last.
+    fn list(&mut self, path: &[u8], dir: NodeId) -> std::io::Result<Vec<(Vec<u8>, NodeId)>> {
+        if self.command.recursive || self.command.path.len() > 1 {
+            let shown = if path.is_empty() { b"/" } else { path };
+            let gap: &[u8] = if self.begun { b"\n" } else { b"" };
+            self.out.write_all(&[gap, &self.shown(shown), b":\n"].concat())?;
+        }
+        self.begun = true;
+        let (entries, error) = entries(self.tree, dir);
+        self.note(path, error);
+        let mut below = Vec::new();
+        for (name, node, kind) in entries {
+            self.entry(path, &name, node)?;
+            if self.command.recursive && kind == NodeKind::Directory {
+                below.push((name, node));
+            }
+        }
+        below.reverse();
+        Ok(below)
     }
 
     fn entry(&mut self, dir: &[u8], name: &[u8], node: NodeId) -> std::io::Result<()> {

@@ -17,6 +17,7 @@ mod ls;
 mod map;
 #[cfg(any(target_os = "linux", windows))]
 mod mount;
+mod orphans;
 mod progress;
 mod screen;
 mod watch;

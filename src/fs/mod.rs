@@ -10,7 +10,10 @@ mod name;
 mod neighbours;
 mod node;
 pub mod ntfs;
+pub mod numbered;
+pub mod orphans;
 pub mod probe;
+pub mod reach;
 mod recognize;
 pub mod runs;
 pub mod wim;
@@ -167,6 +170,12 @@ pub trait FileSystem: Send + Sync {
         None
     }
 
+    /// Files and directories in use to which no directory leads; `None` where the format cannot have any, or none are looked
+    /// for. Asking costs nothing.
+    fn orphans(&self) -> Option<Box<dyn orphans::Orphans + '_>> {
+        None
+    }
+
     /// Total and free bytes, from the allocation bitmap.
     ///
     /// # Errors
@@ -202,7 +211,8 @@ pub trait FileSystem: Send + Sync {
 pub struct Options {
     /// NTFS: list the metadata files (`$MFT`, …), and the stream that holds the data of a file compressed by WOF.
     pub show_system: bool,
-    /// List `.deleted`, the directory of deleted files, in the root of each volume.
+    /// List `.deleted` and `.orphans`, the directories of deleted files and of files without a way to them, in the root of each
+    /// volume.
     pub list_deleted: bool,
     /// NTFS: do not list files with the hidden attribute.
     pub hide_hidden: bool,

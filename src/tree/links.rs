@@ -15,7 +15,7 @@ use super::{
     mounted_devices::{Device, MountedDevices},
 };
 use crate::{
-    fs::{LinkTarget, Name, NameBuf, NodeId, NodeKind},
+    fs::{FileSystem, LinkTarget, Name, NameBuf, NodeId, NodeKind},
     guid::Guid,
 };
 
@@ -214,11 +214,11 @@ impl Tree {
 
     /// How many directories lie between the volume's root and `node`.
     fn depth(&self, volume: usize, node: NodeId) -> Option<usize> {
-        let fs = &*self.volumes[volume].fs;
-        let mut at = node;
+        // As the tree has it: an orphan is not where its record says.
+        let mut at = self.number(volume, node);
         for depth in 0..MAX_DEPTH {
-            at = fs.parent(at).ok()?;
-            if at == fs.root() {
+            at = self.parent(at).ok()?;
+            if at == self.volume_root(volume) {
                 return Some(depth);
             }
         }

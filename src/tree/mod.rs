@@ -2,9 +2,10 @@
 //! [`FileSystem`], so the platform adapters and the conformance tests know only that trait.
 //!
 //! Node numbers: the top byte is the volume (from 1), the rest belongs to its filesystem. Top byte 0 are the tree's own
-//! nodes; 1 is always the root, also when one volume is mounted as the root. Below the root of a volume with deleted files
-//! there is `.deleted/`, listed only where that was asked for.
+//! nodes; 1 is always the root, also when one volume is mounted as the root. In the root of a volume
+//! there are `.deleted/` and `.orphans/`, listed where that was asked for.
 
+mod added;
 mod links;
 mod mounted_devices;
 mod path;
@@ -17,6 +18,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use added::AddedDirectories;
 use mounted_devices::MountedDevices;
 pub use path::{Resolved, Resolver};
 pub use synthetic::Generator;
@@ -69,7 +71,7 @@ pub struct Parts {
     pub raw_views: Vec<RawView>,
     /// The synthetic files' content: `.capacity`, `.capacity.json`, `.vhdmount/info.json`.
     pub generator: Box<dyn Generator>,
-    /// List `.deleted` in the root of each volume that has one; it is found in any case.
+    /// List `.deleted` and `.orphans` in the root of each volume that has them; they are found in any case.
     pub list_deleted: bool,
     /// The time that synthetic nodes show: the image's own.
     pub time: Timestamp,
@@ -81,14 +83,11 @@ pub struct Tree {
     /// For each volume, what the Windows on it knows of drive letters; read when a link needs it.
     databases: Vec<OnceLock<Option<MountedDevices>>>,
     /// For each volume.
-    deleted: Vec<deleted::View>,
+    added: Vec<AddedDirectories>,
     list_deleted: bool,
     only: Option<usize>,
     synthetic: Synthetic,
 }
-
-/// Where a listing of a volume's root goes on with `.deleted`: beyond the cursors of every filesystem.
-const DELETED_CURSOR: DirCursor = DirCursor(1 << 62);
 
 /// A node, taken apart.
 enum Place<'a> {
@@ -106,8 +105,8 @@ impl Tree {
         let only = parts.only.filter(|index| *index < parts.volumes.len());
         let synthetic = Synthetic::new(&parts.volumes, parts.raw_views, parts.generator, parts.time);
         let databases = parts.volumes.iter().map(|_| OnceLock::new()).collect();
-        let deleted = parts.volumes.iter().map(|volume| deleted::View::new(volume.fs.clone())).collect();
-        Self { volumes: parts.volumes, databases, deleted, list_deleted: parts.list_deleted, only, synthetic }
+        let added = parts.volumes.iter().map(|volume| AddedDirectories::of(&volume.fs)).collect();
+        Self { volumes: parts.volumes, databases, added, list_deleted: parts.list_deleted, only, synthetic }
     }
 
     /// The volumes, in the order of their directories.
@@ -126,10 +125,12 @@ impl Tree {
         };
         let volume = usize::try_from(index).ok().and_then(|i| Some((i, self.volumes.get(i)?)));
         let (index, volume) = volume.ok_or_else(|| Error::not_found("no such volume"))?;
-        if local & deleted::BIT != 0 {
-            return Ok(Place::In(index, &self.deleted[index], NodeId(local)));
+        let local = NodeId(local);
+        match self.added[index].holds(local) {
+            Some(added) => Ok(Place::In(index, &*added.fs, local)),
+            None if added::is_added(local) => Err(Error::not_found("no such file")),
+            None => Ok(Place::In(index, &*volume.fs, local)),
         }
-        Ok(Place::In(index, &*volume.fs, NodeId(local)))
     }
 
     /// A volume's node as the tree numbers it.
@@ -144,17 +145,16 @@ impl Tree {
     /// The volume whose root directory this is.
     pub fn volume_at(&self, node: NodeId) -> Option<&Volume> {
         match self.place(node) {
-            Ok(Place::In(index, fs, local)) if local == fs.root() && local != deleted::DIRECTORY => {
+            Ok(Place::In(index, fs, local)) if local == fs.root() && !added::is_added(local) => {
                 self.volumes.get(index)
             }
             _ => None,
         }
     }
 
-    /// `.deleted` of a volume, for its root directory alone; a file of that name hides it.
-    fn deleted_directory(&self, volume: usize, dir: NodeId) -> Option<NodeId> {
-        let fs = &self.volumes[volume].fs;
-        (dir == fs.root() && fs.deleted().is_some()).then(|| self.number(volume, deleted::DIRECTORY))
+    /// What is added to a directory: to the root of a volume alone.
+    fn added(&self, volume: usize, dir: NodeId) -> Option<&AddedDirectories> {
+        (dir == self.volumes[volume].fs.root()).then(|| &self.added[volume])
     }
 
     /// The number of a volume's root directory.
@@ -194,14 +194,16 @@ impl FileSystem for Tree {
     fn lookup(&self, dir: NodeId, name: Name<'_>) -> Result<Option<NodeId>> {
         match self.place(dir)? {
             Place::In(index, fs, local) => {
-                let found = fs.lookup(local, name)?.map(|found| self.number(index, found));
+                // A root directory that cannot be read hides nothing.
+                let added =
+                    || self.added(index, local)?.named(name).map(|added| self.number(index, added.node));
+                let found = match fs.lookup(local, name) {
+                    Err(error) => return added().map_or(Err(error), |node| Ok(Some(node))),
+                    Ok(found) => found.map(|found| self.number(index, found)),
+                };
                 // With a single volume as the root the synthetic files are still there, unless it has such names.
                 let hidden = || (dir == Self::ROOT).then(|| self.synthetic.lookup_hidden(name)).flatten();
-                let deleted = || {
-                    let named = name.is_alike(NameBuf::literal(deleted::NAME).as_name());
-                    named.then(|| self.deleted_directory(index, local)).flatten()
-                };
-                Ok(found.or_else(hidden).or_else(deleted))
+                Ok(found.or_else(hidden).or_else(added))
             }
             Place::Own(own) => {
                 let volume = || {
@@ -223,24 +225,26 @@ impl FileSystem for Tree {
     ) -> Result<()> {
         match self.place(dir)? {
             Place::In(index, fs, local) => {
-                let mut flow = ControlFlow::Continue(());
-                if from.0 < DELETED_CURSOR.0 {
-                    fs.read_dir(local, from, &mut |entry| {
+                let (mut flow, mut listed) = (ControlFlow::Continue(()), Ok(()));
+                if !added::is_beyond(from) {
+                    listed = fs.read_dir(local, from, &mut |entry| {
                         flow = sink(DirEntry { node: self.number(index, entry.node), ..entry });
                         flow
-                    })?;
+                    });
                 }
-                match self.deleted_directory(index, local).filter(|_| self.list_deleted) {
-                    Some(node) if flow.is_continue() && from.0 < DELETED_CURSOR.0 => {
-                        let name = NameBuf::literal(deleted::NAME);
-                        if fs.lookup(local, name.as_name())?.is_none() {
-                            let (kind, next) = (NodeKind::Directory, DELETED_CURSOR);
-                            let _ = sink(DirEntry { name: name.as_name(), node, kind, next });
-                        }
-                        Ok(())
+                for added in self.added(index, local).into_iter().flat_map(|added| added.from(from)) {
+                    if flow.is_break() {
+                        break;
                     }
-                    _ => Ok(()),
+                    let name = NameBuf::literal(added.name);
+                    let is_hidden = || matches!(fs.lookup(local, name.as_name()), Ok(Some(_)));
+                    if (self.list_deleted || added.is_main) && !is_hidden() {
+                        let node = self.number(index, added.node);
+                        let (kind, next) = (NodeKind::Directory, added.next);
+                        flow = sink(DirEntry { name: name.as_name(), node, kind, next });
+                    }
                 }
+                listed
             }
             Place::Own(own) => {
                 let mut roots = Vec::new();
@@ -261,7 +265,9 @@ impl FileSystem for Tree {
 
     fn parent(&self, node: NodeId) -> Result<NodeId> {
         match self.place(node)? {
-            Place::In(index, _, deleted::DIRECTORY) => Ok(self.volume_root(index)),
+            Place::In(index, fs, local) if local == fs.root() && added::is_added(local) => {
+                Ok(self.volume_root(index))
+            }
             Place::In(index, fs, local) if local == fs.root() => {
                 Ok(if self.only == Some(index) { node } else { Self::ROOT })
             }

@@ -12,6 +12,7 @@ mod links;
 pub(crate) mod metadata;
 mod native_boot;
 mod oracle;
+mod orphans;
 mod special;
 mod state;
 mod system;

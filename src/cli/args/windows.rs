@@ -15,7 +15,7 @@ by elevated programs only; \\\\.\\X: is seen by all.
 
 In the mountpoint: pN\\ for each readable volume, esp and by-label\\ as links to them, .capacity and .capacity.json; \
 not listed: .vhdmount\\ with info.json, disk.raw and pN.raw; in each pN\\ not listed (unless -o deleted): .deleted\\ with the \
-volume's deleted files as NUMBER-NAME; reading what another file has overwritten is an error. Free space is that of the whole disk, \
+volume's deleted files as NUMBER-NAME, and .orphans\\ with the files in use that no directory lists; reading what another file has overwritten is an error. Free space is that of the whole disk, \
 or with -p N of the volume: what can really be written before the host is full.
 
 Security descriptors, streams, extended attributes, times and reparse points are those of the volume. Everybody may read everything, unless \

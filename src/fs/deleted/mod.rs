@@ -14,7 +14,8 @@ pub(crate) use free::FreeClusters;
 pub(crate) use unallocated::Unallocated;
 pub use view::View;
 
-use super::{LinkTarget, Name, NameBuf, NodeId, NodeKind, Stat, StreamInfo};
+pub use super::numbered::Found;
+use super::{LinkTarget, Name, NameBuf, NodeId, Stat, StreamInfo};
 use crate::{Result, bytes::ByteSource};
 
 /// Marks the node number of a deleted file.
@@ -26,18 +27,9 @@ pub const DIRECTORY: NodeId = NodeId(BIT | (BIT - 1));
 /// The directory's name in the root of its volume.
 pub const NAME: &str = ".deleted";
 
-/// A deleted file, as a listing tells it.
-#[derive(Debug, Clone, Copy)]
-pub struct Found<'a> {
-    /// What The Sleuth Kit calls its inode: NTFS: the MFT record; FAT: the place of the directory entry.
-    pub number: u64,
-    /// For the other questions of [`Undelete`].
-    pub node: NodeId,
-    /// Its name; empty when that is lost.
-    pub name: Name<'a>,
-    /// What it was.
-    pub kind: NodeKind,
-}
+/// Extended attribute of deleted files and orphans: the path from the root of the volume where the file was, or should be.
+/// Absent when its directory is gone.
+pub const PATH: &str = "user.vhdmount.path";
 
 /// How it is known where the content lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -7,18 +7,17 @@ use std::{
     sync::Arc,
 };
 
-use super::{BIT, DIRECTORY, Found, Undelete, Verdict};
+use super::{BIT, DIRECTORY, Found, PATH, Undelete, Verdict};
 use crate::{
     Error, Result,
     bytes::ByteSource,
     fs::{
         DirCursor, DirEntry, FileSystem, LinkTarget, Name, NodeId, NodeKind, Stat, StreamInfo, Usage,
         VolumeInfo,
+        numbered::{entry_name, is_entry, number},
     },
 };
 
-/// Where the file was: its path from the root of the volume. Absent when its directory is gone.
-const PATH: &str = "user.vhdmount.path";
 /// `full`, `partial 40%`, `overwritten`, …
 const STATE: &str = "user.vhdmount.state";
 
@@ -58,26 +57,6 @@ fn global(node: NodeId) -> NodeId {
     NodeId(node.0 | BIT)
 }
 
-/// `4711-name`, or where the name is lost `4711`.
-fn entry_name(number: u64, name: Name<'_>, out: &mut Vec<u16>) {
-    out.clear();
-    out.extend(number.to_string().bytes().map(u16::from));
-    if !name.units().is_empty() {
-        out.push(b'-'.into());
-        out.extend_from_slice(name.units());
-    }
-}
-
-/// The number in front of an entry's name.
-fn number(name: &[u16]) -> Option<u64> {
-    let digit = |unit: &u16| u8::try_from(*unit).ok().filter(u8::is_ascii_digit);
-    if name.first().is_none_or(|first| *first == u16::from(b'0') || digit(first).is_none()) {
-        return None;
-    }
-    let mut digits = name.iter().map_while(digit).map(|digit| u64::from(digit - b'0'));
-    digits.try_fold(0_u64, |sum, digit| sum.checked_mul(10)?.checked_add(digit))
-}
-
 impl FileSystem for View {
     fn volume(&self) -> VolumeInfo {
         self.fs.volume()
@@ -102,10 +81,7 @@ impl FileSystem for View {
         }
         let Some(number) = number(name.units()) else { return Ok(None) };
         let Some((node, found)) = self.undelete()?.find(number)? else { return Ok(None) };
-        let mut entry = Vec::new();
-        entry_name(number, found.as_name(), &mut entry);
-        let by_number = number.to_string().bytes().map(u16::from).eq(name.units().iter().copied());
-        Ok((by_number || entry == name.units()).then(|| global(node)))
+        Ok(is_entry(number, &found, name).then(|| global(node)))
     }
 
     fn read_dir(
@@ -186,22 +162,5 @@ impl FileSystem for View {
 
     fn free_ranges(&self, sink: &mut dyn FnMut(Range<u64>) -> ControlFlow<()>) -> Result<()> {
         self.fs.free_ranges(sink)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fs::NameBuf;
-
-    #[test]
-    fn numbers_are_read_from_names() {
-        let number = |text: &str| number(&NameBuf::literal(text).0);
-        assert_eq!(number("4711-x.txt"), Some(4711));
-        assert_eq!(number("5"), Some(5));
-        assert_eq!(number("18446744073709551615-"), Some(u64::MAX));
-        for name in ["", "x", "-5", "18446744073709551616", "99999999999999999999999", "007-x", "0"] {
-            assert_eq!(number(name), None, "{name}");
-        }
     }
 }

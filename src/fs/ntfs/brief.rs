@@ -7,6 +7,7 @@ use super::{
     attribute::code,
     directory::I30,
     file::{File, Place},
+    home::Home,
     index::FileReference,
     mft::Mft,
     node::Summary,
@@ -26,7 +27,8 @@ pub(super) struct Brief {
     attributes: u32,
     links: u16,
     sequence: u16,
-    directory: bool,
+    /// Of a directory, [`Home::name`]; 0 in a file.
+    home: u32,
     /// The cluster of a directory's first index block; 0 where there is none, or it has no such number.
     index: u32,
 }
@@ -51,21 +53,21 @@ impl Brief {
             return None;
         }
         let stat = summary.stat(&file, None, false);
-        let directory = match stat.kind {
-            NodeKind::File => false,
-            NodeKind::Directory => true,
+        let home = match stat.kind {
+            NodeKind::File => None,
+            NodeKind::Directory => Some(Home::of(&file).ok()??),
             _ => return None,
         };
         Some(Self {
             times: filetimes(stat.times)?,
             size: stat.size,
             allocated: stat.allocated,
-            parent: summary.parent?.0,
+            parent: home.map_or(summary.parent?, |home| home.parent).0,
             attributes: stat.attributes,
             links: u16::try_from(stat.links).ok()?,
             sequence: header.sequence_number,
-            directory,
-            index: if directory { first_block(&file, mft).unwrap_or(0) } else { 0 },
+            home: home.map_or(0, |home| home.name),
+            index: home.and_then(|_| first_block(&file, mft)).unwrap_or(0),
         })
     }
 
@@ -78,13 +80,22 @@ impl Brief {
     pub(super) fn stat(&self) -> Stat {
         let [created, modified, changed, accessed] = self.times.map(from_filetime);
         Stat {
-            kind: if self.directory { NodeKind::Directory } else { NodeKind::File },
+            kind: if self.is_directory() { NodeKind::Directory } else { NodeKind::File },
             size: self.size,
             allocated: self.allocated,
             links: self.links.into(),
             times: Times { created, modified, changed, accessed },
             attributes: self.attributes,
         }
+    }
+
+    pub(super) fn is_directory(&self) -> bool {
+        self.home != 0
+    }
+
+    /// Of a directory, where it is entered from.
+    pub(super) fn home(&self) -> Option<Home> {
+        self.is_directory().then(|| Home { parent: self.parent(), name: self.home })
     }
 
     /// The directory that holds its first name.

@@ -9,9 +9,9 @@ use std::{ops::ControlFlow, sync::Arc};
 
 use super::{
     Ntfs, assemble,
-    attribute::{Form, code},
     file::File,
-    index::{FileName, FileReference, Namespace},
+    home::name_of,
+    index::FileReference,
     mft::Mft,
     node::{Node, Summary},
     upcase::UpCase,
@@ -80,6 +80,17 @@ impl<'a> Deleted<'a> {
         self.freed().ntfs.file(record)
     }
 
+    /// The path of `name` in the directory that `parent` means, in use or not.
+    pub(super) fn path_in(&self, parent: FileReference, name: Name<'_>) -> Result<Option<Vec<u8>>> {
+        let Some(directory) = self.path_of(parent)? else { return Ok(None) };
+        let mut path = directory.to_vec();
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        name.push_text(&mut path);
+        Ok(Some(path))
+    }
+
     /// The path of the directory that `reference` means.
     fn path_of(&self, reference: FileReference) -> Result<Path> {
         self.freed().paths.get_or_load(reference.0, || {
@@ -141,25 +152,6 @@ impl<'a> Deleted<'a> {
     }
 }
 
-/// The name that a person would use, and the directory that holds it.
-fn name_of(file: &File<'_>) -> Result<Option<(NameBuf, FileReference)>> {
-    let mut best: Option<(u8, NameBuf, FileReference)> = None;
-    file.visit(Some(code::FILE_NAME), &mut |attribute| {
-        let Form::Resident(value) = attribute.form else { return Ok(ControlFlow::Continue(())) };
-        let name = FileName::parse(value)?;
-        let rank = match name.namespace() {
-            Namespace::Win32 | Namespace::Win32AndDos => 0,
-            Namespace::Posix => 1,
-            Namespace::Dos => 2,
-        };
-        if best.as_ref().is_none_or(|(other, ..)| rank < *other) {
-            best = Some((rank, NameBuf(name.units().collect()), name.parent()));
-        }
-        Ok(if rank == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-    })?;
-    Ok(best.map(|(_, name, parent)| (name, parent)))
-}
-
 impl Undelete for Deleted<'_> {
     fn each(&self, from: u64, sink: &mut dyn FnMut(Found<'_>) -> ControlFlow<()>) -> Result<()> {
         let mft = &self.freed().ntfs.mft;
@@ -193,13 +185,7 @@ impl Undelete for Deleted<'_> {
 
     fn path(&self, node: NodeId) -> Result<Option<Vec<u8>>> {
         let Some((name, parent)) = name_of(&self.file(Node::from(node).record)?)? else { return Ok(None) };
-        let Some(directory) = self.path_of(parent)? else { return Ok(None) };
-        let mut path = directory.to_vec();
-        if !path.is_empty() {
-            path.push(b'/');
-        }
-        name.as_name().push_text(&mut path);
-        Ok(Some(path))
+        self.path_in(parent, name.as_name())
     }
 
     fn state(&self, node: NodeId) -> Result<State> {

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     Error, Result,
     bytes::{Buffer, ByteSource, read_vec},
-    fs::{DirCursor, DirEntry, FileSystem, Name, NodeId, NodeKind, runs::RunSource},
+    fs::{DirCursor, DirEntry, FileSystem, Name, NodeId, NodeKind, reach, runs::RunSource},
 };
 
 /// The name of a directory's index attributes.
@@ -54,6 +54,7 @@ const MAX_BLOCKS: u64 = 1 << 44;
 /// An open directory index.
 pub(super) struct Directory {
     pub(super) record: u64,
+    pub(super) sequence: u16,
     root: Vec<u8>,
     block_size: u64,
     /// Unit of the VCNs by which entries name blocks.
@@ -88,7 +89,9 @@ impl Directory {
             None => None,
         };
         let bitmap = if blocks.is_some() { file.source(code::BITMAP, I30)? } else { None };
-        Ok(Self { record, root, block_size, vcn_size, blocks, bitmap, listed: AtomicBool::new(false) })
+        let sequence = file.base.header.sequence_number;
+        let listed = AtomicBool::new(false);
+        Ok(Self { record, sequence, root, block_size, vcn_size, blocks, bitmap, listed })
     }
 
     fn memory(&self) -> usize {
@@ -110,7 +113,7 @@ impl Directory {
                 self.lookup_linear(ntfs, name)?
             }
         };
-        let Some(reference) = found else { return Ok(None) };
+        let Some(Hit { reference, name, namespace }) = found else { return Ok(None) };
         // The record may have been given to another file; one that cannot be read is found and fails by itself.
         let sequence_number = match ntfs.mft.brief(reference.record()) {
             Some(brief) => Ok(brief.sequence_number()),
@@ -122,26 +125,28 @@ impl Directory {
             let problem = format!("names MFT record {}, which another file has now", reference.record());
             return Err(Error::corrupt(format!("index of MFT record {}", self.record), 0, problem));
         }
-        Ok(Node::file(reference.record()))
+        let node = Node::file(reference.record());
+        Ok(node.map(|node| ntfs.entered_from(self, node, &name, namespace, true)))
     }
 
     /// For a damaged tree: every readable entry.
-    fn lookup_linear(&self, ntfs: &Ntfs, name: &[u16]) -> Result<Option<FileReference>> {
+    fn lookup_linear(&self, ntfs: &Ntfs, name: &[u16]) -> Result<Option<Hit>> {
         let (mut exact, mut similar) = (None, None);
         let walked = self.walk(ntfs, DirCursor(0), &mut |entry, _| {
             let mut buf = [0; MAX_NAME];
-            let units = entry.file_name()?.name(&mut buf);
+            let file_name = entry.file_name()?;
+            let units = file_name.name(&mut buf);
             if units == name {
-                exact = Some(entry.file_reference);
+                exact = Some(Hit::new(entry.file_reference, units, &file_name));
                 return Ok(ControlFlow::Break(()));
             }
             if similar.is_none() && ntfs.upcase.eq(units, name) {
-                similar = Some(entry.file_reference);
+                similar = Some(Hit::new(entry.file_reference, units, &file_name));
             }
             Ok(ControlFlow::Continue(()))
         });
         match exact.or(similar) {
-            Some(reference) => Ok(Some(reference)),
+            Some(hit) => Ok(Some(hit)),
             None => walked.map(|()| None),
         }
     }
@@ -168,13 +173,16 @@ impl Directory {
             }
             let name = &mut [0; MAX_NAME];
             let name = Name(file_name.name(name));
-            Ok(sink(DirEntry { name, node, kind: ntfs.entry_kind(node, &file_name), next }))
+            let kind = ntfs.entry_kind(node, &file_name);
+            let by_name = file_name.is_directory();
+            let node = ntfs.entered_from(self, node, name.units(), file_name.namespace(), by_name);
+            Ok(sink(DirEntry { name, node, kind, next }))
         })
     }
 
     /// Calls `f` with every readable entry from the cursor on, and the cursor behind it. The first damage is reported
     /// at the end.
-    fn walk(
+    pub(super) fn walk(
         &self,
         ntfs: &Ntfs,
         from: DirCursor,
@@ -228,6 +236,11 @@ impl Directory {
             }
         }
         ended()
+    }
+
+    /// Bytes of the volume that its index blocks take.
+    pub(super) fn allocated(&self) -> u64 {
+        self.blocks.as_ref().map_or(0, |blocks| blocks.runs().allocated())
     }
 
     /// True when there is more than the root.
@@ -320,30 +333,46 @@ struct Search<'a> {
     directory: &'a Directory,
     ntfs: &'a Ntfs,
     name: &'a [u16],
-    similar: Option<FileReference>,
+    similar: Option<Hit>,
     blocks: usize,
+}
+
+/// An entry that was looked for.
+struct Hit {
+    reference: FileReference,
+    /// As the entry has it.
+    name: Vec<u16>,
+    namespace: Namespace,
+}
+
+impl Hit {
+    fn new(reference: FileReference, units: &[u16], name: &FileName<'_>) -> Self {
+        Self { reference, name: units.to_vec(), namespace: name.namespace() }
+    }
 }
 
 impl Search<'_> {
     /// The exact name in or below a node; the first similar one is kept.
-    fn descend(&mut self, block: &Block, depth: usize) -> Result<Option<FileReference>> {
+    fn descend(&mut self, block: &Block, depth: usize) -> Result<Option<Hit>> {
         for entry in block.entries(self.directory, 0)? {
             let entry = entry?;
             let order = if entry.last {
                 Ordering::Less
             } else {
                 let mut buf = [0; MAX_NAME];
-                let units = entry.file_name()?.name(&mut buf);
+                let file_name = entry.file_name()?;
+                let units = file_name.name(&mut buf);
                 if units == self.name {
-                    return Ok(Some(entry.file_reference));
+                    return Ok(Some(Hit::new(entry.file_reference, units, &file_name)));
                 }
-                self.ntfs.upcase.compare(self.name, units)
+                let order = self.ntfs.upcase.compare(self.name, units);
+                if order == Ordering::Equal && self.similar.is_none() {
+                    self.similar = Some(Hit::new(entry.file_reference, units, &file_name));
+                }
+                order
             };
             if order == Ordering::Greater {
                 continue;
-            }
-            if order == Ordering::Equal {
-                self.similar = self.similar.or(Some(entry.file_reference));
             }
             if let Some(vcn) = entry.child_vcn
                 && let Some(exact) = self.child(vcn, depth)?
@@ -357,7 +386,7 @@ impl Search<'_> {
         Ok(None)
     }
 
-    fn child(&mut self, vcn: u64, depth: usize) -> Result<Option<FileReference>> {
+    fn child(&mut self, vcn: u64, depth: usize) -> Result<Option<Hit>> {
         let corrupt = |problem| Error::corrupt("index", vcn, problem);
         self.blocks += 1;
         if depth >= MAX_DEPTH || self.blocks > MAX_LOOKUP_BLOCKS {
@@ -377,6 +406,9 @@ impl Ntfs {
         let node = Node::from(dir);
         if node.ordinal != 0 {
             return Err(Error::invalid("a stream is no directory"));
+        }
+        if dir.0 & reach::MISPLACED != 0 {
+            return Err(self.misplaced(node.record));
         }
         self.directories.get_or_load(node.record, || {
             let directory = Directory::open(&self.file(node.record)?, self)?;

@@ -12,9 +12,12 @@ use super::{
     deleted::Deleted,
     ea, efs,
     file::File,
+    home::name_of,
     interix,
     node::{self, Node, Summary},
+    orphans::Lost,
     reparse::Data,
+    standard_information::ATTRIBUTE_DIRECTORY,
     volume::{self, number},
 };
 use crate::{
@@ -22,8 +25,8 @@ use crate::{
     bytes::ByteSource,
     check::Report,
     fs::{
-        DirCursor, DirEntry, FileSystem, LinkTarget, Name, NameBuf, NodeId, Posix, Stat, StreamInfo, Usage,
-        VolumeInfo, deleted::Undelete,
+        DirCursor, DirEntry, FileSystem, LinkTarget, Name, NameBuf, NodeId, NodeKind, Posix, Stat,
+        StreamInfo, Times, Usage, VolumeInfo, deleted::Undelete, orphans::Orphans,
     },
 };
 
@@ -54,6 +57,9 @@ impl FileSystem for Ntfs {
 
     fn stat(&self, node: NodeId) -> Result<Stat> {
         let node = Node::from(node);
+        if self.root_is_lost && node == (Node { record: number::ROOT, ordinal: 0 }) {
+            return Ok(self.lost_root());
+        }
         match self.mft.brief(node.record).filter(|_| node.ordinal == 0) {
             Some(brief) => Ok(brief.stat()),
             None => self.full_stat(node),
@@ -80,14 +86,20 @@ impl FileSystem for Ntfs {
 
     fn parent(&self, node: NodeId) -> Result<NodeId> {
         let node = Node::from(node);
+        if node.record == number::ROOT {
+            return Ok(self.root());
+        }
         if let Some(parent) =
             self.mft.brief(node.record).and_then(|brief| Node::file(brief.parent().record()))
         {
             return Ok(parent);
         }
         let file = self.file(node.record)?;
-        let parent = Summary::of(&file)?.parent.map(|parent| parent.record());
-        let parent = parent.or((node.record == number::ROOT).then_some(number::ROOT));
+        let parent = match file.base.header.directory {
+            true => name_of(&file)?.map(|(_, parent)| parent),
+            false => Summary::of(&file)?.parent,
+        };
+        let parent = parent.map(|parent| parent.record());
         let parent = parent.and_then(Node::file);
         parent.ok_or_else(|| file.base.corrupt("no name that leads to a parent"))
     }
@@ -164,6 +176,10 @@ impl FileSystem for Ntfs {
         Some(Box::new(Deleted::new(self)))
     }
 
+    fn orphans(&self) -> Option<Box<dyn Orphans + '_>> {
+        Some(Box::new(Lost::new(self)))
+    }
+
     fn usage(&self) -> Result<Usage> {
         let cluster_size = self.mft.boot.cluster_size;
         let free = match self.free.get() {
@@ -209,6 +225,19 @@ impl Ntfs {
         f: &mut dyn FnMut(u16, &Attribute<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
         if self.options.show_system { node::each_stream(file, f) } else { node::each_visible_stream(file, f) }
+    }
+
+    /// The record of the root directory.
+    pub(super) fn root_record(&self) -> Result<File<'_>> {
+        let root = self.file(number::ROOT)?;
+        if root.base.header.directory { Ok(root) } else { Err(root.base.corrupt("the root is no directory")) }
+    }
+
+    /// What is known of a root directory that is lost.
+    fn lost_root(&self) -> Stat {
+        let (kind, times) = (NodeKind::Directory, Times::default());
+        let attributes = ATTRIBUTE_DIRECTORY;
+        Stat { kind, size: 0, allocated: 0, links: 1, times, attributes }
     }
 
     pub(super) fn bitmap(&self) -> Result<Arc<dyn ByteSource>> {

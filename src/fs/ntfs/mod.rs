@@ -24,12 +24,14 @@ mod file;
 mod file_name;
 mod filesystem;
 pub mod fixup;
+mod home;
 pub mod index;
 mod interix;
 mod logfile;
 pub mod mapping_pairs;
 mod mft;
 mod node;
+mod orphans;
 pub mod record;
 pub mod reparse;
 pub mod security;
@@ -55,7 +57,7 @@ pub use boot::{BootSector, detect, detect_backup};
 
 use self::{directory::Directory, mft::Mft, upcase::UpCase, volume::number};
 use crate::{
-    Error, Result,
+    Result,
     bytes::{Buffer, BufferPool, ByteSource},
     cache::Cache,
     fs::{Options, VolumeInfo},
@@ -94,6 +96,10 @@ pub struct Ntfs {
     warned: Cache<u64, ()>,
     /// What is needed to read deleted files, made when the first one is asked for.
     freed: OnceLock<Box<deleted::Freed>>,
+    /// Found when the first orphan is asked for: that reads the whole table and all directories.
+    orphans: OnceLock<Box<orphans::Index>>,
+    /// Record 5 cannot be read, or is no directory.
+    root_is_lost: bool,
     /// Clusters that `$Bitmap` says are free; counted once.
     free: OnceLock<u64>,
     /// Where `$SDS` has its descriptors, when the index cannot tell.
@@ -119,8 +125,15 @@ pub fn open_with(volume: Arc<dyn ByteSource>, options: &Options) -> Result<Ntfs>
     let upcase = volume::read_upcase(&mft, &mut problems);
     let info = volume::read_info(&mft, problems);
     let mut ntfs = assemble(volume, mft, upcase, info, options);
-    if !ntfs.file(number::ROOT)?.base.header.directory {
-        return Err(Error::corrupt("MFT record 5", 0, "the root is no directory"));
+    if let Err(error) = ntfs.root_record() {
+        // Without any other file there is no volume to show.
+        if ntfs.mft.records() <= number::FIRST_USER {
+            return Err(error);
+        }
+        ntfs.root_is_lost = true;
+        ntfs.info.problems.push(format!(
+            "the root directory is lost ({error}): what its files' own records still say is in .orphans"
+        ));
     }
     ntfs.info.hibernated = ntfs.find_hibernation();
     ntfs.info.problems.extend(ntfs.info.state());
@@ -151,6 +164,8 @@ fn assemble(
         containers: Arc::new(Cache::new(options.share(CONTAINER_BUDGET))),
         warned: Cache::new(WARNED_BUDGET),
         freed: OnceLock::new(),
+        orphans: OnceLock::new(),
+        root_is_lost: false,
         free: OnceLock::new(),
         descriptors: OnceLock::new(),
     }

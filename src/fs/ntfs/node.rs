@@ -1,6 +1,6 @@
 //! What a node is, from one walk over its attributes: times, sizes, names, reparse point. Node numbers hold the record
-//! number (40 bits) and above it the ordinal of a named stream (15 bits; 0: the file itself). Bit 55 is that of deleted
-//! files.
+//! number (40 bits) and above it the ordinal of a named stream (13 bits; 0: the file itself). The bits from 53 on mark misplaced
+//! directories, orphans and deleted files.
 
 use std::ops::ControlFlow;
 
@@ -24,8 +24,8 @@ use crate::{
 };
 
 const ORDINAL_SHIFT: u32 = 40;
-/// An attribute list has room for 8192 attributes.
-const MAX_ORDINAL: u16 = 0x7fff;
+/// An attribute list has room for 8192 attributes, of which one is its own.
+const MAX_ORDINAL: u16 = 0x1fff;
 
 /// Windows limits reparse data to 16 KiB; its header is not counted.
 pub(super) const MAX_REPARSE_DATA: usize = (16 << 10) + 64;
@@ -40,7 +40,7 @@ pub(super) struct Node {
 
 impl From<NodeId> for Node {
     fn from(NodeId(id): NodeId) -> Self {
-        let ordinal = u16::try_from(id >> ORDINAL_SHIFT & u64::from(MAX_ORDINAL)).expect("15 bits are left");
+        let ordinal = u16::try_from(id >> ORDINAL_SHIFT & u64::from(MAX_ORDINAL)).expect("13 bits are left");
         Self { record: id & ((1 << ORDINAL_SHIFT) - 1), ordinal }
     }
 }

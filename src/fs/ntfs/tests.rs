@@ -1,6 +1,7 @@
 //! Volumes built record by record: what no tool makes on demand (a table in pieces, contradictions, circles).
 
 mod brief;
+mod reach;
 mod special;
 mod wof;
 

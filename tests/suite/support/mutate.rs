@@ -14,7 +14,7 @@ use vhdmount::{
     Error,
     bytes::{ByteSource, MemorySource, Overlay, Window},
     container,
-    fs::{FileSystem, NodeId, NodeKind, deleted::View, probe::Probe},
+    fs::{FileSystem, NodeId, NodeKind, deleted, orphans, probe::Probe},
     image::{
         Image, OpenOptions,
         check::{CheckOptions, Verdict, check_source},
@@ -266,7 +266,8 @@ fn exercise(source: Arc<dyn ByteSource>) -> bool {
         touch(&partition.window(&disk));
         if let Probe::Readable(fs) = probe {
             exercise_volume(&**fs);
-            exercise_volume(&View::new(fs.clone()));
+            exercise_volume(&deleted::View::new(fs.clone()));
+            exercise_volume(&orphans::View::new(fs.clone()));
         }
     }
     let _ = (image.info().to_text(), image.info().to_json(), image.capacity().report());

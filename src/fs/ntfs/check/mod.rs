@@ -20,6 +20,7 @@ mod verdict;
 
 use std::collections::BTreeSet;
 
+pub(super) use self::scan::{Slot, each_record};
 use self::{
     clusters::Segment,
     facts::{Window, flag},

@@ -16,7 +16,7 @@ const PIECE: u64 = 1 << 20;
 const BITS: u64 = 64 << 10;
 
 /// What one record of the table holds.
-pub(super) enum Slot<'a> {
+pub(in super::super) enum Slot<'a> {
     /// Not in use, whatever else is in it.
     Unused,
     /// In use: its header, and its bytes after their fixup.
@@ -25,7 +25,7 @@ pub(super) enum Slot<'a> {
 }
 
 /// Calls `f` with each record that is stored, ascending.
-pub(super) fn each_record(mft: &Mft, f: &mut dyn FnMut(u64, Slot<'_>)) {
+pub(in super::super) fn each_record(mft: &Mft, f: &mut dyn FnMut(u64, Slot<'_>)) {
     let (size, records) = (mft.boot.record_size, mft.records());
     let record_len = usize::try_from(size).expect("the boot sector bounds it");
     let mut number = 0;

@@ -24,18 +24,20 @@ const RESERVED: Kind = Kind {
 const NAMELESS: Kind = Kind {
     severity: Severity::Error,
     name: "files without a name",
-    meaning: "No directory can lead to the file. chkdsk /f puts it into a folder found.000.",
+    meaning: "No directory can lead to the file; `ls --orphans` lists it, and it is read as pN/.orphans/NUMBER. chkdsk /f puts it \
+              into a folder found.000.",
 };
 const ORPHAN: Kind = Kind {
     severity: Severity::Error,
     name: "files that no directory names",
-    meaning: "The file exists, but it is not listed anywhere. chkdsk /f puts it back into its directory, or into a folder \
+    meaning: "The file exists, but it is not listed anywhere: `ls --orphans` lists it, and it is read as pN/.orphans/NUMBER. chkdsk /f puts it back into its directory, or into a folder \
               found.000.",
 };
 const UNNAMED: Kind = Kind {
     severity: Severity::Note,
     name: "files in damaged directories",
-    meaning: "They follow from the damage that is told of their directories; the files themselves may be sound.",
+    meaning: "They follow from the damage that is told of their directories; the files themselves may be sound, and `ls --orphans` lists \
+              those that no readable part of a directory names.",
 };
 const NAMES: Kind = Kind {
     severity: Severity::Warning,

@@ -1,0 +1,227 @@
+//! Which entry leads into a directory, and what has no way to it.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::fs::{
+    Name, NodeKind,
+    orphans::{BIT, DIRECTORY as ORPHANS, View},
+    reach::MISPLACED,
+};
+
+/// A directory that states `parent` and `name`, with entries that lead to other records.
+fn folder(image: &mut Image, number: u64, parent: u64, name: &str, entries: &[(&str, u64)]) {
+    let own = resident(code::FILE_NAME, "", &file_name(1 << 48 | parent, name, 1, DIRECTORY));
+    let mut index: Vec<_> = entries
+        .iter()
+        .map(|(name, to)| {
+            let is = if *to == FILE { 0 } else { DIRECTORY };
+            index_entry(1 << 48 | to, &file_name(1 << 48 | number, name, 1, is), None)
+        })
+        .collect();
+    index.push(index_entry(0, &[], None));
+    image.record(number, 3, 0, &[own, index_root(&index, false)]);
+}
+
+/// Every path below a directory, `!` behind those that cannot be listed. Whoever enters what is listed as a directory, as
+/// programs do, comes to an end within `left` steps.
+fn paths(fs: &dyn FileSystem, dir: NodeId, path: &str, left: &mut usize, out: &mut BTreeSet<String>) {
+    *left = left.checked_sub(1).expect("more directories are entered than there are entries");
+    let mut below = Vec::new();
+    let listed = fs.read_dir(dir, DirCursor(0), &mut |entry| {
+        below.push((format!("{path}/{}", entry.name), entry.node, entry.kind));
+        ControlFlow::Continue(())
+    });
+    if listed.is_err() {
+        out.insert(format!("{path}!"));
+    }
+    for (path, node, kind) in below {
+        out.insert(path.clone());
+        if kind == NodeKind::Directory {
+            assert_eq!(fs.stat(node).unwrap().kind, NodeKind::Directory, "{path}");
+            paths(fs, node, &path, left, out);
+        }
+    }
+}
+
+fn all(fs: &dyn FileSystem) -> Vec<String> {
+    let mut out = BTreeSet::new();
+    paths(fs, fs.root(), "", &mut 100, &mut out);
+    out.into_iter().collect()
+}
+
+fn orphans(image: &Image) -> View {
+    View::new(Arc::new(image.open()))
+}
+
+fn find(fs: &dyn FileSystem, path: &[&str]) -> Result<Option<NodeId>> {
+    path.iter().try_fold(Some(fs.root()), |dir, name| match dir {
+        Some(dir) => fs.lookup(dir, NameBuf::literal(name).as_name()),
+        None => Ok(None),
+    })
+}
+
+#[test]
+fn a_directory_is_entered_from_the_place_that_its_record_states() {
+    let mut image = Image::new();
+    folder(&mut image, ROOT, ROOT, ".", &[("a", 17), ("b", 17), ("c", 18), ("d", 19), ("me", ROOT)]);
+    folder(&mut image, 17, ROOT, "a", &[("file", FILE)]);
+    // It says to lie in the first one, and leads back to the root, to itself and to where it came from.
+    folder(&mut image, 18, 17, "c", &[("a", 17), ("c", 18), ("up", ROOT), ("file", FILE)]);
+    // Its parent's number is right, but that was another directory.
+    let own = resident(code::FILE_NAME, "", &file_name(7 << 48 | ROOT, "d", 1, DIRECTORY));
+    image.record(19, 3, 0, &[own, index_root(&[index_entry(0, &[], None)], false)]);
+    let volume = image.open();
+    assert_eq!(all(&volume), ["/a", "/a/file", "/b", "/b!", "/c", "/c!", "/d", "/d!"]);
+    // A lookup and a listing give the same nodes; those that are not entered have the directory's attributes.
+    for (name, marked) in [("a", false), ("b", true), ("c", true), ("d", true)] {
+        let node = find(&volume, &[name]).unwrap().unwrap();
+        assert_eq!(node.0 & MISPLACED != 0, marked, "{name}");
+        assert_eq!(volume.stat(node).unwrap().kind, NodeKind::Directory);
+        assert_eq!(is_corrupt(volume.lookup(node, Name(&[0x61]))), marked, "{name}");
+    }
+    // Without a way to them: what they list is below them, but not what stands elsewhere.
+    let view = orphans(&image);
+    let found = all(&view);
+    let wanted = ["/18-c", "/18-c/a", "/18-c/a!", "/18-c/file", "/19-d"];
+    assert_eq!(found, wanted);
+    assert_eq!(
+        view.xattr(find(&view, &["18"]).unwrap().unwrap(), "user.vhdmount.path").unwrap().unwrap(),
+        b"a/c"
+    );
+}
+
+#[test]
+fn an_entry_that_calls_a_directory_a_file_does_not_lead_into_it() {
+    let mut image = Image::new();
+    let key = file_name(1 << 48 | ROOT, "other", 1, 0);
+    image
+        .directory(&[index_root(&[index_entry(1 << 48 | 17, &key, None), index_entry(0, &[], None)], false)]);
+    folder(&mut image, 17, ROOT, "name", &[]);
+    let volume = image.open();
+    let node = find(&volume, &["other"]).unwrap().unwrap();
+    assert!(node.0 & MISPLACED != 0 && is_corrupt(volume.lookup(node, Name(&[0x61]))));
+}
+
+#[test]
+fn two_names_at_every_level_do_not_multiply_the_work() {
+    let mut image = Image::new();
+    let chain = [ROOT, 17, 18, 19, 20, 22, 23];
+    for (at, number) in chain.iter().enumerate() {
+        let (parent, name) = (chain[at.saturating_sub(1)], if at == 0 { "." } else { "a" });
+        let next = chain.get(at + 1).map(|next| [("a", *next), ("b", *next), ("c", *next)]);
+        folder(&mut image, *number, parent, name, next.as_ref().map_or(&[], |next| &next[..]));
+    }
+    let volume = image.open();
+    let (mut left, mut out) = (100, BTreeSet::new());
+    paths(&volume, volume.root(), "", &mut left, &mut out);
+    assert_eq!(100 - left, 1 + 3 * 6, "each entry is tried once");
+    assert_eq!(out.iter().filter(|path| !path.ends_with('!')).count(), 18);
+    assert_eq!(all(&orphans(&image)), ["/21-file"], "every directory has its way");
+}
+
+#[test]
+fn directories_that_are_each_others_parents_are_shown_once() {
+    let mut image = Image::new();
+    image.directory(&[index_root(&[index_entry(0, &[], None)], false)]);
+    folder(&mut image, 17, 19, "x", &[("y", 18)]);
+    folder(&mut image, 18, 17, "y", &[("z", 19)]);
+    folder(&mut image, 19, 18, "z", &[("x", 17), ("file", FILE)]);
+    // In a circle, but nothing lists it; and its own parent.
+    folder(&mut image, 20, 22, "p", &[]);
+    folder(&mut image, 22, 20, "q", &[]);
+    folder(&mut image, 23, 23, "self", &[("self", 23)]);
+    let found = all(&orphans(&image));
+    let wanted = [
+        "/17-x",
+        "/17-x/y",
+        "/17-x/y/z",
+        "/17-x/y/z/file",
+        "/17-x/y/z/x",
+        "/17-x/y/z/x!",
+        "/20-p",
+        "/20-p/22-q",
+        "/23-self",
+    ];
+    assert_eq!(found, wanted);
+}
+
+#[test]
+fn what_a_directory_does_not_list_is_an_orphan() {
+    let mut image = Image::new();
+    image.directory(&[index_root(&[index_entry(0, &[], None)], false)]);
+    folder(&mut image, 17, ROOT, "d", &[]);
+    let name = resident(code::FILE_NAME, "", &file_name(1 << 48 | 17, "file", 1, 0));
+    image.record(FILE, 1, 0, &[name, resident(code::DATA, "", b"content")]);
+    // Its parent's record has another file now.
+    folder(&mut image, 18, FILE, "lost", &[]);
+    let view = orphans(&image);
+    assert_eq!(all(&view), ["/17-d", "/17-d/21-file", "/18-lost"]);
+    let node = find(&view, &["17-d", "21-file"]).unwrap().unwrap();
+    assert_eq!(find(&view, &["17", "21"]).unwrap(), Some(node));
+    assert_eq!(node, NodeId(FILE | BIT));
+    assert_eq!(view.parent(node).unwrap(), NodeId(17 | BIT));
+    assert_eq!(view.parent(NodeId(17 | BIT)).unwrap(), ORPHANS);
+    let mut content = [0; 7];
+    view.open(node).unwrap().read_exact_at(0, &mut content).unwrap();
+    assert_eq!(&content, b"content");
+    for absent in [&["21"][..], &["17-D"], &["17", "18"], &["17", "file"], &["17", "21-"], &["5"]] {
+        assert_eq!(find(&view, absent).unwrap(), None, "{absent:?}");
+    }
+}
+
+#[test]
+fn a_volume_without_its_root_shows_what_is_left() {
+    for damage in [&b"BAAD"[..], &[0; RECORD]] {
+        let mut image = Image::new();
+        folder(&mut image, 17, ROOT, "d", &[("file", FILE)]);
+        image.put(Image::at(ROOT), damage);
+        let volume = image.open();
+        let problem = &volume.volume().problems;
+        assert!(problem.iter().any(|text| text.contains("root directory is lost")), "{problem:?}");
+        assert_eq!(volume.stat(volume.root()).unwrap().kind, NodeKind::Directory);
+        assert_eq!(volume.parent(volume.root()).unwrap(), volume.root());
+        assert!(volume.read_dir(volume.root(), DirCursor(0), &mut |_| ControlFlow::Continue(())).is_err());
+        assert!(volume.orphans().unwrap().is_main());
+        assert_eq!(all(&orphans(&image)), ["/17-d", "/17-d/file"]);
+    }
+    assert!(!Image::new().open().orphans().unwrap().is_main());
+}
+
+#[test]
+fn the_search_reads_the_table_and_each_directory_once() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    struct Counted(Vec<u8>, AtomicU64);
+
+    impl ByteSource for Counted {
+        fn size(&self) -> u64 {
+            self.0.len() as u64
+        }
+
+        fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+            self.1.fetch_add(buf.len() as u64, Ordering::Relaxed);
+            MemorySource(self.0.clone()).read_exact_at(offset, buf)
+        }
+
+        fn extent_at(&self, offset: u64) -> Result<crate::bytes::Extent> {
+            MemorySource(self.0.clone()).extent_at(offset)
+        }
+    }
+
+    let mut image = Image::new();
+    for number in [17, 18, 19, 20, 22, 23] {
+        folder(&mut image, number, 17, "d", &[("a", 17), ("b", 18), ("c", 19), ("d", number), ("f", FILE)]);
+    }
+    let stored = image.0.len() as u64;
+    let counted = Arc::new(Counted(image.0, AtomicU64::new(0)));
+    let volume = Arc::new(open(counted.clone()).unwrap());
+    let view = View::new(volume.clone());
+    let before = counted.1.load(Ordering::Relaxed);
+    let found = all(&view);
+    let read = counted.1.load(Ordering::Relaxed) - before;
+    assert!(!found.is_empty() && read <= 4 * stored, "{read} bytes of {stored}");
+    assert_eq!(all(&view), found);
+    let again = counted.1.load(Ordering::Relaxed) - before - read;
+    assert!(again <= stored, "{again} bytes for what is known");
+}

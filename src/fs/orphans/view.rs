@@ -1,0 +1,175 @@
+//! `.orphans/` of one volume: `NUMBER-NAME` for each orphan that lies in no other one, and the trees below those. Where an
+//! orphan should be is an extended attribute.
+
+use std::{
+    ops::{ControlFlow, Range},
+    sync::Arc,
+};
+
+use super::{BIT, DIRECTORY, Found, Orphans};
+use crate::{
+    Error, Result,
+    bytes::ByteSource,
+    fs::{
+        DirCursor, DirEntry, FileSystem, LinkTarget, Name, NodeId, NodeKind, Posix, Stat, StreamInfo, Usage,
+        VolumeInfo,
+        deleted::PATH,
+        numbered::{entry_name, is_entry, number},
+    },
+};
+
+/// The orphans of a volume as a filesystem.
+pub struct View {
+    fs: Arc<dyn FileSystem>,
+}
+
+impl View {
+    /// Of a filesystem that has [`FileSystem::orphans`]; of any other the directory is empty.
+    pub fn new(fs: Arc<dyn FileSystem>) -> Self {
+        Self { fs }
+    }
+
+    /// A node, as the filesystem numbers it.
+    fn local(&self, node: NodeId) -> Result<(Box<dyn Orphans + '_>, NodeId)> {
+        if node.0 & BIT == 0 || node == DIRECTORY {
+            return Err(Error::invalid("not an orphan"));
+        }
+        let orphans = self.fs.orphans();
+        let orphans = orphans.ok_or_else(|| Error::not_found("orphans are not looked for in this format"))?;
+        Ok((orphans, NodeId(node.0 & !BIT)))
+    }
+
+    /// As [`Self::local`], for what has content: a directory does not, and may be none that the filesystem knows.
+    fn file(&self, node: NodeId) -> Result<NodeId> {
+        if node == DIRECTORY {
+            return Err(Error::invalid("a directory has no content"));
+        }
+        let (orphans, local) = self.local(node)?;
+        match orphans.stat(local)?.kind {
+            NodeKind::Directory => Err(Error::invalid("a directory has no content")),
+            _ => Ok(local),
+        }
+    }
+}
+
+fn global(node: NodeId) -> NodeId {
+    NodeId(node.0 | BIT)
+}
+
+impl FileSystem for View {
+    fn volume(&self) -> VolumeInfo {
+        self.fs.volume()
+    }
+
+    fn root(&self) -> NodeId {
+        DIRECTORY
+    }
+
+    fn stat(&self, node: NodeId) -> Result<Stat> {
+        if node != DIRECTORY {
+            let (orphans, local) = self.local(node)?;
+            return orphans.stat(local);
+        }
+        let times = self.fs.stat(self.fs.root()).map(|stat| stat.times).unwrap_or_default();
+        Ok(Stat { kind: NodeKind::Directory, size: 0, allocated: 0, links: 1, times, attributes: 0 })
+    }
+
+    fn lookup(&self, dir: NodeId, name: Name<'_>) -> Result<Option<NodeId>> {
+        if dir != DIRECTORY {
+            let (orphans, local) = self.local(dir)?;
+            return Ok(orphans.lookup(local, name)?.map(global));
+        }
+        let Some(number) = number(name.units()) else { return Ok(None) };
+        let Some(orphans) = self.fs.orphans() else { return Ok(None) };
+        let Some((node, found)) = orphans.find(number)? else { return Ok(None) };
+        Ok(is_entry(number, &found, name).then(|| global(node)))
+    }
+
+    fn read_dir(
+        &self,
+        dir: NodeId,
+        from: DirCursor,
+        sink: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>,
+    ) -> Result<()> {
+        if dir != DIRECTORY {
+            let (orphans, local) = self.local(dir)?;
+            return orphans
+                .read_dir(local, from, &mut |entry| sink(DirEntry { node: global(entry.node), ..entry }));
+        }
+        let Some(orphans) = self.fs.orphans() else { return Ok(()) };
+        let mut entry = Vec::new();
+        orphans.each(from.0, &mut |Found { number, node, name, kind }| {
+            entry_name(number, name, &mut entry);
+            sink(DirEntry { name: Name(&entry), node: global(node), kind, next: DirCursor(number + 1) })
+        })
+    }
+
+    fn expect_stats(&self, dir: NodeId, from: DirCursor) {
+        if let Ok((_, local)) = self.local(dir) {
+            self.fs.expect_stats(local, from);
+        }
+    }
+
+    fn parent(&self, node: NodeId) -> Result<NodeId> {
+        if node == DIRECTORY {
+            return Ok(DIRECTORY);
+        }
+        let (orphans, local) = self.local(node)?;
+        Ok(orphans.parent(local)?.map_or(DIRECTORY, global))
+    }
+
+    fn open(&self, node: NodeId) -> Result<Arc<dyn ByteSource>> {
+        self.fs.open(self.file(node)?)
+    }
+
+    fn read_link(&self, node: NodeId) -> Result<LinkTarget> {
+        self.fs.read_link(self.file(node)?)
+    }
+
+    fn streams(&self, node: NodeId) -> Result<Vec<StreamInfo>> {
+        if node == DIRECTORY {
+            return Ok(Vec::new());
+        }
+        self.fs.streams(self.local(node)?.1)
+    }
+
+    fn lookup_stream(&self, node: NodeId, name: Name<'_>) -> Result<Option<NodeId>> {
+        if node == DIRECTORY {
+            return Ok(None);
+        }
+        Ok(self.fs.lookup_stream(self.local(node)?.1, name)?.map(global))
+    }
+
+    fn xattr_names(&self, node: NodeId) -> Result<Vec<String>> {
+        if node == DIRECTORY {
+            return Ok(Vec::new());
+        }
+        let (orphans, local) = self.local(node)?;
+        let mut names = self.fs.xattr_names(local)?;
+        names.extend(orphans.path(local)?.map(|_| PATH.to_owned()));
+        Ok(names)
+    }
+
+    fn xattr(&self, node: NodeId, name: &str) -> Result<Option<Vec<u8>>> {
+        if node == DIRECTORY {
+            return Ok(None);
+        }
+        let (orphans, local) = self.local(node)?;
+        if name == PATH { orphans.path(local) } else { self.fs.xattr(local, name) }
+    }
+
+    fn posix(&self, node: NodeId) -> Result<Posix> {
+        if node == DIRECTORY {
+            return Ok(Posix::default());
+        }
+        self.fs.posix(self.local(node)?.1)
+    }
+
+    fn usage(&self) -> Result<Usage> {
+        self.fs.usage()
+    }
+
+    fn free_ranges(&self, sink: &mut dyn FnMut(Range<u64>) -> ControlFlow<()>) -> Result<()> {
+        self.fs.free_ranges(sink)
+    }
+}
