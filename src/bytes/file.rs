@@ -73,6 +73,17 @@ impl FileSource {
         &self.path
     }
 
+    /// Bytes per logical and per physical sector, where this is a device that states them; `None` for a file.
+    pub fn sector_sizes(&self) -> Option<(u32, u32)> {
+        match &self.sectors {
+            Some(sectors) => sectors.stated_sector().map(|size| (size, size)),
+            None => {
+                let is_file = self.file.metadata().is_ok_and(|metadata| metadata.is_file());
+                if is_file { None } else { system::sector_sizes(&self.file) }
+            }
+        }
+    }
+
     /// True for a disk or volume of Windows, which is no file: nothing of it can grow.
     pub fn is_windows_device(&self) -> bool {
         self.sectors.is_some()

@@ -16,6 +16,7 @@ const ALIGNMENT: usize = 4096;
 pub struct Sectors {
     size: u64,
     sector: u32,
+    stated: bool,
     buffers: std::sync::Arc<BufferPool>,
 }
 
@@ -26,17 +27,23 @@ impl Sectors {
     /// `InvalidData` when the size of a sector is none: a power of two from 512 to 4096, or 0 where the device does not
     /// tell, which then is read in the largest ones.
     pub fn new(size: u64, sector: u32) -> io::Result<Self> {
-        let sector = if sector == 0 { 4096 } else { sector };
+        let stated = sector != 0;
+        let sector = if stated { sector } else { 4096 };
         if !sector.is_power_of_two() || !(512..=4096).contains(&sector) {
             let text = format!("the device says that its sectors have {sector} bytes, which none has");
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
-        Ok(Self { size, sector, buffers: BufferPool::new(MAX_REQUEST + ALIGNMENT) })
+        Ok(Self { size, sector, stated, buffers: BufferPool::new(MAX_REQUEST + ALIGNMENT) })
     }
 
     /// Length of the device in bytes.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Bytes per sector, if the device states them.
+    pub fn stated_sector(&self) -> Option<u32> {
+        self.stated.then_some(self.sector)
     }
 
     /// Fills `buf` from byte `offset` on. `read_at` is asked for whole sectors alone, at aligned offsets, into aligned

@@ -61,7 +61,8 @@ fn colour(wanted: Color) -> bool {
 fn spare(image: &Image, picture: &Path) -> Result<(), Failure> {
     let Ok(target) = std::fs::metadata(picture) else { return Ok(()) };
     let same = |file: &File| file.metadata().is_ok_and(|metadata| is_same(&metadata, &target));
-    let files = image.container().files().iter().flatten();
+    let container = image.container();
+    let files = container.files().iter().flatten().chain(container.pieces());
     if !target.is_file() && picture != Path::new("/dev/stdout") && picture != Path::new("/dev/null") {
         return Err(Failure::usage(format_args!("{} is not a file: name another", picture.display())));
     }

@@ -10,8 +10,7 @@ use super::{
     Container, LayerInfo, OpenOptions, chain,
     detect::{Detected, detect},
     image::Image,
-    open::open_file,
-    vhd, vhdx,
+    raw, split, vhd, vhdx,
 };
 use crate::{
     Error, Result,
@@ -119,13 +118,12 @@ impl Subjects {
 
 impl Subject {
     fn open(path: &Path) -> Result<Self> {
-        Self::new(Arc::new(open_file(path)?), path.to_owned())
+        Self::new(split::open(path)?.source, path.to_owned())
     }
 
     fn new(source: Arc<dyn ByteSource>, path: PathBuf) -> Result<Self> {
         let shown = if path.as_os_str().is_empty() { "image".to_owned() } else { path.display().to_string() };
         let (format, disguised) = match detect(&*source, &shown) {
-            Ok(Detected::Raw) if vhdx::check::detect_damaged(&*source)? => (Detected::Vhdx, true),
             Ok(format) => (format, false),
             // A known container that is too damaged even to be taken for one.
             Err(error @ Error::Corrupt(_)) => {
@@ -170,12 +168,7 @@ impl Subject {
             Detected::Vhdx => vhdx::check::check(&self.source, replay, report),
             Detected::Vhd => vhd::check::check(&self.source, report),
             Detected::Raw => {
-                let size = self.source.size();
-                if !size.is_multiple_of(512) {
-                    let problem = format!("{size} bytes are not whole sectors");
-                    let meaning = "the file may be cut off, or something was appended";
-                    report.finding(Finding::warning("raw image", problem, meaning));
-                }
+                raw::check(&*self.source, &self.path, report);
                 Ok(())
             }
         }

@@ -125,6 +125,9 @@ pub fn detect(source: &dyn ByteSource, path: &str) -> Result<Detected> {
     if vhd::detect_damaged(source)? {
         return Ok(Detected::Vhd);
     }
+    if vhdx::detect_damaged(source) {
+        return Ok(Detected::Vhdx);
+    }
     if size < MIN_DISK {
         return Err(Error::invalid(format!("{path}: {size} bytes are too short for a disk image")));
     }

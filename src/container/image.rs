@@ -5,8 +5,7 @@ use std::{path::Path, path::PathBuf, sync::Arc};
 use super::{
     Layer, OpenOptions,
     detect::{Detected, detect},
-    open::open_file,
-    raw, vhd, vhdx,
+    raw, split, vhd, vhdx,
 };
 use crate::{
     Result,
@@ -18,6 +17,8 @@ use crate::{
 pub(super) struct Image {
     pub(super) layer: Arc<dyn Layer>,
     pub(super) file: Option<Arc<FileSource>>,
+    /// The files of a split image, in order; `file` is `None` then.
+    pub(super) pieces: Vec<Arc<FileSource>>,
     /// Empty for a source that is not a file of the host.
     pub(super) path: PathBuf,
     pub(super) identity: Identity,
@@ -79,13 +80,27 @@ pub(super) struct Linkage {
 
 impl Image {
     pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Self> {
-        Self::of_file(Arc::new(open_file(path)?), path, options)
+        let split::Opened { source, files } = split::open(path)?;
+        Self::of_files(source, files, path, options)
     }
 
     /// An image in a file that is open already.
     pub(super) fn of_file(file: Arc<FileSource>, path: &Path, options: &OpenOptions) -> Result<Self> {
-        let mut image = Self::from_source(file.clone(), &path.display().to_string(), options)?;
-        image.file = Some(file);
+        Self::of_files(file.clone(), vec![file], path, options)
+    }
+
+    fn of_files(
+        source: Arc<dyn ByteSource>,
+        files: Vec<Arc<FileSource>>,
+        path: &Path,
+        options: &OpenOptions,
+    ) -> Result<Self> {
+        let sectors = files.first().and_then(|file| file.sector_sizes());
+        let mut image = Self::read(source, &path.display().to_string(), sectors, options)?;
+        match <[_; 1]>::try_from(files) {
+            Ok([file]) => image.file = Some(file),
+            Err(pieces) => image.pieces = pieces,
+        }
         path.clone_into(&mut image.path);
         Ok(image)
     }
@@ -95,9 +110,19 @@ impl Image {
         path: &str,
         options: &OpenOptions,
     ) -> Result<Self> {
+        Self::read(source, path, None, options)
+    }
+
+    /// `sectors`: as [`raw::open`] wants them.
+    fn read(
+        source: Arc<dyn ByteSource>,
+        path: &str,
+        sectors: Option<(u32, u32)>,
+        options: &OpenOptions,
+    ) -> Result<Self> {
         let shown = if path.is_empty() { "image" } else { path };
         let (layer, identity, linkage): (Arc<dyn Layer>, _, _) = match detect(&*source, shown)? {
-            Detected::Raw => (Arc::new(raw::open(source, path)), Identity::None, None),
+            Detected::Raw => (Arc::new(raw::open(source, path, sectors)), Identity::None, None),
             Detected::Vhd => {
                 let image = vhd::open(source, path)?;
                 let linkage = image.parent().map(Linkage::of_vhd);
@@ -111,7 +136,7 @@ impl Image {
                 (Arc::new(image), identity, linkage)
             }
         };
-        Ok(Self { layer, file: None, path: PathBuf::new(), identity, linkage })
+        Ok(Self { layer, file: None, pieces: Vec::new(), path: PathBuf::new(), identity, linkage })
     }
 }
 

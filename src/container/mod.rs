@@ -10,6 +10,7 @@ mod image;
 mod open;
 pub mod raw;
 mod refusal;
+mod split;
 pub mod vhd;
 pub mod vhdx;
 

@@ -46,6 +46,7 @@ pub struct Container {
     /// What the user should know before trusting the disk: forced parents, differing sizes.
     pub warnings: Vec<String>,
     files: Vec<Option<Arc<FileSource>>>,
+    pieces: Vec<Arc<FileSource>>,
 }
 
 impl Container {
@@ -64,9 +65,15 @@ impl Container {
         &self.files
     }
 
+    /// The files of each layer that is a split image, in order.
+    pub fn pieces(&self) -> &[Arc<FileSource>] {
+        &self.pieces
+    }
+
     pub(super) fn new(images: Vec<Image>, warnings: Vec<String>) -> Self {
+        let pieces = images.iter().flat_map(|image| image.pieces.iter().cloned()).collect();
         let (layers, files) = images.into_iter().map(|image| (image.layer, image.file)).unzip();
-        Self { disk: Arc::new(Disk::new(layers)), warnings, files }
+        Self { disk: Arc::new(Disk::new(layers)), warnings, files, pieces }
     }
 }
 

@@ -1,9 +1,13 @@
 //! Raw images and block devices: the bytes are the disk.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
-use super::{Format, Growth, Kind, Layer, LayerInfo, Place, Segment};
-use crate::{Error, Result, bytes::ByteSource};
+use super::{Format, Growth, Kind, Layer, LayerInfo, Place, Segment, vhdx};
+use crate::{
+    Error, Result,
+    bytes::ByteSource,
+    check::{Finding, Report, Severity},
+};
 
 /// An image without a container.
 pub struct Raw {
@@ -11,13 +15,18 @@ pub struct Raw {
     info: LayerInfo,
 }
 
-/// Takes `file` as it is; `path` is for messages and [`LayerInfo::path`].
-pub fn open(file: Arc<dyn ByteSource>, path: &str) -> Raw {
+/// Takes `file` as it is; `path` is for messages and [`LayerInfo::path`]. `sectors`: bytes per logical and per physical
+/// sector where the device states them.
+pub fn open(file: Arc<dyn ByteSource>, path: &str, sectors: Option<(u32, u32)>) -> Raw {
     let size = file.size();
+    let (logical, physical) = sectors.unwrap_or_default();
     let mut problems = Vec::new();
     if !size.is_multiple_of(512) {
         problems.push(format!("{size} bytes are not whole sectors: the file may be cut off"));
     }
+    problems.extend(
+        misnamed(&*file, Path::new(path)).map(|(_, problem, meaning)| format!("{problem}: {meaning}")),
+    );
     let info = LayerInfo {
         path: path.to_owned(),
         format: Format::Raw,
@@ -27,8 +36,8 @@ pub fn open(file: Arc<dyn ByteSource>, path: &str) -> Raw {
         file_size: size,
         virtual_size: size,
         block_size: 0,
-        logical_sector_size: 0,
-        physical_sector_size: 0,
+        logical_sector_size: logical,
+        physical_sector_size: physical,
         disk_id: String::new(),
         data_id: String::new(),
         parent_id: String::new(),
@@ -37,6 +46,47 @@ pub fn open(file: Arc<dyn ByteSource>, path: &str) -> Raw {
         problems,
     };
     Raw { source: file, info }
+}
+
+/// What a container's name on a raw image means: a file that was a container once and has lost what it is known by looks
+/// like a raw disk. The problem and what follows from it.
+fn misnamed(file: &dyn ByteSource, path: &Path) -> Option<(Severity, String, &'static str)> {
+    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+    match extension.as_str() {
+        "vhdx" | "avhdx" | "vhds" => Some(match vhdx::find_remains(file) {
+            Some(at) => (
+                Severity::Error,
+                format!(
+                    "named .{extension}, and a VHDX's metadata lies at byte {at:#x}, but the headers are lost"
+                ),
+                "what is shown is the file itself, not the disk in it; restore the first MiB from a backup",
+            ),
+            None => (
+                Severity::Warning,
+                format!("named .{extension}, but no structure of a VHDX is in it"),
+                "taken for a raw disk; if it was a VHDX, it was overwritten",
+            ),
+        }),
+        "vhd" | "avhd" => Some((
+            Severity::Warning,
+            format!("named .{extension}, but there is no VHD footer in it"),
+            "taken for a raw disk, as which a fixed VHD that has lost its footer is read rightly",
+        )),
+        _ => None,
+    }
+}
+
+/// Reports what is wrong with a raw image.
+pub(super) fn check(file: &dyn ByteSource, path: &Path, report: &mut dyn Report) {
+    let size = file.size();
+    if !size.is_multiple_of(512) {
+        let problem = format!("{size} bytes are not whole sectors");
+        let meaning = "the file may be cut off, or something was appended";
+        report.finding(Finding::warning("raw image", problem, meaning));
+    }
+    if let Some((severity, problem, meaning)) = misnamed(file, path) {
+        report.finding(Finding::new(severity, "raw image", problem, meaning));
+    }
 }
 
 impl Layer for Raw {
@@ -65,5 +115,28 @@ impl Layer for Raw {
 
     fn info(&self) -> &LayerInfo {
         &self.info
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bytes::MemorySource;
+
+    fn problems(name: &str, bytes: Vec<u8>) -> Vec<String> {
+        open(Arc::new(MemorySource(bytes)), name, None).info().problems.clone()
+    }
+
+    #[test]
+    fn containers_name_on_what_is_none_is_a_problem() {
+        for name in ["a.raw", "a.img", "a", ""] {
+            assert_eq!(problems(name, vec![0; 4096]), Vec::<String>::new(), "{name}");
+        }
+        for name in ["a.vhdx", "dir/b.AVHDX", "a.vhd"] {
+            assert!(problems(name, vec![0; 4096])[0].contains("taken for a raw disk"), "{name}");
+        }
+        let mut headless = vec![0; 4 << 20];
+        headless[2 << 20..][..8].copy_from_slice(b"metadata");
+        assert!(problems("a.vhdx", headless)[0].contains("metadata lies at byte 0x200000"));
     }
 }

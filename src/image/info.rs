@@ -53,6 +53,9 @@ pub struct DiskInfo {
     /// The parent of a differencing disk, where it was found.
     #[serde(rename = "ParentPath")]
     pub parent_path: String,
+    /// The files of a split image, in order.
+    #[serde(rename = "Pieces", skip_serializing_if = "Vec::is_empty")]
+    pub pieces: Vec<String>,
     /// The image files, top first.
     pub layers: Vec<LayerInfo>,
     /// `gpt`, `mbr` or `none`.
@@ -211,6 +214,7 @@ impl Opened {
             physical_sector_size: top.physical_sector_size,
             disk_identifier: self.table.disk_id.clone(),
             parent_path: layers.get(1).map(|parent| parent.path.clone()).unwrap_or_default(),
+            pieces: self.container.pieces().iter().map(|file| file.path().display().to_string()).collect(),
             partition_scheme: self.table.scheme,
             sector_size: self.table.sector_size,
             partitions: partitions.collect(),
@@ -261,6 +265,10 @@ impl DiskInfo {
         let mut out = String::new();
         for (depth, layer) in self.layers.iter().enumerate() {
             push_layer(&mut out, depth, layer);
+        }
+        if let [first, .., last] = &self.pieces[..] {
+            let text = format!("{} files joined: {first} to {last}", self.pieces.len());
+            push(&mut out, "split image", &text);
         }
         let scheme = match self.partition_scheme {
             Scheme::Gpt => "GPT",

@@ -35,6 +35,8 @@ pub(super) struct Gpt {
     pub(super) problems: Vec<Problem>,
     /// The primary header's signature is at its place, so the backup is not just a leftover at the end of the disk.
     pub(super) primary_signed: bool,
+    /// No checksum vouches for the partitions: another table of the disk counts more.
+    pub(super) doubtful: bool,
 }
 
 /// Why there is none: no trace of a table, or one that is beyond repair.
@@ -66,6 +68,13 @@ pub(super) fn read(disk: &Arc<dyn ByteSource>, sector_size: u32) -> Result<Gpt, 
 
     let mut problems: Vec<_> = [&primary, &backup].into_iter().filter_map(Copy::problem).collect();
     let Some((header, array, source)) = choose(disk, sector_size, &primary, &backup) else {
+        if let Some((partitions, disk_id)) = doubtful(disk, sector_size, &[&primary, &backup]) {
+            problems.push(Problem::error(
+                "no copy of the GUID partition table has the checksum that it states: shown as it stands",
+                "entries may be wrong; compare with what the volumes say; Windows and Linux ignore such a table, gdisk writes it anew",
+            ));
+            return Ok(Gpt { disk_id, partitions, problems, primary_signed, doubtful: true });
+        }
         if !primary.signed && !backup.signed {
             problems.clear();
         }
@@ -79,7 +88,8 @@ pub(super) fn read(disk: &Arc<dyn ByteSource>, sector_size: u32) -> Result<Gpt, 
     problems.extend(source.map(|source| Problem::note(source, "it says the same as what was lost")));
     problems.extend(disagreement(&primary, &backup, last));
     let partitions = partitions(header, &array, sector_size);
-    Ok(Gpt { disk_id: header.disk_guid.to_string(), partitions, problems, primary_signed })
+    let disk_id = header.disk_guid.to_string();
+    Ok(Gpt { disk_id, partitions, problems, primary_signed, doubtful: false })
 }
 
 /// The backup is where the primary says (elsewhere than at the end when the disk was enlarged since), or in the disk's
@@ -120,6 +130,32 @@ fn choose<'a>(
     let header = backup.header.as_ref().ok()?;
     let array = read_array(disk, sector_size, header, 2).ok()?;
     Some((header, array, Some("the backup header is used with the primary's partition array")))
+}
+
+/// The partitions and the disk's identifier of the first copy that makes sense though no checksum is right: a signature in
+/// its place, an array on the disk, and in it nothing but empty entries and partitions that lie on the disk, apart from
+/// each other.
+fn doubtful(
+    disk: &Arc<dyn ByteSource>,
+    sector_size: u32,
+    copies: &[&Copy],
+) -> Option<(Vec<Partition>, String)> {
+    copies.iter().find_map(|copy| {
+        let sector = read_sectors(disk, sector_size, copy.lba, sector_size.into()).ok()?;
+        let header = decode_header(&sector, copy.lba).ok()?;
+        let array = read_sectors(disk, sector_size, header.part_start, array_len(&header)).ok()?;
+        let mut partitions = partitions(&header, &array, sector_size);
+        let mut ends: Vec<_> = partitions.iter().map(|p| (p.start, p.start.saturating_add(p.size))).collect();
+        ends.sort_unstable();
+        let on_disk = ends.iter().all(|(start, end)| *start > 0 && start < end && *end <= disk.size());
+        let apart = ends.windows(2).all(|pair| pair[0].1 <= pair[1].0);
+        let plausible = !partitions.is_empty() && on_disk && apart;
+        for partition in &mut partitions {
+            let meaning = "no checksum vouches for it: what its volume says counts more";
+            partition.problems.push(Problem::warning("its place is not certain", meaning));
+        }
+        plausible.then(|| (partitions, header.disk_guid.to_string()))
+    })
 }
 
 /// What is odd about two copies that are sound each.
@@ -170,17 +206,27 @@ impl Copy {
 
 /// Validates the header in one sector and lets the crate decode its fields.
 pub(super) fn parse_header(sector: &[u8], lba: u64) -> Result<Header, String> {
-    let field =
-        |at: usize| sector.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes);
+    let covered = covered(sector)?;
+    let stated = covered[16..20].try_into().map_or(0, u32::from_le_bytes);
+    if header_crc(covered) != stated {
+        return Err("wrong checksum".into());
+    }
+    decode_header(sector, lba)
+}
+
+/// The bytes that the header's checksum covers.
+fn covered(sector: &[u8]) -> Result<&[u8], String> {
     if !sector.starts_with(SIGNATURE) {
         return Err("no signature".into());
     }
-    let size = usize::try_from(field(12)).unwrap_or(usize::MAX);
-    let covered = sector.get(..size).filter(|b| b.len() >= HEADER_LEN);
-    let covered = covered.ok_or_else(|| format!("impossible header size {size}"))?;
-    if header_crc(covered) != field(16) {
-        return Err("wrong checksum".into());
-    }
+    let size = sector.get(12..16).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes);
+    let covered = usize::try_from(size).ok().and_then(|size| sector.get(..size));
+    covered.filter(|b| b.len() >= HEADER_LEN).ok_or_else(|| format!("impossible header size {size}"))
+}
+
+/// Decodes a header whatever its checksum says; every other field is validated.
+fn decode_header(sector: &[u8], lba: u64) -> Result<Header, String> {
+    let covered = covered(sector)?;
     // The crate looks at LBA 1 and always sums 92 bytes, also where HeaderSize says more.
     let mut image = vec![0; CRATE_SECTOR.as_usize() + HEADER_LEN];
     let copy = &mut image[CRATE_SECTOR.as_usize()..];

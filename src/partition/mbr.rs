@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, io::Cursor, sync::Arc};
 
 use mbrman::{MBRHeader, MBRPartitionEntry as Entry};
 
-use super::{Partition, Problem, names};
+use super::{Partition, Problem, boot_sector, names};
 use crate::bytes::{ByteSource, read_vec};
 
 /// Bytes of a record, whatever the sector size.
@@ -112,11 +112,6 @@ impl Record {
             && self.used().all(|(_, entry, odd)| good(entry, odd))
     }
 
-    /// Byte offsets at which the primary partitions begin, for sectors of `sector_size`.
-    pub(super) fn starts(&self, sector_size: u32) -> impl Iterator<Item = u64> {
-        self.used().map(move |(_, entry, _)| u64::from(entry.starting_lba) * u64::from(sector_size))
-    }
-
     /// The partitions, logical ones included.
     pub(super) fn read(&self, disk: &Arc<dyn ByteSource>, sector_size: u32) -> Mbr {
         let mut mbr = Mbr::default();
@@ -174,6 +169,25 @@ struct Chain<'a> {
     sectors: u64,
 }
 
+impl Record {
+    /// Counts what is found where the entries point to, in sectors of `sector_size`: boot sectors that state this very
+    /// size (twice, as they say it themselves) and extended boot records.
+    pub(super) fn evidence(&self, disk: &Arc<dyn ByteSource>, sector_size: u32) -> u32 {
+        let found = self.used().map(|(_, entry, _)| {
+            let offset = u64::from(entry.starting_lba) * u64::from(sector_size);
+            let sector = read_vec(disk.as_ref(), offset, RECORD_LEN).unwrap_or_default();
+            if entry.is_extended() {
+                let record = Record::parse(&sector).filter(|record| record.signed);
+                let no_volume = !boot_sector::is_filesystem(&sector);
+                u32::from(no_volume && record.is_some_and(|record| record.odd.iter().all(|odd| !odd)))
+            } else {
+                2 * u32::from(boot_sector::bytes_per_sector(&sector) == Some(sector_size))
+            }
+        });
+        found.sum()
+    }
+}
+
 /// Where the next record is expected.
 struct Link {
     lba: u64,
@@ -198,30 +212,28 @@ impl Chain<'_> {
             }
             let record = self.read(link.lba);
             let next = match record {
-                Ok(None) if link.lba == self.base => None,
                 Ok(Some(record)) => {
                     if !record.signed || record.odd[0] || record.odd[1] {
                         let text = self.problem(link.lba, "damaged, but its entries are plausible: used");
                         let meaning = "other programs may not show this partition and those behind it";
                         mbr.problems.push(Problem::warning(text, meaning));
                     }
-                    let entries = &record.entries()[..2];
-                    let data = entries.iter().find(|e| e.is_used() && !e.is_extended() && e.sectors > 0);
-                    if let Some(entry) = data {
+                    for entry in self.data(&record, &link) {
                         mbr.partitions.push(partition(*next_number, entry, link.lba, self.sector_size));
                         *next_number += 1;
                     }
-                    entries.iter().find(|e| e.is_extended() && e.sectors > 0 && e.starting_lba > 0).map(
-                        |next| Link {
-                            lba: self.base + u64::from(next.starting_lba),
-                            sectors: next.sectors.into(),
-                            guessed: false,
-                        },
-                    )
+                    let mut links = record.entries().into_iter().filter(|e| e.is_extended());
+                    links.find(|e| e.sectors > 0 && e.starting_lba > 0).map(|next| Link {
+                        lba: self.base + u64::from(next.starting_lba),
+                        sectors: next.sectors.into(),
+                        guessed: false,
+                    })
                 }
                 Ok(None) | Err(_) if link.guessed => None,
                 damaged => {
                     let problem = damaged.err().unwrap_or_else(|| "no boot record".into());
+                    // Partitioning tools write the first record together with the extended partition, also when it is
+                    // empty: its absence is damage as well.
                     mbr.problems.push(Problem::error(self.problem(link.lba, &problem), LOST));
                     // Its partition keeps its number, so that the following ones keep theirs. They usually begin
                     // where the lost record's share of the extended partition ends.
@@ -236,6 +248,21 @@ impl Chain<'_> {
                 None => return,
             }
         }
+    }
+
+    /// The logical partitions of a record. Tools use the first slot for the partition and the second for the link; some
+    /// swap them, or fill all four, and Linux follows every one of them. Slots 3 and 4 often hold garbage: there an entry
+    /// counts only inside the record's own share of the extended partition.
+    fn data<'r>(&self, record: &'r Record, link: &Link) -> impl Iterator<Item = &'r Entry> {
+        let end = self.base + self.sectors;
+        let share = if link.sectors > 0 { (link.lba + link.sectors).min(end) } else { end };
+        let lba = link.lba;
+        (0..).zip(record.entries()).filter_map(move |(slot, e)| {
+            let inside = e.starting_lba > 0
+                && lba + u64::from(e.starting_lba) + u64::from(e.sectors) <= share
+                && !record.odd[slot];
+            (e.is_used() && !e.is_extended() && e.sectors > 0 && (slot < 2 || inside)).then_some(e)
+        })
     }
 
     /// The record at `lba`: `None` if it is none, not even a damaged one.

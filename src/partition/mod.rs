@@ -134,7 +134,8 @@ pub fn scan(disk: &Arc<dyn ByteSource>, sector_size: Option<u32>) -> Result<Tabl
     }
     let mut table = match record {
         Some(record) if !record.is_empty() => {
-            let sector_size = said.unwrap_or_else(|| mbr_sector_size(disk, &record));
+            let sector_size = mbr_sector_size(disk, &record, said);
+            problems.extend(said.filter(|said| *said != sector_size).map(|_| other_sectors(sector_size)));
             let found = record.read(disk, sector_size);
             problems.extend(found.problems);
             Table {
@@ -192,6 +193,10 @@ fn scan_gpt(
                 continue;
             }
         };
+        if found.doubtful && !protective {
+            // Nothing announces it, and nothing vouches for it.
+            continue;
+        }
         if !other.is_empty() {
             if found.primary_signed {
                 let text = format!("a GUID partition table is there, but not in use: {other}");
@@ -217,10 +222,7 @@ fn scan_gpt(
             found.problems.push(Problem::note(text, meaning));
         }
         if said.is_some_and(|said| said != sector_size) {
-            let text = format!("the table was written for sectors of {sector_size} bytes");
-            let meaning =
-                "copied from a disk with other sectors: Windows and Linux do not find its partitions";
-            found.problems.push(Problem::warning(text, meaning));
+            found.problems.push(other_sectors(sector_size));
         }
         let gpt::Gpt { disk_id, mut partitions, problems, .. } = found;
         layout::check(&mut partitions, disk.size());
@@ -234,6 +236,14 @@ fn scan_gpt(
         ));
     }
     None
+}
+
+fn other_sectors(sector_size: u32) -> Problem {
+    let text = format!("the table was written for sectors of {sector_size} bytes");
+    Problem::warning(
+        text,
+        "copied from a disk with other sectors: Windows and Linux do not find its partitions",
+    )
 }
 
 /// What uses the disk instead of a GUID partition table that no protective entry announces; empty if nothing does.
@@ -251,13 +261,13 @@ fn sector_sizes(said: Option<u32>) -> impl Iterator<Item = u32> {
     said.into_iter().chain(others)
 }
 
-/// An MBR does not say what it counts in. 4096 if a partition's boot sector, found by that, says so itself.
-fn mbr_sector_size(disk: &Arc<dyn ByteSource>, record: &mbr::Record) -> u32 {
-    let states_own_size = |start| {
-        let sector = read_vec(disk.as_ref(), start, 512).unwrap_or_default();
-        boot_sector::bytes_per_sector(&sector) == Some(MAX_SECTOR_SIZE)
-    };
-    if record.starts(MAX_SECTOR_SIZE).any(states_own_size) { MAX_SECTOR_SIZE } else { MIN_SECTOR_SIZE }
+/// An MBR does not say what it counts in. `said`, else 512, unless only the other size leads to boot sectors of that size
+/// or to extended boot records: then the image was taken from a disk with other sectors.
+fn mbr_sector_size(disk: &Arc<dyn ByteSource>, record: &mbr::Record, said: Option<u32>) -> u32 {
+    let expected = said.unwrap_or(MIN_SECTOR_SIZE);
+    let other = if expected == MAX_SECTOR_SIZE { MIN_SECTOR_SIZE } else { MAX_SECTOR_SIZE };
+    let evidence = |size| record.evidence(disk, size);
+    if evidence(other) > evidence(expected) { other } else { expected }
 }
 
 /// Whether the disk holds only zeros between two offsets, the later of which is at most [`BLANK_LEN`].

@@ -233,6 +233,34 @@ fn what_is_damaged_in_one_copy_comes_from_the_other() {
         let mut disk = plain(&[(LINUX, 2048, 4095)]);
         hits.into_iter().for_each(|hit| disk.flip(places_hit[hit]));
         let table = disk.scan();
+        assert_eq!((table.scheme, numbers(&table)), (Scheme::Gpt, vec![1]), "{hits:?}");
+        assert!(problems(&table).contains("no copy of the GUID partition table has the checksum"));
+        assert!(problems(&table).contains("its place is not certain"));
+    }
+}
+
+#[test]
+fn table_without_a_right_checksum_is_shown_only_if_it_makes_sense_and_is_announced() {
+    let broken = |entries: &[Entry<'_>]| {
+        let mut disk = plain(entries);
+        // The checksum of the array, in both headers; theirs are put right.
+        for lba in [1, disk.last()] {
+            disk.patch(lba, 88, &[1, 2, 3, 4]);
+        }
+        disk
+    };
+    let disk = broken(&[(LINUX, 2048, 4095), (LINUX, 4096, 5000)]);
+    let table = disk.scan();
+    assert_eq!((table.scheme, places(&table)), (Scheme::Gpt, vec![(1, 2048, 2048), (2, 4096, 905)]));
+    assert_eq!(table.problems.iter().filter(|p| p.severity == crate::check::Severity::Error).count(), 1);
+    // Without the protective MBR it may be anything.
+    let mut unannounced = broken(&[(LINUX, 2048, 4095)]);
+    unannounced.bytes[..512].fill(0);
+    assert_eq!(unannounced.scan().scheme, Scheme::None);
+    // Partitions over each other, or beyond the end: no table at all.
+    for entries in [[(LINUX, 2048, 4095), (LINUX, 4000, 5000)], [(LINUX, 2048, 4095), (LINUX, 5000, 99_000)]]
+    {
+        let table = broken(&entries).scan();
         assert_eq!((table.scheme, numbers(&table)), (Scheme::Mbr, vec![1]));
         assert_eq!(table.partitions[0].type_name, "GPT protective");
         assert!(problems(&table).contains("no usable GUID partition table"), "{}", problems(&table));
@@ -353,8 +381,33 @@ fn one_damaged_extended_boot_record_leaves_the_others() {
     assert_eq!(places(&table), [(1, 100, 100), (5, 1010, 50), (7, 1130, 50), (8, 1190, 50)]);
     assert!(problems(&table).contains("boot record in sector 1060"), "{}", problems(&table));
     // The first one is lost: nothing says where the second is.
-    disk[1000 * 512..][..512].fill(0xa7);
-    assert_eq!(numbers(&scan_bytes(&disk, None)), [1]);
+    for byte in [0xa7, 0] {
+        disk[1000 * 512..][..512].fill(byte);
+        let table = scan_bytes(&disk, None);
+        assert_eq!(numbers(&table), [1]);
+        assert!(
+            problems(&table).contains("boot record in sector 1000: no boot record"),
+            "{}",
+            problems(&table)
+        );
+    }
+    // One without entries is what partitioning tools write for an extended partition that is not used yet.
+    put_record(&mut disk, 1000, &[[0; 16]; 4]);
+    assert_eq!(problems(&scan_bytes(&disk, None)), "");
+}
+
+#[test]
+fn link_and_partitions_are_taken_from_every_slot_of_an_extended_boot_record() {
+    let mut disk = mbr_disk(0);
+    let logical = |first| mbr_entry(0, 0x83, first, 50);
+    let link = mbr_entry(0, 5, 1000, 500);
+    put_record(&mut disk, 1000, &[logical(10), logical(100), link]);
+    put_record(&mut disk, 2000, &[[0; 16], logical(10), [0; 16], logical(200)]);
+    let found = places(&scan_bytes(&disk, None));
+    assert_eq!(found, [(1, 100, 100), (5, 1010, 50), (6, 1100, 50), (7, 2010, 50), (8, 2200, 50)]);
+    // What the last two slots hold beyond the record's share is garbage.
+    put_record(&mut disk, 2000, &[logical(10), [0; 16], logical(480), mbr_entry(0x31, 0x83, 20, 9)]);
+    assert_eq!(numbers(&scan_bytes(&disk, None)), [1, 5, 6, 7]);
 }
 
 #[test]
@@ -471,6 +524,21 @@ fn mbr_of_a_disk_with_large_sectors_is_found_by_its_partitions() {
     disk[usize::try_from(MIB).unwrap()..][..512].copy_from_slice(&fat_boot_sector(4096));
     let table = scan_bytes(&disk, None);
     assert_eq!((table.sector_size, table.partitions[0].start), (4096, MIB));
+    // The image may come from another disk than its container says.
+    let table = scan_bytes(&disk, Some(512));
+    assert_eq!((table.sector_size, table.partitions[0].start), (4096, MIB));
+    assert!(problems(&table).contains("written for sectors of 4096 bytes"));
+}
+
+#[test]
+fn sectors_are_found_by_an_extended_boot_record_where_no_volume_states_them() {
+    let mut disk = vec![0; usize::try_from(4 * MIB).unwrap()];
+    put_record(&mut disk, 0, &[mbr_entry(0, 0x0f, 64, 512)]);
+    // Sector 64 of 4096 bytes.
+    put_record(&mut disk, 64 * 8, &[mbr_entry(0, 7, 64, 100)]);
+    let table = scan_bytes(&disk, None);
+    assert_eq!((table.sector_size, table.partitions[0].start), (4096, 128 * 4096));
+    assert_eq!(table.partitions[0].number, 5);
 }
 
 #[test]

@@ -45,6 +45,18 @@ pub(super) fn device_size(file: &mut File) -> io::Result<u64> {
     file.seek(io::SeekFrom::End(0))
 }
 
+/// Bytes per logical and per physical sector of a block device, as its driver states them.
+#[cfg(target_os = "linux")]
+pub(super) fn sector_sizes(device: &File) -> Option<(u32, u32)> {
+    let logical = rustix::fs::ioctl_blksszget(device).ok()?;
+    Some((logical, rustix::fs::ioctl_blkpbszget(device).unwrap_or(logical)))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn sector_sizes(_: &File) -> Option<(u32, u32)> {
+    None
+}
+
 pub(super) fn read_at(file: &File, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
     file.read_at(buf, offset)
 }

@@ -32,6 +32,11 @@ pub(super) fn device_size(_: &mut File) -> io::Result<u64> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a file nor a disk"))
 }
 
+/// Devices state their sectors when they are opened.
+pub(super) fn sector_sizes(_: &File) -> Option<(u32, u32)> {
+    None
+}
+
 pub(super) fn read_at(file: &File, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
     file.seek_read(buf, offset)
 }

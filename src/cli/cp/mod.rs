@@ -154,7 +154,8 @@ fn images(image: &Image) -> Vec<FileId> {
     };
     #[cfg(windows)]
     let id = |file: &std::fs::File| crate::platform::file_id(file).ok();
-    image.container().files().iter().flatten().filter_map(|file| id(file.file())).collect()
+    let container = image.container();
+    container.files().iter().flatten().chain(container.pieces()).filter_map(|file| id(file.file())).collect()
 }
 
 /// Copies everything; returns when all of it is done and all times are set.

@@ -30,7 +30,7 @@ struct Listed {
 
 impl Listed {
     fn layer(source: Arc<dyn ByteSource>, segments: &[(Place, u64)]) -> Arc<dyn Layer> {
-        let info = raw::open(source.clone(), "").info().clone();
+        let info = raw::open(source.clone(), "", None).info().clone();
         Arc::new(Self { source, segments: segments.to_vec(), info })
     }
 }

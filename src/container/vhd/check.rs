@@ -44,7 +44,7 @@ pub(in crate::container) fn check(file: &Arc<dyn ByteSource>, report: &mut dyn R
     }
     match found.footer.kind {
         Kind::Fixed => {
-            fixed(found, file.size(), report);
+            fixed(found, &**file, report);
             Ok(())
         }
         Kind::Dynamic | Kind::Differencing => {
@@ -121,17 +121,20 @@ fn footers(file: &dyn ByteSource, found: &Found, report: &mut dyn Report) -> Res
     Ok(())
 }
 
-fn fixed(mut found: Found, file_size: u64, report: &mut dyn Report) {
+fn fixed(mut found: Found, file: &dyn ByteSource, report: &mut dyn Report) {
     let data_end = found.data_end;
     let virtual_size = size(&mut found, data_end, report);
-    if virtual_size > data_end {
+    if virtual_size > data_end && !super::begins_with_table(file) {
+        let problem = super::short(virtual_size, data_end);
+        report.finding(Finding::note("VHD data", problem, super::CUT_OUT));
+    } else if virtual_size > data_end {
         let missing = virtual_size - data_end;
         let problem = format!("the file is too short: the last {missing} bytes of the disk are missing");
         let meaning = "what the guest wrote there is lost; restore the file from a backup";
         report.finding(Finding::error("VHD data", problem, meaning));
     } else if virtual_size < data_end {
         let problem = format!("{} bytes between the disk's end and the footer", data_end - virtual_size);
-        let meaning = format!("nothing reads them (the file has {file_size} bytes)");
+        let meaning = format!("nothing reads them (the file has {} bytes)", file.size());
         report.finding(Finding::note("VHD data", problem, meaning));
     }
 }

@@ -124,11 +124,37 @@ pub fn open(file: Arc<dyn ByteSource>, path: &str) -> Result<Vhd> {
     }
 }
 
+/// What a fixed disk means whose footer states more than the file holds, and which has no partition table.
+const CUT_OUT: &str =
+    "as in a partition that was copied out of a fixed VHD up to the file's end; nothing is missing then";
+
+fn short(stated: u64, data_end: u64) -> String {
+    format!("the footer states {stated} bytes, before it lie {data_end} without a partition table")
+}
+
+/// Whether the first sector is a partition table and no boot sector of a volume: a signature, at least one partition, and
+/// only boot flags that are such.
+fn begins_with_table(source: &dyn ByteSource) -> bool {
+    let Ok(sector) = read_vec(source, 0, 512) else { return true };
+    let entries = || sector[446..510].chunks_exact(16);
+    let volume = [&b"NTFS    "[..], b"EXFAT   ", b"-FVE-FS-", b"ReFS\0\0\0\0"].contains(&&sector[3..11]);
+    let fat = &sector[54..57] == b"FAT" || &sector[82..85] == b"FAT";
+    sector[510..] == [0x55, 0xaa]
+        && !volume
+        && !fat
+        && entries().any(|entry| entry[4] != 0)
+        && entries().all(|entry| entry[0] & 0x7f == 0)
+}
+
 impl Vhd {
     fn fixed(source: Arc<dyn ByteSource>, path: &str, mut found: Found) -> Self {
         let data_end = found.data_end;
-        let virtual_size = virtual_size(&mut found, data_end);
-        if virtual_size > data_end {
+        let stated = virtual_size(&mut found, data_end);
+        let cut_out = stated > data_end && !begins_with_table(&*source);
+        let virtual_size = if cut_out { data_end } else { stated };
+        if cut_out {
+            found.problems.push(format!("{} ({CUT_OUT})", short(stated, data_end)));
+        } else if virtual_size > data_end {
             let missing = virtual_size - data_end;
             found
                 .problems

@@ -19,7 +19,7 @@ fn open_bytes(bytes: Vec<u8>) -> Result<Vhd> {
 
 /// Reads a chain; below a child that stands alone here lies a parent of zeros.
 fn read_all(layers: Vec<Vhd>) -> Result<Vec<u8>> {
-    let zeros = crate::container::raw::open(Arc::new(MemorySource(vec![0; 512])), "");
+    let zeros = crate::container::raw::open(Arc::new(MemorySource(vec![0; 512])), "", None);
     let layers = layers.into_iter().map(|layer| Arc::new(layer) as Arc<dyn Layer>);
     let disk = Disk::new(layers.chain([Arc::new(zeros) as Arc<dyn Layer>]).collect());
     read_vec(&disk, 0, usize::try_from(disk.size()).unwrap())
@@ -190,6 +190,7 @@ fn file_cut_off_loses_only_what_is_missing() {
     // The last block's second sector was at its very front.
     let mut image = VhdWriter::new(2, 100 * KIB, 0);
     image.fixed = noise(3, 100 << 10);
+    put_table(&mut image.fixed);
     let bytes = image.build();
     let short = [&bytes[..50 << 10], &bytes[100 << 10..]].concat();
     let vhd = open_bytes(short).unwrap();
@@ -197,6 +198,28 @@ fn file_cut_off_loses_only_what_is_missing() {
     let disk = Disk::new(vec![Arc::new(vhd)]);
     disk.read_exact_at(0, &mut buf[..50 << 10]).unwrap();
     assert!(disk.read_exact_at(50 << 10, &mut buf[..1]).is_err());
+}
+
+/// A master boot record with one partition in the first sector.
+fn put_table(disk: &mut [u8]) {
+    disk[446..510].fill(0);
+    disk[450] = 7;
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+}
+
+#[test]
+fn partition_copied_out_of_a_fixed_disk_is_complete() {
+    let mut image = VhdWriter::new(2, 1024 * KIB, 0);
+    image.fixed = noise(3, 1 << 20);
+    put_table(&mut image.fixed);
+    // A boot sector where the partition begins, 64 KiB into the disk, as Windows Server 2008 made them.
+    image.fixed[64 << 10..][..11].copy_from_slice(b"\xeb\x52\x90NTFS    ");
+    image.fixed[(64 << 10) + 510..][..2].copy_from_slice(&[0x55, 0xaa]);
+    let vhd = open_bytes(image.build()[64 << 10..].to_vec()).unwrap();
+    assert_eq!(vhd.virtual_size(), 960 << 10);
+    assert!(vhd.info().problems[0].contains("nothing is missing"), "{:?}", vhd.info().problems);
+    let disk = Disk::new(vec![Arc::new(vhd)]);
+    assert!(read_vec(&disk, 0, 960 << 10).unwrap() == image.fixed[64 << 10..]);
 }
 
 #[test]

@@ -73,6 +73,21 @@ pub fn data_write_guid(source: &dyn ByteSource) -> Result<Guid> {
     Ok(Header::read_current(source, &mut Vec::new())?.data_write_guid)
 }
 
+/// True when the file has lost its signature, but not both of its headers: signature and checksum make them unmistakable.
+pub fn detect_damaged(source: &dyn ByteSource) -> bool {
+    Header::read_current(source, &mut Vec::new()).is_ok()
+}
+
+/// Whether a file that has no header any more was a VHDX: the metadata region, which usually begins 1 or 2 MiB after the
+/// header section, is still there. Its offset.
+pub fn find_remains(source: &dyn ByteSource) -> Option<u64> {
+    const SEARCHED: u64 = 64;
+    (1..=SEARCHED).map(|mib| mib * format::MIB).find(|offset| {
+        read_vec(source, *offset, format::METADATA_SIGNATURE.len())
+            .is_ok_and(|bytes| bytes == *format::METADATA_SIGNATURE)
+    })
+}
+
 /// Opens an image; `path` is what [`LayerInfo`] will show.
 ///
 /// # Errors
@@ -84,8 +99,13 @@ pub fn open(file: Arc<dyn ByteSource>, path: &str, options: &OpenOptions) -> Res
         let problem = "the file ends inside the header section of 1 MiB: truncated";
         return Err(Error::corrupt("VHDX file", file_size, problem));
     }
-    let creator = header::parse_identifier(&read_vec(&*file, 0, size_of::<format::FileTypeIdentifier>())?)?;
     let mut problems = Vec::new();
+    let identifier = read_vec(&*file, 0, size_of::<format::FileTypeIdentifier>());
+    // Nothing that reading needs is in it; the headers, which have checksums, decide whether this is a VHDX.
+    let creator = identifier.and_then(|bytes| header::parse_identifier(&bytes)).unwrap_or_else(|error| {
+        problems.push(format!("{error}: opened by its headers; other programs refuse the file"));
+        String::new()
+    });
     let header = Header::read_current(&*file, &mut problems)?;
     let log::Outcome { source, log, .. } = log::apply(file, &header, options.replay)?;
 

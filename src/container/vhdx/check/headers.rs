@@ -20,12 +20,6 @@ pub(super) fn identifier(source: &dyn ByteSource, report: &mut dyn Report) -> Re
     Ok(())
 }
 
-/// True when at least one header is whole.
-pub(super) fn any_whole(source: &dyn ByteSource) -> Result<bool> {
-    let headers = read(source)?;
-    Ok(headers.iter().any(Result::is_ok))
-}
-
 /// Reports what is wrong with either header and returns the one in force.
 pub(super) fn both(source: &dyn ByteSource, report: &mut dyn Report) -> Result<Option<Header>> {
     let headers = read(source)?;

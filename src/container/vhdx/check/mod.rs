@@ -22,14 +22,6 @@ use crate::{
     container::check::problem,
 };
 
-/// True when the file has lost its signature, but not everything by which a VHDX can be told: a whole header.
-///
-/// # Errors
-/// When the file cannot be read.
-pub(in crate::container) fn detect_damaged(source: &dyn ByteSource) -> Result<bool> {
-    headers::any_whole(source)
-}
-
 /// Examines one file; its parents are examined for themselves. `replay`: as the disk is read with its log replayed.
 ///
 /// # Errors

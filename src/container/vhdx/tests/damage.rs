@@ -123,6 +123,23 @@ fn unreadable_header_sector_costs_one_copy_only() {
     let disk = open(Arc::new(bad), "", &OpenOptions::default()).unwrap();
     assert_eq!(disk.info().problems.len(), 2);
     assert!(read_all(&disk) == small_content());
-    let bad = Faulty::new(image, vec![0..1, 8..9]);
-    assert!(matches!(open(Arc::new(bad), "", &OpenOptions::default()), Err(Error::Io { .. })));
+}
+
+#[test]
+fn lost_signature_leaves_a_disk_that_its_headers_describe() {
+    let image = Arc::new(small().build());
+    let unreadable: Arc<dyn ByteSource> = Arc::new(Faulty::new(image.clone(), vec![0..1, 8..9]));
+    let mut zeroed = (*image).clone();
+    zeroed.write(0, &[0; 8]);
+    let zeroed: Arc<dyn ByteSource> = Arc::new(zeroed);
+    for file in [unreadable, zeroed] {
+        assert!(super::super::detect_damaged(&*file));
+        let disk = open(file, "", &OpenOptions::default()).unwrap();
+        assert!(disk.info().problems[0].contains("opened by its headers"), "{:?}", disk.info().problems);
+        assert!(read_all(&disk) == small_content());
+    }
+    // Without headers it is none any more, but what was one is still told by the metadata.
+    let mut lost = (*image).clone();
+    lost.write(0, &vec![0; 1 << 20]);
+    assert!(!super::super::detect_damaged(&lost) && super::super::find_remains(&lost).is_some());
 }
