@@ -30,6 +30,8 @@ pub use read_ahead::ReadAhead;
 pub use sectors::Sectors;
 pub use window::Window;
 
+use std::ops::Range;
+
 use crate::{Error, Result};
 
 /// Bytes at fixed positions: an image file, a virtual disk, a partition, or an open file.
@@ -112,4 +114,43 @@ pub fn read_vec(source: &dyn ByteSource, offset: u64, len: usize) -> Result<Vec<
     let mut buf = vec![0; len];
     source.read_exact_at(offset, &mut buf)?;
     Ok(buf)
+}
+
+/// The unit in which [`read_around_bad_sectors`] retries: the smallest sector of a disk.
+const SECTOR: u64 = 512;
+
+/// As [`read_vec`], but what cannot be read is zeros: failing drives lose sectors, not whole reads. The second value says
+/// which bytes those are; empty when all were read. For structures that a signature or checksum vouches for, and never
+/// for the content of files.
+///
+/// # Errors
+/// [`Error::Invalid`] for a range beyond the end; the read error where nothing of the range can be read.
+pub fn read_around_bad_sectors(
+    source: &dyn ByteSource,
+    offset: u64,
+    len: usize,
+) -> Result<(Vec<u8>, Vec<Range<u64>>)> {
+    let error = match read_vec(source, offset, len) {
+        Ok(bytes) => return Ok((bytes, Vec::new())),
+        Err(error @ Error::Io { .. }) => error,
+        Err(error) => return Err(error),
+    };
+    let mut buf = vec![0; len];
+    let mut unread: Vec<Range<u64>> = Vec::new();
+    let (mut at, mut rest) = (offset, &mut buf[..]);
+    while !rest.is_empty() {
+        let to_boundary = usize::try_from(SECTOR - at % SECTOR).expect("at most 512");
+        let (piece, later) = rest.split_at_mut(to_boundary.min(rest.len()));
+        let end = at + piece.len() as u64;
+        if source.read_exact_at(at, piece).is_err() {
+            piece.fill(0);
+            match unread.last_mut() {
+                Some(last) if last.end == at => last.end = end,
+                _ => unread.push(at..end),
+            }
+        }
+        (at, rest) = (end, later);
+    }
+    let all = offset..offset + len as u64;
+    if unread == [all] { Err(error) } else { Ok((buf, unread)) }
 }

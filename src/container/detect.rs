@@ -3,7 +3,10 @@
 //! An ISO 9660 image counts as raw: hybrid ones hold a partition table, the others a filesystem that is named later.
 
 use super::{vhd, vhdx};
-use crate::{Error, Result, bytes::ByteSource};
+use crate::{
+    Error, Result,
+    bytes::{ByteSource, read_around_bad_sectors},
+};
 
 /// Containers that this program reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +110,12 @@ pub fn detect(source: &dyn ByteSource, path: &str) -> Result<Detected> {
     }
     let mut head = [0; HEAD];
     let len = usize::try_from(size).map_or(HEAD, |size| size.min(HEAD));
-    source.read_exact_at(0, &mut head[..len])?;
+    // A bad sector in front costs its signature, not the disk.
+    let (readable, _) = read_around_bad_sectors(source, 0, len).or_else(|error| match error {
+        Error::Io { .. } if size > HEAD as u64 => Ok((vec![0; len], Vec::new())),
+        error => Err(error),
+    })?;
+    head[..len].copy_from_slice(&readable);
     if vhdx::detect(&head[..len]) {
         if size < VHDX_HEADER_SECTION {
             let problem = format!("{path}: cut off after {size} bytes, before the end of the headers");
@@ -115,14 +123,14 @@ pub fn detect(source: &dyn ByteSource, path: &str) -> Result<Detected> {
         }
         return Ok(Detected::Vhdx);
     }
-    if vhd::detect(source)? {
+    if vhd::detect(source) {
         return Ok(Detected::Vhd);
     }
-    if let Some(known) = foreign(source, &head[..len])? {
+    if let Some(known) = foreign(source, &head[..len]) {
         let advice = known.1.text();
         return Err(Error::unsupported(format!("{path}: {} image, not VHD, VHDX or raw; {advice}", known.0)));
     }
-    if vhd::detect_damaged(source)? {
+    if vhd::detect_damaged(source) {
         return Ok(Detected::Vhd);
     }
     if vhdx::detect_damaged(source) {
@@ -140,24 +148,24 @@ pub fn detect(source: &dyn ByteSource, path: &str) -> Result<Detected> {
 }
 
 /// The name of another program's format.
-fn foreign(source: &dyn ByteSource, head: &[u8]) -> Result<Option<(&'static str, Advice)>> {
+fn foreign(source: &dyn ByteSource, head: &[u8]) -> Option<(&'static str, Advice)> {
     let boot_sector = head.get(510..512) == Some(&[0x55, 0xaa]);
     let matches = |s: &&Signature| {
         head.get(s.at..).is_some_and(|rest| rest.starts_with(s.bytes))
             && (s.bytes.len() >= DECISIVE || !boot_sector)
     };
     if let Some(found) = SIGNATURES.iter().find(matches) {
-        return Ok(Some((found.name, found.advice)));
+        return Some((found.name, found.advice));
     }
     // Apple disk images end with a 512-byte trailer whose second field is its own size.
     if let Some(at) = source.size().checked_sub(512) {
         let mut trailer = [0; 12];
-        source.read_exact_at(at, &mut trailer)?;
-        if trailer == *b"koly\0\0\0\x04\0\0\x02\0" {
-            return Ok(Some(("Apple DMG", Advice::Convert)));
+        let read = source.read_exact_at(at, &mut trailer);
+        if read.is_ok() && trailer == *b"koly\0\0\0\x04\0\0\x02\0" {
+            return Some(("Apple DMG", Advice::Convert));
         }
     }
-    Ok(None)
+    None
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use super::{Format, Growth, Kind, Layer, LayerInfo, Place, Segment, vhdx};
 use crate::{
     Error, Result,
-    bytes::ByteSource,
+    bytes::{ByteSource, read_around_bad_sectors},
     check::{Finding, Report, Severity},
 };
 
@@ -24,6 +24,7 @@ pub fn open(file: Arc<dyn ByteSource>, path: &str, sectors: Option<(u32, u32)>) 
     if !size.is_multiple_of(512) {
         problems.push(format!("{size} bytes are not whole sectors: the file may be cut off"));
     }
+    problems.extend(unreadable_ends(&*file).map(|(problem, meaning)| format!("{problem}: {meaning}")));
     problems.extend(
         misnamed(&*file, Path::new(path)).map(|(_, problem, meaning)| format!("{problem}: {meaning}")),
     );
@@ -76,12 +77,31 @@ fn misnamed(file: &dyn ByteSource, path: &Path) -> Option<(Severity, String, &'s
     }
 }
 
+/// Whether a signature could not be looked for where containers have theirs.
+fn unreadable_ends(file: &dyn ByteSource) -> Option<(String, &'static str)> {
+    let size = file.size();
+    let unread = |offset, len: u64| {
+        let len = usize::try_from(len.min(size)).expect("at most 4096");
+        match read_around_bad_sectors(file, offset, len) {
+            Ok((_, unread)) => !unread.is_empty(),
+            Err(_) => true,
+        }
+    };
+    let ends = [(0, 4096, "first 4096"), (size.saturating_sub(512), 512, "last 512")];
+    let (_, _, which) = ends.into_iter().find(|(offset, len, _)| unread(*offset, *len))?;
+    let meaning = "taken for a raw disk; whether it is another format, a fixed VHD for one, cannot be seen";
+    Some((format!("the {which} bytes cannot all be read"), meaning))
+}
+
 /// Reports what is wrong with a raw image.
 pub(super) fn check(file: &dyn ByteSource, path: &Path, report: &mut dyn Report) {
     let size = file.size();
     if !size.is_multiple_of(512) {
         let problem = format!("{size} bytes are not whole sectors");
         let meaning = "the file may be cut off, or something was appended";
+        report.finding(Finding::warning("raw image", problem, meaning));
+    }
+    if let Some((problem, meaning)) = unreadable_ends(file) {
         report.finding(Finding::warning("raw image", problem, meaning));
     }
     if let Some((severity, problem, meaning)) = misnamed(file, path) {

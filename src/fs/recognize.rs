@@ -3,7 +3,7 @@
 
 use crate::{
     Result,
-    bytes::{ByteSource, read_vec},
+    bytes::{ByteSource, read_around_bad_sectors, read_vec},
 };
 
 /// Most superblocks lie in here; the last are those of btrfs, ReiserFS and UFS2 at 64 KiB.
@@ -148,7 +148,8 @@ fn u32_le(bytes: &[u8], offset: usize) -> Option<u32> {
 
 fn read_front(volume: &dyn ByteSource, len: u64) -> Result<Vec<u8>> {
     let len = usize::try_from(volume.size().min(len)).expect("at most a mebibyte");
-    read_vec(volume, 0, len)
+    // Signatures lie in few of these sectors: one that cannot be read hides at most its own.
+    Ok(read_around_bad_sectors(volume, 0, len)?.0)
 }
 
 /// The bytes at `offset`; fewer or none at the end of the volume.

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 mod avhdx;
+mod bad_sectors;
 mod chain;
 mod check;
 mod cli;

@@ -30,12 +30,12 @@ fn demo_disk() {
     survives("demo disk", demo::image(), 5_000);
 }
 
-fn read(path: &Path) -> Vec<u8> {
+pub(crate) fn read(path: &Path) -> Vec<u8> {
     std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
 /// A FAT volume with a few files and directories.
-fn fat(folder: &Path, bits: &str, kib: &str) -> std::path::PathBuf {
+pub(crate) fn fat(folder: &Path, bits: &str, kib: &str) -> std::path::PathBuf {
     let path = folder.join(format!("fat{bits}.img"));
     run(tool("mkfs.fat").args(["-C", "-F", bits, "-s", "1", "-n", "VOLUME"]).arg(&path).arg(kib));
     let file = folder.join("content");
@@ -59,7 +59,7 @@ fn fat(folder: &Path, bits: &str, kib: &str) -> std::path::PathBuf {
 }
 
 /// An NTFS volume with a few files, made without a mount.
-fn ntfs(folder: &Path) -> std::path::PathBuf {
+pub(crate) fn ntfs(folder: &Path) -> std::path::PathBuf {
     let path = folder.join("ntfs.img");
     std::fs::File::create(&path).and_then(|file| file.set_len(4 << 20)).expect("space for a volume");
     run(tool("mkntfs")
@@ -120,7 +120,7 @@ fn delete_two(path: &Path) {
     std::fs::write(path, image).expect("space for a volume");
 }
 
-fn convert(from: &Path, format: &str, options: &str) -> Vec<u8> {
+pub(crate) fn convert(from: &Path, format: &str, options: &str) -> Vec<u8> {
     let to = from.with_extension(format);
     run(tool("qemu-img").args(["convert", "-f", "raw", "-O", format, "-o", options]).arg(from).arg(&to));
     read(&to)
@@ -175,28 +175,41 @@ fn partition_tables() {
     if have(&["mkfs.fat", "mmd", "mcopy", "mdel", "mdeltree", "sgdisk"]) {
         let folder = scratch();
         let volume = read(&fat(folder.path(), "12", "1440"));
-        let mut disk = vec![0; 4 << 20];
-        disk[1 << 20..][..volume.len()].copy_from_slice(&volume);
-        let mut mbr = disk.clone();
-        // A primary FAT12 partition at 1 MiB, and an extended one at 3 MiB with one logical partition.
-        let entry = |kind: u8, start: u32, len: u32| {
-            let mut entry = [0, 0, 2, 0, kind, 0, 2, 0].to_vec();
-            entry.extend([start, len].map(u32::to_le_bytes).concat());
-            entry
-        };
-        mbr[0x1be..0x1ce].copy_from_slice(&entry(0x01, 2048, 2880));
-        mbr[0x1ce..0x1de].copy_from_slice(&entry(0x05, 6144, 2048));
-        mbr[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
-        let extended = 3 << 20;
-        mbr[extended + 0x1be..extended + 0x1ce].copy_from_slice(&entry(0x06, 63, 1000));
-        mbr[extended + 0x1fe..extended + 0x200].copy_from_slice(&[0x55, 0xaa]);
-        survives("MBR", mbr, 300);
-
-        let path = folder.path().join("gpt.img");
-        std::fs::write(&path, &disk).expect("space for a disk");
-        run(tool("sgdisk")
-            .args(["-o", "-n", "1:2048:+1440K", "-t", "1:EF00", "-n", "2:0:0", "-c", "2:Basic data"])
-            .arg(&path));
-        survives("GPT", read(&path), 300);
+        survives("MBR", mbr_disk(&volume), 300);
+        survives("GPT", gpt_disk(folder.path(), &volume), 300);
     }
+}
+
+/// A disk of 4 MiB with `volume` at 1 MiB.
+fn disk_with(volume: &[u8]) -> Vec<u8> {
+    let mut disk = vec![0; 4 << 20];
+    disk[1 << 20..][..volume.len()].copy_from_slice(volume);
+    disk
+}
+
+/// A primary FAT12 partition at 1 MiB, and an extended one at 3 MiB with one logical partition.
+pub(crate) fn mbr_disk(volume: &[u8]) -> Vec<u8> {
+    let mut mbr = disk_with(volume);
+    let entry = |kind: u8, start: u32, len: u32| {
+        let mut entry = [0, 0, 2, 0, kind, 0, 2, 0].to_vec();
+        entry.extend([start, len].map(u32::to_le_bytes).concat());
+        entry
+    };
+    mbr[0x1be..0x1ce].copy_from_slice(&entry(0x01, 2048, 2880));
+    mbr[0x1ce..0x1de].copy_from_slice(&entry(0x05, 6144, 2048));
+    mbr[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
+    let extended = 3 << 20;
+    mbr[extended + 0x1be..extended + 0x1ce].copy_from_slice(&entry(0x06, 63, 1000));
+    mbr[extended + 0x1fe..extended + 0x200].copy_from_slice(&[0x55, 0xaa]);
+    mbr
+}
+
+/// A GPT with a FAT12 volume as its first partition and an empty second one.
+pub(crate) fn gpt_disk(folder: &Path, volume: &[u8]) -> Vec<u8> {
+    let path = folder.join("gpt.img");
+    std::fs::write(&path, disk_with(volume)).expect("space for a disk");
+    run(tool("sgdisk")
+        .args(["-o", "-n", "1:2048:+1440K", "-t", "1:EF00", "-n", "2:0:0", "-c", "2:Basic data"])
+        .arg(&path));
+    read(&path)
 }

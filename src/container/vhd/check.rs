@@ -28,14 +28,12 @@ const MAX_GEOMETRY: u64 = 65_535 * 16 * 255 * SECTOR;
 /// [`Error::Io`] when the file cannot be read.
 pub(in crate::container) fn check(file: &Arc<dyn ByteSource>, report: &mut dyn Report) -> Result<()> {
     report.progress("footer", 0, 0);
-    let found = match footer::locate(&**file, Trust::Checksum)? {
-        Some(found) => Some(found),
-        None => footer::locate(&**file, Trust::Plausible)?,
-    };
+    let found = footer::locate(&**file, Trust::Checksum);
+    let found = found.or_else(|| footer::locate(&**file, Trust::Plausible));
     let Some(found) = found else {
         return without_footer(file, report);
     };
-    footers(&**file, &found, report)?;
+    footers(&**file, &found, report);
     if found.footer.current_size > MAX_VIRTUAL_SIZE {
         let problem = format!("a Current Size of {} bytes", found.footer.current_size);
         let meaning = "no VHD can be as large: the disk cannot be opened";
@@ -63,14 +61,12 @@ fn without_footer(file: &Arc<dyn ByteSource>, report: &mut dyn Report) -> Result
 }
 
 /// The footer at the end and, where there is one, its copy.
-fn footers(file: &dyn ByteSource, found: &Found, report: &mut dyn Report) -> Result<()> {
+fn footers(file: &dyn ByteSource, found: &Found, report: &mut dyn Report) {
     let footer = &found.footer;
-    let end = match read(file, file.size().checked_sub(FOOTER_SIZE as u64), FOOTER_SIZE)? {
-        Ok(end) => Ok(end),
-        Err(error) => {
-            read(file, file.size().checked_sub(OLD_FOOTER_SIZE as u64), OLD_FOOTER_SIZE)?.map_err(|_| error)
-        }
-    };
+    let end = read(file, file.size().checked_sub(FOOTER_SIZE as u64), FOOTER_SIZE).or_else(|error| {
+        let old = read(file, file.size().checked_sub(OLD_FOOTER_SIZE as u64), OLD_FOOTER_SIZE);
+        old.map_err(|_| error)
+    });
     match &end {
         Ok(end) if end.checksum_matches => {}
         Ok(end) if end == footer => {
@@ -92,7 +88,7 @@ fn footers(file: &dyn ByteSource, found: &Found, report: &mut dyn Report) -> Res
         false => "with both footers damaged, only that their fields agree with the file speaks for them",
     };
     if footer.kind != Kind::Fixed {
-        match read(file, Some(0), FOOTER_SIZE)? {
+        match read(file, Some(0), FOOTER_SIZE) {
             Ok(copy) if copy.checksum_matches && whole_end && end.as_ref().is_ok_and(|end| *end != copy) => {
                 let meaning = "one of them is old: the one at the end is used";
                 report.finding(Finding::warning("VHD footer copy", "differs from the footer", meaning));
@@ -118,7 +114,6 @@ fn footers(file: &dyn ByteSource, found: &Found, report: &mut dyn Report) -> Res
         let meaning = "programs that count in cylinders, heads and sectors see a smaller disk";
         report.finding(Finding::note("VHD footer", problem, meaning));
     }
-    Ok(())
 }
 
 fn fixed(mut found: Found, file: &dyn ByteSource, report: &mut dyn Report) {
@@ -159,7 +154,7 @@ fn blocks(
 ) -> Result<()> {
     let header = match read_vec(&**file, header_at, HEADER_SIZE) {
         Ok(bytes) => Header::parse(&bytes, header_at),
-        Err(error @ Error::Io { .. }) => return Err(error),
+        Err(error @ Error::Io { .. }) => Err(error),
         Err(_) => {
             Err(Error::corrupt("VHD dynamic disk header", header_at, "lies beyond the end of the file"))
         }
@@ -198,14 +193,9 @@ fn blocks(
     blocks::check(file, &layout, report)
 }
 
-/// Damage is inside, the file's own errors are outside.
-fn read(source: &dyn ByteSource, offset: Option<u64>, len: usize) -> Result<Result<Footer>> {
-    let Some(offset) = offset else {
-        return Ok(Err(Error::corrupt("VHD footer", 0, "the file is shorter than a footer")));
-    };
-    match read_vec(source, offset, len) {
-        Ok(bytes) => Ok(Footer::parse(&bytes, offset)),
-        Err(error @ Error::Io { .. }) => Err(error),
-        Err(error) => Ok(Err(error)),
-    }
+/// The footer at `offset`; one that cannot be read is damaged like any other.
+fn read(source: &dyn ByteSource, offset: Option<u64>, len: usize) -> Result<Footer> {
+    let offset =
+        offset.ok_or_else(|| Error::corrupt("VHD footer", 0, "the file is shorter than a footer"))?;
+    Footer::parse(&read_vec(source, offset, len)?, offset)
 }

@@ -130,28 +130,27 @@ pub(super) enum Trust {
     Plausible,
 }
 
-/// Looks for a footer at the end (512 bytes, then 511) and for its copy at byte 0. `None`: not a VHD.
-///
-/// # Errors
-/// When the source cannot be read.
-pub(super) fn locate(source: &dyn ByteSource, trust: Trust) -> Result<Option<Found>> {
+/// Looks for a footer at the end (512 bytes, then 511) and for its copy at byte 0. `None`: not a VHD, or neither can be
+/// read.
+pub(super) fn locate(source: &dyn ByteSource, trust: Trust) -> Option<Found> {
     let size = source.size();
-    let at = |offset: Option<u64>, len: usize| -> Result<Option<(Footer, u64)>> {
+    // A sector that cannot be read is no footer; the other copy may serve.
+    let at = |offset: Option<u64>, len: usize| -> Option<(Footer, u64)> {
         let mut bytes = [0; FOOTER_SIZE];
-        let Some(offset) = offset.filter(|offset| offset + len as u64 <= size) else { return Ok(None) };
-        source.read_exact_at(offset, &mut bytes[..len])?;
-        Ok(Footer::parse(&bytes[..len], offset).ok().map(|footer| (footer, offset)))
+        let offset = offset.filter(|offset| offset + len as u64 <= size)?;
+        source.read_exact_at(offset, &mut bytes[..len]).ok()?;
+        Some((Footer::parse(&bytes[..len], offset).ok()?, offset))
     };
     let trusted = |found: &(Footer, u64)| match trust {
         Trust::Checksum => found.0.checksum_matches,
         Trust::Plausible => plausible(source, &found.0, found.1),
     };
-    let mut end = at(size.checked_sub(FOOTER_SIZE as u64), FOOTER_SIZE)?;
+    let mut end = at(size.checked_sub(FOOTER_SIZE as u64), FOOTER_SIZE);
     if end.is_none() {
-        end = at(size.checked_sub(OLD_FOOTER_SIZE as u64), OLD_FOOTER_SIZE)?;
+        end = at(size.checked_sub(OLD_FOOTER_SIZE as u64), OLD_FOOTER_SIZE);
     }
     // A fixed disk has no copy: there, byte 0 belongs to the guest.
-    let copy = at(Some(0), FOOTER_SIZE)?.filter(|(footer, _)| footer.kind != Kind::Fixed);
+    let copy = at(Some(0), FOOTER_SIZE).filter(|(footer, _)| footer.kind != Kind::Fixed);
     let mut problems = Vec::new();
     let (footer, data_end) = match (end.filter(&trusted), copy.filter(&trusted)) {
         (Some((footer, offset)), copy) => {
@@ -174,7 +173,7 @@ pub(super) fn locate(source: &dyn ByteSource, trust: Trust) -> Result<Option<Fou
             );
             (copy, size)
         }
-        (None, None) => return Ok(None),
+        (None, None) => return None,
     };
     if !footer.checksum_matches {
         problems.push("the footer's checksum is wrong".to_owned());
@@ -182,7 +181,7 @@ pub(super) fn locate(source: &dyn ByteSource, trust: Trust) -> Result<Option<Fou
     if footer.saved_state {
         problems.push("the virtual machine is in a saved state: files may be newer in its memory".to_owned());
     }
-    Ok(Some(Found { footer, data_end, problems }))
+    Some(Found { footer, data_end, problems })
 }
 
 /// Whether the rest of the file is what a footer with a wrong checksum says.

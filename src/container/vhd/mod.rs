@@ -79,19 +79,13 @@ struct Blocks {
 }
 
 /// True when the file ends with a VHD footer or begins with its copy, checksum included.
-///
-/// # Errors
-/// When the source cannot be read.
-pub fn detect(source: &dyn ByteSource) -> Result<bool> {
-    Ok(footer::locate(source, Trust::Checksum)?.is_some())
+pub fn detect(source: &dyn ByteSource) -> bool {
+    footer::locate(source, Trust::Checksum).is_some()
 }
 
 /// Like [`detect`], for a footer whose checksum is wrong but whose fields agree with the rest of the file.
-///
-/// # Errors
-/// When the source cannot be read.
-pub fn detect_damaged(source: &dyn ByteSource) -> Result<bool> {
-    Ok(footer::locate(source, Trust::Plausible)?.is_some())
+pub fn detect_damaged(source: &dyn ByteSource) -> bool {
+    footer::locate(source, Trust::Plausible).is_some()
 }
 
 /// The identity in a file's footer; `None` for what is no VHD.
@@ -107,13 +101,11 @@ pub fn unique_id(source: &dyn ByteSource) -> Result<Option<Guid>> {
 /// # Errors
 /// When neither the footer nor its copy can be used, or the dynamic disk header cannot.
 pub fn open(file: Arc<dyn ByteSource>, path: &str) -> Result<Vhd> {
-    let found = match footer::locate(&*file, Trust::Checksum)? {
-        Some(found) => found,
-        None => footer::locate(&*file, Trust::Plausible)?.ok_or_else(|| {
-            let problem = "neither here nor at byte 0 (its copy) is a usable footer";
-            Error::corrupt("VHD footer", file.size().saturating_sub(SECTOR), problem)
-        })?,
-    };
+    let found = footer::locate(&*file, Trust::Checksum).or_else(|| footer::locate(&*file, Trust::Plausible));
+    let found = found.ok_or_else(|| {
+        let problem = "neither here nor at byte 0 (its copy) is a usable footer";
+        Error::corrupt("VHD footer", file.size().saturating_sub(SECTOR), problem)
+    })?;
     if found.footer.current_size > MAX_VIRTUAL_SIZE {
         let problem = format!("a Current Size of {} bytes", found.footer.current_size);
         return Err(Error::corrupt("VHD footer", found.data_end, problem));

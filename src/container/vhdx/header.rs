@@ -6,7 +6,7 @@ use zerocopy::FromBytes;
 use super::format::{self, FileTypeIdentifier, HEADER_OFFSETS, HEADER_SIZE};
 use crate::{
     Error, Result,
-    bytes::{ByteSource, read_vec},
+    bytes::{ByteSource, read_around_bad_sectors},
     guid::Guid,
 };
 
@@ -45,10 +45,14 @@ impl Header {
         })
     }
 
+    /// The header at `offset`. Most of its 4 KiB are zeros: a bad sector there makes no difference, as the checksum proves.
+    pub(super) fn read(source: &dyn ByteSource, offset: u64) -> Result<Self> {
+        Self::parse(&read_around_bad_sectors(source, offset, HEADER_SIZE)?.0, offset)
+    }
+
     /// The current header: whole, with the greater sequence number.
     pub(super) fn read_current(source: &dyn ByteSource, problems: &mut Vec<String>) -> Result<Self> {
-        let read = |offset| Self::parse(&read_vec(source, offset, HEADER_SIZE)?, offset);
-        let header = match HEADER_OFFSETS.map(read) {
+        let header = match HEADER_OFFSETS.map(|offset| Self::read(source, offset)) {
             [Ok(first), Ok(second)] => {
                 if first.sequence_number == second.sequence_number && first != second {
                     problems.push("the two headers differ but claim the same age; the first is used".into());

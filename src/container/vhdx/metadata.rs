@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    bytes::{ByteSource, read_vec},
+    bytes::{ByteSource, read_around_bad_sectors, read_vec},
     guid::Guid,
 };
 
@@ -51,7 +51,11 @@ impl Metadata {
         region: &Range<u64>,
         problems: &mut Vec<String>,
     ) -> Result<Self> {
-        let table = read_stored(source, region.start, TABLE_SIZE)?;
+        // The entries fill a few sectors; the rest of the table is not used.
+        let (table, unread) = read_around_bad_sectors(source, region.start, TABLE_SIZE).map_err(cut_off(region.start))?;
+        if !unread.is_empty() {
+            problems.push("a part of the metadata table cannot be read: entries there are not used".into());
+        }
         let items = Items { list: parse_table(&table, region)?, source, region };
 
         let (parameters, at) = items.require::<FileParameters>(format::FILE_PARAMETERS, "file parameters")?;
@@ -76,11 +80,11 @@ impl Metadata {
             return Err(damaged(at, format!("virtual disk size {virtual_disk_size}")));
         }
 
-        let physical = items.find::<U32>(format::PHYSICAL_SECTOR_SIZE)?.map(|(size, _)| size.get());
+        let physical = items.find::<U32>(format::PHYSICAL_SECTOR_SIZE).ok().flatten().map(|(size, _)| size.get());
         if !physical.is_some_and(|size| SECTOR_SIZES.contains(&size)) {
             problems.push("the physical sector size is missing or impossible".into());
         }
-        let virtual_disk_id = items.find::<Guid>(format::VIRTUAL_DISK_ID)?.map(|(id, _)| id);
+        let virtual_disk_id = items.find::<Guid>(format::VIRTUAL_DISK_ID).ok().flatten().map(|(id, _)| id);
         if virtual_disk_id.is_none() {
             problems.push("the virtual disk id is missing".into());
         }
@@ -121,10 +125,14 @@ fn damaged(offset: u64, problem: impl Into<std::borrow::Cow<'static, str>>) -> E
 
 /// Reads what a truncated file may lack.
 fn read_stored(source: &dyn ByteSource, offset: u64, len: usize) -> Result<Vec<u8>> {
-    read_vec(source, offset, len).map_err(|error| match error {
+    read_vec(source, offset, len).map_err(cut_off(offset))
+}
+
+fn cut_off(offset: u64) -> impl Fn(Error) -> Error {
+    move |error| match error {
         Error::Invalid(_) => damaged(offset, "lies beyond the end of the file: truncated"),
         other => other,
-    })
+    }
 }
 
 struct Items<'a> {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    bytes::{ByteSource, read_vec},
+    bytes::{ByteSource, read_around_bad_sectors},
     guid::Guid,
 };
 
@@ -38,7 +38,8 @@ impl Regions {
         problems: &mut Vec<String>,
     ) -> Result<Self> {
         let read = |offset| {
-            let bytes = read_vec(source, offset, TABLE_SIZE)?;
+            // Nearly all of it is zeros, and the checksum proves those that a bad sector is taken for.
+            let (bytes, _) = read_around_bad_sectors(source, offset, TABLE_SIZE)?;
             parse(&bytes, offset)
         };
         let [first, second] = REGION_TABLE_OFFSETS;

@@ -1,7 +1,7 @@
 //! The file type identifier and both headers (MS-VHDX 2.2.1, 2.2.2).
 
 use super::super::{
-    format::{FileTypeIdentifier, HEADER_OFFSETS, HEADER_SIZE},
+    format::{FileTypeIdentifier, HEADER_OFFSETS},
     header::{self, Header},
 };
 use crate::{
@@ -11,18 +11,17 @@ use crate::{
     container::check::problem,
 };
 
-pub(super) fn identifier(source: &dyn ByteSource, report: &mut dyn Report) -> Result<()> {
-    let bytes = read_vec(source, 0, size_of::<FileTypeIdentifier>())?;
-    if let Err(error) = header::parse_identifier(&bytes) {
+pub(super) fn identifier(source: &dyn ByteSource, report: &mut dyn Report) {
+    let identifier = read_vec(source, 0, size_of::<FileTypeIdentifier>());
+    if let Err(error) = identifier.and_then(|bytes| header::parse_identifier(&bytes)) {
         let meaning = "no program takes the file for a VHDX: its first 8 bytes must be \"vhdxfile\"; on a copy, write them back";
         report.finding(Finding::error("VHDX file type identifier", problem(&error), meaning));
     }
-    Ok(())
 }
 
 /// Reports what is wrong with either header and returns the one in force.
 pub(super) fn both(source: &dyn ByteSource, report: &mut dyn Report) -> Result<Option<Header>> {
-    let headers = read(source)?;
+    let headers = read(source);
     match &headers {
         [Ok(first), Ok(second)] => {
             if first.sequence_number == second.sequence_number && first != second {
@@ -65,13 +64,7 @@ fn one(damaged: u8, error: &Error, whole: u8, header: &Header, report: &mut dyn 
     report.finding(Finding::warning(format!("VHDX header {damaged}"), problem(error), meaning));
 }
 
-/// Both headers; damage is inside, the file's own errors are outside.
-fn read(source: &dyn ByteSource) -> Result<[Result<Header>; 2]> {
-    let [first, second] = HEADER_OFFSETS;
-    let one = |offset| match read_vec(source, offset, HEADER_SIZE) {
-        Ok(bytes) => Ok(Header::parse(&bytes, offset)),
-        Err(error @ Error::Io { .. }) => Err(error),
-        Err(error) => Ok(Err(error)),
-    };
-    Ok([one(first)?, one(second)?])
+/// Both headers, each with what is wrong with it; one that cannot be read is damaged like any other.
+fn read(source: &dyn ByteSource) -> [Result<Header>; 2] {
+    HEADER_OFFSETS.map(|offset| Header::read(source, offset))
 }

@@ -16,7 +16,7 @@ use super::{
     metadata::Metadata,
 };
 use crate::{
-    Error, Result,
+    Result,
     bytes::ByteSource,
     check::{Finding, Report},
     container::check::problem,
@@ -38,7 +38,7 @@ pub(in crate::container) fn check(
         report.finding(Finding::error("VHDX file", problem, meaning));
         return Ok(());
     }
-    headers::identifier(&**file, report)?;
+    headers::identifier(&**file, report);
     let header = headers::both(&**file, report)?;
     let source = match &header {
         Some(header) => replayed(file, header, replay, report)?,
@@ -56,7 +56,6 @@ pub(in crate::container) fn check(
     let mut problems = Vec::new();
     let metadata = match Metadata::read(&*source, &regions.known.metadata, &mut problems) {
         Ok(metadata) => metadata,
-        Err(error @ Error::Io { .. }) => return Err(error),
         Err(error) => {
             let meaning =
                 "without the metadata neither the disk's size nor its blocks are known: it cannot be opened";
@@ -103,7 +102,6 @@ fn replayed(
             }
             Ok(outcome.source)
         }
-        Err(error @ Error::Io { .. }) => Err(error),
         Err(error) => {
             let meaning = "the last changes of the block table and the metadata may be lost: what follows is the file without \
                            them";

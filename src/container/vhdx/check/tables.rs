@@ -8,7 +8,7 @@ use super::super::{
 };
 use crate::{
     Error, Result,
-    bytes::{ByteSource, read_vec},
+    bytes::{ByteSource, read_around_bad_sectors},
     check::{Finding, Report},
     container::check::problem,
 };
@@ -27,7 +27,7 @@ pub(super) fn regions(
     report: &mut dyn Report,
 ) -> Result<Option<Checked>> {
     let [first, second] = REGION_TABLE_OFFSETS;
-    let (regions, offset) = match (read(source, first)?, read(source, second)?) {
+    let (regions, offset) = match (read(source, first), read(source, second)) {
         (Ok(one), Ok(two)) => {
             if one != two {
                 let problem = "the two tables are whole but differ; the first is used";
@@ -93,11 +93,8 @@ fn places(source: &dyn ByteSource, regions: &[Region], report: &mut dyn Report) 
     }
 }
 
-/// Damage is inside, the file's own errors are outside.
-fn read(source: &dyn ByteSource, offset: u64) -> Result<Result<Vec<Region>>> {
-    match read_vec(source, offset, TABLE_SIZE) {
-        Ok(bytes) => Ok(region::parse(&bytes, offset)),
-        Err(error @ Error::Io { .. }) => Err(error),
-        Err(error) => Ok(Err(error)),
-    }
+/// The table at `offset`; one that cannot be read is damaged like any other.
+fn read(source: &dyn ByteSource, offset: u64) -> Result<Vec<Region>> {
+    let (bytes, _) = read_around_bad_sectors(source, offset, TABLE_SIZE)?;
+    region::parse(&bytes, offset)
 }
