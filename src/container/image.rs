@@ -47,7 +47,7 @@ impl Identity {
         source.read_exact_at(0, &mut head)?;
         Ok(match vhdx::detect(&head) {
             true => Some(Self::Vhdx(vhdx::data_write_guid(source)?)),
-            false => vhd::unique_id(source)?.map(Self::Vhd),
+            false => vhd::unique_id(source).map(Self::Vhd),
         })
     }
 

@@ -89,11 +89,8 @@ pub fn detect_damaged(source: &dyn ByteSource) -> bool {
 }
 
 /// The identity in a file's footer; `None` for what is no VHD.
-///
-/// # Errors
-/// When the source cannot be read.
-pub fn unique_id(source: &dyn ByteSource) -> Result<Option<Guid>> {
-    Ok(footer::locate(source, Trust::Checksum)?.map(|found| found.footer.unique_id))
+pub fn unique_id(source: &dyn ByteSource) -> Option<Guid> {
+    footer::locate(source, Trust::Checksum).map(|found| found.footer.unique_id)
 }
 
 /// Opens a VHD; `path` is for messages and [`LayerInfo::path`].

@@ -52,7 +52,8 @@ impl Metadata {
         problems: &mut Vec<String>,
     ) -> Result<Self> {
         // The entries fill a few sectors; the rest of the table is not used.
-        let (table, unread) = read_around_bad_sectors(source, region.start, TABLE_SIZE).map_err(cut_off(region.start))?;
+        let (table, unread) =
+            read_around_bad_sectors(source, region.start, TABLE_SIZE).map_err(cut_off(region.start))?;
         if !unread.is_empty() {
             problems.push("a part of the metadata table cannot be read: entries there are not used".into());
         }
@@ -80,7 +81,8 @@ impl Metadata {
             return Err(damaged(at, format!("virtual disk size {virtual_disk_size}")));
         }
 
-        let physical = items.find::<U32>(format::PHYSICAL_SECTOR_SIZE).ok().flatten().map(|(size, _)| size.get());
+        let physical =
+            items.find::<U32>(format::PHYSICAL_SECTOR_SIZE).ok().flatten().map(|(size, _)| size.get());
         if !physical.is_some_and(|size| SECTOR_SIZES.contains(&size)) {
             problems.push("the physical sector size is missing or impossible".into());
         }

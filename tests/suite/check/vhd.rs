@@ -133,6 +133,14 @@ fn sizes_that_do_not_fit_are_told() {
     fixed.fixed = noise(1, 1 << 20);
     let mut cut = fixed.build();
     cut.drain(..4096);
+    finds(cut, &[("Note VHD data", "without a partition table")]);
+    let mut with_table = VhdWriter::new(2, 1 << 20, BLOCK);
+    with_table.fixed = noise(1, 1 << 20);
+    with_table.fixed[446..510].fill(0);
+    with_table.fixed[450] = 7;
+    with_table.fixed[510..512].copy_from_slice(&[0x55, 0xaa]);
+    let mut cut = with_table.build();
+    cut.drain(8192..12288);
     finds(cut, &[("Error VHD data", "the last 4096 bytes")]);
     let mut long = fixed.build();
     long.splice(..0, [0; 4096]);
