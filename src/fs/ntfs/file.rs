@@ -97,14 +97,20 @@ impl<'m> File<'m> {
         };
         let mut segments = Vec::new();
         for entry in attribute_list::entries(list) {
-            // A damaged entry costs what only the entries from there on name.
-            let Ok(entry) = entry else { break };
+            // A damaged entry costs what only the entries from there on name: not what is in the base record.
+            let Ok(entry) = entry else {
+                segments.push(FileReference(self.base.number));
+                break;
+            };
             if entry.lowest_vcn == 0 && type_code.is_none_or(|code| code == entry.type_code) {
                 segments.push(entry.segment);
             }
         }
         segments.sort_unstable_by_key(|segment| (segment.record() != self.base.number, segment.0));
-        segments.dedup();
+        segments.dedup_by_key(|segment| match segment.record() {
+            base if base == self.base.number => base,
+            _ => segment.0,
+        });
         let mut lost = None;
         for segment in segments {
             match self.segment(segment) {

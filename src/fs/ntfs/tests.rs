@@ -180,6 +180,20 @@ impl Image {
         image
     }
 
+    /// Another last extent of the table, which makes it as long as `size`.
+    pub(super) fn table(&mut self, extent: &[u8], size: u64) {
+        self.record(16, 1, 1 << 48, &[extent.to_vec()]);
+        let size = size.to_le_bytes();
+        let record = Self::at(0);
+        // Both sizes of the first extent; the fixup is elsewhere.
+        let sizes = self.0[record..record + 512]
+            .windows(8)
+            .position(|field| field == (24 * RECORD as u64).to_le_bytes());
+        let sizes = record + sizes.unwrap();
+        self.put(sizes, &size);
+        self.put(sizes + 8, &size);
+    }
+
     pub(super) fn at(number: u64) -> usize {
         let number = usize::try_from(number).unwrap();
         let cluster = match number {
@@ -219,6 +233,14 @@ impl Image {
         let name = resident(code::FILE_NAME, "", &file_name(ROOT, ".", 3, DIRECTORY));
         let attributes: Vec<_> = [vec![name], attributes.to_vec()].concat();
         self.record(ROOT, 3, 0, &attributes);
+    }
+
+    /// The file with an attribute list, its name, and what else its base record has.
+    fn listed(&mut self, list: &[Vec<u8>], attributes: &[Vec<u8>]) {
+        let list = resident(code::ATTRIBUTE_LIST, "", &list.concat());
+        let name = resident(code::FILE_NAME, "", &file_name(1 << 48 | ROOT, "file", 1, 0));
+        let attributes: Vec<_> = [vec![list, name], attributes.to_vec()].concat();
+        self.record(FILE, 1, 0, &attributes);
     }
 
     /// The file, with its name.
@@ -323,10 +345,7 @@ fn a_bad_entry_of_an_attribute_list_costs_what_lies_behind_it() {
         ];
         list[bad][4] = 0;
         let mut image = Image::new();
-        image.file(&[
-            resident(code::ATTRIBUTE_LIST, "", &list.concat()),
-            data(0..=1, &[0x11, 2, 90, 0], 4 * CLUSTER as u64),
-        ]);
+        image.listed(&list, &[data(0..=1, &[0x11, 2, 90, 0], 4 * CLUSTER as u64)]);
         image.record(22, 1, 1 << 48 | FILE, &[data(2..=3, &[0x11, 2, 92, 0], 0)]);
         image.put(90 * CLUSTER, &[0x42; 4 * CLUSTER]);
         image.open()
@@ -339,8 +358,17 @@ fn a_bad_entry_of_an_attribute_list_costs_what_lies_behind_it() {
     assert_eq!(buf, [0x42; 2 * CLUSTER]);
     assert!(is_corrupt(source.read_exact_at(1, &mut buf)));
     assert_eq!(source.missing_from(), Some(2 * CLUSTER as u64));
+    // What the base record itself holds is known without the list.
+    assert_eq!(damaged(1).open(NodeId(FILE)).unwrap().missing_from(), Some(2 * CLUSTER as u64));
     // Where all of the content is behind it, the file is not an empty one.
-    let volume = damaged(1);
+    let mut list = [list_entry(code::FILE_NAME, 0, 1 << 48 | FILE), list_entry(code::DATA, 0, 1 << 48 | 22)];
+    let mut image = Image::new();
+    image.record(22, 1, 1 << 48 | FILE, &[data(0..=1, &[0x11, 2, 92, 0], 2 * CLUSTER as u64)]);
+    image.listed(&list, &[]);
+    assert_eq!(content(&image.open()).unwrap().len(), 2 * CLUSTER);
+    list[1][4] = 0;
+    image.listed(&list, &[]);
+    let volume = image.open();
     assert!(is_corrupt(volume.stat(NodeId(FILE))) && is_corrupt(volume.open(NodeId(FILE)).map(drop)));
 }
 

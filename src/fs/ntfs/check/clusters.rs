@@ -72,7 +72,7 @@ impl Segment {
             first,
             clusters: count,
             words: vec![0; words],
-            left: clusters.saturating_mul(8),
+            left: count.saturating_mul(8),
             shared: Ranges::default(),
         }
     }

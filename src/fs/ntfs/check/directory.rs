@@ -232,7 +232,13 @@ impl Check<'_, '_> {
             }
             return;
         }
-        let Some(facts) = self.window.get(number) else { return };
+        let Some(facts) = self.window.get(number) else {
+            let hole = !self.window.is_elsewhere(number) && !self.layout.is_lost(number);
+            if self.first && hole {
+                dangling(self, "which is not in use");
+            }
+            return;
+        };
         if facts.has(flag::DAMAGED) && !facts.has(flag::USED) {
             facts.entries = facts.entries.saturating_add(1);
         } else if !facts.has(flag::USED) {

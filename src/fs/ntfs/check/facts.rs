@@ -2,9 +2,12 @@
 //! looked at in one pass. Names are not kept: a sum of their hashes tells whether those in the directories are the
 //! same, seeded so that no image can be made whose differences cancel each other out.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    rc::Rc,
+};
 
-use super::super::index::FileReference;
+use super::{super::index::FileReference, scan::Layout};
 
 /// `Facts::flags`.
 pub(super) mod flag {
@@ -45,30 +48,39 @@ impl Facts {
     }
 }
 
-/// The records that are looked at in one pass.
+/// The records that are looked at in one pass: some of those that are stored.
 pub(super) struct Window {
+    layout: Rc<Layout>,
+    /// Stored records before this pass.
     first: u64,
     facts: Vec<Facts>,
     seed: RandomState,
 }
 
 impl Window {
-    /// Pass number `index`, of `size` records each, over a table of `records` records.
-    pub(super) fn new(index: u64, records: u64, size: u64) -> Self {
+    /// Pass number `index`, of `size` records each.
+    pub(super) fn new(index: u64, layout: Rc<Layout>, size: u64) -> Self {
+        let records = layout.records();
         let first = index.saturating_mul(size).min(records);
         let count = usize::try_from((records - first).min(size)).expect("a million and a half");
-        Self { first, facts: vec![Facts::default(); count], seed: RandomState::new() }
+        Self { layout, first, facts: vec![Facts::default(); count], seed: RandomState::new() }
     }
 
     /// A record of this pass.
     pub(super) fn get(&mut self, number: u64) -> Option<&mut Facts> {
-        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        self.facts.get_mut(index)
+        let index = self.layout.index(number)?.checked_sub(self.first)?;
+        self.facts.get_mut(usize::try_from(index).ok()?)
     }
 
-    /// The numbers of the records of this pass.
-    pub(super) fn numbers(&self) -> std::ops::Range<u64> {
-        self.first..self.first + self.facts.len() as u64
+    /// True for a record of another pass.
+    pub(super) fn is_elsewhere(&self, number: u64) -> bool {
+        let index = self.layout.index(number);
+        index.is_some_and(|index| !(self.first..self.first + self.facts.len() as u64).contains(&index))
+    }
+
+    /// The records of this pass: where they are, the index of the first among those stored, and how many there are.
+    pub(super) fn numbers(&self) -> (Rc<Layout>, u64, usize) {
+        (self.layout.clone(), self.first, self.facts.len())
     }
 
     /// The hash of a name in a directory.

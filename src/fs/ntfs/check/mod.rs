@@ -2,7 +2,7 @@
 //! directories' trees, and whether all of these agree with each other.
 //!
 //! One pass reads `$MFT` from end to end and then the indexes. What is remembered for the comparisons is bounded by
-//! 64 MiB: 1.5 million records and 2^28 clusters at a time. A larger volume takes several passes; what concerns one
+//! 64 MiB: 1.5 million records that are stored and 2^28 clusters at a time. A larger volume takes several passes; what concerns one
 //! structure alone is told in the first. Owners of clusters are looked for in one more pass, when there is a reason to.
 
 mod boot;
@@ -18,9 +18,9 @@ mod state;
 mod tree;
 mod verdict;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, rc::Rc};
 
-pub(super) use self::scan::{Slot, each_record};
+pub(super) use self::scan::{Layout, Slot, each_record};
 use self::{
     clusters::Segment,
     facts::{Window, flag},
@@ -62,6 +62,7 @@ struct Check<'a, 'r> {
     /// The first pass, which tells what is wrong with single structures.
     first: bool,
     bounds: Bounds,
+    layout: Rc<Layout>,
     window: Window,
     segment: Segment,
     /// `$MFT`'s bitmap: records in use.
@@ -88,13 +89,15 @@ pub(super) fn volume(ntfs: &Ntfs, report: &mut dyn Report) -> Result<()> {
 }
 
 fn examine(ntfs: &Ntfs, report: &mut dyn Report, bounds: Bounds) {
-    let (records, clusters) = (ntfs.mft.records(), ntfs.mft.boot.clusters);
+    let (layout, clusters) = (Rc::new(Layout::of(&ntfs.mft)), ntfs.mft.boot.clusters);
+    let records = layout.records();
     let mut check = Check {
         ntfs,
         findings: Findings::new(report),
         first: true,
         bounds,
-        window: Window::new(0, 0, bounds.records),
+        window: Window::new(0, layout.clone(), bounds.records),
+        layout,
         segment: Segment::new(0, 0, bounds.clusters),
         table_bits: None,
         security_ids: None,
@@ -121,13 +124,13 @@ impl Check<'_, '_> {
     fn pass(&mut self, pass: u64) {
         let mft = &self.ntfs.mft;
         self.first = pass == 0;
-        self.window = Window::new(pass, mft.records(), self.bounds.records);
+        self.window = Window::new(pass, self.layout.clone(), self.bounds.records);
         self.segment = Segment::new(pass, mft.boot.clusters, self.bounds.clusters);
         self.table_bits = self.table_bits();
         // Every list names attributes that lie in records, every index lies in clusters.
         self.lists_left = mft.data().runs().allocated().saturating_mul(2) + (1 << 20);
-        self.blocks_left = mft.boot.size();
-        scan::each_record(mft, &mut |number, slot| {
+        self.blocks_left = scan::stored(&*mft.volume).min(mft.boot.size());
+        scan::each_record(mft, &self.layout.clone(), &mut |number, slot| {
             if number.is_multiple_of(STEP) {
                 self.findings.progress("MFT records", number, mft.records());
             }
@@ -146,7 +149,7 @@ impl Check<'_, '_> {
     /// Every directory and every other index.
     fn directories(&mut self) {
         let records = self.ntfs.mft.records();
-        for number in 0..records {
+        for number in self.layout.clone().numbers(0).take_while(|number| *number < records) {
             if number.is_multiple_of(STEP) {
                 self.findings.progress("directories", number, records);
             }

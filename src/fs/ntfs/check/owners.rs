@@ -145,7 +145,7 @@ impl Check<'_, '_> {
         let mut lookups = 0;
         let (mft, cluster_size) = (&self.ntfs.mft, self.ntfs.mft.boot.cluster_size);
         if shared.ranges.len() + unprotected.ranges.len() + suspects.bases.len() > 0 {
-            scan::each_record(mft, &mut |number, slot| {
+            scan::each_record(mft, &self.layout.clone(), &mut |number, slot| {
                 let Slot::InUse(header, bytes) = slot else { return };
                 let base = header.base;
                 let owner = if base.0 == 0 { number } else { base.record() };

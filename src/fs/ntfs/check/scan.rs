@@ -1,12 +1,12 @@
 //! `$MFT` from end to end in large pieces, and bitmaps bit by bit. Guards: holes, of the table itself or of the disk below
-//! it, are passed over, so that the work is bounded by what is really stored; a piece that cannot be read costs only
-//! the records in it that cannot.
+//! it, and what lies beyond the end of the volume are passed over in bulk, so that the work is bounded by what is really
+//! stored; a piece that cannot be read costs only the records in it that cannot.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use super::super::{fixup, mft::Mft, record::Header};
 use crate::{
-    Error, Result,
+    Error,
     bytes::{ByteSource, ExtentKind, read_vec},
 };
 
@@ -24,29 +24,128 @@ pub(in super::super) enum Slot<'a> {
     Damaged(Error),
 }
 
-/// Calls `f` with each record that is stored, ascending.
-pub(in super::super) fn each_record(mft: &Mft, f: &mut dyn FnMut(u64, Slot<'_>)) {
-    let (size, records) = (mft.boot.record_size, mft.records());
-    let record_len = usize::try_from(size).expect("the boot sector bounds it");
-    let mut number = 0;
-    let mut buf = Vec::new();
-    while number < records {
-        let offset = number * size;
-        let hole = hole_at(mft, offset).unwrap_or(0) / size;
-        if hole > 0 {
-            number = number.saturating_add(hole);
-            continue;
+/// Ranges of records that are kept apart; what lies between further ones is taken for stored.
+const MAX_RANGES: usize = 1 << 20;
+
+/// Where the table's records are, by ranges of their numbers, ascending. All others lie in holes: none of these is in use.
+#[derive(Debug, Default)]
+pub(in super::super) struct Layout {
+    /// Stored, and how many are stored before.
+    stored: Vec<(Range<u64>, u64)>,
+    /// Beyond the end of the volume.
+    pub(super) lost: Vec<Range<u64>>,
+}
+
+impl Layout {
+    /// Follows the table's run list, and what lies below it.
+    pub(in super::super) fn of(mft: &Mft) -> Self {
+        let (size, end) = (mft.boot.record_size, mft.records().saturating_mul(mft.boot.record_size));
+        let mut layout = Self::default();
+        for (mut offset, position, len) in mft.data().runs().iter() {
+            let Some(mut position) = position else { continue };
+            let run_end = offset.saturating_add(len).min(end);
+            while offset < run_end {
+                let rest = run_end - offset;
+                let (kind, len) = match mft.volume.extent_at(position) {
+                    _ if position >= mft.volume.size() => (None, rest),
+                    Ok(extent) if extent.len > 0 => (Some(extent.kind), extent.len.min(rest)),
+                    _ => (Some(ExtentKind::Data), rest),
+                };
+                let records = offset / size..(offset + len).div_ceil(size);
+                match kind {
+                    Some(ExtentKind::Data) => layout.push(records),
+                    Some(ExtentKind::Hole) => {}
+                    None => layout.lost.push(records),
+                }
+                offset += len;
+                position = position.saturating_add(len);
+            }
         }
-        let len = PIECE.min(records * size - offset);
-        buf.resize(usize::try_from(len).expect("at most a piece"), 0);
-        let whole = mft.data().read_exact_at(offset, &mut buf);
-        for record in buf.chunks_exact_mut(record_len) {
-            let read = match &whole {
-                Ok(()) => Ok(()),
-                Err(_) => mft.data().read_exact_at(number * size, record),
-            };
-            f(number, read.map_or_else(Slot::Damaged, |()| slot(record, number, number * size)));
-            number += 1;
+        layout
+    }
+
+    fn push(&mut self, records: Range<u64>) {
+        let full = self.stored.len() >= MAX_RANGES;
+        match self.stored.last_mut() {
+            // A record in two clusters; or too many to keep apart.
+            Some((last, _)) if records.start <= last.end || full => last.end = last.end.max(records.end),
+            _ => {
+                let before = self.records();
+                self.stored.push((records, before));
+            }
+        }
+    }
+
+    /// How many records are stored.
+    pub(super) fn records(&self) -> u64 {
+        self.stored.last().map_or(0, |(range, before)| before + (range.end - range.start))
+    }
+
+    /// How many stored records come before this one; `None` where it is not stored.
+    pub(super) fn index(&self, number: u64) -> Option<u64> {
+        let at = self.stored.partition_point(|(range, _)| range.end <= number);
+        let (range, before) = self.stored.get(at)?;
+        range.contains(&number).then(|| before + (number - range.start))
+    }
+
+    /// The stored records, from the one with this index on.
+    pub(super) fn numbers(&self, index: u64) -> impl Iterator<Item = u64> + '_ {
+        let at = self.stored.partition_point(|(range, before)| before + (range.end - range.start) <= index);
+        self.stored[at..]
+            .iter()
+            .flat_map(move |(range, before)| range.start + index.saturating_sub(*before)..range.end)
+    }
+
+    /// What lies between the stored records, and behind the last, up to `records`.
+    pub(super) fn holes(&self, records: u64) -> impl Iterator<Item = Range<u64>> + '_ {
+        let starts = std::iter::once(0).chain(self.stored.iter().map(|(range, _)| range.end));
+        let ends = self.stored.iter().map(|(range, _)| range.start).chain([records]);
+        starts.zip(ends).map(|(start, end)| start..end).filter(|range| range.start < range.end)
+    }
+
+    /// True for a record beyond the end of the volume.
+    pub(super) fn is_lost(&self, number: u64) -> bool {
+        let at = self.lost.partition_point(|range| range.end <= number);
+        self.lost.get(at).is_some_and(|range| range.contains(&number))
+    }
+}
+
+/// How many bytes of a volume are stored; all of them where they are too scattered to be counted.
+pub(super) fn stored(volume: &dyn ByteSource) -> u64 {
+    let (mut at, mut stored) = (0, 0);
+    for _ in 0..MAX_RANGES {
+        match volume.extent_at(at) {
+            Ok(extent) if extent.len > 0 => {
+                stored += if extent.kind == ExtentKind::Data { extent.len } else { 0 };
+                at += extent.len;
+            }
+            Ok(_) => return stored,
+            Err(_) => break,
+        }
+    }
+    volume.size()
+}
+
+/// Calls `f` with each record that is stored, ascending.
+pub(in super::super) fn each_record(mft: &Mft, layout: &Layout, f: &mut dyn FnMut(u64, Slot<'_>)) {
+    let size = mft.boot.record_size;
+    let record_len = usize::try_from(size).expect("the boot sector bounds it");
+    let mut buf = Vec::new();
+    for (range, _) in &layout.stored {
+        let (mut number, end) = (range.start, range.end.min(mft.records()));
+        while number < end {
+            let offset = number * size;
+            let len = PIECE.min((end - number) * size);
+            buf.resize(usize::try_from(len).expect("at most a piece"), 0);
+            let whole = mft.data().read_exact_at(offset, &mut buf);
+            for record in buf.chunks_exact_mut(record_len) {
+                let read = match &whole {
+                    Ok(()) => Ok(()),
+                    Err(_) => mft.data().read_exact_at(number * size, record),
+                };
+                f(number, read.map_or_else(Slot::Damaged, |()| slot(record, number, number * size)));
+                number += 1;
+            }
         }
     }
 }
@@ -64,27 +163,18 @@ fn slot(record: &mut [u8], number: u64, offset: u64) -> Slot<'_> {
     }
 }
 
-/// How many bytes from `offset` on are a hole of the table or of what it lies on.
-fn hole_at(mft: &Mft, offset: u64) -> Result<u64> {
-    let extent = mft.data().extent_at(offset)?;
-    if extent.kind == ExtentKind::Hole {
-        return Ok(extent.len);
-    }
-    let Some((Some(position), len)) = mft.data().runs().find(offset) else { return Ok(0) };
-    let below = mft.volume.extent_at(position)?;
-    Ok(if below.kind == ExtentKind::Hole { below.len.min(len) } else { 0 })
-}
-
 /// A bitmap, asked mostly in ascending order.
 pub(super) struct Bits {
     source: Arc<dyn ByteSource>,
     piece: u64,
     bytes: Vec<u8>,
+    /// Bytes of a hole that was met last.
+    hole: Range<u64>,
 }
 
 impl Bits {
     pub(super) fn new(source: Arc<dyn ByteSource>) -> Self {
-        Self { source, piece: u64::MAX, bytes: Vec::new() }
+        Self { source, piece: u64::MAX, bytes: Vec::new(), hole: 0..0 }
     }
 
     /// Bit `index`; `None` behind the end, or where it cannot be read.
@@ -114,10 +204,51 @@ impl Bits {
         let piece = index / BITS;
         if piece != self.piece {
             let len = self.source.size().saturating_sub(piece.saturating_mul(BITS)).min(BITS);
+            let start = piece.saturating_mul(BITS);
+            let is_hole = len > 0 && self.hole_at(start) >= len;
+            let missing = self.source.missing_from().is_some_and(|held| held <= start);
             let len = usize::try_from(len).expect("at most 64 KiB");
-            self.bytes = read_vec(&*self.source, piece * BITS, len).unwrap_or_default();
+            self.bytes = match is_hole {
+                true => vec![0; len],
+                false if missing => Vec::new(),
+                false => read_vec(&*self.source, start, len).unwrap_or_default(),
+            };
             self.piece = piece;
         }
         usize::try_from(index % BITS).expect("64 KiB")
+    }
+
+    /// How many bytes from `start` on are a hole.
+    fn hole_at(&mut self, start: u64) -> u64 {
+        if !self.hole.contains(&start) {
+            let extent = self.source.extent_at(start).ok();
+            let hole = extent.filter(|extent| extent.kind == ExtentKind::Hole).map_or(0, |extent| extent.len);
+            self.hole = start..start.saturating_add(hole);
+        }
+        self.hole.end - start
+    }
+
+    /// How many bits of a range are set, and the first of them; holes are passed over in bulk.
+    pub(super) fn count(&mut self, range: Range<u64>) -> (u64, Option<u64>) {
+        let (mut count, mut first) = (0, None);
+        let mut at = range.start - range.start % 64;
+        let end = range.end.min(self.source.missing_from().unwrap_or(self.source.size()).saturating_mul(8));
+        while at < end {
+            let hole = self.hole_at(at / 8) / 8 * 64;
+            if hole > 0 {
+                at = at.saturating_add(hole);
+                continue;
+            }
+            let (bits, read) = self.word(at);
+            let after = u64::MAX << range.start.saturating_sub(at).min(63);
+            let before = u64::MAX >> (64 - (range.end - at).min(64));
+            let bits = bits & read & after & before;
+            count += u64::from(bits.count_ones());
+            if bits != 0 {
+                first = first.or(Some(at + u64::from(bits.trailing_zeros())));
+            }
+            at += 64;
+        }
+        (count, first)
     }
 }

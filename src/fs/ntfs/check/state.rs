@@ -69,6 +69,13 @@ impl Check<'_, '_> {
             let problem = format!("its last {missing} bytes cannot be found");
             self.findings.add(&TABLE, "$MFT", problem);
         }
+        let lost = self.layout.lost.iter().fold(0, |sum, range| sum + (range.end - range.start));
+        if let (Some(first), 1..) = (self.layout.lost.first(), lost) {
+            let first = first.start;
+            let problem = format!("{lost} records, the first: {first}, lie beyond the end of the volume");
+            self.findings.add(&TABLE, "$MFT", problem);
+            self.incomplete = true;
+        }
         if let Err(error) = self.mirror() {
             self.findings.add(&MIRROR, "$MFTMirr", error.to_string());
         }

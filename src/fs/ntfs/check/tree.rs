@@ -1,7 +1,11 @@
 //! An index from its root to its last block in the order of its keys: directories and view indexes alike. Guards: depth;
 //! each block is entered once; the blocks of all indexes together are no more than the volume has room for.
 
-use std::{collections::VecDeque, ops::RangeInclusive, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::RangeInclusive,
+    sync::Arc,
+};
 
 use super::{
     super::{
@@ -25,7 +29,7 @@ const MAX_ROOT: usize = 64 << 10;
 const BLOCK_SIZES: RangeInclusive<u64> = 512..=64 << 10;
 /// A B+tree of blocks with at least two entries each would hold 2^32 keys in fewer levels.
 const MAX_DEPTH: usize = 32;
-/// 8 MiB of bits; an index of 4 KiB blocks would have 256 GiB.
+/// An index of 4 KiB blocks would have 256 GiB.
 const MAX_BLOCKS: u64 = 1 << 26;
 /// Blocks that lie together are read together, in indexes that stay in memory as a whole.
 const PIECE: u64 = 64 << 10;
@@ -39,7 +43,8 @@ pub(super) struct Tree {
     vcn_size: u64,
     blocks: Option<RunSource>,
     bitmap: Option<Bits>,
-    seen: Vec<u64>,
+    /// Blocks that were entered, by 64: what a hole claims costs nothing.
+    seen: BTreeMap<u64, u64>,
     pieces: VecDeque<(u64, Vec<u8>)>,
 }
 
@@ -89,8 +94,8 @@ impl Tree {
         if count > MAX_BLOCKS || blocks.as_ref().is_some_and(|blocks| blocks.size() > blocks.runs().len()) {
             return Err(file.base.corrupt(format!("an index of {count} blocks")));
         }
-        let seen = vec![0; usize::try_from(count.div_ceil(64)).expect("at most 2^20")];
-        Ok(Some(Self { root, block_size, vcn_size, blocks, bitmap, seen, pieces: VecDeque::new() }))
+        let (seen, pieces) = (BTreeMap::new(), VecDeque::new());
+        Ok(Some(Self { root, block_size, vcn_size, blocks, bitmap, seen, pieces }))
     }
 
     /// How its keys are ordered.
@@ -139,8 +144,10 @@ impl Tree {
         let start = vcn.checked_mul(self.vcn_size).filter(|start| start % self.block_size == 0);
         let start = start.ok_or_else(|| corrupt("a child between two blocks"))?;
         let index = start / self.block_size;
-        let place = usize::try_from(index / 64).ok().and_then(|word| self.seen.get_mut(word));
-        let (place, bit) = (place.ok_or_else(|| corrupt("a child beyond its blocks"))?, 1 << (index % 64));
+        if index >= self.blocks.as_ref().map_or(0, |blocks| blocks.size() / self.block_size) {
+            return Err(corrupt("a child beyond its blocks"));
+        }
+        let (place, bit) = (self.seen.entry(index / 64).or_default(), 1 << (index % 64));
         if *place & bit != 0 {
             return Err(corrupt("a block is in it twice"));
         }
@@ -188,15 +195,14 @@ impl Tree {
     fn compare_bitmap(&mut self, sink: &mut Sink<'_>) {
         let Some(bitmap) = &mut self.bitmap else { return };
         let count = self.blocks.as_ref().map_or(0, |blocks| blocks.size() / self.block_size);
-        let (mut unmarked, mut stray) = (0_u64, 0_u64);
-        for (index, seen) in self.seen.iter().enumerate() {
-            let first = index as u64 * 64;
-            let (marked, read) = bitmap.word(first);
-            let read = read & (u64::MAX >> (64 - (count - first).min(64)));
+        let (mut unmarked, mut both) = (0_u64, 0_u64);
+        for (word, seen) in &self.seen {
             // Behind its end nothing is marked.
+            let (marked, read) = bitmap.word(word * 64);
             unmarked += u64::from((seen & !(marked & read)).count_ones());
-            stray += u64::from((marked & read & !seen).count_ones());
+            both += u64::from((seen & marked & read).count_ones());
         }
+        let stray = bitmap.count(0..count).0.saturating_sub(both);
         if unmarked > 0 {
             sink(Event::Unmarked(unmarked));
         }

@@ -59,7 +59,8 @@ const MAX_BASES: usize = 100;
 impl Check<'_, '_> {
     /// Looks at every record of this pass.
     pub(super) fn verdicts(&mut self) {
-        for number in self.window.numbers() {
+        let (layout, first, count) = self.window.numbers();
+        for number in layout.numbers(first).take(count) {
             let facts = self.window.get(number).map(|facts| *facts).unwrap_or_default();
             let marked = self.table_bits.as_mut().and_then(|bits| bits.get(number));
             if facts.extension_sum != 0 && !facts.has(flag::DAMAGED) && self.suspects.bases.len() < MAX_BASES
@@ -82,8 +83,21 @@ impl Check<'_, '_> {
         }
     }
 
-    /// What was only counted, in all passes.
+    /// What was only counted, in all passes, and what the bitmap says of records in holes.
     pub(super) fn sums(&mut self) {
+        let layout = self.layout.clone();
+        if let Some(mut bits) = self.table_bits() {
+            for hole in layout.holes(self.ntfs.mft.records()) {
+                let hole = hole.start.max(FIRST_FREE)..hole.end;
+                if hole.is_empty() || layout.is_lost(hole.start) {
+                    continue;
+                }
+                if let (marked, Some(at)) = bits.count(hole) {
+                    let (count, first) = self.reserved;
+                    self.reserved = (count + marked, if count == 0 { at } else { first.min(at) });
+                }
+            }
+        }
         let (reserved, first) = self.reserved;
         if reserved > 0 {
             let problem = format!("{reserved} records marked as used are not in use, the first: {first}");
@@ -128,9 +142,8 @@ impl Check<'_, '_> {
         let parents: Vec<u64> = names.map(|name| name.parent().record()).collect();
         let damaged = flag::DAMAGED | flag::INDEX_DAMAGED;
         // Of directories in another pass nothing is known: rather too few findings of one cause than too many.
-        let numbers = self.window.numbers();
         parents.into_iter().any(|parent| {
-            let elsewhere = !numbers.contains(&parent) && parent < self.ntfs.mft.records();
+            let elsewhere = self.window.is_elsewhere(parent) || self.layout.is_lost(parent);
             elsewhere && self.incomplete || self.window.get(parent).is_some_and(|facts| facts.has(damaged))
         })
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::super::{
     Ntfs,
     attribute::code,
-    check::{Slot, each_record},
+    check::{Layout, Slot, each_record},
     directory::Directory,
     file::File,
     file_name::{MAX_NAME, Namespace},
@@ -72,7 +72,7 @@ struct Scan<'a> {
 /// Looks through the whole table.
 pub(super) fn scan(ntfs: &Ntfs) -> Index {
     let mut scan = Scan { ntfs, facts: BTreeMap::new(), folders: Vec::new() };
-    each_record(&ntfs.mft, &mut |number, slot| {
+    each_record(&ntfs.mft, &Layout::of(&ntfs.mft), &mut |number, slot| {
         if let Slot::InUse(header, bytes) = slot {
             scan.note(number, &header, bytes);
         }
