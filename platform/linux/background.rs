@@ -6,7 +6,7 @@ use std::{
     io::{self, Read, Write},
     os::fd::AsFd,
     panic,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -26,6 +26,7 @@ use vhdmount::fs::FileSystem;
 
 use super::{
     MountError, MountOptions,
+    pid_file::PidFile,
     session::{Detached, Mounted, Session},
 };
 
@@ -187,27 +188,6 @@ fn on_signals(signals: &mut Signals, mounted: &Mounted) {
                 detached = true;
             }
             Err(error) => log::error!("{error}"),
-        }
-    }
-}
-
-/// Removed when the mount has ended.
-struct PidFile(Option<PathBuf>);
-
-impl PidFile {
-    fn create(path: Option<&Path>) -> Result<Self, MountError> {
-        if let Some(path) = path {
-            fs::write(path, format!("{}\n", std::process::id()))
-                .map_err(|error| MountError::System(format!("pid file {}: {error}", path.display())))?;
-        }
-        Ok(Self(path.map(Path::to_owned)))
-    }
-}
-
-impl Drop for PidFile {
-    fn drop(&mut self) {
-        if let Some(Err(error)) = self.0.as_deref().map(fs::remove_file) {
-            log::warn!("pid file: {error}");
         }
     }
 }

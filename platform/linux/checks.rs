@@ -4,14 +4,18 @@ use std::{
     fs::{self, OpenOptions},
     io::{self, ErrorKind},
     path::Path,
+    time::Duration,
 };
 
-use super::{MountError, is_mounted, mount_table};
+use super::{MountError, is_mounted, mount_table, patience};
 
 /// Checks the mountpoint and the FUSE device. A directory that is not empty is allowed, as mount(8) does: its content
 /// is hidden until the unmount.
 pub(super) fn check(mountpoint: &Path) -> Result<(), MountError> {
     let refuse = |problem: &str| Err(MountError::mountpoint(mountpoint, problem));
+    if mount_table::find(mountpoint).ok().flatten().is_some_and(|entry| entry.is_ours()) {
+        return Err(MountError::mountpoint(mountpoint, occupied(mountpoint)));
+    }
     let metadata = match fs::metadata(mountpoint) {
         Ok(metadata) => metadata,
         Err(error) if is_stale(&error) => return Err(MountError::mountpoint(mountpoint, stale(mountpoint))),
@@ -26,18 +30,22 @@ pub(super) fn check(mountpoint: &Path) -> Result<(), MountError> {
     if !metadata.is_dir() {
         return refuse("is not a directory");
     }
-    let mounted = mount_table::find(mountpoint).ok().flatten();
-    if mounted.is_some_and(|entry| entry.is_ours()) {
-        // The kernel remembers a dead mount's attributes; its usage it has to ask for.
-        if rustix::fs::statfs(mountpoint).is_err_and(|error| is_stale(&error.into())) {
-            return Err(MountError::mountpoint(mountpoint, stale(mountpoint)));
-        }
-        return refuse("an image is mounted here already; unmount it first (vhdmount -u)");
-    }
     if fs::read_dir(mountpoint).is_ok_and(|mut entries| entries.next().is_some()) {
         log::warn!("{} is not empty: its content is hidden until the unmount", mountpoint.display());
     }
     device()
+}
+
+/// Why nothing is mounted over a mount of ours.
+pub(super) fn occupied(mountpoint: &Path) -> String {
+    // The kernel remembers a dead mount's attributes; its usage it has to ask for, of a server that may hang.
+    let path = mountpoint.to_owned();
+    let usage = patience::ask(Duration::from_secs(2), || true, move || rustix::fs::statfs(path).map(|_| ()));
+    match usage {
+        Some(Err(error)) if is_stale(&error.into()) => stale(mountpoint),
+        Some(Err(rustix::io::Errno::ACCESS)) => "another user has mounted an image here".into(),
+        _ => "an image is mounted here already; unmount it first (vhdmount -u)".into(),
+    }
 }
 
 /// The serving process has died without unmounting.

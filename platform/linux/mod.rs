@@ -1,17 +1,22 @@
 //! Linux: mounts a [`FileSystem`] through FUSE, in the foreground or behind the caller's back, and unmounts it.
 //!
-//! `requests` and `adapter` answer the kernel, `stores` (with `walks` and `scout`) is ahead of it, `session` holds a mount,
+//! `connection` makes the mount, `requests` and `adapter` answer the kernel, `stores` (with `walks` and `scout`) is ahead of it, `session` holds a mount,
 //! `background` is the process that serves it, `unmount` ends it.
 
 mod adapter;
 mod attr;
 mod background;
 mod checks;
+mod connection;
+mod descriptors;
 mod directory;
 mod errno;
+mod lock;
 mod mount_table;
 mod names;
 mod options;
+mod patience;
+mod pid_file;
 mod requests;
 mod scout;
 mod seek;
@@ -26,6 +31,7 @@ mod walks;
 mod xattr;
 
 use std::{
+    ffi::OsString,
     io::Write,
     path::{Path, PathBuf},
     sync::Arc,
@@ -33,6 +39,7 @@ use std::{
 
 use vhdmount::fs::FileSystem;
 
+pub(crate) use lock::MountLock;
 pub(crate) use session::Session;
 pub(crate) use unmount::unmount;
 
@@ -53,7 +60,7 @@ pub(crate) struct MountOptions {
     /// An existing directory.
     pub(crate) mountpoint: PathBuf,
     /// What the mount table calls the source: the image's path.
-    pub(crate) source: String,
+    pub(crate) source: OsString,
     /// Serve in this process instead of in a background one.
     pub(crate) foreground: bool,
     /// Let every user in.
@@ -84,11 +91,13 @@ pub(crate) struct MountOptions {
     pub(crate) raw_fuse_options: Vec<String>,
     /// Remove the mountpoint after the unmount: it was made for this mount.
     pub(crate) remove_mountpoint: bool,
+    /// The lock on the mountpoint, if it is held already: from the moment that the mountpoint was made.
+    pub(crate) lock: Option<Arc<MountLock>>,
 }
 
 impl MountOptions {
     /// A mount for the given owner, with everything else as users expect it.
-    pub(crate) fn new(mountpoint: PathBuf, source: String, uid: u32, gid: u32) -> Self {
+    pub(crate) fn new(mountpoint: PathBuf, source: OsString, uid: u32, gid: u32) -> Self {
         Self {
             mountpoint,
             source,
@@ -107,6 +116,7 @@ impl MountOptions {
             debug: false,
             raw_fuse_options: Vec::new(),
             remove_mountpoint: false,
+            lock: None,
         }
     }
 }

@@ -28,22 +28,40 @@ impl Entry {
     }
 }
 
-/// What is mounted at exactly this path, the topmost if several.
+/// Symbolic links that are followed, as the kernel does.
+const MAX_LINKS: usize = 40;
+
+/// What is mounted at exactly this path, the topmost if several. A mount that is found is not asked anything.
 pub(super) fn find(mountpoint: &Path) -> io::Result<Option<Entry>> {
-    let path = resolve(mountpoint)?;
+    let mut path = mountpoint.to_owned();
+    for _ in 0..MAX_LINKS {
+        let resolved = in_its_folder(&path)?;
+        if let Some(entry) = at(&resolved)? {
+            return Ok(Some(entry));
+        }
+        match fs::read_link(&resolved) {
+            Ok(target) => path = resolved.parent().unwrap_or(Path::new("/")).join(target),
+            Err(_) => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+/// What is mounted at exactly this canonical path.
+pub(super) fn at(path: &Path) -> io::Result<Option<Entry>> {
     let table = fs::read("/proc/self/mountinfo")?;
     Ok(table.split(|byte| *byte == b'\n').filter_map(parse).rfind(|entry| entry.mountpoint == path))
 }
 
-/// The canonical path, also of a dead mount, whose own metadata cannot be read.
-pub(super) fn resolve(path: &Path) -> io::Result<PathBuf> {
-    path.canonicalize().or_else(|error| match (path.parent(), path.file_name()) {
+/// The path in its canonical folder. What it leads to is not looked at: it may be a dead mount, or one that hangs.
+fn in_its_folder(path: &Path) -> io::Result<PathBuf> {
+    match (path.parent(), path.file_name()) {
         (Some(parent), Some(name)) => {
             let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
             Ok(parent.canonicalize()?.join(name))
         }
-        _ => Err(error),
-    })
+        _ => path.canonicalize(),
+    }
 }
 
 /// `36 35 98:0 /root /mnt/point rw,noatime master:1 - ext3 /dev/root rw`: the fields after the options vary in

@@ -1,10 +1,11 @@
-//! [`MountOptions`] to fuser's configuration.
+//! What a mount is to be for the kernel and for fusermount3: flags, options, the session's threads.
 
-use std::{fs::OpenOptions, thread::available_parallelism};
+use std::{ffi::OsString, thread::available_parallelism};
 
-use fuser::{Config, MountOption, SessionACL};
+use fuser::{Config, SessionACL};
+use rustix::mount::MountFlags;
 
-use super::{MountError, MountOptions, mount_table::SUBTYPE};
+use super::{MountError, MountOptions};
 
 /// Workers, whatever the number of cores: they wait for the image more than they compute, and one sequential reader
 /// keeps several busy through the kernel's read-ahead.
@@ -13,87 +14,133 @@ const MIN_THREADS: usize = 8;
 /// A worker costs little, but not nothing.
 const MAX_THREADS: usize = 64;
 
-/// The configuration of a session.
-pub(super) fn config(options: &MountOptions) -> Result<Config, MountError> {
-    let mut list = vec![
-        MountOption::RO,
-        MountOption::FSName(source(&options.source)),
-        // Not MountOption::Subtype, which fuser keeps from the kernel when it mounts without fusermount3.
-        MountOption::CUSTOM(format!("subtype={SUBTYPE}")),
-        // The kernel checks the modes by itself, without asking us for each access.
-        MountOption::DefaultPermissions,
-    ];
-    for raw in &options.raw_fuse_options {
-        let option = raw_option(raw)?;
-        list.extend(option.filter(|option| !list.contains(option)));
+/// A flag of mount(2) and its name for fusermount3, which has no more of them.
+const FLAGS: [(&str, MountFlags); 4] = [
+    ("noexec", MountFlags::NOEXEC),
+    ("noatime", MountFlags::NOATIME),
+    ("sync", MountFlags::SYNCHRONOUS),
+    ("dirsync", MountFlags::DIRSYNC),
+];
+
+/// What is mounted, apart from where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Attributes {
+    /// What the mount table shows as the source.
+    pub(super) source: OsString,
+    /// Flags for mount(2), and as fusermount3 calls them.
+    pub(super) flags: MountFlags,
+    pub(super) flag_names: Vec<&'static str>,
+    /// Options for the kernel, each as it takes them.
+    pub(super) kernel: Vec<String>,
+    /// fusermount3 stays, and unmounts when this process ends.
+    pub(super) auto_unmount: bool,
+}
+
+impl Attributes {
+    pub(super) fn of(options: &MountOptions) -> Result<Self, MountError> {
+        let mut this = Self {
+            source: options.source.clone(),
+            flags: MountFlags::RDONLY | MountFlags::NODEV | MountFlags::NOSUID,
+            flag_names: vec!["ro", "nodev", "nosuid"],
+            // The kernel checks the modes by itself, without asking for each access.
+            kernel: vec!["default_permissions".into()],
+            auto_unmount: false,
+        };
+        if options.allow_other || options.allow_root {
+            this.kernel.push("allow_other".into());
+        }
+        for raw in &options.raw_fuse_options {
+            this.add(raw)?;
+        }
+        Ok(this)
     }
+
+    fn add(&mut self, raw: &str) -> Result<(), MountError> {
+        let refuse = |problem: &str| Err(MountError::Option(format!("-o {raw}: {problem}")));
+        match raw {
+            "ro" | "default_permissions" | "nodev" | "nosuid" | "exec" | "atime" | "async" => {}
+            "rw" => return refuse("images are only ever mounted read-only"),
+            "auto_unmount" => self.auto_unmount = true,
+            "nosymfollow" => {
+                self.flags |= MountFlags::NOSYMFOLLOW;
+                self.flag_names.push("nosymfollow");
+            }
+            other => match FLAGS.iter().find(|(name, _)| *name == other) {
+                Some((name, flag)) => {
+                    self.flags |= *flag;
+                    self.flag_names.push(name);
+                }
+                None if !is_one_option(other) => return refuse("one option at a time"),
+                None => self.kernel.push(other.into()),
+            },
+        }
+        Ok(())
+    }
+}
+
+/// True when no part of the text would be another option: commas stand between quotes alone.
+fn is_one_option(text: &str) -> bool {
+    let mut quoted = false;
+    let single = text.chars().all(|c| {
+        quoted ^= c == '"';
+        c != '\0' && (c != ',' || quoted)
+    });
+    single && !quoted
+}
+
+/// The configuration of a session. `clone_device`: each worker opens the device for itself.
+pub(super) fn config(options: &MountOptions, clone_device: bool) -> Config {
     let mut config = Config::default();
-    config.mount_options = list;
-    config.acl = match (options.allow_other, options.allow_root) {
+    config.n_threads = Some(threads(options.threads));
+    config.clone_fd = clone_device;
+    config
+}
+
+/// Who may read a mount.
+pub(super) fn acl(options: &MountOptions) -> SessionACL {
+    match (options.allow_other, options.allow_root) {
         (true, _) => SessionACL::All,
         (false, true) => SessionACL::RootAndOwner,
         (false, false) => SessionACL::Owner,
-    };
-    config.n_threads = Some(threads(options.threads));
-    // Each worker then opens the device for itself; under fusermount3 it may be closed to us.
-    config.clone_fd = OpenOptions::new().read(true).write(true).open("/dev/fuse").is_ok();
-    Ok(config)
+    }
 }
 
-fn threads(wanted: usize) -> usize {
+pub(super) fn threads(wanted: usize) -> usize {
     match wanted {
         0 => available_parallelism().map_or(MIN_THREADS, usize::from).clamp(MIN_THREADS, MAX_THREADS),
         wanted => wanted.min(MAX_THREADS),
     }
 }
 
-/// fusermount3 takes a list separated by commas; a comma or backslash in the name must not start another option.
-fn source(text: &str) -> String {
-    if rustix::process::geteuid().is_root() && !text.contains(',') {
-        return text.to_owned();
-    }
-    text.replace('\\', r"\\").replace(',', r"\,")
-}
-
-fn raw_option(raw: &str) -> Result<Option<MountOption>, MountError> {
-    Ok(Some(match raw {
-        "ro" | "default_permissions" => return Ok(None), // Always set.
-        "rw" => return Err(MountError::Option("rw: images are only ever mounted read-only".into())),
-        "auto_unmount" => MountOption::AutoUnmount,
-        "dev" => MountOption::Dev,
-        "nodev" => MountOption::NoDev,
-        "suid" => MountOption::Suid,
-        "nosuid" => MountOption::NoSuid,
-        "exec" => MountOption::Exec,
-        "noexec" => MountOption::NoExec,
-        "atime" => MountOption::Atime,
-        "noatime" => MountOption::NoAtime,
-        "sync" => MountOption::Sync,
-        "async" => MountOption::Async,
-        "dirsync" => MountOption::DirSync,
-        other if other.contains(',') || other.contains('\0') => {
-            return Err(MountError::Option(format!("{other}: one option at a time")));
-        }
-        other => MountOption::CUSTOM(other.into()),
-    }))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
+
+    fn attributes(raw: &[&str]) -> Result<Attributes, MountError> {
+        let raw_fuse_options = raw.iter().map(|raw| (*raw).into()).collect();
+        let options = MountOptions {
+            raw_fuse_options,
+            ..MountOptions::new(PathBuf::from("/mnt"), "a, b".into(), 0, 0)
+        };
+        Attributes::of(&options)
+    }
 
     #[test]
     fn kernel_flags_are_recognised_and_the_rest_is_passed_on() {
-        assert_eq!(raw_option("noatime").unwrap(), Some(MountOption::NoAtime));
-        assert_eq!(raw_option("max_read=65536").unwrap(), Some(MountOption::CUSTOM("max_read=65536".into())));
-        assert_eq!(raw_option("ro").unwrap(), None);
+        let context = r#"context="system_u:object_r:x:s0:c1,c2""#;
+        let found = attributes(&["noatime", "max_read=65536", "ro", context, "nosymfollow"]).unwrap();
+        assert!(found.flags.contains(MountFlags::NOATIME | MountFlags::RDONLY | MountFlags::NOSYMFOLLOW));
+        assert_eq!(found.kernel, ["default_permissions", "max_read=65536", context]);
+        assert_eq!(found.source, "a, b");
     }
 
     #[test]
     fn a_writable_mount_and_smuggled_options_are_refused() {
-        assert!(raw_option("rw").is_err());
-        assert!(raw_option("x,allow_other").is_err());
-        assert!(!source("a,allow_other").contains("a,"));
+        for raw in ["rw", "x,allow_other", "context=\"a,b", "context=\"a\",allow_other", "x\0"] {
+            assert!(attributes(&[raw]).is_err(), "{raw}");
+        }
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! A mount that this process serves: started, tuned, waited for, detached.
 
 use std::{
-    fs, io, mem,
-    os::unix::fs::MetadataExt,
+    fs, io,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::Arc,
-    thread,
+    time::Duration,
 };
 
 use fuser::BackgroundSession;
@@ -13,10 +13,14 @@ use rustix::fs::{AtFlags, CWD, StatxFlags};
 use vhdmount::fs::FileSystem;
 
 use super::{
-    MountError, MountOptions,
+    MountError, MountLock, MountOptions,
     adapter::{Adapter, Settings},
     attr::Ownership,
-    checks, mount_table, options,
+    checks,
+    connection::{self, Connection},
+    descriptors, mount_table,
+    options::{self, Attributes},
+    patience,
     requests::Requests,
     unmount,
 };
@@ -29,6 +33,49 @@ const READ_AHEAD_KIB: u32 = 2048;
 pub(crate) struct Session {
     mount: Mounted,
     background: Option<BackgroundSession>,
+    /// While it is open, fusermount3 waits to unmount.
+    #[expect(dead_code, reason = "open as long as the session")]
+    auto_unmount: Option<OwnedFd>,
+}
+
+/// A mount without workers: taken out of the tree when it is dropped. Whoever waits for it goes on when the process ends.
+struct Unserved<'a>(Option<&'a Path>);
+
+impl Unserved<'_> {
+    fn is_served(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unserved<'_> {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.0.map(|mountpoint| unmount::detach(mountpoint, true)) {
+            log::error!("{error}");
+        }
+    }
+}
+
+/// Longer than a busy machine takes to start threads.
+const MAX_START: Duration = Duration::from_secs(60);
+
+/// Returns when a worker answers, or with what ended them all. The question has a thread of its own, which waits for ever
+/// where there is no worker.
+fn wait_until_served(
+    background: BackgroundSession,
+    mountpoint: &Path,
+) -> Result<BackgroundSession, MountError> {
+    let path = mountpoint.to_owned();
+    let flags = AtFlags::STATX_FORCE_SYNC | AtFlags::SYMLINK_NOFOLLOW;
+    let question = move || rustix::fs::statx(CWD, path, flags, StatxFlags::BASIC_STATS).is_ok();
+    let lives = || !background.guard.is_finished();
+    if patience::ask(MAX_START, lives, question).is_some() {
+        return Ok(background);
+    }
+    let why = match background.guard.is_finished() {
+        true => join(background).err().map_or_else(|| "no worker".into(), |error| error.to_string()),
+        false => "no worker answers".into(),
+    };
+    Err(MountError::System(format!("the mount cannot be served: {why}; it is undone")))
 }
 
 /// Where a session is mounted, and as what: enough to unmount it from another thread.
@@ -51,7 +98,7 @@ impl Identity {
     fn now_at(mountpoint: &Path) -> Option<Self> {
         /// STATX_MNT_ID_UNIQUE.
         const UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
-        let device = mount_table::find(mountpoint).ok()??.device;
+        let device = mount_table::at(mountpoint).ok()??.device;
         // Without a question to the server, which may be stuck or gone.
         let flags = AtFlags::STATX_DONT_SYNC | AtFlags::SYMLINK_NOFOLLOW;
         let statx = rustix::fs::statx(CWD, mountpoint, flags, UNIQUE).ok();
@@ -82,23 +129,42 @@ impl Session {
             direct_io: options.direct_io,
             server_pid,
         };
-        let config = options::config(options)?;
+        let attributes = Attributes::of(options)?;
         let refused = |error: io::Error| checks::explain(&options.mountpoint, &error);
         let mountpoint = options
             .mountpoint
             .canonicalize()
             .map_err(|e| MountError::mountpoint(&options.mountpoint, e.to_string()))?;
+        let may_clone = fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").is_ok();
+        let clone_device = descriptors::check(options::threads(options.threads), may_clone)?;
+        let config = options::config(options, clone_device);
+        let lock = match &options.lock {
+            Some(lock) => lock.clone(),
+            None => Arc::new(MountLock::take(&mountpoint)?),
+        };
+        if mount_table::at(&mountpoint).ok().flatten().is_some_and(|entry| entry.is_ours()) {
+            return Err(MountError::mountpoint(&options.mountpoint, checks::occupied(&mountpoint)));
+        }
+        let Connection { device, auto_unmount } = connection::mount(&mountpoint, &attributes)?;
+        // Undone unless it is served.
+        let unserved = Unserved(Some(&mountpoint));
         let adapter = Adapter::new(fs, settings);
         let stores = adapter.stores().clone();
-        let requests = Requests::new(adapter);
-        let session = fuser::Session::new(requests, &mountpoint, &config).map_err(refused)?;
-        if config.n_threads.is_some_and(|workers| workers > 1) && !options.direct_io {
+        let workers = config.n_threads;
+        let session = fuser::Session::from_fd(Requests::new(adapter), device, options::acl(options), config)
+            .map_err(refused)?;
+        if workers.is_some_and(|workers| workers > 1) && !options.direct_io {
             stores.start(session.notifier());
         }
         let background = session.spawn().map_err(refused)?;
+        let background = wait_until_served(background, &mountpoint)?;
+        unserved.is_served();
+        lock.release();
         let identity = Identity::now_at(&mountpoint);
-        read_ahead(&mountpoint);
-        Ok(Self { mount: Mounted { mountpoint, identity }, background: Some(background) })
+        if let Some(identity) = &identity {
+            read_ahead(&identity.device);
+        }
+        Ok(Self { mount: Mounted { mountpoint, identity }, background: Some(background), auto_unmount })
     }
 
     /// Waits until it has been unmounted, by whomever.
@@ -129,14 +195,9 @@ impl Drop for Session {
     }
 }
 
-/// Waits for the workers. What fuser 0.18 would do after that is left out: it takes an ended connection for a live one
-/// and unmounts whatever is mounted at this path by then, perhaps the next image. Our own unmounting is
-/// [`Mounted::detach`]. The price is a file descriptor until the process ends.
-fn join(mut background: BackgroundSession) -> io::Result<()> {
-    let placeholder = thread::Builder::new().spawn(|| Ok(()))?;
-    let workers = mem::replace(&mut background.guard, placeholder);
-    mem::forget(background);
-    workers.join().unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))
+/// Waits for the workers. Unmounting is [`Mounted::detach`]'s, since fuser knows the connection alone.
+fn join(background: BackgroundSession) -> io::Result<()> {
+    background.guard.join().unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))
 }
 
 /// What is left after [`Mounted::detach`].
@@ -164,11 +225,9 @@ impl Mounted {
     }
 }
 
-/// Best effort: only root may, and only where sysfs is mounted.
-fn read_ahead(mountpoint: &Path) {
-    let Ok(metadata) = fs::metadata(mountpoint) else { return };
-    let (major, minor) = (rustix::fs::major(metadata.dev()), rustix::fs::minor(metadata.dev()));
-    let path = format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb");
+/// Best effort: only root may, and only where sysfs is mounted. `device`: `major:minor` of the mount.
+fn read_ahead(device: &str) {
+    let path = format!("/sys/class/bdi/{device}/read_ahead_kb");
     if let Err(error) = fs::write(&path, READ_AHEAD_KIB.to_string()) {
         log::debug!("{path}: {error}: the read-ahead stays as it is");
     }

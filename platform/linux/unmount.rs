@@ -17,12 +17,16 @@ use rustix::{
 use super::{
     MountError,
     adapter::SERVER_PID,
-    checks,
+    checks, connection,
     mount_table::{self, text},
+    patience,
 };
 
 /// The serving process has nothing to write; what takes longer than this is stuck on its storage.
 const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// An attribute that the server has in memory.
+const MAX_ANSWER: Duration = Duration::from_secs(2);
 
 const POLL: Duration = Duration::from_millis(5);
 
@@ -40,19 +44,43 @@ pub(crate) fn unmount(mountpoint: &Path, wait: bool) -> Result<(), MountError> {
     if !entry.is_ours() {
         return Err(refuse(format!("is mounted as {}, not by vhdmount: use umount", entry.kind)));
     }
-    let server = if wait { server_of(&entry.mountpoint) } else { None };
-    detach(&entry.mountpoint, false)?;
-    match server {
-        Some(server) => wait_for(server),
-        None => Ok(()),
+    match server_of(&entry.mountpoint) {
+        Server::Silent => {
+            // Whether files are open there only it could say.
+            log::warn!(
+                "{}: the serving process does not answer: taken out of the tree; the process may stay",
+                text(mountpoint)
+            );
+            detach(&entry.mountpoint, true)
+        }
+        Server::Process(server) if wait => detach(&entry.mountpoint, false).and_then(|()| wait_for(server)),
+        _ => detach(&entry.mountpoint, false),
     }
 }
 
-/// The process that serves a mount; none if it is dead, or serves as a part of a program that goes on.
-fn server_of(mountpoint: &Path) -> Option<Pid> {
-    let mut value = [0; 16];
-    let len = rustix::fs::getxattr(mountpoint, SERVER_PID, &mut value).ok()?;
-    let pid: i32 = std::str::from_utf8(value.get(..len)?).ok()?.parse().ok()?;
+/// Who serves a mount.
+enum Server {
+    Process(Pid),
+    /// It is dead, or a part of a program that goes on.
+    None,
+    /// Stopped, or stuck on its storage.
+    Silent,
+}
+
+fn server_of(mountpoint: &Path) -> Server {
+    let path = mountpoint.to_owned();
+    let question = move || {
+        let mut value = [0; 16];
+        let len = rustix::fs::getxattr(path, SERVER_PID, &mut value).ok()?;
+        std::str::from_utf8(value.get(..len)?).ok()?.parse().ok()
+    };
+    match patience::ask(MAX_ANSWER, || true, question) {
+        None => Server::Silent,
+        Some(pid) => pid.and_then(process).map_or(Server::None, Server::Process),
+    }
+}
+
+fn process(pid: i32) -> Option<Pid> {
     // Its number may be another process's here, in a container with processes of its own.
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
     let own = fs::read_to_string("/proc/self/comm").ok()?;
@@ -110,12 +138,7 @@ fn through_fusermount(mountpoint: &Path, lazy: bool) -> Result<(), MountError> {
 }
 
 fn fusermount(mountpoint: &Path, lazy: bool) -> io::Result<Output> {
-    let run = |program: &str| {
-        let mut command = Command::new(program);
-        command.arg("-u").args(lazy.then_some("-z")).arg("--").arg(mountpoint).env("LC_ALL", "C").output()
-    };
-    match run("fusermount3") {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => run("fusermount"),
-        other => other,
-    }
+    let mut command = Command::new(connection::fusermount()?);
+    command.arg("-u").args(lazy.then_some("-z")).arg("--").arg(mountpoint).env("LC_ALL", "C");
+    patience::run(&mut command, MAX_WAIT)
 }

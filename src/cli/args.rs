@@ -167,13 +167,13 @@ pub(crate) struct Mount {
 
     #[cfg_attr(
         not(windows),
-        doc = "Mount options, comma-separated: allow_other, uid=N, gid=N, umask=M, fmask=M, dmask=M, partition=N, streams_interface=none|windows|xattr, show_sys_files, hide_hid_files, efs_raw, wsl_metadata, deleted, direct_io, threads=N, codepage=N, utc_offset=MINUTES, no_replay, parent=FILE, parent_dir=DIR, force_parent, confine"
+        doc = "Mount options, comma-separated: allow_other, uid=N, gid=N, umask=M, fmask=M, dmask=M, partition=N, streams_interface=none|windows|xattr, show_sys_files, hide_hid_files, efs_raw, wsl_metadata, deleted, direct_io, threads=N, codepage=N, utc_offset=MINUTES, no_replay, parent=FILE, parent_dir=DIR, force_parent, confine; for the kernel noexec, noatime, nosymfollow, context=, fscontext=, defcontext=, rootcontext= (SELinux). A comma in a value stands behind a backslash or between double quotes"
     )]
     #[cfg_attr(
         windows,
         doc = "Mount options, comma-separated: partition=N, acls, direct_io (no caching), threads=N, show_sys_files, hide_hid_files, efs_raw, deleted, codepage=N, utc_offset=MINUTES, no_replay, parent=FILE, parent_dir=DIR, force_parent, confine. Refused, as they are Linux's: uid, gid, masks, allow_other, wsl_metadata, streams_interface"
     )]
-    #[arg(short = 'o', value_name = "OPTIONS", value_delimiter = ',')]
+    #[arg(short = 'o', value_name = "OPTIONS")]
     pub(crate) options: Vec<String>,
 
     /// Stay in the foreground; Ctrl-C unmounts

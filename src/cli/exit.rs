@@ -79,6 +79,12 @@ impl Failure {
         Self { class: UNKNOWN, ..self }
     }
 
+    /// True when the text was printed already, by the process that failed.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn is_reported(&self) -> bool {
+        self.text.is_empty()
+    }
+
     /// What is said.
     pub(crate) fn text(&self) -> &str {
         &self.text

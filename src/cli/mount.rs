@@ -98,7 +98,7 @@ fn problems(info: &DiskInfo) -> String {
 /// Takes the options of `-o` that say how to open the image and what to show; the others are left for the system's mount.
 fn take_options(mount: &mut args::Mount) -> Result<Vec<String>, Failure> {
     let mut of_mount = Vec::new();
-    for option in std::mem::take(&mut mount.options) {
+    for option in std::mem::take(&mut mount.options).iter().flat_map(|list| split(list)) {
         let (name, value) = name_and_value(&option);
         match mount.set(name, value) {
             Some(done) => done?,
@@ -107,6 +107,25 @@ fn take_options(mount: &mut args::Mount) -> Result<Vec<String>, Failure> {
         }
     }
     Ok(of_mount)
+}
+
+/// The options of a list. A comma between double quotes, or behind a backslash, which is taken away, belongs to a value:
+/// `context="system_u:object_r:x:s0:c1,c2"`, `parent=a\,b.vhd`.
+fn split(list: &str) -> Vec<String> {
+    let (mut options, mut quoted) = (vec![String::new()], false);
+    let mut characters = list.chars().peekable();
+    while let Some(c) = characters.next() {
+        let last = options.last_mut().expect("begins with one");
+        match c {
+            ',' if !quoted => options.push(String::new()),
+            '\\' if characters.peek() == Some(&',') => last.extend(characters.next()),
+            c => {
+                quoted ^= c == '"';
+                last.push(c);
+            }
+        }
+    }
+    options
 }
 
 fn name_and_value(option: &str) -> (&str, Option<&str>) {
@@ -124,9 +143,10 @@ fn is_ignored(name: &str, value: Option<&str>) -> bool {
         "dev" | "suid" => true,
         // Access times are never updated, names are always UTF-8, a mountpoint need not be empty, reads are large.
         "relatime" | "norelatime" | "strictatime" | "nostrictatime" | "lazytime" | "nolazytime"
-        | "diratime" | "nodiratime" | "utf8" | "nonempty" | "big_writes" | "silent" | "loud" => true,
+        | "diratime" | "nodiratime" | "iversion" | "noiversion" | "mand" | "nomand" | "symfollow"
+        | "utf8" | "nonempty" | "big_writes" | "silent" | "loud" => true,
         "nls" | "iocharset" => matches!(value, Some("utf8" | "utf-8" | "UTF-8")),
-        _ => name.starts_with("x-") || name.starts_with("comment"),
+        _ => name.starts_with("x-") || name.starts_with("X-") || name.starts_with("comment"),
     }
 }
 

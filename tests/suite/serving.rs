@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     os::unix::fs::{FileExt, PermissionsExt},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -76,6 +76,126 @@ fn a_dead_mount_is_named_and_cured() {
     assert_eq!(fs::read_dir(&served.at).unwrap().count(), 0);
     let (code, _, stderr) = outcome(&vhdmount().arg("-u").arg(&served.at).output().unwrap());
     assert!(code == Some(3) && stderr.contains("nothing is mounted"), "{stderr}");
+}
+
+/// A mount that nobody serves at the moment is unmounted within a time limit, and no other program has to wait for it.
+#[test]
+fn a_stopped_mount_is_unmounted_in_time() {
+    let Some(served) = serve() else { return };
+    served.signal("-STOP");
+    let again = vhdmount().arg(served.folder.path().join("demo.vhdx")).arg(&served.at).output().unwrap();
+    let output = vhdmount().arg("-u").arg(&served.at).output().unwrap();
+    served.signal("-CONT");
+    served.wait_until_ended();
+    assert_eq!(again.status.code(), Some(3));
+    let (code, _, stderr) = outcome(&output);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains("does not answer"), "{stderr}");
+}
+
+#[test]
+fn of_eight_mounts_at_once_one_wins_and_the_others_leave_nothing() {
+    if !support::have_fuse() {
+        return;
+    }
+    let folder = scratch();
+    let image = unpack(folder.path());
+    for named in [true, false] {
+        let at = folder.path().join(if named { "mnt" } else { "demo" });
+        if named {
+            fs::create_dir(&at).unwrap();
+        }
+        let start = |number: usize| {
+            let mut command = vhdmount();
+            command.current_dir(folder.path()).arg(&image).args(named.then_some(&at));
+            command.arg("--pid-file").arg(folder.path().join(format!("pid{number}")));
+            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+        };
+        let started: Vec<_> = (0..8).map(start).collect();
+        let ended: Vec<_> =
+            started.into_iter().map(|child| outcome(&child.wait_with_output().unwrap())).collect();
+        let lost: Vec<_> = ended.iter().filter(|(code, ..)| *code != Some(0)).collect();
+        assert_eq!(lost.len(), 7, "{ended:?}");
+        for (code, _, stderr) in lost {
+            assert_eq!(*code, Some(3), "{stderr}");
+            assert!(stderr.contains("mounted here already"), "{stderr}");
+        }
+        let pid_files =
+            || (0..8).filter(|number| folder.path().join(format!("pid{number}")).exists()).count();
+        assert_eq!(pid_files(), 1);
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        let here = |line: &&str| line.split(' ').nth(1) == at.to_str();
+        assert_eq!(mounts.lines().filter(here).count(), 1);
+        assert!(at.join("p3/Windows").is_dir(), "the winner is served");
+        run(vhdmount().arg("-u").arg(&at));
+        assert_eq!((pid_files(), at.exists()), (0, named));
+    }
+}
+
+/// With few descriptors it is refused, or served; it never hangs, and leaves no mount without workers.
+#[test]
+fn a_mount_with_too_few_descriptors_is_refused_before_it_is_made() {
+    if !support::have_fuse() {
+        return;
+    }
+    let folder = scratch();
+    let (image, at) = (unpack(folder.path()), folder.path().join("mnt"));
+    fs::create_dir(&at).unwrap();
+    for (limit, expected) in [(10, 3), (30, 3), (47, 0), (60, 0)] {
+        let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+        let mut shell = Command::new("timeout");
+        shell.args(["60", "sh", "-c", &script]).arg(vhdmount().get_program()).arg(&image).arg(&at);
+        let (code, _, stderr) = outcome(&shell.output().unwrap());
+        assert_eq!(code, Some(expected), "{limit}: {stderr}");
+        if expected == 0 {
+            assert!(at.join("p3/Windows").is_dir());
+            run(vhdmount().arg("-u").arg(&at));
+        } else {
+            assert!(stderr.contains("ulimit -n") || stderr.contains("os error 24"), "{limit}: {stderr}");
+        }
+        assert_eq!(fs::read_dir(&at).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn the_mount_table_has_the_name_of_the_image_as_it_is() {
+    if !support::have_fuse() {
+        return;
+    }
+    let folder = scratch();
+    let (image, at) = (folder.path().join(r"disk, old\ one.vhdx"), folder.path().join("mnt"));
+    fs::rename(unpack(folder.path()), &image).unwrap();
+    fs::create_dir(&at).unwrap();
+    run(vhdmount().arg(&image).arg(&at));
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let source = image.to_str().unwrap().replace('\\', r"\134").replace(' ', r"\040");
+    let found = mounts.lines().any(|line| line.split(' ').next() == Some(&source));
+    run(vhdmount().arg("-u").arg(&at));
+    assert!(found, "{source} is not in {mounts}");
+}
+
+/// What the kernel answers depends on SELinux; that it is asked does not.
+#[test]
+fn security_contexts_are_the_kernels_to_judge() {
+    if !support::have_fuse() {
+        return;
+    }
+    let folder = scratch();
+    let (image, at) = (unpack(folder.path()), folder.path().join("mnt"));
+    fs::create_dir(&at).unwrap();
+    for option in
+        [r#"context="system_u:object_r:samba_share_t:s0:c1,c2",ro"#, "fscontext=system_u:object_r:x:s0"]
+    {
+        let output = vhdmount().arg(&image).arg(&at).args(["-o", option]).output().unwrap();
+        let (code, _, stderr) = outcome(&output);
+        assert!(code == Some(0) || stderr.contains("Invalid argument"), "{stderr}");
+        let _ = vhdmount().arg("-u").arg(&at).output();
+    }
+    let output =
+        vhdmount().arg(&image).arg(&at).args(["-o", "iversion,nomand,nosymfollow,X-mount.mkdir"]).output();
+    let (code, _, stderr) = outcome(&output.unwrap());
+    let _ = vhdmount().arg("-u").arg(&at).output();
+    assert_eq!(code, Some(0), "{stderr}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::{
     super::{Failure, args},
     Unfit, check_exists, is_ignored, name_and_value, take_options,
 };
-use crate::platform::{self, MountOptions, Prepared, Streams};
+use crate::platform::{self, MountLock, MountOptions, Prepared, Streams};
 
 pub(in super::super) fn run(mount: args::Mount) -> Result<(), Failure> {
     let (helper, json, quiet) = (mount.helper, mount.json, mount.quiet);
@@ -27,9 +27,12 @@ pub(in super::super) fn run(mount: args::Mount) -> Result<(), Failure> {
         }
         Ok::<_, Failure>(Prepared { fs: Arc::new(tree), announcement })
     });
-    if let (Err(_), Some(made)) = (&mounted, made) {
-        // It was made for this mount; a background process that failed may have removed it already.
-        let _ = std::fs::remove_dir(made);
+    match (&mounted, made) {
+        // The background process has removed it.
+        (Err(failure), Some(_)) if failure.is_reported() => {}
+        // It was made for this mount.
+        (Err(_), Some(made)) => drop(std::fs::remove_dir(made)),
+        _ => {}
     }
     mounted
 }
@@ -68,7 +71,7 @@ fn resolve(mut mount: args::Mount) -> Result<Resolved, Failure> {
         allow_other: mount.allow_other,
         pid_file: mount.pid_file,
         debug: mount.debug,
-        ..MountOptions::new(PathBuf::new(), source.to_string_lossy().into_owned(), uid, gid)
+        ..MountOptions::new(PathBuf::new(), source.into_os_string(), uid, gid)
     };
     for option in &of_mount {
         let (name, value) = name_and_value(option);
@@ -88,6 +91,10 @@ fn resolve(mut mount: args::Mount) -> Result<Resolved, Failure> {
         Some(mountpoint) => (mountpoint, false),
         None => make_mountpoint(&image)?,
     };
+    if options.remove_mountpoint {
+        // From now on, so that another mount does not find it empty and then removed.
+        options.lock = Some(Arc::new(MountLock::take(&options.mountpoint)?));
+    }
     Ok(Resolved { options, image, open: mount.open, view: mount.view })
 }
 
@@ -125,12 +132,25 @@ fn set(options: &mut MountOptions, option: &str, name: &str, value: Option<&str>
         | "auto_unmount"
         | "sync"
         | "async"
-        | "dirsync" => {
+        | "dirsync"
+        | "nosymfollow" => {
             options.raw_fuse_options.push(option.to_owned());
         }
+        "context" | "fscontext" | "defcontext" | "rootcontext" | "max_read" if value.is_some() => {
+            options.raw_fuse_options.push(for_kernel(name, value.unwrap_or_default()));
+        }
+        "remount" => Err(Failure::usage(
+            "-o remount: the options of a mount are settled when it is made; unmount it (vhdmount -u) and mount it again",
+        ))?,
         _ => return Err(Unfit::Unknown),
     }
     Ok(())
+}
+
+/// An option as the kernel takes it: a value with commas between quotes, whatever quotes were around it.
+fn for_kernel(name: &str, value: &str) -> String {
+    let value = value.trim_matches('"');
+    if value.contains(',') { format!("{name}=\"{value}\"") } else { format!("{name}={value}") }
 }
 
 fn octal(name: &str, value: Option<&str>) -> Result<u16, Failure> {

@@ -1,0 +1,47 @@
+//! Whether there are enough file descriptors for a mount, asked before it is made: a mount without workers would let every
+//! program that looks at it wait forever.
+
+use std::{fs::File, io};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::MountError;
+
+/// Beside the workers': the connection, signals, the pid file, programs that are run, the image opened again for its capacity
+/// with a chain of parents.
+const SPARE: usize = 40;
+
+/// Returns whether each of so many workers can open the device for itself.
+///
+/// # Errors
+/// When there are not even enough for the mount.
+pub(super) fn check(workers: usize, may_clone: bool) -> Result<bool, MountError> {
+    raise(workers + SPARE);
+    if may_clone && can_open(workers + SPARE) {
+        return Ok(true);
+    }
+    match can_open(SPARE) {
+        true => Ok(false),
+        false => Err(MountError::System(format!(
+            "too few file descriptors are left for a mount, which needs {SPARE} at least: raise the limit (ulimit -n), \
+             now {}; nothing was mounted",
+            getrlimit(Resource::Nofile).current.map_or("none".into(), |limit| limit.to_string())
+        ))),
+    }
+}
+
+/// Raises the limit by as many as are needed, as far as this user may.
+fn raise(more: usize) {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let Some(now) = current else { return };
+    let wanted = now.saturating_add(more as u64);
+    let wanted = maximum.map_or(wanted, |maximum| wanted.min(maximum));
+    if wanted > now && !can_open(more) {
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
+    }
+}
+
+fn can_open(count: usize) -> bool {
+    let opened: io::Result<Vec<File>> = (0..count).map(|_| File::open("/dev/null")).collect();
+    opened.is_ok()
+}

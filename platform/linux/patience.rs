@@ -1,0 +1,64 @@
+//! Questions that a server may never answer, as when it is stopped or its storage is gone: asked from a thread of their own,
+//! and given up after a while.
+
+use std::{
+    io,
+    process::{Command, Output, Stdio},
+    sync::mpsc::{RecvTimeoutError, channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+const POLL: Duration = Duration::from_millis(5);
+
+/// What `question` returns, or `None` if it takes longer than `limit`, or than `go_on` says. Its thread is left behind then,
+/// and ends with the process at the latest.
+pub(super) fn ask<T: Send + 'static>(
+    limit: Duration,
+    mut go_on: impl FnMut() -> bool,
+    question: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (answer, answered) = channel();
+    let asked = thread::Builder::new().name("asks".into()).spawn(move || answer.send(question()));
+    asked.ok()?;
+    let start = Instant::now();
+    loop {
+        match answered.recv_timeout(POLL) {
+            Ok(answer) => return Some(answer),
+            Err(RecvTimeoutError::Timeout) if start.elapsed() < limit && go_on() => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Runs a program to its end; ends it after `limit`. What it prints must fit a pipe.
+pub(super) fn run(command: &mut Command, limit: Duration) -> io::Result<Output> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    let start = Instant::now();
+    while child.try_wait()?.is_none() {
+        if start.elapsed() > limit {
+            let _ = child.kill();
+            child.wait()?;
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "did not come to an end"));
+        }
+        thread::sleep(POLL);
+    }
+    child.wait_with_output()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_answered_is_given_up() {
+        assert_eq!(ask(Duration::from_secs(60), || true, || 7), Some(7));
+        let (_keep, never) = channel::<()>();
+        let mut left = 3;
+        let go_on = move || {
+            left -= 1;
+            left > 0
+        };
+        assert_eq!(ask(Duration::from_secs(60), go_on, move || never.recv().is_ok()), None);
+    }
+}
