@@ -47,8 +47,9 @@ pub(super) struct Parent {
     ready: File,
 }
 
-/// What the background process sends when the mount is usable. The end of the pipe without it is a failure.
+/// What the background process sends when the mount is usable, and complete or not. The end of the pipe without it is a failure.
 const READY: u8 = 1;
+const READY_INCOMPLETE: u8 = 2;
 
 /// Splits this process in two.
 pub(super) fn fork() -> Result<Side, MountError> {
@@ -72,10 +73,14 @@ pub(super) fn fork() -> Result<Side, MountError> {
 
 impl Child {
     /// Returns when the mount is usable, or with the exit status of the process that could not make it so.
-    pub(super) fn wait_until_usable(mut self) -> Result<(), MountError> {
+    pub(super) fn wait_until_usable(mut self) -> Result<bool, MountError> {
         let mut byte = [0];
-        if self.ready.read_exact(&mut byte).is_ok() && byte == [READY] {
-            return Ok(());
+        if self.ready.read_exact(&mut byte).is_ok() {
+            match byte {
+                [READY] => return Ok(true),
+                [READY_INCOMPLETE] => return Ok(false),
+                _ => {}
+            }
         }
         match waitpid(self.pid, None) {
             Ok(WaitStatus::Exited(_, status)) => {
@@ -91,7 +96,7 @@ impl Child {
 
 impl Parent {
     /// Leaves the terminal and lets the waiting process return.
-    pub(super) fn release(mut self) -> Result<(), MountError> {
+    pub(super) fn release(mut self, complete: bool) -> Result<(), MountError> {
         let failed = |what: &str, error: io::Error| MountError::System(format!("{what}: {error}"));
         rustix::process::setsid().map_err(|error| failed("cannot start a session", error.into()))?;
         rustix::process::chdir("/")
@@ -104,7 +109,7 @@ impl Parent {
             .and_then(|()| if logs_to_file() { Ok(()) } else { rustix::stdio::dup2_stderr(&null) })
             .map_err(|error| failed("cannot leave the terminal", error.into()))?;
         // The waiting process may have been interrupted: the mount stays then, as if it had returned before.
-        let _ = self.ready.write_all(&[READY]);
+        let _ = self.ready.write_all(&[if complete { READY } else { READY_INCOMPLETE }]);
         Ok(())
     }
 }

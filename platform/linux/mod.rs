@@ -164,10 +164,12 @@ pub(crate) struct Prepared {
     pub(crate) fs: Arc<dyn FileSystem>,
     /// Printed when the mount is usable, and not otherwise.
     pub(crate) announcement: String,
+    /// False when there is less in it than an image should hold; passed on to the caller of [`mount`].
+    pub(crate) complete: bool,
 }
 
 /// Prepares the filesystem, mounts it and serves it until it is unmounted: in this process if `foreground`, otherwise
-/// in a background process, and then this one returns as soon as the mount is usable. `prepare` opens the image; it runs
+/// in a background process, and then this one returns as soon as the mount is usable, with [`Prepared::complete`]. `prepare` opens the image; it runs
 /// in the process that serves, while that still has the terminal.
 ///
 /// The background process works in `/`: whatever `prepare` opens later must be kept open or named by an absolute path.
@@ -178,13 +180,14 @@ pub(crate) struct Prepared {
 pub(crate) fn mount<E: From<MountError>>(
     options: MountOptions,
     prepare: impl FnOnce() -> Result<Prepared, E>,
-) -> Result<(), E> {
+) -> Result<bool, E> {
     checks::check(&options.mountpoint)?;
     if options.foreground || options.debug {
-        let Prepared { fs, announcement } = prepare()?;
+        let Prepared { fs, announcement, complete } = prepare()?;
         let serving = background::Serving::start(&options, fs)?;
         announce(&announcement);
-        return Ok(serving.until_unmounted()?);
+        serving.until_unmounted()?;
+        return Ok(complete);
     }
     // Before the working directory changes.
     let mut options = options;
@@ -193,10 +196,10 @@ pub(crate) fn mount<E: From<MountError>>(
     match background::fork()? {
         background::Side::Parent(child) => Ok(child.wait_until_usable()?),
         background::Side::Child(parent) => {
-            let Prepared { fs, announcement } = prepare()?;
+            let Prepared { fs, announcement, complete } = prepare()?;
             let serving = background::Serving::start(&options, fs)?;
             announce(&announcement);
-            parent.release()?;
+            parent.release(complete)?;
             let status = match serving.until_unmounted() {
                 Ok(()) => 0,
                 Err(error) => {

@@ -42,7 +42,7 @@ pub(crate) struct Session {
 struct Unserved<'a>(Option<&'a Path>);
 
 impl Unserved<'_> {
-    fn is_served(mut self) {
+    fn keep(mut self) {
         self.0 = None;
     }
 }
@@ -158,7 +158,7 @@ impl Session {
         }
         let background = session.spawn().map_err(refused)?;
         let background = wait_until_served(background, &mountpoint)?;
-        unserved.is_served();
+        unserved.keep();
         lock.release();
         let identity = Identity::now_at(&mountpoint);
         if let Some(identity) = &identity {

@@ -42,8 +42,8 @@ that are not on the disk, solid or split WIMs. Names without reading: exFAT, ReF
 In fstab: IMAGE MOUNTPOINT fuse.vhdmount ro,noauto 0 0 (vhdmount in /usr/bin, or linked as \
 /sbin/mount.fuse.vhdmount).
 
-Exit codes: 0 fine, 1 usage, 2 the image, 3 the mountpoint or FUSE, or the destination of cp, 4 a path inside the image, or standard output; cp: 130 interrupted; check: 5 warnings, 6 errors found; called as \
-mount.fuse.vhdmount (fstab) those of mount(8). Messages: RUST_LOG=debug or -v."
+Exit codes: 0 fine, 1 usage, 2 the image, 3 the mountpoint or FUSE, or the destination of cp, 4 a path inside the image, or standard output; cp: 130 interrupted; check: 5 warnings, 6 errors found; 7 mounted, but no volume is readable; called as \
+mount.fuse.vhdmount (fstab) those of mount(8), for which such a mount is one. Messages: RUST_LOG=debug or -v."
 )]
 #[cfg_attr(windows, command(long_version = windows::VERSION, after_help = windows::AFTER_HELP))]
 pub(crate) struct Arguments {

@@ -32,6 +32,8 @@ const INSIDE: Class = Class(4);
 pub(crate) const WARNINGS: Class = Class(5);
 /// `check` found errors.
 pub(crate) const ERRORS: Class = Class(6);
+/// Mounted, but no volume can be read: `.capacity` and the raw views are all that is there.
+pub(crate) const NO_VOLUME: Class = Class(7);
 /// Of a monitoring plugin: the state could not be found out, be it for a wrong call.
 pub(crate) const UNKNOWN: Class = Class(3);
 
@@ -40,6 +42,8 @@ impl Class {
     pub(crate) fn code(self, mount_helper: bool) -> ExitCode {
         match (mount_helper, self) {
             (true, USAGE) => ExitCode::from(1),
+            // The mount is there, and mount(8) has no code for what it lacks: it would call it failed.
+            (true, NO_VOLUME) => ExitCode::SUCCESS,
             (true, _) => ExitCode::from(32),
             (false, class) => ExitCode::from(class.0),
         }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use vhdmount::{
     Error,
-    fs::probe::UNFORMATTED,
+    fs::probe::{Probe, UNFORMATTED},
     image::{DiskInfo, Image, NO_FILESYSTEM, VolumeState},
     printable::printable,
     tree::Tree,
@@ -28,7 +28,8 @@ pub(super) fn unmount(mountpoint: &Path) -> Result<(), Failure> {
     Ok(platform::unmount(mountpoint, true)?)
 }
 
-/// Opens the image, in the process that serves it: the tree, and what is said when it is mounted. `with_table`: also what is
+/// Opens the image, in the process that serves it: the tree, what is said when it is mounted, and whether any volume can be
+/// read. `with_table`: also what is
 /// well with it.
 fn open(
     image: &Path,
@@ -37,7 +38,7 @@ fn open(
     json: bool,
     quiet: bool,
     with_table: bool,
-) -> Result<(Tree, String), Failure> {
+) -> Result<(Tree, String, bool), Failure> {
     let fail = |error| Failure::image(image, &error);
     let opened = Image::open(image, &open.options(view)).map_err(fail)?;
     let tree = opened.tree(view.partition).map_err(fail)?;
@@ -51,7 +52,8 @@ fn open(
             if with_table { table + &problems } else { unreadable(&info) + &problems }
         }
     };
-    Ok((tree, announcement))
+    let readable = opened.partitions().any(|(_, content)| matches!(content, Probe::Readable(_)));
+    Ok((tree, announcement, readable))
 }
 
 /// Why volumes are not shown, where no table says it.

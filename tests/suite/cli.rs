@@ -138,6 +138,28 @@ fn exit_codes_of_a_mount_are_those_of_the_help_text() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_mount_without_a_readable_volume_has_an_exit_code_of_its_own() {
+    if !crate::support::have_fuse() {
+        return;
+    }
+    let folder = scratch();
+    let (image, at) = (folder.path().join("noise.raw"), folder.path().join("mnt"));
+    std::fs::write(&image, vec![7; 1 << 20]).unwrap();
+    std::fs::create_dir(&at).unwrap();
+    // mount(8) calls a link, and would take another code for a failure.
+    let helper = folder.path().join("mount.fuse.vhdmount");
+    std::os::unix::fs::symlink(vhdmount().get_program(), &helper).unwrap();
+    for (mut command, expected) in [(vhdmount(), 7), (Command::new(&helper), 0)] {
+        let (code, stdout, stderr) = outcome(&command.arg(&image).arg(&at).output().unwrap());
+        let raw = std::fs::read(at.join(".vhdmount/disk.raw")).map(|bytes| bytes.len());
+        let _ = vhdmount().arg("-u").arg(&at).output();
+        assert_eq!((code, raw.ok()), (Some(expected), Some(1 << 20)), "{stderr}");
+        assert!(stdout.contains("No volume is readable"), "{stdout}");
+    }
+}
+
 #[test]
 fn ls_takes_several_paths_and_tells_sizes_for_people() {
     let folder = scratch();

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    super::{Failure, args},
+    super::{Failure, args, exit::NO_VOLUME},
     Unfit, check_exists, is_ignored, name_and_value, take_options,
 };
 use crate::platform::{self, MountLock, MountOptions, Prepared, Streams};
@@ -21,11 +21,11 @@ pub(in super::super) fn run(mount: args::Mount) -> Result<(), Failure> {
     let how_to_end = how_to_end(&options);
     let made = options.remove_mountpoint.then(|| options.mountpoint.clone());
     let mounted = platform::mount(options, move || {
-        let (tree, mut announcement) = super::open(&image, &open, &view, json, quiet, with_table)?;
+        let (tree, mut announcement, readable) = super::open(&image, &open, &view, json, quiet, with_table)?;
         if with_table && !json && !quiet {
             announcement += &how_to_end;
         }
-        Ok::<_, Failure>(Prepared { fs: Arc::new(tree), announcement })
+        Ok::<_, Failure>(Prepared { fs: Arc::new(tree), announcement, complete: readable })
     });
     match (&mounted, made) {
         // The background process has removed it.
@@ -34,7 +34,10 @@ pub(in super::super) fn run(mount: args::Mount) -> Result<(), Failure> {
         (Err(_), Some(made)) => drop(std::fs::remove_dir(made)),
         _ => {}
     }
-    mounted
+    match mounted? {
+        true => Ok(()),
+        false => Err(Failure::verdict(NO_VOLUME)),
+    }
 }
 
 /// Where it is mounted, and how that ends.

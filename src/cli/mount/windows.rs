@@ -21,7 +21,7 @@ pub(in super::super) fn run(mut mount: args::Mount) -> Result<(), Failure> {
     let (json, quiet) = (mount.json, mount.quiet);
     let with_table = mount.verbose || mount.helper.is_none();
     platform::mount(options, move || {
-        let (tree, announcement) = super::open(&image, &mount.open, &mount.view, json, quiet, with_table)?;
+        let (tree, announcement, _) = super::open(&image, &mount.open, &mount.view, json, quiet, with_table)?;
         Ok::<_, Failure>(Prepared {
             tree: Arc::new(tree),
             announcement,
