@@ -41,7 +41,7 @@ use vhdmount::fs::FileSystem;
 
 pub(crate) use lock::MountLock;
 pub(crate) use session::Session;
-pub(crate) use unmount::unmount;
+pub(crate) use unmount::{SERVER_OF, print_server_of, unmount};
 
 /// How named streams appear beside the lookup of `FILE:STREAM`, which always works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -33,12 +33,12 @@ pub(super) fn ask<T: Send + 'static>(
 
 /// Runs a program to its end; ends it after `limit`. What it prints must fit a pipe.
 pub(super) fn run(command: &mut Command, limit: Duration) -> io::Result<Output> {
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let start = Instant::now();
     while child.try_wait()?.is_none() {
         if start.elapsed() > limit {
+            // Not waited for: what it waits for may keep it.
             let _ = child.kill();
-            child.wait()?;
             return Err(io::Error::new(io::ErrorKind::TimedOut, "did not come to an end"));
         }
         thread::sleep(POLL);

@@ -1,7 +1,8 @@
 //! `vhdmount -u`: ends a mount and waits for the process behind it.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
     path::Path,
     process::{Command, Output},
     thread,
@@ -26,7 +27,7 @@ use super::{
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// An attribute that the server has in memory.
-const MAX_ANSWER: Duration = Duration::from_secs(2);
+const MAX_ANSWER: Duration = Duration::from_secs(5);
 
 const POLL: Duration = Duration::from_millis(5);
 
@@ -51,10 +52,22 @@ pub(crate) fn unmount(mountpoint: &Path, wait: bool) -> Result<(), MountError> {
                 "{}: the serving process does not answer: taken out of the tree; the process may stay",
                 text(mountpoint)
             );
-            detach(&entry.mountpoint, true)
+            let detached = detach(&entry.mountpoint, true);
+            abort(&entry.device);
+            detached
         }
         Server::Process(server) if wait => detach(&entry.mountpoint, false).and_then(|()| wait_for(server)),
         _ => detach(&entry.mountpoint, false),
+    }
+}
+
+/// Ends a connection, so that whoever waits for its server goes on with an error. The mount's owner may, where fusectl is
+/// mounted. `device`: `0:NUMBER` of the mount.
+fn abort(device: &str) {
+    let Some((_, number)) = device.split_once(':') else { return };
+    let path = format!("/sys/fs/fuse/connections/{number}/abort");
+    if let Err(error) = fs::write(&path, "1") {
+        log::debug!("{path}: {error}");
     }
 }
 
@@ -68,16 +81,36 @@ enum Server {
 }
 
 fn server_of(mountpoint: &Path) -> Server {
-    let path = mountpoint.to_owned();
-    let question = move || {
-        let mut value = [0; 16];
-        let len = rustix::fs::getxattr(path, SERVER_PID, &mut value).ok()?;
-        std::str::from_utf8(value.get(..len)?).ok()?.parse().ok()
+    // A process of its own: what a stopped server has taken on cannot be given up, and whoever waits for it cannot end.
+    let asked = match std::env::current_exe() {
+        Ok(program) if !cfg!(test) => {
+            let mut command = Command::new(program);
+            patience::run(command.arg(SERVER_OF).arg(mountpoint), MAX_ANSWER).map(|output| output.stdout)
+        }
+        _ => Ok(pid_text(mountpoint).unwrap_or_default()),
     };
-    match patience::ask(MAX_ANSWER, || true, question) {
-        None => Server::Silent,
-        Some(pid) => pid.and_then(process).map_or(Server::None, Server::Process),
+    match asked {
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Server::Silent,
+        Err(_) => Server::None,
+        Ok(text) => {
+            let pid = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
+            pid.and_then(process).map_or(Server::None, Server::Process)
+        }
     }
+}
+
+/// The argument with which this program asks for another, itself: who serves the mount at the path that follows?
+pub(crate) const SERVER_OF: &str = "--server-of-mount";
+
+/// Prints the answer to [`SERVER_OF`].
+pub(crate) fn print_server_of(mountpoint: &Path) {
+    let _ = io::stdout().write_all(&pid_text(mountpoint).unwrap_or_default());
+}
+
+fn pid_text(mountpoint: &Path) -> Option<Vec<u8>> {
+    let mut value = [0; 16];
+    let len = rustix::fs::getxattr(mountpoint, SERVER_PID, &mut value).ok()?;
+    Some(value.get(..len)?.to_vec())
 }
 
 fn process(pid: i32) -> Option<Pid> {

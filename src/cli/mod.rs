@@ -43,6 +43,13 @@ pub(crate) fn main() -> ExitCode {
         crate::platform::understand_escapes();
     }
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    #[cfg(target_os = "linux")]
+    if let [_, question, mountpoint] = &arguments[..]
+        && question == crate::platform::SERVER_OF
+    {
+        crate::platform::print_server_of(mountpoint.as_ref());
+        return ExitCode::SUCCESS;
+    }
     // mount(8) calls its helpers `mount.TYPE` and expects its own exit codes.
     let called_by_mount = arguments.first().is_some_and(|name| helper::is_mount_helper(name));
     let (arguments, helper) = match called_by_mount {

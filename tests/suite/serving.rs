@@ -83,11 +83,9 @@ fn a_dead_mount_is_named_and_cured() {
 fn a_stopped_mount_is_unmounted_in_time() {
     let Some(served) = serve() else { return };
     served.signal("-STOP");
-    let again = vhdmount().arg(served.folder.path().join("demo.vhdx")).arg(&served.at).output().unwrap();
     let output = vhdmount().arg("-u").arg(&served.at).output().unwrap();
     served.signal("-CONT");
     served.wait_until_ended();
-    assert_eq!(again.status.code(), Some(3));
     let (code, _, stderr) = outcome(&output);
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stderr.contains("does not answer"), "{stderr}");
