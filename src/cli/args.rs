@@ -374,7 +374,7 @@ pub(crate) struct Ls {
     /// all times. `cat IMAGE pN/.deleted/NUMBER` reads one
     #[arg(long, group = "lost", conflicts_with = "recursive")]
     pub(crate) deleted: bool,
-    /// Files in use to which no directory leads, because an index block or a directory is lost: size, time (UTC), number, and
+    /// Files and directories in use to which no directory leads (NTFS, FAT): size, time (UTC), number, and
     /// the path that they should have; with -R also what lies below them. `cp -r IMAGE pN/.orphans DEST` copies all of them
     #[arg(long, group = "lost")]
     pub(crate) orphans: bool,

@@ -9,7 +9,6 @@ use std::{ops::ControlFlow, sync::Arc};
 
 use super::{
     Fat,
-    boot::Root,
     format::{ShortEntry, attr, slot},
     time,
 };
@@ -23,8 +22,6 @@ use crate::{
     },
 };
 
-/// The Sleuth Kit's number of the first slot.
-const FIRST_NUMBER: u64 = 3;
 /// Stretches that a guess is made of, 16 MiB of runs: what is more scattered was surely not one file.
 const MAX_RUNS: usize = 1 << 20;
 
@@ -36,6 +33,19 @@ struct Lost {
     name: Box<[u16]>,
     /// In [`Index::directories`].
     directory: usize,
+    /// Only slots of its long name are left: `short` is empty.
+    name_alone: bool,
+}
+
+impl Lost {
+    fn check_place(&self) -> Result<()> {
+        let problem = "of the file only its long name is left: another one has the slot that said where its content lies";
+        if self.name_alone {
+            Err(Error::corrupt("deleted FAT entry", self.node * u64::from(slot::SIZE), problem))
+        } else {
+            Ok(())
+        }
+    }
 }
 
 /// A directory in which there may be deleted files.
@@ -43,6 +53,8 @@ struct Directory {
     name: Box<[u16]>,
     /// The root is its own.
     parent: usize,
+    /// False: no entry names it any more.
+    known: bool,
 }
 
 /// All that is deleted, and what is free.
@@ -72,23 +84,6 @@ impl<'a> Deleted<'a> {
         Ok(self.fat.deleted.get_or_init(|| index))
     }
 
-    /// The node of number [`FIRST_NUMBER`]: numbers count the slots from the root directory, or the first cluster, on.
-    fn base(&self) -> u64 {
-        let offset = match self.fat.geometry.root {
-            Root::Region { offset, .. } => offset,
-            Root::Chain { .. } => self.fat.geometry.data_offset,
-        };
-        offset / u64::from(slot::SIZE)
-    }
-
-    fn number(&self, lost: &Lost) -> u64 {
-        (lost.node - self.base()).saturating_add(FIRST_NUMBER)
-    }
-
-    fn node(&self, number: u64) -> Option<NodeId> {
-        number.checked_sub(FIRST_NUMBER)?.checked_add(self.base()).map(NodeId)
-    }
-
     fn get(&self, node: NodeId) -> Result<Option<&'a Lost>> {
         let files = &self.index()?.files;
         Ok(files.binary_search_by_key(&node.0, |lost| lost.node).ok().map(|at| &files[at]))
@@ -116,12 +111,11 @@ fn kind(lost: &Lost) -> NodeKind {
 impl Undelete for Deleted<'_> {
     fn each(&self, from: u64, sink: &mut dyn FnMut(Found<'_>) -> ControlFlow<()>) -> Result<()> {
         let index = self.index()?;
-        let first = self.node(from).map_or(0, |node| node.0);
-        let first = if from > FIRST_NUMBER { first } else { 0 };
+        let first = self.fat.node_of_number(from).map_or(0, |node| node.0);
         let start = index.files.partition_point(|lost| lost.node < first);
         for lost in &index.files[start..] {
             let name = crate::fs::Name(&lost.name);
-            let (number, node) = (self.number(lost), NodeId(lost.node));
+            let (number, node) = (self.fat.number_of(NodeId(lost.node)), NodeId(lost.node));
             if sink(Found { number, node, name, kind: kind(lost) }).is_break() {
                 return Ok(());
             }
@@ -133,7 +127,7 @@ impl Undelete for Deleted<'_> {
     }
 
     fn find(&self, number: u64) -> Result<Option<(NodeId, NameBuf)>> {
-        let Some(node) = self.node(number) else { return Ok(None) };
+        let Some(node) = self.fat.node_of_number(number) else { return Ok(None) };
         Ok(self.get(node)?.map(|lost| (node, NameBuf(lost.name.to_vec()))))
     }
 
@@ -144,6 +138,9 @@ impl Undelete for Deleted<'_> {
         let mut at = lost.directory;
         // A directory comes after its parent, so this ends.
         while at != 0 {
+            if !directories[at].known {
+                return Ok(None);
+            }
             names.push(&directories[at].name);
             at = directories[at].parent;
         }
@@ -152,7 +149,9 @@ impl Undelete for Deleted<'_> {
     }
 
     fn state(&self, node: NodeId) -> Result<State> {
-        let (clusters, first) = self.wanted(self.lost(node)?);
+        let lost = self.lost(node)?;
+        lost.check_place()?;
+        let (clusters, first) = self.wanted(lost);
         let free = &self.index()?.free;
         let first = match first {
             Some(first) if clusters > 0 && free.all(first..first + 1)? => first,
@@ -180,6 +179,7 @@ impl Undelete for Deleted<'_> {
 
     fn open(&self, node: NodeId) -> Result<Arc<dyn ByteSource>> {
         let lost = self.lost(node)?;
+        lost.check_place()?;
         if kind(lost) == NodeKind::Directory {
             return Err(Error::invalid("a directory has no content"));
         }

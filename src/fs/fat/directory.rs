@@ -32,7 +32,7 @@ pub(super) enum Slot {
     Deleted([u8; slot::SIZE as usize]),
     Long(LongEntry),
     Label(ShortEntry),
-    Dot,
+    Dot(ShortEntry),
     DotDot(ShortEntry),
     Entry(ShortEntry),
 }
@@ -47,7 +47,7 @@ impl Slot {
                 Self::Long(LongEntry::read_from_bytes(bytes).expect("as long as a slot"))
             }
             _ if short.attr & attr::VOLUME_ID != 0 => Self::Label(short),
-            _ if &short.name == b".          " => Self::Dot,
+            _ if &short.name == b".          " => Self::Dot(short),
             _ if &short.name == b"..         " => Self::DotDot(short),
             _ => Self::Entry(short),
         }
@@ -115,6 +115,8 @@ impl<'a> Slots<'a> {
 #[derive(Debug)]
 pub(super) struct Index {
     hashes: Vec<(u32, u32)>,
+    /// First clusters of the directories in it, and the slots after their entries.
+    directories: Vec<(u32, u32)>,
     /// Seeded, so that no image can be made whose names all collide.
     seed: RandomState,
     /// Why a name that is not here may exist nevertheless.
@@ -122,16 +124,24 @@ pub(super) struct Index {
 }
 
 impl Index {
-    pub(super) fn build(directory: &Chain, pages: &Pages, decoder: &Decoder) -> Self {
+    pub(super) fn build(
+        directory: &Chain,
+        pages: &Pages,
+        decoder: &Decoder,
+        first_cluster: impl Fn(&ShortEntry) -> u32,
+    ) -> Self {
         let mut slots = Slots::new(directory, pages, 0);
         let seed = RandomState::new();
-        let mut hashes = Vec::new();
+        let (mut hashes, mut directories) = (Vec::new(), Vec::new());
         let (mut name, mut alias) = (Vec::new(), Vec::new());
         let damage = loop {
             let start = slots.at;
             match slots.next_entry(decoder, &mut name) {
                 Ok(Some(entry)) => {
                     hashes.push((hash(&seed, &name), start));
+                    if entry.short.attr & attr::DIRECTORY != 0 {
+                        directories.push((first_cluster(&entry.short), entry.next));
+                    }
                     alias.clear();
                     push_short(&entry.short, decoder, false, &mut alias);
                     if !equal_folded(&name, &alias) {
@@ -144,11 +154,19 @@ impl Index {
         };
         hashes.sort_unstable();
         hashes.shrink_to_fit();
-        Self { hashes, seed, damage }
+        directories.sort_unstable();
+        directories.shrink_to_fit();
+        Self { hashes, directories, seed, damage }
     }
 
     pub(super) fn memory(&self) -> usize {
-        size_of::<Self>() + self.hashes.capacity() * size_of::<(u32, u32)>()
+        size_of::<Self>() + (self.hashes.capacity() + self.directories.capacity()) * size_of::<(u32, u32)>()
+    }
+
+    /// True when no entry before the one that ends at slot `next` leads to the directory at this cluster.
+    pub(super) fn is_first(&self, cluster: u32, next: u32) -> bool {
+        let at = self.directories.partition_point(|(first, _)| *first < cluster);
+        self.directories.get(at) == Some(&(cluster, next))
     }
 
     /// The entry with this name. An exact match wins over one that differs in case, the name shown over the short alias.

@@ -7,12 +7,14 @@ use std::{
 
 use super::{
     Fat, ROOT,
-    chain::Wanted,
+    chain::{Chain, Wanted},
     check,
     deleted::Deleted,
     directory::{Entry, Index, Slots},
-    format::attr,
-    name, node_at, time,
+    format::{ShortEntry, attr},
+    name,
+    orphans::Lost,
+    time,
 };
 use crate::{
     Error, Result,
@@ -20,7 +22,7 @@ use crate::{
     check::Report,
     fs::{
         DirCursor, DirEntry, FileSystem, LinkTarget, Name, NodeId, NodeKind, Stat, Times, Usage, VolumeInfo,
-        deleted::Undelete, runs::RunSource,
+        deleted::Undelete, orphans::Orphans, runs::RunSource,
     },
 };
 
@@ -64,13 +66,15 @@ impl FileSystem for Fat {
 
     fn lookup(&self, dir: NodeId, name: Name<'_>) -> Result<Option<NodeId>> {
         let directory = self.directory(dir)?;
-        let index = self.indexes.get_or_load(dir, || {
-            let index = Index::build(&directory, &self.pages, &self.decoder);
-            let memory = index.memory();
-            Ok::<_, Error>((Arc::new(index), memory))
-        })?;
+        let index = self.index(dir, &directory)?;
         let found = index.find(&directory, &self.pages, &self.decoder, name.units())?;
-        Ok(found.map(|entry| node_at(entry.position)))
+        let cluster = self.directory_cluster(dir)?;
+        let node = found.map(|Entry { short, position, next }| {
+            self.entered_from(cluster, position, &short, || {
+                Ok(index.is_first(self.first_cluster(&short), next))
+            })
+        });
+        node.transpose()
     }
 
     fn read_dir(
@@ -82,13 +86,16 @@ impl FileSystem for Fat {
         let directory = self.directory(dir)?;
         // No directory has that many slots: the listing is over.
         let Ok(from) = u32::try_from(from.0) else { return Ok(()) };
+        let cluster = self.directory_cluster(dir)?;
         let mut slots = Slots::new(&directory, &self.pages, from);
         let mut name = Vec::with_capacity(name::MAX_LONG_NAME);
         while let Some(Entry { short, position, next }) = slots.next_entry(&self.decoder, &mut name)? {
             let is_directory = short.attr & attr::DIRECTORY != 0;
             let entry = DirEntry {
                 name: Name(&name),
-                node: node_at(position),
+                node: self.entered_from(cluster, position, &short, || {
+                    Ok(self.index(dir, &directory)?.is_first(self.first_cluster(&short), next))
+                })?,
                 kind: if is_directory { NodeKind::Directory } else { NodeKind::File },
                 next: DirCursor(next.into()),
             };
@@ -149,6 +156,10 @@ impl FileSystem for Fat {
         Some(Box::new(Deleted::new(self)))
     }
 
+    fn orphans(&self) -> Option<Box<dyn Orphans + '_>> {
+        Some(Box::new(Lost::new(self)))
+    }
+
     fn usage(&self) -> Result<Usage> {
         if let Some(usage) = self.usage.get() {
             return Ok(*usage);
@@ -183,6 +194,16 @@ impl FileSystem for Fat {
 }
 
 impl Fat {
+    /// Where a directory has its names, cached.
+    fn index(&self, dir: NodeId, directory: &Chain) -> Result<Arc<Index>> {
+        self.indexes.get_or_load(dir, || {
+            let first_cluster = |short: &ShortEntry| self.first_cluster(short);
+            let index = Index::build(directory, &self.pages, &self.decoder, first_cluster);
+            let memory = index.memory();
+            Ok::<_, Error>((Arc::new(index), memory))
+        })
+    }
+
     /// Remembers the number of free clusters.
     fn usage_with(&self, free: u64) -> Usage {
         let cluster_size = u64::from(self.geometry.cluster_size);

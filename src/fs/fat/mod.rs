@@ -2,7 +2,7 @@
 //!
 //! A node is the position of its short directory entry, in units of 32 bytes (the root: 0, where the boot sector is), so
 //! `stat` reads that entry and nothing else. Chains are decoded into runs at open. The table is never in memory as a
-//! whole. Directories may contain each other in a damaged volume: each is bounded, the caller bounds its descent.
+//! whole. Each directory is entered through one entry, that to which its `..` leads back.
 
 mod boot;
 mod chain;
@@ -13,6 +13,7 @@ mod directory;
 mod filesystem;
 mod format;
 mod name;
+mod orphans;
 mod pages;
 mod table;
 #[cfg(test)]
@@ -32,7 +33,7 @@ use self::{
     pages::Pages,
     table::Table,
 };
-use super::{NodeId, Usage, VolumeInfo, runs::RunList};
+use super::{NodeId, Usage, VolumeInfo, reach, runs::RunList};
 use crate::{
     Error, Result,
     bytes::{ByteSource, read_vec},
@@ -40,6 +41,8 @@ use crate::{
 };
 
 const ROOT: NodeId = NodeId(0);
+/// The Sleuth Kit's number of the first slot.
+const FIRST_NUMBER: u64 = 3;
 
 /// Indexes of directories. The largest possible one (2 MiB) still fits in a shard.
 const INDEX_BUDGET: usize = 33 << 20;
@@ -120,6 +123,7 @@ pub fn open_with(volume: Arc<dyn ByteSource>, options: Options) -> Result<Fat> {
         utc_offset_minutes: options.utc_offset_minutes,
         info: VolumeInfo::default(),
         deleted: OnceLock::new(),
+        reach: OnceLock::new(),
         usage: OnceLock::new(),
         geometry,
         pages,
@@ -168,6 +172,8 @@ pub struct Fat {
     info: VolumeInfo,
     /// Found when the first deleted file is asked for: that reads all directories and the whole table.
     deleted: OnceLock<Box<deleted::Index>>,
+    /// Found when two entries may lead to one directory, or when an orphan is asked for: that reads the same.
+    reach: OnceLock<Box<orphans::Index>>,
     /// Counted once, when first asked for: that reads the whole table.
     usage: OnceLock<Usage>,
 }
@@ -207,6 +213,7 @@ impl Fat {
 
     /// The entry that a node number stands for; the root has none.
     fn entry(&self, node: NodeId) -> Result<ShortEntry> {
+        let node = NodeId(node.0 & !reach::MISPLACED);
         let absent = || Error::not_found(format!("no FAT directory entry {:#x}", node.0));
         let position = node.0.checked_mul(slot::SIZE.into()).ok_or_else(absent)?;
         let in_root = match self.geometry.root {
@@ -220,7 +227,8 @@ impl Fat {
         let mut bytes = [0; slot::SIZE as usize];
         self.pages.reader().read(position, &mut bytes)?;
         match Slot::parse(&bytes) {
-            Slot::Entry(entry) => Ok(entry),
+            // `.` of a directory to which no entry leads.
+            Slot::Entry(entry) | Slot::Dot(entry) => Ok(entry),
             _ => Err(absent()),
         }
     }
@@ -255,11 +263,66 @@ impl Fat {
         if node == ROOT {
             return self.root_directory();
         }
+        self.directory_at(self.directory_cluster(node)?)
+    }
+
+    /// Where a directory's chain begins; 0: the root, or one without any cluster.
+    fn directory_cluster(&self, node: NodeId) -> Result<u32> {
+        if node == ROOT {
+            return Ok(0);
+        }
         let entry = self.entry(node)?;
         if entry.attr & attr::DIRECTORY == 0 {
             return Err(Error::invalid("not a directory"));
         }
-        self.directory_at(self.first_cluster(&entry))
+        let first = self.first_cluster(&entry);
+        if node.0 & reach::MISPLACED != 0 {
+            let position = self.geometry.cluster_offset(first);
+            let problem = "another entry leads into it (its `..` decides between them); if no way leads there, it is among \
+                           the orphans";
+            return Err(Error::corrupt("FAT directory", position, problem));
+        }
+        Ok(first)
+    }
+
+    /// Where the chain of FAT32's root begins.
+    fn root_cluster(&self) -> Option<u32> {
+        match self.geometry.root {
+            Root::Chain { first_cluster } => Some(first_cluster),
+            Root::Region { .. } => None,
+        }
+    }
+
+    /// The slot to which The Sleuth Kit gives number 3: it counts from the root directory, or the first cluster, on.
+    fn first_slot(&self) -> u64 {
+        let offset = match self.geometry.root {
+            Root::Region { offset, .. } => offset,
+            Root::Chain { .. } => self.geometry.data_offset,
+        };
+        offset / u64::from(slot::SIZE)
+    }
+
+    /// The Sleuth Kit's number of an entry.
+    fn number_of(&self, node: NodeId) -> u64 {
+        (node.0 & !reach::MISPLACED).saturating_sub(self.first_slot()).saturating_add(FIRST_NUMBER)
+    }
+
+    fn node_of_number(&self, number: u64) -> Option<NodeId> {
+        number.checked_sub(FIRST_NUMBER)?.checked_add(self.first_slot()).map(NodeId)
+    }
+
+    /// True when a cluster begins with the `.` of the directory that begins there, and `..` follows.
+    fn begins_directory(&self, cluster: u32) -> bool {
+        let mut bytes = [[0; slot::SIZE as usize]; 2];
+        let position = self.geometry.cluster_offset(cluster);
+        if self.pages.volume().read_exact_at(position, bytes.as_flattened_mut()).is_err() {
+            return false;
+        }
+        matches!(
+            (Slot::parse(&bytes[0]), Slot::parse(&bytes[1])),
+            (Slot::Dot(dot), Slot::DotDot(up))
+                if dot.attr & up.attr & attr::DIRECTORY != 0 && self.first_cluster(&dot) == cluster
+        )
     }
 
     /// What `..` of the directory at this cluster points to: a first cluster, 0 for the root.

@@ -68,8 +68,21 @@ pub(super) fn is_legal(byte: u8) -> bool {
 /// The name of a deleted entry: the long one of the deleted slots before it (in their order on disk), as far as it
 /// belongs to it, else the short one. Of that the first byte is lost: `_`.
 pub(super) fn deleted(entry: &ShortEntry, pieces: &[LongEntry], decoder: &Decoder) -> Vec<u16> {
-    let mut long = Vec::new();
     let sum = pieces.last().map(|piece| piece.chksum).filter(|sum| first_byte(&entry.name, *sum).is_some());
+    let mut long = of_pieces(pieces, sum);
+    if (1..=MAX_LONG_NAME).contains(&long.len()) {
+        return long;
+    }
+    long.clear();
+    let mut entry = *entry;
+    entry.name[0] = b'_';
+    push_short(&entry, decoder, true, &mut long);
+    long
+}
+
+/// The long name of deleted slots (in their order on disk), as far as they have this checksum.
+pub(super) fn of_pieces(pieces: &[LongEntry], sum: Option<u8>) -> Vec<u16> {
+    let mut long = Vec::new();
     // Nearest to the entry is the name's beginning.
     for piece in pieces.iter().rev().take_while(|piece| Some(piece.chksum) == sum).take(MAX_PIECES) {
         let units = piece.name1.iter().chain(&piece.name2).chain(&piece.name3).map(|unit| unit.get());
@@ -79,13 +92,6 @@ pub(super) fn deleted(entry: &ShortEntry, pieces: &[LongEntry], decoder: &Decode
             break;
         }
     }
-    if (1..=MAX_LONG_NAME).contains(&long.len()) {
-        return long;
-    }
-    long.clear();
-    let mut entry = *entry;
-    entry.name[0] = b'_';
-    push_short(&entry, decoder, true, &mut long);
     long
 }
 

@@ -3,6 +3,7 @@
 mod check;
 mod damage;
 mod image;
+mod reach;
 
 use std::{
     ops::ControlFlow,
@@ -331,7 +332,7 @@ fn other_boot_sectors_are_not_claimed() {
 }
 
 #[test]
-fn directory_cycles_are_bounded_and_parents_found() {
+fn directory_cycles_are_not_entered_and_parents_found() {
     let mut image = Image::new(Width::Fat16);
     image.chain(&[10]);
     image.chain(&[11]);
@@ -351,7 +352,8 @@ fn directory_cycles_are_bounded_and_parents_found() {
     let inner = at(outer, "inner");
     assert_eq!(fs.parent(outer).unwrap(), ROOT);
     assert_eq!(fs.parent(inner).unwrap(), outer);
-    assert_eq!(list(&fs, at(inner, "cycle")).0, ["INNER"]);
+    let (names, listed) = list(&fs, at(inner, "cycle"));
+    assert!(names.is_empty() && matches!(listed, Err(Error::Corrupt(_))), "it is entered from the root");
     assert_eq!(fs.parent(ROOT).unwrap(), ROOT);
     assert_eq!(list(&fs, outer).0, ["INNER"], "neither . nor ..");
 }

@@ -51,6 +51,9 @@ fn delete(image: &Path) {
     run(mtools("mdeltree", image).arg("::/dir"));
 }
 
+/// As The Sleuth Kit names it.
+const ORPHANS: &str = "$OrphanFiles";
+
 /// Number → path.
 type Names = BTreeMap<u64, String>;
 
@@ -61,8 +64,11 @@ fn fls(image: &Path) -> Names {
         let number = head.split("* ").nth(1).unwrap().trim_end_matches("(realloc)");
         (number.parse().unwrap(), path.to_owned())
     });
-    // Those in clusters that no directory leads to are not looked for.
-    rows.filter(|(_, path): &(u64, String)| !path.starts_with("$OrphanFiles")).collect()
+    // Below directories to which no entry leads, of which the paths are not known.
+    rows.map(|(number, path): (u64, String)| {
+        (number, if path.starts_with(ORPHANS) { ORPHANS.into() } else { path })
+    })
+    .collect()
 }
 
 fn listed(view: &View) -> Vec<(u64, NodeId, NodeKind, String)> {
@@ -73,7 +79,7 @@ fn listed(view: &View) -> Vec<(u64, NodeId, NodeKind, String)> {
         ControlFlow::Continue(())
     })
     .unwrap();
-    let path = |node| view.xattr(node, "user.vhdmount.path").unwrap().unwrap();
+    let path = |node| view.xattr(node, "user.vhdmount.path").unwrap().unwrap_or_else(|| ORPHANS.into());
     let row = |(number, node, kind)| (number, node, kind, String::from_utf8(path(node)).unwrap());
     found.into_iter().map(row).collect()
 }

@@ -112,9 +112,9 @@ impl Check<'_, '_> {
                             self.tell_of(&LABEL, "", &format!("in slot {at}"));
                         }
                     }
-                    Slot::Dot if at == 0 && first != 0 => {}
+                    Slot::Dot(_) if at == 0 && first != 0 => {}
                     Slot::DotDot(entry) if at == 1 && first != 0 => self.dot_dot(&entry, parent),
-                    Slot::Dot | Slot::DotDot(_) => {
+                    Slot::Dot(_) | Slot::DotDot(_) => {
                         self.tell_of(&DOTS, "", &format!("one of them is in slot {at}"))
                     }
                     Slot::End | Slot::Deleted(_) | Slot::Long(_) => {}
@@ -144,8 +144,8 @@ impl Check<'_, '_> {
         // Where it leads is its own first cluster, low half first.
         let own = u32::from(u16::from_le_bytes([bytes[26], bytes[27]]));
         match (dot, dot_dot) {
-            (Slot::Dot, Slot::DotDot(_)) if own == first & 0xffff => {}
-            (Slot::Dot, Slot::DotDot(_)) => {
+            (Slot::Dot(_), Slot::DotDot(_)) if own == first & 0xffff => {}
+            (Slot::Dot(_), Slot::DotDot(_)) => {
                 self.tell_of(&DOTS, "", &format!("`.` leads to cluster {own}, not to {first}"));
             }
             _ => self.tell_of(&DOTS, "", "they are not its first entries"),

@@ -17,7 +17,7 @@ const LOST: Kind = Kind {
     severity: Severity::Warning,
     name: "lost clusters",
     meaning: "They are the content of files whose directory entry is gone, or lost space; they are not free for new files. \
-              fsck.fat or chkdsk can turn them into files.",
+              `ls --orphans` lists the directories among them; fsck.fat or chkdsk can turn them into files.",
 };
 const BAD: Kind = Kind {
     severity: Severity::Note,

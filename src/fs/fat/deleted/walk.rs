@@ -1,6 +1,7 @@
 //! The walk over all directories that finds what is deleted. A deleted directory is entered when its first cluster is
 //! still free and begins with its own `.` entry; it goes on in the next cluster as long as that is free, too, and looks
-//! like a directory.
+//! like a directory. Where several entries name one deleted directory its `..` decides; those to which no entry leads any
+//! more are found by looking at the beginning of every free cluster.
 
 use std::{collections::HashSet, ops::ControlFlow, sync::Arc};
 
@@ -24,6 +25,8 @@ use crate::{
 
 /// Memory for names and entries: half a million deleted files with names of usual length.
 const MEMORY_BUDGET: usize = 64 << 20;
+/// Deleted directories without an entry that are kept; each takes a cluster.
+const MAX_ORPHANS: usize = 1 << 20;
 /// Stretches of the disk that are asked for one file.
 const MAX_EXTENTS: usize = 1 << 14;
 
@@ -42,6 +45,9 @@ struct Walk<'a> {
     pending: Vec<Pending>,
     /// First clusters of the directories found.
     seen: HashSet<u32>,
+    /// First clusters of deleted directories whose `..` does not lead to the entry, and their places: they get them if no other
+    /// entry does.
+    doubtful: Vec<(u32, usize)>,
     /// Slots that may still be looked at: hostile directories could share their clusters.
     slots: u64,
     memory: usize,
@@ -49,13 +55,14 @@ struct Walk<'a> {
 
 /// Finds everything that is deleted.
 pub(super) fn walk(fat: &Fat) -> Result<Index> {
-    let root = Directory { name: Box::default(), parent: 0 };
+    let root = Directory { name: Box::default(), parent: 0, known: true };
     let index =
         Index { files: Vec::new(), directories: vec![root], free: free_clusters(fat)?, incomplete: None };
     let slots = fat.geometry.size / u64::from(slot::SIZE);
-    let mut walk = Walk { fat, index, pending: Vec::new(), seen: HashSet::new(), slots, memory: 0 };
-    walk.pending.push(Pending { place: 0, first: None, deleted: false });
-    while let Some(next) = walk.pending.pop() {
+    let (pending, seen) = (vec![Pending { place: 0, first: None, deleted: false }], HashSet::new());
+    let mut walk = Walk { fat, index, pending, seen, doubtful: Vec::new(), slots, memory: 0 };
+    let mut orphans: Option<std::vec::IntoIter<u32>> = None;
+    while let Some(next) = walk.next(&mut orphans) {
         if let Err(error) = walk.directory(&next) {
             log::warn!("looking for deleted files in a damaged FAT directory: {error}");
         }
@@ -86,6 +93,100 @@ fn free_clusters(fat: &Fat) -> Result<FreeClusters> {
 }
 
 impl Walk<'_> {
+    /// The next directory: first those that an entry surely leads to, then those of doubtful ones, then those of none.
+    fn next(&mut self, orphans: &mut Option<std::vec::IntoIter<u32>>) -> Option<Pending> {
+        if let Some(next) = self.pending.pop() {
+            return Some(next);
+        }
+        while let Some((first, place)) = self.doubtful.pop() {
+            if self.seen.insert(first) {
+                return Some(Pending { place, first: Some(first), deleted: true });
+            }
+        }
+        let orphans = orphans.get_or_insert_with(|| self.orphans().into_iter());
+        let first = orphans.find(|first| self.seen.insert(*first))?;
+        let (name, parent) = (Box::default(), 0);
+        self.memory += size_of::<Directory>() + size_of::<Pending>();
+        self.index.directories.push(Directory { name, parent, known: false });
+        Some(Pending { place: self.index.directories.len() - 1, first: Some(first), deleted: true })
+    }
+
+    /// The first clusters of deleted directories to which no entry led, those first that lie in no other one of them.
+    fn orphans(&self) -> Vec<u32> {
+        let mut found = Vec::new();
+        let listed = self.index.free.each_from(2, &mut |range| {
+            let mut cluster = range.start;
+            while cluster < range.end && found.len() < MAX_ORPHANS {
+                let first = u32::try_from(cluster).expect("FAT has fewer clusters");
+                let hole = self.hole(first);
+                if hole > 0 {
+                    cluster = cluster.saturating_add(hole);
+                    continue;
+                }
+                if !self.seen.contains(&first)
+                    && let Some(up) = self.parent_of(first)
+                {
+                    found.push((first, up));
+                }
+                cluster += 1;
+            }
+            if found.len() < MAX_ORPHANS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        if let Err(error) = listed {
+            log::warn!("looking for deleted FAT directories: {error}");
+        }
+        let all: HashSet<u32> = found.iter().map(|(first, _)| *first).collect();
+        found.sort_by_key(|(first, up)| (first != up && all.contains(up), *first));
+        found.into_iter().map(|(first, _)| first).collect()
+    }
+
+    /// How many clusters from this one on lie where the disk stores nothing.
+    fn hole(&self, cluster: u32) -> u64 {
+        match self.fat.pages.volume().extent_at(self.fat.geometry.cluster_offset(cluster)) {
+            Ok(extent) if extent.kind == ExtentKind::Hole => {
+                extent.len / u64::from(self.fat.geometry.cluster_size)
+            }
+            _ => 0,
+        }
+    }
+
+    /// What `..` of the deleted directory that begins at a cluster leads to; `None`: none begins there.
+    fn parent_of(&self, first: u32) -> Option<u32> {
+        if !self.fat.geometry.is_data_cluster(first) {
+            return None;
+        }
+        let bytes = read_vec(&**self.fat.pages.volume(), self.fat.geometry.cluster_offset(first), 64).ok()?;
+        let (slots, _) = bytes.as_chunks();
+        if !self.begins(first, slots) {
+            return None;
+        }
+        let up = ShortEntry::read_from_bytes(slots.get(1)?).ok()?;
+        let up = self.fat.first_cluster(&up);
+        Some(if Some(up) == self.fat.root_cluster() { 0 } else { up })
+    }
+
+    /// A long name whose short slot another file has now: of the file nothing else is known.
+    fn name_alone(&mut self, from: &Pending, position: u64, pieces: &[LongEntry]) {
+        let sum = pieces.last().map(|piece| piece.chksum);
+        let name = name::of_pieces(pieces, sum);
+        if name.is_empty()
+            || name.len() > name::MAX_LONG_NAME
+            || pieces.iter().any(|piece| Some(piece.chksum) != sum)
+        {
+            return;
+        }
+        let short = ShortEntry::read_from_bytes(&[0; slot::SIZE as usize]).expect("as long as a slot");
+        self.memory += size_of::<Lost>() + 2 * name.len();
+        let node = position / u64::from(slot::SIZE);
+        self.index.files.push(Lost {
+            node,
+            short,
+            name: name.into(),
+            directory: from.place,
+            name_alone: true,
+        });
+    }
+
     fn directory(&mut self, from: &Pending) -> Result<()> {
         let fat = self.fat;
         // Only now, as chains may be long, and many may be pending.
@@ -98,12 +199,18 @@ impl Walk<'_> {
         let mut slots = Slots::new(&chain, &fat.pages, 0);
         let (mut long, mut name) = (Assembler::new(), Vec::new());
         let mut pieces: Vec<LongEntry> = Vec::new();
+        let mut pieces_end = 0;
+        // Slots of a long name in use: some systems mark only the short one as deleted.
+        let mut live: Vec<LongEntry> = Vec::new();
         let mut dots: u32 = if from.place == 0 { 0 } else { 2 };
         while self.slots > 0
             && self.memory <= MEMORY_BUDGET
             && let Some((slot, position)) = slots.next()?
         {
             self.slots -= 1;
+            if !matches!(slot, Slot::Deleted(_)) && !pieces.is_empty() {
+                self.name_alone(from, pieces_end, &pieces);
+            }
             match slot {
                 Slot::Deleted(bytes) => {
                     long.clear();
@@ -112,15 +219,24 @@ impl Walk<'_> {
                         pieces.push(LongEntry::read_from_bytes(&bytes).expect("as long as a slot"));
                         // No name has more; an endless row of them must not be kept.
                         pieces.drain(..pieces.len().saturating_sub(MAX_PIECES));
+                        pieces_end = position;
                         continue;
                     }
                     // `.` and `..` of a directory that was emptied.
                     let is_dot = dots > 0 && matches!(&short.name[1..], b"          " | b".         ");
                     if !is_dot && self.is_plausible(&short) {
-                        self.lost(from, position, short, name::deleted(&short, &pieces, &fat.decoder));
+                        let pieces = if pieces.is_empty() { &live } else { &pieces };
+                        self.lost(from, position, short, name::deleted(&short, pieces, &fat.decoder));
                     }
                 }
-                Slot::Long(piece) => long.add(&piece),
+                Slot::Long(piece) => {
+                    long.add(&piece);
+                    live.push(piece);
+                    live.drain(..live.len().saturating_sub(MAX_PIECES));
+                    pieces.clear();
+                    dots = dots.saturating_sub(1);
+                    continue;
+                }
                 Slot::Entry(short) => {
                     name.clear();
                     match long.finish(&short) {
@@ -137,6 +253,7 @@ impl Walk<'_> {
                 _ => long.clear(),
             }
             pieces.clear();
+            live.clear();
             dots = dots.saturating_sub(1);
         }
         Ok(())
@@ -158,18 +275,29 @@ impl Walk<'_> {
             && !self.seen.contains(&first)
             && self.deleted_directory(first).is_some()
         {
-            self.seen.insert(first);
             let place = self.place(from, &name);
-            self.pending.push(Pending { place, first: Some(first), deleted: true });
+            match self.parent_of(first) == Some(from.first.unwrap_or(0)) {
+                true => {
+                    self.seen.insert(first);
+                    self.pending.push(Pending { place, first: Some(first), deleted: true });
+                }
+                false => self.doubtful.push((first, place)),
+            }
         }
         self.memory += size_of::<Lost>() + 2 * name.len();
         let node = position / u64::from(slot::SIZE);
-        self.index.files.push(Lost { node, short, name: name.into(), directory: from.place });
+        self.index.files.push(Lost {
+            node,
+            short,
+            name: name.into(),
+            directory: from.place,
+            name_alone: false,
+        });
     }
 
     fn place(&mut self, from: &Pending, name: &[u16]) -> usize {
         self.memory += size_of::<Directory>() + size_of::<Pending>() + 2 * name.len();
-        self.index.directories.push(Directory { name: name.into(), parent: from.place });
+        self.index.directories.push(Directory { name: name.into(), parent: from.place, known: true });
         self.index.directories.len() - 1
     }
 

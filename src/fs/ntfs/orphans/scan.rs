@@ -19,7 +19,8 @@ use super::super::{
 use crate::fs::DirCursor;
 
 /// Records whose facts are kept together: the least that a disk stores of the table has several.
-const CHUNK: u64 = 64;
+const CHUNK: u64 = CHUNK_LEN as u64;
+const CHUNK_LEN: usize = 64;
 
 /// What is noted of a record.
 #[derive(Debug, Clone, Copy, Default)]
@@ -65,7 +66,7 @@ pub(in super::super) struct Index {
 
 struct Scan<'a> {
     ntfs: &'a Ntfs,
-    facts: BTreeMap<u64, Box<[Fact; CHUNK as usize]>>,
+    facts: BTreeMap<u64, Box<[Fact; CHUNK_LEN]>>,
     folders: Vec<Folder>,
 }
 
@@ -90,7 +91,7 @@ pub(super) fn scan(ntfs: &Ntfs) -> Index {
 impl Scan<'_> {
     fn fact(&mut self, number: u64) -> &mut Fact {
         let within = usize::try_from(number % CHUNK).expect("below 64");
-        &mut self.facts.entry(number / CHUNK).or_insert_with(|| Box::new([Fact::default(); CHUNK as usize]))
+        &mut self.facts.entry(number / CHUNK).or_insert_with(|| Box::new([Fact::default(); CHUNK_LEN]))
             [within]
     }
 

@@ -1,0 +1,220 @@
+//! Which entry leads into a directory, directories without a way to them, and deleted ones.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::fs::{
+    NodeKind,
+    deleted::{self, PATH},
+    orphans,
+};
+
+const FOLDER: u8 = 0x10;
+
+/// A directory of one cluster, whose `..` leads to `up`.
+fn folder(image: &mut Image, first: u32, up: u32, entries: &[(&[u8; 11], u8, u32)]) {
+    image.set(first, image.end());
+    let at = image.cluster(first);
+    image.slot(at, entry(b".          ", FOLDER, first, 0).as_bytes());
+    image.slot(at + 32, entry(b"..         ", FOLDER, up, 0).as_bytes());
+    for (index, (name, attr, first)) in entries.iter().enumerate() {
+        image.slot(at + 64 + 32 * index, entry(name, *attr, *first, 0).as_bytes());
+    }
+}
+
+/// Every path, `!` behind those that cannot be listed; what is listed as a directory is entered.
+fn paths(fs: &dyn FileSystem, dir: NodeId, path: &str, left: &mut usize, out: &mut BTreeSet<String>) {
+    *left = left.checked_sub(1).expect("more directories are entered than there are entries");
+    let mut below = Vec::new();
+    let listed = fs.read_dir(dir, DirCursor(0), &mut |entry| {
+        let found = fs.lookup(dir, entry.name).unwrap();
+        below.push((format!("{path}/{}", entry.name), entry.node, entry.kind, found));
+        ControlFlow::Continue(())
+    });
+    if listed.is_err() {
+        out.insert(format!("{path}!"));
+    }
+    for (path, node, kind, found) in below {
+        assert!(found == Some(node) || path.ends_with("TWICE"), "{path}");
+        out.insert(path.clone());
+        if kind == NodeKind::Directory {
+            assert_eq!(fs.stat(node).unwrap().kind, NodeKind::Directory, "{path}");
+            paths(fs, node, &path, left, out);
+        }
+    }
+}
+
+fn all(fs: &dyn FileSystem) -> Vec<String> {
+    let mut out = BTreeSet::new();
+    paths(fs, fs.root(), "", &mut 200, &mut out);
+    out.into_iter().collect()
+}
+
+/// As The Sleuth Kit counts, the slot at this byte.
+fn number(image: &Image, at: usize) -> usize {
+    let start = if image.width == Width::Fat32 { image.data } else { image.root };
+    (at - start) / 32 + 3
+}
+
+#[test]
+fn the_way_back_decides_which_entry_leads_into_a_directory() {
+    for width in WIDTHS {
+        let mut image = Image::new(width);
+        image.entry(0, b"A          ", FOLDER, 10, 0);
+        image.entry(1, b"B          ", FOLDER, 11, 0);
+        image.entry(2, b"OTHER      ", FOLDER, 10, 0);
+        image.entry(3, b"STRAY      ", FOLDER, 12, 0);
+        folder(&mut image, 10, 0, &[(b"UP         ", FOLDER, 10), (b"F          ", 0x20, 0)]);
+        // It has one in its own place, and one that lies elsewhere.
+        folder(&mut image, 11, 0, &[(b"IN         ", FOLDER, 13), (b"A          ", FOLDER, 10)]);
+        // Its way back leads nowhere, but no other entry claims it.
+        folder(&mut image, 12, 99, &[(b"IN         ", FOLDER, 13)]);
+        folder(&mut image, 13, 11, &[(b"DEEP       ", 0x20, 0)]);
+        let fs = image.open();
+        let wanted = [
+            "/A",
+            "/A/F",
+            "/A/UP",
+            "/A/UP!",
+            "/B",
+            "/B/A",
+            "/B/A!",
+            "/B/IN",
+            "/B/IN/DEEP",
+            "/OTHER",
+            "/OTHER!",
+            "/STRAY",
+            "/STRAY/IN",
+            "/STRAY/IN!",
+        ];
+        assert_eq!(all(&fs), wanted, "{width:?}");
+        assert!(all(&orphans::View::new(Arc::new(image.open()))).is_empty(), "{width:?}");
+    }
+}
+
+#[test]
+fn two_entries_at_every_level_do_not_multiply_the_work() {
+    for way_back in [true, false] {
+        let mut image = Image::new(Width::Fat16);
+        for at in 0..30 {
+            let entries: [(&[u8; 11], u8, u32); 2] =
+                [(b"X          ", FOLDER, 11 + at), (b"Y          ", FOLDER, 11 + at)];
+            let up = if at == 0 { 0 } else { 9 + at };
+            folder(
+                &mut image,
+                10 + at,
+                if way_back { up } else { 77 },
+                &entries[..if at == 29 { 0 } else { 2 }],
+            );
+        }
+        image.entry(0, b"X          ", FOLDER, 10, 0);
+        image.entry(1, b"Y          ", FOLDER, 10, 0);
+        assert_eq!(all(&image.open()).len(), 30 * 2 + 30, "each is listed, one of two is not entered");
+    }
+}
+
+#[test]
+fn directories_of_lost_chains_are_orphans() {
+    for width in WIDTHS {
+        let mut image = Image::new(width);
+        image.entry(0, b"KEPT       ", FOLDER, 10, 0);
+        folder(&mut image, 10, 0, &[]);
+        folder(&mut image, 20, 19, &[(b"IN         ", FOLDER, 15), (b"F          ", 0x20, 0)]);
+        folder(&mut image, 15, 20, &[(b"DEEP       ", 0x20, 0)]);
+        // In a circle: each leads to the other.
+        folder(&mut image, 30, 31, &[(b"TO31       ", FOLDER, 31)]);
+        folder(&mut image, 31, 30, &[(b"TO30       ", FOLDER, 30)]);
+        // A lost file is none.
+        image.chain(&[40, 41]);
+        let view = orphans::View::new(Arc::new(image.open()));
+        let top = number(&image, image.cluster(20));
+        let circle = number(&image, image.cluster(31) + 64);
+        let mut wanted = vec![
+            format!("/{top}"),
+            format!("/{top}/F"),
+            format!("/{top}/IN"),
+            format!("/{top}/IN/DEEP"),
+            format!("/{circle}-TO30"),
+            format!("/{circle}-TO30/TO31"),
+            format!("/{circle}-TO30/TO31/TO30"),
+            format!("/{circle}-TO30/TO31/TO30!"),
+        ];
+        wanted.sort();
+        assert_eq!(all(&view), wanted, "{width:?}");
+        let names = NameBuf::literal(&top.to_string());
+        let dir = view.lookup(view.root(), names.as_name()).unwrap().unwrap();
+        assert_eq!(view.parent(dir).unwrap(), view.root());
+        let below = view.lookup(dir, NameBuf::literal("in").as_name()).unwrap().unwrap();
+        assert_eq!(view.parent(below).unwrap(), dir);
+        assert_eq!(all(&image.open()), ["/KEPT"]);
+    }
+}
+
+/// What is deleted, with its path, or `?` where that is not known.
+fn deleted(image: &Image) -> BTreeSet<String> {
+    let view = deleted::View::new(Arc::new(image.open()));
+    let mut found = BTreeSet::new();
+    view.read_dir(view.root(), DirCursor(0), &mut |entry| {
+        let name = entry.name.to_string();
+        let (_, name) = name.split_once('-').unwrap();
+        let path = view.xattr(entry.node, PATH).unwrap().map(|path| String::from_utf8(path).unwrap());
+        found.insert(path.unwrap_or_else(|| format!("?/{name}")));
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    found
+}
+
+fn delete(image: &mut Image, at: usize) {
+    image.bytes[at] = 0xe5;
+}
+
+#[test]
+fn the_way_back_decides_between_deleted_entries_and_orphans_are_looked_for() {
+    for width in WIDTHS {
+        let mut image = Image::new(width);
+        image.entry(0, b"XOLD       ", FOLDER, 20, 0);
+        image.entry(1, b"KEPT       ", FOLDER, 10, 0);
+        folder(&mut image, 10, 0, &[(b"XNEW       ", FOLDER, 20)]);
+        // Moved to the second directory, and deleted there.
+        folder(&mut image, 20, 10, &[(b"F1         ", 0x20, 0)]);
+        // Nothing leads to these any more.
+        folder(&mut image, 30, 29, &[(b"F2         ", 0x20, 0), (b"SUB        ", FOLDER, 25)]);
+        folder(&mut image, 25, 30, &[(b"F3         ", 0x20, 0)]);
+        [20, 25, 30].into_iter().for_each(|cluster| image.set(cluster, 0));
+        let (old, new) = (image.root, image.cluster(10) + 64);
+        delete(&mut image, old);
+        delete(&mut image, new);
+        let wanted = ["?/F2", "?/F3", "?/SUB", "KEPT/_NEW", "KEPT/_NEW/F1", "_OLD"];
+        assert_eq!(deleted(&image), wanted.map(str::to_owned).into(), "{width:?}");
+        // Without a better one the entry gets it.
+        image.bytes[new..][..32].fill(0);
+        assert!(deleted(&image).contains("_OLD/F1"), "{width:?}");
+    }
+}
+
+#[test]
+fn long_names_outlive_their_short_slots() {
+    let short = b"ALONG~1 TXT";
+    let slots = long_slots("a long name.txt", short);
+    let mut image = Image::new(Width::Fat16);
+    let root = image.root;
+    // Only the short slot is marked; then one whose slots are all marked, and whose short one has another file.
+    for (index, slot) in slots.iter().enumerate() {
+        image.slot(root + 32 * index, slot);
+        image.slot(root + 32 * (3 + index), slot);
+        delete(&mut image, root + 32 * (3 + index));
+    }
+    image.entry(2, short, 0x20, 0, 0);
+    delete(&mut image, root + 64);
+    image.entry(5, b"NEW     TXT", 0x20, 0, 0);
+    let view = deleted::View::new(Arc::new(image.open()));
+    let numbers = [number(&image, root + 64), number(&image, root + 4 * 32)];
+    for (at, number) in numbers.into_iter().enumerate() {
+        let name = NameBuf::literal(&format!("{number}-a long name.txt"));
+        let node = view.lookup(view.root(), name.as_name()).unwrap().unwrap_or_else(|| panic!("{name:?}"));
+        assert_eq!(view.xattr(node, "user.vhdmount.state").is_ok(), at == 0);
+        assert_eq!(view.open(node).is_ok(), at == 0);
+    }
+    assert_eq!(all(&image.open()), ["/NEW.TXT"]);
+}
