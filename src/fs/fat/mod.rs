@@ -15,6 +15,7 @@ mod format;
 mod name;
 mod orphans;
 mod pages;
+mod starts;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -309,20 +310,6 @@ impl Fat {
 
     fn node_of_number(&self, number: u64) -> Option<NodeId> {
         number.checked_sub(FIRST_NUMBER)?.checked_add(self.first_slot()).map(NodeId)
-    }
-
-    /// True when a cluster begins with the `.` of the directory that begins there, and `..` follows.
-    fn begins_directory(&self, cluster: u32) -> bool {
-        let mut bytes = [[0; slot::SIZE as usize]; 2];
-        let position = self.geometry.cluster_offset(cluster);
-        if self.pages.volume().read_exact_at(position, bytes.as_flattened_mut()).is_err() {
-            return false;
-        }
-        matches!(
-            (Slot::parse(&bytes[0]), Slot::parse(&bytes[1])),
-            (Slot::Dot(dot), Slot::DotDot(up))
-                if dot.attr & up.attr & attr::DIRECTORY != 0 && self.first_cluster(&dot) == cluster
-        )
     }
 
     /// What `..` of the directory at this cluster points to: a first cluster, 0 for the root.

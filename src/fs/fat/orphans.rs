@@ -145,17 +145,24 @@ impl Walk<'_> {
         let fat = self.fat;
         let mut reader = fat.pages.reader();
         let mut lost = Vec::new();
-        for cluster in 2..fat.geometry.clusters + 2 {
+        let mut stretch = 2..2;
+        let end = fat.geometry.clusters + 2;
+        for cluster in 2..=end {
             let (word, bit) = bit(cluster);
-            if self.claimed[word] & bit == 0
+            let is_lost = cluster < end
+                && self.claimed[word] & bit == 0
                 && matches!(
                     fat.chains.table().entry(0, cluster, &mut reader),
                     Ok(Entry::Next(_) | Entry::End)
-                )
-                && fat.begins_directory(cluster)
-            {
-                lost.push(cluster);
+                );
+            if is_lost {
+                stretch.end = cluster + 1;
+                continue;
             }
+            fat.each_start(stretch.clone(), &mut |cluster, bytes| {
+                lost.extend(fat.way_back(cluster, bytes, false).map(|_| cluster));
+            });
+            stretch = cluster + 1..cluster + 1;
         }
         lost
     }

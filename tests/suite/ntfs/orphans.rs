@@ -118,7 +118,7 @@ fn a_volume_without_its_root_directory_is_all_orphans() {
     let read = run(vhdmount().arg("cat").arg(&path).arg(row["entry"].as_str().unwrap())).stdout;
     assert_eq!(read, b"a");
     let to = folder.path().join("to");
-    run(vhdmount().args(["-q", "cp", "-r"]).arg(&path).arg("p1/.orphans").arg(&to));
+    run(vhdmount().args(["cp", "-r"]).arg(&path).arg("p1/.orphans").arg(&to));
     let top: Vec<_> = fs::read_dir(&to).unwrap().map(|entry| entry.unwrap().path()).collect();
     let docs = top.iter().find(|path| path.to_string_lossy().ends_with("-docs")).unwrap();
     assert_eq!(fs::read(docs.join("report number 007.txt")).unwrap(), b"report 7");

@@ -14,6 +14,7 @@ use super::{
         directory::{MAX_DIRECTORY_SIZE, Slot, Slots},
         format::{LongEntry, ShortEntry, attr, slot},
         name::{self, Assembler, MAX_PIECES, is_legal, push_short},
+        starts::START,
     },
     Directory, Index, Lost,
 };
@@ -115,21 +116,12 @@ impl Walk<'_> {
     fn orphans(&self) -> Vec<u32> {
         let mut found = Vec::new();
         let listed = self.index.free.each_from(2, &mut |range| {
-            let mut cluster = range.start;
-            while cluster < range.end && found.len() < MAX_ORPHANS {
-                let first = u32::try_from(cluster).expect("FAT has fewer clusters");
-                let hole = self.hole(first);
-                if hole > 0 {
-                    cluster = cluster.saturating_add(hole);
-                    continue;
+            let number = |cluster: u64| u32::try_from(cluster).expect("FAT has fewer clusters");
+            self.fat.each_start(number(range.start)..number(range.end), &mut |first, bytes| {
+                if found.len() < MAX_ORPHANS && !self.seen.contains(&first) {
+                    found.extend(self.fat.way_back(first, bytes, true).map(|up| (first, up)));
                 }
-                if !self.seen.contains(&first)
-                    && let Some(up) = self.parent_of(first)
-                {
-                    found.push((first, up));
-                }
-                cluster += 1;
-            }
+            });
             if found.len() < MAX_ORPHANS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         if let Err(error) = listed {
@@ -140,29 +132,14 @@ impl Walk<'_> {
         found.into_iter().map(|(first, _)| first).collect()
     }
 
-    /// How many clusters from this one on lie where the disk stores nothing.
-    fn hole(&self, cluster: u32) -> u64 {
-        match self.fat.pages.volume().extent_at(self.fat.geometry.cluster_offset(cluster)) {
-            Ok(extent) if extent.kind == ExtentKind::Hole => {
-                extent.len / u64::from(self.fat.geometry.cluster_size)
-            }
-            _ => 0,
-        }
-    }
-
     /// What `..` of the deleted directory that begins at a cluster leads to; `None`: none begins there.
     fn parent_of(&self, first: u32) -> Option<u32> {
         if !self.fat.geometry.is_data_cluster(first) {
             return None;
         }
-        let bytes = read_vec(&**self.fat.pages.volume(), self.fat.geometry.cluster_offset(first), 64).ok()?;
-        let (slots, _) = bytes.as_chunks();
-        if !self.begins(first, slots) {
-            return None;
-        }
-        let up = ShortEntry::read_from_bytes(slots.get(1)?).ok()?;
-        let up = self.fat.first_cluster(&up);
-        Some(if Some(up) == self.fat.root_cluster() { 0 } else { up })
+        let position = self.fat.geometry.cluster_offset(first);
+        let bytes = read_vec(&**self.fat.pages.volume(), position, START).ok()?;
+        self.fat.way_back(first, &bytes, true)
     }
 
     /// A long name whose short slot another file has now: of the file nothing else is known.
@@ -325,7 +302,7 @@ impl Walk<'_> {
             let Some(bytes) = slots else { break };
             let (slots, _) = bytes.as_chunks();
             let looks = match clusters {
-                0 => self.begins(first, slots),
+                0 => fat.way_back(first, &bytes, true).is_some(),
                 _ => slots.iter().all(|bytes| self.could_be(bytes)),
             };
             if !looks {
@@ -343,17 +320,6 @@ impl Walk<'_> {
     fn cluster(&self, cluster: u32) -> Option<Vec<u8>> {
         let size = usize::try_from(self.fat.geometry.cluster_size).ok()?;
         read_vec(&**self.fat.pages.volume(), self.fat.geometry.cluster_offset(cluster), size).ok()
-    }
-
-    /// True when the first slot is the `.` of the directory that begins at cluster `first`, and `..` follows.
-    fn begins(&self, first: u32, slots: &[[u8; slot::SIZE as usize]]) -> bool {
-        let entry = |at: usize, rest: &[u8; 10]| {
-            let short = ShortEntry::read_from_bytes(slots.get(at)?).ok()?;
-            let named = matches!(short.name[0], b'.' | slot::DELETED) && short.name[1..] == *rest;
-            (named && short.attr & attr::DIRECTORY != 0).then_some(short)
-        };
-        entry(0, b"          ").is_some_and(|dot| self.fat.first_cluster(&dot) == first)
-            && entry(1, b".         ").is_some()
     }
 
     /// True for what may be in a directory after its beginning.
