@@ -13,6 +13,7 @@ mod memory;
 mod overlay;
 mod pool;
 mod read_ahead;
+mod reader;
 mod sectors;
 mod window;
 pub mod windows_path;
@@ -27,6 +28,7 @@ pub use memory::MemorySource;
 pub use overlay::Overlay;
 pub use pool::{Buffer, BufferPool};
 pub use read_ahead::ReadAhead;
+pub use reader::Reader;
 pub use sectors::Sectors;
 pub use window::Window;
 

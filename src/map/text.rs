@@ -15,6 +15,7 @@ pub(super) fn shown(text: &str) -> String {
     out
 }
 
+#[cfg(any(test, feature = "cli"))]
 /// `text` cut to `width` characters, the last of which then is `…`.
 pub(super) fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
