@@ -26,6 +26,9 @@ impl Read for Reader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let rest = self.source.size().saturating_sub(self.position);
         let len = usize::try_from(rest).map_or(buf.len(), |rest| rest.min(buf.len()));
+        if len == 0 {
+            return Ok(0);
+        }
         self.source.read_exact_at(self.position, &mut buf[..len]).map_err(io::Error::other)?;
         self.position += len as u64;
         Ok(len)
