@@ -138,11 +138,7 @@ fn unmount(_: &std::path::Path) -> Result<(), Failure> {
 fn find(tree: &Tree, path: &str) -> Result<NodeId, Failure> {
     let first = path.split('/').find(|part| !part.is_empty()).unwrap_or_default();
     let resolve = |path: &str| Resolver::new(tree).resolve(path.as_bytes(), true);
-    let found = resolve(path).or_else(|error| match without_stream_type(path) {
-        Some(shorter) => resolve(shorter).map_err(|_| error),
-        None => Err(error),
-    });
-    found.map(|found| found.node).map_err(|error| {
+    resolve(path).map(|found| found.node).map_err(|error| {
         let hint = match resolve(first) {
             _ if path.contains('\\') => "; here `/` separates names, as in p3/Windows/System32",
             Err(_) => "; `vhdmount ls IMAGE` lists where paths begin",
@@ -150,14 +146,6 @@ fn find(tree: &Tree, path: &str) -> Result<NodeId, Failure> {
         };
         Failure::inside(path, format_args!("{error}{hint}"))
     })
-}
-
-/// `FILE:STREAM:$DATA` and `FILE::$DATA`, as Windows' `dir /r` prints them, without the type.
-fn without_stream_type(path: &str) -> Option<&str> {
-    const TYPE: &str = ":$DATA";
-    let start = path.len().checked_sub(TYPE.len())?;
-    let tail = path.get(start..)?;
-    tail.eq_ignore_ascii_case(TYPE).then(|| path[..start].trim_end_matches(':'))
 }
 
 /// Prints to standard output. A reader that has seen enough (`| head`) is no failure.

@@ -74,6 +74,13 @@ pub struct Area {
     pub more: Vec<More>,
 }
 
+impl Area {
+    /// True for a volume that was not examined, though it may hold something: its format is not read, or nothing of it is known.
+    pub fn is_left_out(&self) -> bool {
+        !self.examined && !self.findings.is_empty()
+    }
+}
+
 /// Where the examination is.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress<'a> {

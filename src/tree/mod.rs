@@ -9,6 +9,7 @@ mod added;
 mod links;
 mod mounted_devices;
 mod path;
+pub mod stream;
 mod synthetic;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! Paths inside a tree, for the commands that need no mount: `ls`, `cat`. Links are followed as the kernel would.
 
+use super::stream;
 use crate::{
     Error, Result,
     fs::{FileSystem, NameBuf, NodeId, NodeKind},
@@ -86,15 +87,7 @@ impl<'a> Resolver<'a> {
     /// One name: an entry, or a stream of one.
     fn step(&self, dir: NodeId, part: &[u8]) -> Result<Option<NodeId>> {
         let Some(name) = NameBuf::from_text(part) else { return Ok(None) };
-        if let Some(found) = self.fs.lookup(dir, name.as_name())? {
-            return Ok(Some(found));
-        }
-        let Some(colon) = name.0.iter().position(|unit| *unit == u16::from(b':')) else { return Ok(None) };
-        let (file, stream) = (NameBuf(name.0[..colon].to_vec()), NameBuf(name.0[colon + 1..].to_vec()));
-        match self.fs.lookup(dir, file.as_name())? {
-            Some(file) => self.fs.lookup_stream(file, stream.as_name()),
-            None => Ok(None),
-        }
+        stream::lookup(self.fs, dir, name.as_name())
     }
 }
 

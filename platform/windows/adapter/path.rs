@@ -83,11 +83,14 @@ fn parts(path: &[u16]) -> impl Iterator<Item = (usize, &[u16])> {
 
 /// `FILE:STREAM` and `FILE:STREAM:$DATA`; the stream without a name is the file itself.
 fn split_stream(part: &[u16]) -> (&[u16], Option<&[u16]>) {
-    let Some(colon) = part.iter().position(|unit| *unit == COLON) else { return (part, None) };
-    let rest = &part[colon + 1..];
-    // No stream has a colon in its name: what follows is its type, and files have streams of the type $DATA alone.
-    let end = rest.iter().position(|unit| *unit == COLON).unwrap_or(rest.len());
-    (&part[..colon], Some(&rest[..end]).filter(|stream| !stream.is_empty()))
+    if let Some((file, stream)) = vhdmount::tree::stream::splits(part).next() {
+        return (file, Some(stream).filter(|stream| !stream.is_empty()));
+    }
+    // One of the two is missing.
+    match part.iter().position(|unit| *unit == COLON) {
+        Some(colon) => (&part[..colon], Some(&part[colon + 1..]).filter(|stream| !stream.is_empty())),
+        None => (part, None),
+    }
 }
 
 #[cfg(test)]

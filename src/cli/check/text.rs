@@ -16,10 +16,28 @@ pub(super) fn of(examination: &Examination, quiet: bool) -> String {
             Verdict::Warnings => "nothing is lost, but not everything is as it should be",
             Verdict::Errors => "something is damaged",
         };
+        let unexamined: Vec<_> =
+            examination.areas.iter().filter(|area| area.is_left_out()).map(|area| &*area.area).collect();
+        let verdict = match (examination.verdict, &unexamined[..]) {
+            (Verdict::Clean, [_, ..]) => {
+                format!("nothing is wrong in what was examined; {} not examined", all_of(&unexamined))
+            }
+            _ => verdict.to_owned(),
+        };
         let image = printable(&examination.image);
         out += &format!("{image}: {verdict} ({})\n", counts(examination.counts));
     }
     out
+}
+
+/// `p1 is`, `p1 and p2 are`, `p1, p2 and 9 more are`
+fn all_of(names: &[&str]) -> String {
+    const NAMED: usize = 4;
+    match names {
+        [name] => format!("{name} is"),
+        [names @ .., last] if names.len() < NAMED => format!("{} and {last} are", names.join(", ")),
+        names => format!("{} and {} more are", names[..NAMED].join(", "), names.len() - NAMED),
+    }
 }
 
 fn push_area(out: &mut String, area: &Area, quiet: bool) {
@@ -86,6 +104,13 @@ fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_not_examined_is_named() {
+        assert_eq!(all_of(&["p2"]), "p2 is");
+        assert_eq!(all_of(&["p1", "p2", "p4"]), "p1, p2 and p4 are");
+        assert_eq!(all_of(&["p1", "p2", "p3", "p4", "p5", "p6"]), "p1, p2, p3, p4 and 2 more are");
+    }
 
     #[test]
     fn numbers_are_grouped() {

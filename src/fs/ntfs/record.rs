@@ -30,6 +30,8 @@ struct Raw {
 
 const IN_USE: u16 = 1;
 const DIRECTORY: u16 = 2;
+/// The end mark, and what fills it up to 8 bytes.
+const END_LEN: usize = 8;
 
 /// The validated header of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +115,27 @@ impl Header {
         let array = record.get(4..6)?.first_chunk().copied().map(u16::from_le_bytes)?;
         let number = record.get(0x2c..0x30)?.first_chunk().copied().map(u32::from_le_bytes)?;
         (array >= 0x30).then_some(number)
+    }
+
+    /// Where the attributes end, the end mark and its padding included, and the largest of their numbers. `None`: they are
+    /// damaged.
+    pub(super) fn measure(&self, record: &[u8]) -> Option<(usize, Option<u16>)> {
+        // As far as they go: the stated end may be the one that is wrong.
+        let (mut at, mut largest) = (self.attributes, None);
+        loop {
+            let rest = record.get(at..)?;
+            let Some((_, len)) = Attribute::parse(rest).ok()? else { break };
+            let instance = u16::from_le_bytes(*rest.get(14..16)?.first_chunk()?);
+            largest = largest.max(Some(instance));
+            at += len;
+        }
+        Some((at + END_LEN, largest))
+    }
+
+    /// What the header itself states: the bytes in use, and the number of the next attribute.
+    pub(super) fn states(&self, record: &[u8]) -> (usize, u16) {
+        let next = record.get(0x28..0x2a).and_then(<[u8]>::first_chunk).copied().unwrap_or_default();
+        (self.end, u16::from_le_bytes(next))
     }
 
     /// The attributes of the record whose header this is.

@@ -40,6 +40,12 @@ const NUMBER: Kind = Kind {
     name: "MFT records that state another number",
     meaning: "The record may have been written to the wrong place: check whether the file's content is its own.",
 };
+const HEADER: Kind = Kind {
+    severity: Severity::Warning,
+    name: "wrong headers of MFT records",
+    meaning: "The file is read by its attributes; Windows may refuse to change the record, or overwrite a part of it. chkdsk /f \
+              corrects it.",
+};
 const RUNS: Kind = Kind {
     severity: Severity::Error,
     name: "damaged run lists",
@@ -137,6 +143,7 @@ impl Check<'_, '_> {
         }
         let owner = if is_base { number } else { base.record() };
         let (mut last, mut listed) = (0, !is_base);
+        self.header(number, header, bytes);
         for attribute in header.attributes(bytes) {
             let attribute = match attribute {
                 Ok(attribute) => attribute,
@@ -160,6 +167,22 @@ impl Check<'_, '_> {
             self.listed(number, header.sequence_number);
         } else if !is_base {
             self.extension(number, header);
+        }
+    }
+
+    /// What the header states of its attributes, against these.
+    fn header(&mut self, number: u64, header: &Header, bytes: &[u8]) {
+        let Some((end, instances)) = header.measure(bytes) else { return };
+        let (used, next) = header.states(bytes);
+        if used != end {
+            self.tell_of(&HEADER, number, || {
+                format!("it states {used} bytes in use, its attributes end at {end}")
+            });
+        }
+        if let Some(largest) = instances.filter(|largest| *largest >= next) {
+            self.tell_of(&HEADER, number, || {
+                format!("the number of its next attribute would be {next}, but one has {largest}")
+            });
         }
     }
 
