@@ -114,7 +114,7 @@ fn the_work_of_an_examination_is_bounded_by_what_is_stored() {
     let mut image = Image::new();
     image.0[0x28..0x30].copy_from_slice(&(2 * CLUSTERS).to_le_bytes());
     let extra = [0x15, 0xf0, 0xff, 0xff, 0xff, 0, 60, 0];
-    image.table(&data(20..=20 + 0xff_ffff_ef, &extra, 0), (20 + 0xff_ffff_ef) * 1024);
+    image.table(&data(20..=20 + 0xffff_ffef, &extra, 0), (20 + 0xffff_ffef) * 1024);
     let stored = image.0.len() as u64;
     for size in [CLUSTERS * 1024, stored] {
         let (operations, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
