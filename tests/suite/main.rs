@@ -31,6 +31,7 @@ mod ntfs;
 mod packaging;
 mod parents;
 mod partition;
+mod readme;
 #[cfg(target_os = "linux")]
 mod printed;
 #[cfg(target_os = "linux")]
