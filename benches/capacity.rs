@@ -25,11 +25,12 @@ use std::{
 
 use vhdmount::{
     Error, Result,
-    bytes::{ByteSource, Extent, ExtentKind, FileSource},
-    capacity::{Capacity, System, Volume},
+    bytes::{ByteSource, Extent, ExtentKind, FileSource, Window},
+    capacity::{Capacity, Readable, System},
     container,
     fs::{DirCursor, DirEntry, FileSystem, LinkTarget, Name, NodeId, Stat, Usage, VolumeInfo},
     image::{Image, OpenOptions},
+    volume::{Origin, Piece},
 };
 
 #[path = "../tests/suite/support/vhdx_writer.rs"]
@@ -145,8 +146,10 @@ fn checkered(folder: &Path, block: u64) {
     image.size = 2 * TIB;
     image.save(&path);
     let container = container::open(&path, &container::OpenOptions::default()).expect("our own image");
-    let volume = Volume { name: "p1".into(), start: 0, fs: Arc::new(Checkered) };
     let disk = container.disk.clone();
+    let bytes = Window::new(disk.clone(), 0, u64::MAX);
+    let piece = Piece { id: None, name: "p1".into(), origin: Origin::WholeDisk, bytes };
+    let volume = Readable { volume: piece.into(), fs: Arc::new(Checkered) };
     let capacity = Capacity::new(disk, container.files().to_vec(), vec![volume], Box::new(System));
     let start = Instant::now();
     let report = capacity.report().expect("a report");

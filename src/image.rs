@@ -19,10 +19,12 @@ use crate::{
     bytes::ByteSource,
     capacity::{self, Capacity, Host, System},
     container::{self, Container},
-    fs::{PartitionId, Timestamp, Usage, probe, probe::Probe},
+    fs::{FileSystem, Timestamp, Usage, probe, probe::Probe},
     guid::Guid,
+    identity::PartitionId,
     partition::{self, Partition, Scheme, Table},
-    tree::{Generator, MAX_VOLUMES, Parts, RawView, Tree, Volume},
+    tree::{self, Generator, MAX_VOLUMES, Parts, RawView, Tree},
+    volume::{self, Origin, Piece, Volume},
 };
 
 /// A bitmap of this size, of 128 GiB in clusters of 4 KiB, is read and counted in a few milliseconds.
@@ -78,13 +80,29 @@ pub struct Image {
 struct Opened {
     container: Container,
     table: Table,
-    /// One for each partition of the table.
-    contents: Vec<Probe>,
+    /// First one for each partition of the table, in its order; then what is made of those.
+    volumes: Vec<Content>,
+}
+
+/// A volume and what it holds.
+struct Content {
+    volume: Volume,
+    probe: Probe,
+}
+
+impl Content {
+    fn readable(&self) -> Option<&Arc<dyn FileSystem>> {
+        match &self.probe {
+            Probe::Readable(fs) => Some(fs),
+            _ => None,
+        }
+    }
 }
 
 impl Opened {
-    fn partitions(&self) -> impl Iterator<Item = (&Partition, &Probe)> {
-        self.table.partitions.iter().zip(&self.contents)
+    /// Each partition with the volume that it is.
+    fn partitions(&self) -> impl Iterator<Item = (&Partition, &Content)> {
+        self.table.partitions.iter().zip(&self.volumes)
     }
 }
 
@@ -121,28 +139,29 @@ impl Image {
             neighbours: Arc::default(),
             ..options.fs.clone()
         };
+        let pieces = table.partitions.iter().map(|partition| piece(&table, partition, &disk));
         let mut readable = 0;
-        let contents = table.partitions.iter().map(|partition| {
-            if readable == MAX_VOLUMES {
+        let volumes = volume::expand(pieces.collect()).into_iter().map(|volume| {
+            let probe = match readable {
                 // A hostile table may name the same volume a thousand times.
-                return Probe::Recognized {
+                MAX_VOLUMES => Probe::Recognized {
                     name: "not looked at",
                     hint: "there are too many readable volumes already",
-                };
-            }
-            let window: Arc<dyn ByteSource> = Arc::new(partition.window(&disk));
-            // An unreadable partition must not take the others with it.
-            let content = probe::probe(&window, &fs)
-                .unwrap_or_else(|error| Probe::Damaged { name: "unreadable", error });
-            readable += usize::from(matches!(content, Probe::Readable(_)));
-            content
+                },
+                // An unreadable volume must not take the others with it.
+                _ => probe::probe(&volume.bytes, &fs)
+                    .unwrap_or_else(|error| Probe::Damaged { name: "unreadable", error }),
+            };
+            readable += usize::from(matches!(probe, Probe::Readable(_)));
+            Content { volume, probe }
         });
-        let contents: Vec<_> = contents.collect();
-        fs.neighbours.set(table.partitions.iter().zip(&contents).filter_map(|(partition, content)| {
-            let Probe::Readable(volume) = content else { return None };
-            Some((partition_id(&table, partition)?, Arc::downgrade(volume)))
-        }));
-        let opened = Arc::new(Opened { container, table, contents });
+        let volumes: Vec<_> = volumes.collect();
+        fs.neighbours.set(
+            volumes
+                .iter()
+                .filter_map(|content| Some((content.volume.id?, Arc::downgrade(content.readable()?)))),
+        );
+        let opened = Arc::new(Opened { container, table, volumes });
         let host = options.host.clone();
         Ok(Self { opened, list_deleted: options.fs.list_deleted, time, host, origin: None })
     }
@@ -164,7 +183,12 @@ impl Image {
 
     /// Each partition with what it holds.
     pub fn partitions(&self) -> impl Iterator<Item = (&Partition, &Probe)> {
-        self.opened.partitions()
+        self.opened.partitions().map(|(partition, content)| (partition, &content.probe))
+    }
+
+    /// Each volume with what it holds: first the partitions, in the order of their table.
+    pub fn volumes(&self) -> impl Iterator<Item = (&Volume, &Probe)> {
+        self.opened.volumes.iter().map(|content| (&content.volume, &content.probe))
     }
 
     /// Everything that `info` tells.
@@ -184,11 +208,8 @@ impl Image {
 
     /// The capacity of this image on a given host.
     pub fn capacity_on(&self, host: Box<dyn Host>) -> Capacity {
-        let volumes = self.readable().map(|(partition, fs)| capacity::Volume {
-            name: format!("p{}", partition.number),
-            start: partition.start,
-            fs: fs.clone(),
-        });
+        let volumes =
+            self.readable().map(|(volume, fs)| capacity::Readable { volume: volume.clone(), fs: fs.clone() });
         Capacity::new(self.disk().clone(), self.opened.container.files().to_vec(), volumes.collect(), host)
     }
 
@@ -197,26 +218,27 @@ impl Image {
     /// # Errors
     /// When partition `only` does not exist or cannot be read; the text says what it holds instead.
     pub fn tree(&self, only: Option<u32>) -> Result<Tree> {
-        let volumes: Vec<Volume> = self
-            .readable()
-            .map(|(partition, fs)| Volume {
-                name: format!("p{}", partition.number),
-                partition_id: partition.id.to_ascii_lowercase(),
-                mbr_id: self.opened.table.mbr_signature().map(|signature| (signature, partition.start)),
-                esp: partition.esp,
-                fs: fs.clone(),
-            })
-            .collect();
-        let only = only.map(|number| self.only(number)).transpose()?;
-        let disk: Arc<dyn ByteSource> = self.disk().clone();
-        let views = self.opened.table.partitions.iter().map(|partition| RawView {
-            name: format!("p{}.raw", partition.number),
-            bytes: Arc::new(partition.window(&disk)),
+        let esp = |volume: &Volume| match volume.origin {
+            Origin::Partition(number) => {
+                self.opened.table.partitions.iter().any(|found| found.number == number && found.esp)
+            }
+            Origin::WholeDisk => false,
+        };
+        let volumes = self.readable().map(|(volume, fs)| tree::Volume {
+            name: volume.name.clone(),
+            id: volume.id,
+            esp: esp(volume),
+            fs: fs.clone(),
         });
-        let whole = RawView { name: "disk.raw".into(), bytes: disk.clone() };
+        let only = only.map(|number| self.only(number)).transpose()?;
+        let views = self
+            .volumes()
+            .map(|(volume, _)| RawView { name: format!("{}.raw", volume.name), bytes: volume.bytes.clone() });
+        let disk: Arc<dyn ByteSource> = self.disk().clone();
+        let whole = RawView { name: "disk.raw".into(), bytes: disk };
         let generator = Synthesis { capacity: live::Live::new(self), opened: self.opened.clone() };
         Ok(Tree::new(Parts {
-            volumes,
+            volumes: volumes.collect(),
             only,
             raw_views: std::iter::once(whole).chain(views).collect(),
             generator: Box::new(generator),
@@ -225,25 +247,18 @@ impl Image {
         }))
     }
 
-    fn readable(&self) -> impl Iterator<Item = (&Partition, &Arc<dyn crate::fs::FileSystem>)> {
-        self.partitions().filter_map(|(partition, content)| match content {
-            Probe::Readable(fs) => Some((partition, fs)),
-            _ => None,
-        })
+    fn readable(&self) -> impl Iterator<Item = (&Volume, &Arc<dyn FileSystem>)> {
+        self.opened.volumes.iter().filter_map(|content| Some((&content.volume, content.readable()?)))
     }
 
-    /// The place of partition `number` among the readable ones.
+    /// The place of partition `number` among the readable volumes.
     fn only(&self, number: u32) -> Result<usize> {
-        if let Some(index) = self.readable().position(|(partition, _)| partition.number == number) {
-            return Ok(index);
-        }
-        let there = self.partitions().find(|(partition, _)| partition.number == number);
-        Err(match there {
-            Some((_, content)) => {
-                let state = VolumeState::of(0, content);
-                Error::unsupported(format!("partition {number} cannot be read: {}", state.describe()))
-            }
-            None => self.no_partition(number),
+        let there = self.opened.partitions().find(|(partition, _)| partition.number == number);
+        let Some((_, content)) = there else { return Err(self.no_partition(number)) };
+        let index = self.readable().position(|(volume, _)| volume.name == content.volume.name);
+        index.ok_or_else(|| {
+            let state = VolumeState::of(0, &content.probe);
+            Error::unsupported(format!("partition {number} cannot be read: {}", state.describe()))
         })
     }
 
@@ -254,6 +269,19 @@ impl Image {
             true => format!("there is no partition {number}: the disk has none"),
             false => format!("there is no partition {number}; the disk has {}", numbers.join(", ")),
         })
+    }
+}
+
+/// A partition as a volume.
+fn piece(table: &Table, partition: &Partition, disk: &Arc<dyn ByteSource>) -> Piece {
+    Piece {
+        id: partition_id(table, partition),
+        name: format!("p{}", partition.number),
+        origin: match table.scheme {
+            Scheme::None => Origin::WholeDisk,
+            Scheme::Mbr | Scheme::Gpt => Origin::Partition(partition.number),
+        },
+        bytes: partition.window(disk),
     }
 }
 

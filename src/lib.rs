@@ -3,12 +3,12 @@
 //! Each layer knows the one below only as bytes at positions ([`bytes::ByteSource`]) and the one above not at all:
 //!
 //! ```text
-//! image file ─ container ─ Disk ─ partition ─ Window ─ fs ─ Tree ─ platform (FUSE, WinFsp; part of the binary)
+//! image file ─ container ─ Disk ─ partition ─ volume ─ fs ─ Tree ─ platform (FUSE, WinFsp; part of the binary)
 //! ```
 //!
 //! Imports form a DAG, checked by `tests/architecture.rs`:
-//! `error, guid, cache, check, codec ← bytes ← {container, partition, fs, registry} ← {capacity, tree} ← image ←
-//! map ← binary`.
+//! `error, guid, identity, cache, check, codec ← bytes ← {container, partition, volume, fs, registry} ← {capacity, tree} ←
+//! image ← map ← binary`.
 //! Opening an image, walking it, and reading a file as any `Read`:
 //!
 //! ```
@@ -51,11 +51,13 @@ pub mod container;
 pub mod error;
 pub mod fs;
 pub mod guid;
+pub mod identity;
 pub mod image;
 pub mod map;
 pub mod partition;
 pub mod printable;
 pub mod registry;
 pub mod tree;
+pub mod volume;
 
 pub use error::{Corrupt, Error, Result};

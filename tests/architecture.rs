@@ -6,11 +6,12 @@ use std::{
 };
 
 /// Each layer with its modules. A module imports from itself and from earlier layers, never from its siblings.
-const LAYERS: [&[&str]; 7] = [
+const LAYERS: [&[&str]; 8] = [
     &["error", "printable"],
     &["guid", "cache", "check", "codec"],
+    &["identity"],
     &["bytes"],
-    &["container", "partition", "fs", "registry"],
+    &["container", "partition", "volume", "fs", "registry"],
     &["capacity", "tree"],
     &["image"],
     &["map"],

@@ -12,7 +12,7 @@ use super::{
     host::{HostMap, HostSpace},
     slots::Slots,
 };
-use crate::{Result, container::Layer, fs::FileSystem};
+use crate::{Result, container::Layer, fs::FileSystem, volume::Volume};
 
 /// How the free space of a volume is backed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,12 +28,12 @@ pub(super) struct Free {
 }
 
 impl Free {
-    /// Crosses the free ranges of `fs`, which begins at byte `start` of the disk, with the block table of `layer`.
+    /// Crosses the free ranges of `fs`, which `volume` holds, with the block table of `layer`.
     pub(super) fn count(
         layer: &dyn Layer,
         slots: &Slots,
         host: Option<&HostMap>,
-        start: u64,
+        volume: &Volume,
         fs: &dyn FileSystem,
     ) -> Result<Self> {
         let mut count = Counter {
@@ -41,16 +41,27 @@ impl Free {
             size: layer.virtual_size(),
             block: layer.growth().block_size.max(1),
             open: None,
+            stretch: 0..0,
+            whole: 0..0,
+            cut: BTreeMap::new(),
         };
         let mut walk = Walk::new(layer, host).without(&slots.aliases);
+        let mut stretches = volume.stretches();
         let mut failed = None;
-        fs.free_ranges(&mut |range| match count
-            .add(&mut walk, start.saturating_add(range.start)..start.saturating_add(range.end))
-        {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failed = Some(error);
-                ControlFlow::Break(())
+        fs.free_ranges(&mut |range| {
+            let added = stretches.each(range, &mut |part, stretch| {
+                match (stretch.part_on_disk(&part), stretch.on_disk()) {
+                    (Some(part), Some(whole)) => count.add(&mut walk, part, whole),
+                    // No block of the disk will ever hold it.
+                    _ => Ok(()),
+                }
+            });
+            match added {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
             }
         })?;
         failed.map_or(Ok(()), Err)?;
@@ -85,10 +96,21 @@ struct Counter {
     block: u64,
     /// The absent block that the last range ended in, and its gain so far.
     open: Option<(Range<u64>, u64)>,
+    /// The stretch of the disk in which the last range lay, and the blocks that are in it as a whole: they are met once.
+    stretch: Range<u64>,
+    whole: Range<u64>,
+    /// Gains of absent blocks at the edges of stretches: another stretch of the same volume may bring the rest. At most two
+    /// for each stretch.
+    cut: BTreeMap<u64, u64>,
 }
 
 impl Counter {
-    fn add(&mut self, walk: &mut Walk<'_>, range: Range<u64>) -> Result<()> {
+    /// Adds a free range of the disk that lies in this stretch of it.
+    fn add(&mut self, walk: &mut Walk<'_>, range: Range<u64>, stretch: Range<u64>) -> Result<()> {
+        if stretch != self.stretch {
+            self.whole = stretch.start.div_ceil(self.block)..stretch.end / self.block;
+            self.stretch = stretch;
+        }
         let end = range.end.min(self.size);
         let mut offset = range.start;
         while offset < end {
@@ -126,6 +148,10 @@ impl Counter {
     }
 
     fn gain(&mut self, block: u64, bytes: u64) {
+        if !self.whole.contains(&block) {
+            *self.cut.entry(block).or_default() += bytes;
+            return;
+        }
         let start = block * self.block;
         match &mut self.open {
             Some((open, gain)) if open.start == start => *gain += bytes,
@@ -144,6 +170,9 @@ impl Counter {
 
     fn finish(mut self) -> Free {
         self.close();
+        for gain in self.cut.into_values() {
+            *self.free.gains.entry(gain).or_default() += 1;
+        }
         self.free
     }
 }

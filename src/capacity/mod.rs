@@ -15,7 +15,7 @@ mod slots;
 mod stock;
 mod survey;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -39,15 +39,14 @@ use crate::{
     bytes::FileSource,
     container::{Disk, Kind, Layer},
     fs::{FileSystem, Usage},
+    volume::Volume,
 };
 
 /// A volume whose free space is to be told.
-pub struct Volume {
-    /// Its name in the report (`p3`).
-    pub name: String,
-    /// First byte on the disk.
-    pub start: u64,
-    /// The filesystem.
+pub struct Readable {
+    /// Its name, and where it lies.
+    pub volume: Volume,
+    /// Its filesystem.
     pub fs: Arc<dyn FileSystem>,
 }
 
@@ -56,7 +55,7 @@ pub struct Capacity {
     disk: Arc<Disk>,
     /// The image files of the chain, top first; only the first grows.
     files: Vec<Option<Arc<FileSource>>>,
-    volumes: Vec<Volume>,
+    volumes: Vec<Readable>,
     host: Box<dyn Host>,
     /// What does not change while the image file does not: the scan of the tables.
     scan: Mutex<Option<(HostSpace, Arc<Scan>)>>,
@@ -76,7 +75,7 @@ impl Capacity {
     pub fn new(
         disk: Arc<Disk>,
         files: Vec<Option<Arc<FileSource>>>,
-        volumes: Vec<Volume>,
+        volumes: Vec<Readable>,
         host: Box<dyn Host>,
     ) -> Self {
         Self { disk, files, volumes, host, scan: Mutex::new(None) }
@@ -191,7 +190,7 @@ impl Capacity {
         let paid = space.file_size.checked_next_multiple_of(space.unit.max(1)).unwrap_or(u64::MAX);
         stock.beyond_end = map.map_or(0, |map| map.occupied(paid..u64::MAX));
         let volumes = self.volumes.iter().map(|volume| {
-            let free = Free::count(top, &slots, map, volume.start, &*volume.fs);
+            let free = Free::count(top, &slots, map, &volume.volume, &*volume.fs);
             let mut free = free.map_err(|e| e.to_string())?;
             if vague {
                 free.split_holes(missing, space);
@@ -215,7 +214,7 @@ impl Capacity {
         let reports = self.volumes.iter().zip(&scan.volumes).map(|(volume, counted)| {
             let info = volume.fs.volume();
             let mut report = VolumeReport {
-                name: volume.name.clone(),
+                name: volume.volume.name.clone(),
                 label: info.label,
                 filesystem: info.filesystem,
                 ..VolumeReport::default()

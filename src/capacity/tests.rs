@@ -5,6 +5,7 @@ use crate::{
     bytes::{ByteSource, MemorySource},
     container::{Format, Growth, Kind, LayerInfo, Place, Segment, Structures},
     fs::*,
+    volume::{Placed, Scattered},
 };
 use std::ops::{ControlFlow, Range};
 
@@ -114,7 +115,12 @@ fn report_on(layer: &Thin, space: &HostSpace) -> Report {
 }
 
 fn free(layer: &Thin, start: u64, ranges: Vec<Range<u64>>) -> Free {
-    Free::count(layer, &Slots::default(), None, start, &FreeList(ranges)).unwrap()
+    Free::count(layer, &Slots::default(), None, &from(start), &FreeList(ranges)).unwrap()
+}
+
+/// A volume from this byte of the disk on.
+fn from(start: u64) -> Volume {
+    Scattered::volume(vec![(Some(start), 1 << 60)])
 }
 
 fn budget(layer: &Thin, host_free: u64) -> Budget {
@@ -214,7 +220,7 @@ fn holes_and_shared_space_of_the_host_file_are_told_from_its_own_byte_by_byte() 
     assert_eq!((stock.backed, stock.shared), (3 * MIB - 4096, MIB));
     assert_eq!((stock.holes, stock.absent), (4 * MIB + 4096, MIB));
     let list = FreeList(vec![MIB..2 * MIB, 2 * MIB..4 * MIB]);
-    let free = Free::count(&layer, &Slots::default(), Some(&map), 0, &list).unwrap();
+    let free = Free::count(&layer, &Slots::default(), Some(&map), &from(0), &list).unwrap();
     assert_eq!((free.backed, free.holes), (MIB - 4096, 2 * MIB + 4096), "overwriting shared space takes new");
 }
 
@@ -315,7 +321,7 @@ fn blocks_at_the_same_place_of_the_file_count_once() {
     // Of the file's 30 MiB, 4 are structures and five blocks are used.
     assert_eq!((slots.unused, slots.unused_on_host), (21 * MIB, 21 * MIB));
     let list = FreeList(vec![0..MIB, MIB..16 * MIB]);
-    let free = Free::count(&layer, &slots, None, 0, &list).unwrap();
+    let free = Free::count(&layer, &slots, None, &from(0), &list).unwrap();
     assert_eq!(free.achievable(&budget(&layer, GIB), 1), 13 * MIB);
 }
 
@@ -336,7 +342,7 @@ fn pointer_blocks_of_the_host_are_paid_too() {
     assert_eq!(report(&layer, 0, 500 * MIB).achievable_size, 500 * MIB);
 }
 
-struct FreeList(Vec<Range<u64>>);
+pub(crate) struct FreeList(pub(crate) Vec<Range<u64>>);
 
 impl FileSystem for FreeList {
     fn volume(&self) -> VolumeInfo {
@@ -378,9 +384,13 @@ impl FileSystem for FreeList {
 }
 
 /// The same figures from a map with one entry per byte.
-fn naive(layer: &Thin, start: u64, free: &[Range<u64>], host_free: u64) -> u64 {
+fn naive(layer: &Thin, volume: &Volume, free: &[Range<u64>], host_free: u64) -> u64 {
     let (mut backed, mut gains) = (0, vec![0_u64; layer.allocated.len()]);
-    for at in free.iter().cloned().flatten().map(|at| at + start) {
+    let on_disk = |at| match volume.place(at) {
+        Placed::Disk { offset, .. } => Some(offset),
+        Placed::Nowhere { .. } => None,
+    };
+    for at in free.iter().cloned().flatten().filter_map(on_disk) {
         let block = usize::try_from(at / layer.growth.block_size).unwrap();
         if layer.allocated[block] { backed += 1 } else { gains[block] += 1 }
     }
@@ -414,9 +424,39 @@ fn free_space_crossed_with_blocks_equals_a_count_by_byte() {
         for host_free in [0, 32, 33, 100, 330, 10_000] {
             assert_eq!(
                 counted.achievable(&budget(&layer, host_free), 1),
-                naive(&layer, start, &ranges, host_free),
+                naive(&layer, &from(start), &ranges, host_free),
                 "{ranges:?} {start}"
             );
+        }
+    }
+}
+
+#[test]
+fn a_volume_in_stretches_of_any_order_is_counted_as_by_byte() {
+    let mut seed = 11_u64;
+    let mut random = |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    };
+    for round in 0..200 {
+        let mask = random(u64::MAX);
+        let layer = Thin::new(1000, 32, 33, |block| mask >> block & 1 == 1);
+        // The disk's second part first, then a part that is nowhere, then the first: they meet inside a block.
+        let (gap, middle, end) = (random(50), 100 + random(400), 600 + random(400));
+        let first = random(100);
+        let volume =
+            Scattered::volume(vec![(Some(middle), end - middle), (None, gap), (Some(first), middle - first)]);
+        let (mut at, mut ranges) = (0, Vec::new());
+        while at < volume.bytes.size() {
+            let start = at + random(60);
+            at = start + 1 + random(if round % 2 == 0 { 300 } else { 12 });
+            ranges.push(start..at);
+        }
+        let list = FreeList(ranges.clone());
+        let counted = Free::count(&layer, &Slots::default(), None, &volume, &list).unwrap();
+        for host_free in [0, 32, 33, 100, 330, 10_000] {
+            let expected = naive(&layer, &volume, &ranges, host_free);
+            assert_eq!(counted.achievable(&budget(&layer, host_free), 1), expected, "{ranges:?} {middle}");
         }
     }
 }

@@ -63,8 +63,8 @@ fn unreadable(info: &DiskInfo) -> String {
         VolumeState::Unsupported { name, .. } => !matches!(*name, NO_FILESYSTEM | UNFORMATTED),
         VolumeState::Readable(_) | VolumeState::Unknown => false,
     });
-    let line = |number, text: &str| format!("p{number}: {}\n", printable(text));
-    told.map(|found| line(found.partition.number, &found.volume.describe())).collect()
+    let line = |name: &str, text: &str| format!("{name}: {}\n", printable(text));
+    told.map(|found| line(&found.volume_name, &found.volume.describe())).collect()
 }
 
 /// Every problem, and what was done about a dirty log: a mount must not hide what `info` would tell.
@@ -88,7 +88,7 @@ fn problems(info: &DiskInfo) -> String {
         };
         let of_partition = partition.partition.problems.iter().map(|problem| &problem.text);
         for problem in of_partition.chain(of_volume) {
-            out += &format!("p{}: PROBLEM: {}\n", partition.partition.number, printable(problem));
+            out += &format!("{}: PROBLEM: {}\n", partition.volume_name, printable(problem));
         }
     }
     if !info.partitions.iter().any(|partition| partition.volume.is_readable()) {

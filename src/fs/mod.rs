@@ -22,7 +22,7 @@ pub mod windows;
 use std::{ops::ControlFlow, ops::Range, sync::Arc};
 
 pub use name::{Name, NameBuf};
-pub use neighbours::{Neighbours, PartitionId};
+pub use neighbours::Neighbours;
 pub use node::{
     DirCursor, DirEntry, LinkTarget, NodeId, NodeKind, Posix, Stat, StreamInfo, Times, Timestamp, Usage,
     VolumeInfo,

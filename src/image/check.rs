@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use serde::Serialize;
 
-use super::{Image, OpenOptions, info::quoted};
+use super::{Content, Image, OpenOptions, info::quoted};
 use crate::{
     Error, Result,
     bytes::ByteSource,
@@ -227,7 +227,7 @@ impl Run<'_> {
         });
         // A hostile table may name the same volume a thousand times.
         let mut examined = BTreeMap::new();
-        for (partition, content) in image.partitions() {
+        for (partition, content) in image.opened.partitions() {
             if options.partition.is_none_or(|only| only == partition.number) {
                 let same = *examined.entry(partition.start).or_insert(partition.number);
                 self.volume(partition, content, Some(same).filter(|same| *same != partition.number));
@@ -237,8 +237,8 @@ impl Run<'_> {
     }
 
     /// Examines what a partition holds; `same` is one that begins where it does.
-    fn volume(&mut self, partition: &Partition, content: &Probe, same: Option<u32>) {
-        let name = format!("p{}", partition.number);
+    fn volume(&mut self, partition: &Partition, content: &Content, same: Option<u32>) {
+        let (name, content) = (&content.volume.name, &content.probe);
         let what = match content {
             Probe::Readable(fs) => {
                 let volume = fs.volume();
@@ -256,7 +256,7 @@ impl Run<'_> {
             },
             Probe::Recognized { name, .. } | Probe::Damaged { name, .. } => (*name).to_owned(),
         };
-        self.area(&name, what, |report| match content {
+        self.area(name, what, |report| match content {
             Probe::Readable(_) if same.is_some() => {
                 let problem = format!("begins where partition {} does", same.unwrap_or_default());
                 report.finding(Finding::note("volume", problem, "it is examined once, there"));

@@ -71,6 +71,9 @@ pub struct DiskInfo {
 /// A partition and what it holds.
 #[derive(Debug, Serialize)]
 pub struct PartitionInfo {
+    /// What its volume is called: `p3`.
+    #[serde(skip)]
+    pub volume_name: String,
     /// What the table says.
     #[serde(flatten)]
     pub partition: Partition,
@@ -191,8 +194,9 @@ impl Opened {
         let ends =
             self.table.partitions.iter().map(|partition| partition.start.saturating_add(partition.size));
         let partitions = self.partitions().map(|(partition, content)| PartitionInfo {
+            volume_name: content.volume.name.clone(),
             partition: partition.clone(),
-            volume: VolumeState::within(limit, partition, content),
+            volume: VolumeState::within(limit, partition, &content.probe),
         });
         DiskInfo {
             path: top.path.clone(),
@@ -242,13 +246,13 @@ impl DiskInfo {
     /// A short table of the volumes: what a mount prints.
     pub fn volume_table(&self) -> String {
         let mut rows = vec![["".into(), "partition".into(), "size".into(), "volume".into()]];
-        rows.extend(self.partitions.iter().map(|PartitionInfo { partition, volume }| {
+        rows.extend(self.partitions.iter().map(|PartitionInfo { volume_name, partition, volume }| {
             let kind = match partition.name.as_str() {
                 name if says_nothing_new(name, &partition.type_name) => partition.type_name.clone(),
                 name => format!("{} ({name:?})", partition.type_name),
             };
             let (kind, volume) = (printable(&kind).into_owned(), printable(&volume.describe()).into_owned());
-            [format!("p{}", partition.number), kind, human(partition.size), volume]
+            [volume_name.clone(), kind, human(partition.size), volume]
         }));
         let width =
             |column: usize| rows.iter().map(|row: &[String; 4]| columns(&row[column])).max().unwrap_or(0);
@@ -284,14 +288,14 @@ impl DiskInfo {
         out += &self.volume_table();
         out.push('\n');
         self.partitions.iter().for_each(|info| out += &info.details());
-        for PartitionInfo { partition, volume } in &self.partitions {
+        for PartitionInfo { volume_name, partition, volume } in &self.partitions {
             let of_volume = match volume {
                 VolumeState::Readable(volume) => &volume.info.problems[..],
                 _ => &[],
             };
             let of_partition = partition.problems.iter().map(|problem| &problem.text);
             for problem in of_partition.chain(of_volume) {
-                out += &format!("p{}: PROBLEM: {}\n", partition.number, printable(problem));
+                out += &format!("{volume_name}: PROBLEM: {}\n", printable(problem));
             }
         }
         out
@@ -301,7 +305,7 @@ impl DiskInfo {
 impl PartitionInfo {
     /// One line with what the table has no room for: place, identities, attributes, the filesystem's own figures.
     fn details(&self) -> String {
-        let Self { partition, volume } = self;
+        let Self { volume_name, partition, volume } = self;
         let mut parts = vec![format!("at byte {}", partition.start)];
         for (name, value) in [("type", &partition.type_id), ("id", &partition.id)] {
             if !value.is_empty() {
@@ -316,7 +320,7 @@ impl PartitionInfo {
                 parts.push(format!("serial {}", volume.info.serial));
             }
         }
-        format!("p{}: {}\n", partition.number, printable(&parts.join(", ")))
+        format!("{volume_name}: {}\n", printable(&parts.join(", ")))
     }
 }
 

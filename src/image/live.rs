@@ -13,6 +13,7 @@ use crate::{
     bytes::{FileId, FileSource},
     capacity::{Capacity, Report},
     fs::Usage,
+    volume::Placed,
 };
 
 /// `df` and desktops ask again and again: for them the image is opened anew at most so often.
@@ -24,7 +25,7 @@ const MAX_SHARE: u32 = 10;
 pub(super) struct Live {
     /// As it was mounted: the volumes that are shown are these.
     mounted: Arc<Capacity>,
-    volumes: Vec<(String, u64)>,
+    volumes: Vec<(String, Placed)>,
     file: Option<Arc<FileSource>>,
     origin: Option<(PathBuf, OpenOptions)>,
     current: Mutex<Current>,
@@ -163,6 +164,6 @@ impl Current {
 }
 
 /// Names and places of the readable volumes.
-fn volumes(image: &Image) -> Vec<(String, u64)> {
-    image.readable().map(|(partition, _)| (format!("p{}", partition.number), partition.start)).collect()
+fn volumes(image: &Image) -> Vec<(String, Placed)> {
+    image.readable().map(|(volume, _)| (volume.name.clone(), volume.place(0))).collect()
 }

@@ -1,7 +1,10 @@
 //! From an image to what is drawn: figures, stretches of the disk in cells, partitions, and the line behind which the
 //! host cannot follow. Knows nothing of pixels or terminals.
 
-use std::ops::{ControlFlow, Range};
+use std::{
+    convert::Infallible,
+    ops::{ControlFlow, Range},
+};
 
 use super::{
     cells::{Bytes, Cells, Class},
@@ -13,6 +16,7 @@ use crate::{
     fs::{FileSystem, probe::Probe},
     image::{Image, VolumeState},
     partition::{Partition, Scheme},
+    volume::Volume,
 };
 
 /// Partitions that get a strip of their own; of more than these the largest.
@@ -81,9 +85,9 @@ impl Map {
             }
         })?;
         map.line = reach.line;
-        for (partition, content) in image.partitions() {
+        for (volume, content) in image.volumes() {
             if let Probe::Readable(fs) = content {
-                map.add_volume(partition, &**fs, size);
+                in_use(volume, &**fs, &mut |range, bytes| map.add(range, bytes));
             }
         }
         Ok(map)
@@ -94,27 +98,36 @@ impl Map {
         self.strips.iter_mut().for_each(|strip| strip.cells.add(range, bytes));
     }
 
-    /// What lies between the free ranges is in use.
-    fn add_volume(&mut self, partition: &Partition, fs: &dyn FileSystem, disk: u64) {
-        let place = place(partition, disk);
-        let mut done = place.start;
-        let ranges = fs.free_ranges(&mut |range| {
-            let start = place.start.saturating_add(range.start).clamp(done, place.end);
-            let end = place.start.saturating_add(range.end).clamp(start, place.end);
-            self.add(&(done..start), Bytes::Used);
-            self.add(&(start..end), Bytes::Free);
-            done = end;
-            ControlFlow::Continue(())
-        });
-        if ranges.is_ok() {
-            let end = place.start.saturating_add(fs.volume().size).clamp(done, place.end);
-            self.add(&(done..end), Bytes::Used);
-        }
-    }
-
     /// What the host can still add, in bytes of the disk.
     pub fn growth(&self) -> u64 {
         self.report.achievable_size.saturating_sub(self.report.backed)
+    }
+}
+
+/// Calls `add` with each stretch of the disk that a volume has in use or free. What lies between free ranges is in use.
+fn in_use(volume: &Volume, fs: &dyn FileSystem, add: &mut dyn FnMut(&Range<u64>, Bytes)) {
+    let mut stretches = volume.stretches();
+    let mut add = |range: Range<u64>, bytes| {
+        let added: Result<(), Infallible> = stretches.each(range, &mut |part, stretch| {
+            if let Some(part) = stretch.part_on_disk(&part) {
+                add(&part, bytes);
+            }
+            Ok(())
+        });
+        added.unwrap_or_else(|never| match never {});
+    };
+    let size = volume.bytes.size();
+    let mut done = 0;
+    let ranges = fs.free_ranges(&mut |range| {
+        let start = range.start.clamp(done, size);
+        let end = range.end.clamp(start, size);
+        add(done..start, Bytes::Used);
+        add(start..end, Bytes::Free);
+        done = end;
+        ControlFlow::Continue(())
+    });
+    if ranges.is_ok() {
+        add(done..fs.volume().size.clamp(done, size), Bytes::Used);
     }
 }
 
@@ -167,7 +180,7 @@ fn partitions(image: &Image, disk: u64) -> Vec<Span> {
     if image.table().scheme == Scheme::None {
         return Vec::new();
     }
-    let spans = image.partitions().map(|(partition, content)| {
+    let spans = image.partitions().zip(image.volumes()).map(|((partition, content), (volume, _))| {
         let label = match content {
             Probe::Readable(fs) => match fs.volume() {
                 info if info.label.is_empty() => info.filesystem.to_owned(),
@@ -176,29 +189,26 @@ fn partitions(image: &Image, disk: u64) -> Vec<Span> {
             Probe::Recognized { name, .. } | Probe::Damaged { name, .. } => (*name).to_owned(),
             Probe::Unknown => partition.type_name.clone(),
         };
-        Span { name: format!("p{}", partition.number), label: shown(&label), range: place(partition, disk) }
+        Span { name: volume.name.clone(), label: shown(&label), range: place(partition, disk) }
     });
     spans.collect()
 }
 
 fn strips(image: &Image, disk: u64, columns: usize) -> Vec<Strip> {
-    let mut chosen: Vec<_> = image.partitions().enumerate().collect();
+    let volumes = image.volumes().map(|(volume, _)| &volume.name);
+    let mut chosen: Vec<_> = image.partitions().zip(volumes).enumerate().collect();
     // A partition that is nearly the whole disk would be drawn twice.
     if chosen.len() == 1 && image.table().scheme == Scheme::None {
         chosen.clear();
     }
-    chosen.sort_by_key(|(_, (partition, _))| std::cmp::Reverse(partition.size));
+    chosen.sort_by_key(|(_, ((partition, _), _))| std::cmp::Reverse(partition.size));
     chosen.truncate(MAX_STRIPS);
     chosen.sort_by_key(|(index, _)| *index);
-    let strips = chosen.into_iter().map(|(_, (partition, content))| {
+    let strips = chosen.into_iter().map(|(_, ((partition, content), name))| {
         let range = place(partition, disk);
         let state = VolumeState::of_partition(partition, content).describe();
         let title = format!("{}, {}: {}", partition.type_name, human(range.end - range.start), state);
-        Strip {
-            name: format!("p{}", partition.number),
-            title: shown(&title),
-            cells: Cells::new(range, columns),
-        }
+        Strip { name: name.clone(), title: shown(&title), cells: Cells::new(range, columns) }
     });
     strips.collect()
 }
@@ -206,6 +216,28 @@ fn strips(image: &Image, disk: u64, columns: usize) -> Vec<Strip> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{capacity::tests::FreeList, volume::Scattered};
+
+    #[test]
+    fn a_volume_is_drawn_where_it_lies_on_the_disk() {
+        // The second half of the disk first, then bytes that are nowhere, then the first half.
+        let volume = Scattered::volume(vec![(Some(50), 50), (None, 10), (Some(0), 50)]);
+        let mut drawn = Vec::new();
+        in_use(&volume, &FreeList(vec![5..20, 45..65, 109..120]), &mut |range, bytes| {
+            drawn.push((range.clone(), matches!(bytes, Bytes::Free)));
+        });
+        drawn.retain(|(range, _)| !range.is_empty());
+        let expected = [
+            (50..55, false),
+            (55..70, true),
+            (70..95, false),
+            (95..100, true),
+            (0..5, true),
+            (5..49, false),
+            (49..50, true),
+        ];
+        assert_eq!(drawn, expected);
+    }
 
     #[test]
     fn the_line_is_where_the_host_is_full() {

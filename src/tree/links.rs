@@ -17,6 +17,7 @@ use super::{
 use crate::{
     fs::{FileSystem, LinkTarget, Name, NameBuf, NodeId, NodeKind},
     guid::Guid,
+    identity::PartitionId,
 };
 
 /// Deeper than any path that Windows can form (32,767 units).
@@ -130,8 +131,7 @@ impl Tree {
             Target::Volume(id, path) => match self.known(volume, &|database| database.volume(&id)) {
                 Known::Volume(other) => self.inside(volume, depth, other, path),
                 Known::Elsewhere | Known::Unknown => {
-                    let id = id.to_string();
-                    let other = self.volumes.iter().position(|volume| volume.partition_id == id)?;
+                    let other = self.volume_of(Device::Partition(PartitionId::Gpt { partition: id }))?;
                     self.inside(volume, depth, other, path)
                 }
             },
@@ -190,13 +190,7 @@ impl Tree {
 
     fn volume_of(&self, device: Device) -> Option<usize> {
         match device {
-            Device::Gpt(id) => {
-                let id = id.to_string();
-                self.volumes.iter().position(|volume| volume.partition_id == id)
-            }
-            Device::Mbr(signature, offset) => {
-                self.volumes.iter().position(|volume| volume.mbr_id == Some((signature, offset)))
-            }
+            Device::Partition(id) => self.volumes.iter().position(|volume| volume.id == Some(id)),
             Device::Other => None,
         }
     }

@@ -32,6 +32,7 @@ use crate::{
         DirCursor, DirEntry, FileSystem, LinkTarget, Name, NameBuf, NodeId, NodeKind, Posix, Stat,
         StreamInfo, Timestamp, Usage, VolumeInfo, deleted,
     },
+    identity::PartitionId,
 };
 
 const VOLUME_SHIFT: u32 = 56;
@@ -44,10 +45,8 @@ pub const MAX_VOLUMES: usize = 128;
 pub struct Volume {
     /// `p3`
     pub name: String,
-    /// GPT partition GUID in lower case, by which Windows names the volume; empty if none.
-    pub partition_id: String,
-    /// Signature of the disk and first byte of the partition, by which Windows knows a volume of an MBR disk.
-    pub mbr_id: Option<(u32, u64)>,
+    /// What Windows knows it by; `None` on a disk that has no identity.
+    pub id: Option<PartitionId>,
     /// Is it an EFI system partition?
     pub esp: bool,
     /// Its files.

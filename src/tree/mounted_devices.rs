@@ -8,6 +8,7 @@ use crate::{
     bytes::ByteSource,
     fs::{FileSystem, windows::system_hive},
     guid::Guid,
+    identity::PartitionId,
     registry::Hive,
 };
 
@@ -20,10 +21,8 @@ const GPT: &[u8; 8] = b"DMIO:ID:";
 /// What a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Device {
-    /// The partition with this GUID.
-    Gpt(Guid),
-    /// The partition that begins at this byte of the disk with this signature.
-    Mbr(u32, u64),
+    /// This partition.
+    Partition(PartitionId),
     /// An optical drive, a removable medium, …
     Other,
 }
@@ -94,12 +93,13 @@ impl MountedDevices {
 impl Device {
     fn parse(data: &[u8]) -> Self {
         if let Some(id) = data.strip_prefix(GPT).and_then(|id| id.try_into().ok()) {
-            return Self::Gpt(Guid(id));
+            return Self::Partition(PartitionId::Gpt { partition: Guid(id) });
         }
         if let Some((signature, offset)) = data.split_first_chunk::<4>()
             && let Ok(offset) = offset.try_into()
         {
-            return Self::Mbr(u32::from_le_bytes(*signature), u64::from_le_bytes(offset));
+            let (disk, start) = (u32::from_le_bytes(*signature), u64::from_le_bytes(offset));
+            return Self::Partition(PartitionId::Mbr { disk, start });
         }
         Self::Other
     }
@@ -131,9 +131,10 @@ mod tests {
         add(&mut database, &format!(r"\??\Volume{ID}"), &[4, 3, 2, 1, 0, 0, 16, 0, 0, 0, 0, 0]);
         add(&mut database, r"\DosDevices\E:", br"\??\IDE#CdRom");
         add(&mut database, r"\DosDevices\F:", b"DMIO:ID:short");
-        assert_eq!(database.drive(b'c'), Some(Device::Gpt(id)));
-        assert_eq!(database.drive(b'D'), Some(Device::Mbr(0x0102_0304, 0x10_0000)));
-        assert_eq!(database.volume(&id), Some(Device::Mbr(0x0102_0304, 0x10_0000)));
+        let on_mbr = Device::Partition(PartitionId::Mbr { disk: 0x0102_0304, start: 0x10_0000 });
+        assert_eq!(database.drive(b'c'), Some(Device::Partition(PartitionId::Gpt { partition: id })));
+        assert_eq!(database.drive(b'D'), Some(on_mbr));
+        assert_eq!(database.volume(&id), Some(on_mbr));
         assert_eq!(database.drive(b'E'), Some(Device::Other));
         assert_eq!(database.drive(b'F'), Some(Device::Other));
         assert_eq!(database.devices().count(), 5);

@@ -2,6 +2,7 @@ use super::*;
 use crate::{
     bytes::MemorySource,
     fs::{NameBuf, NodeKind, Times},
+    guid::Guid,
 };
 
 /// A filesystem of a few nodes; node = place in the list, the first is the root. Names compare without case.
@@ -132,8 +133,7 @@ fn tree(only: Option<usize>) -> Tree {
     let data = Small(vec![(0, "", Dir), (0, "Data", Dir)], "System");
     let volume = |name: &str, id: &str, esp, fs: Small| Volume {
         name: name.into(),
-        partition_id: id.into(),
-        mbr_id: None,
+        id: Guid::parse(id).map(|partition| PartitionId::Gpt { partition }),
         esp,
         fs: Arc::new(fs),
     };
