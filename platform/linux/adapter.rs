@@ -24,10 +24,11 @@ use super::{
     attr::Ownership,
     directory::{self, Listed, Listing},
     errno::{LOOKUP, Reporter},
-    names, seek,
+    names,
+    prefill::Prefill,
+    seek,
     snapshots::{self, Snapshot, Snapshots},
     sources::Sources,
-    stores::Stores,
     xattr,
 };
 
@@ -64,7 +65,7 @@ pub(super) struct Adapter {
     sources: Sources,
     snapshots: Snapshots,
     reporter: Reporter,
-    stores: Arc<Stores>,
+    prefill: Arc<Prefill>,
     /// Directories of which a part could not be read.
     damaged: Mutex<HashSet<u64>>,
 }
@@ -86,7 +87,7 @@ pub(super) type Answer<T> = Result<T, Errno>;
 impl Adapter {
     pub(super) fn new(fs: Arc<dyn FileSystem>, settings: Settings) -> Self {
         Self {
-            stores: Arc::new(Stores::new(fs.clone())),
+            prefill: Arc::new(Prefill::new(fs.clone())),
             fs,
             settings,
             sources: Sources::default(),
@@ -152,8 +153,8 @@ impl Adapter {
     }
 
     /// Told of what is listed and read.
-    pub(super) fn stores(&self) -> &Arc<Stores> {
-        &self.stores
+    pub(super) fn prefill(&self) -> &Arc<Prefill> {
+        &self.prefill
     }
 
     /// The content behind a node, opened if it was not read lately.
@@ -222,7 +223,7 @@ impl Adapter {
             send(read.map(|len| &buffer[..len]));
         });
         if offset == 0 {
-            self.stores.read(ino.0);
+            self.prefill.read(ino.0);
         }
     }
 

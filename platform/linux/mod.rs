@@ -1,6 +1,6 @@
 //! Linux: mounts a [`FileSystem`] through FUSE, in the foreground or behind the caller's back, and unmounts it.
 //!
-//! `connection` makes the mount, `requests` and `adapter` answer the kernel, `stores` (with `walks` and `scout`) is ahead of it, `session` holds a mount,
+//! `connection` makes the mount, `requests` and `adapter` answer the kernel, `prefill` (with `walk_detector` and `prefetcher`) is ahead of it, `session` holds a mount,
 //! `background` is the process that serves it, `unmount` ends it.
 
 mod adapter;
@@ -17,17 +17,17 @@ mod names;
 mod options;
 mod patience;
 mod pid_file;
+mod prefetcher;
+mod prefill;
 mod requests;
-mod scout;
 mod seek;
 mod session;
 mod snapshots;
 mod sources;
-mod stores;
 #[cfg(test)]
 mod tests;
 mod unmount;
-mod walks;
+mod walk_detector;
 mod xattr;
 
 use std::{

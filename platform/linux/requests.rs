@@ -22,7 +22,7 @@ use super::{
     adapter::{Adapter, FOREVER, MAX_REQUEST},
     attr,
     directory::Listing,
-    walks::{Entries, File},
+    walk_detector::{Entries, File},
     xattr,
 };
 
@@ -240,8 +240,8 @@ impl Filesystem for Requests {
             None => {
                 // Before the answer: the program waits for it, and reads as soon as it has it.
                 match is_empty {
-                    true => adapter.stores().ended(ino.0),
-                    false => adapter.stores().listed(ino.0, offset == 0, &entries),
+                    true => adapter.prefill().ended(ino.0),
+                    false => adapter.prefill().listed(ino.0, offset == 0, &entries),
                 }
                 reply.ok();
             }

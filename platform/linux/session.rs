@@ -149,12 +149,12 @@ impl Session {
         // Undone unless it is served.
         let unserved = Unserved(Some(&mountpoint));
         let adapter = Adapter::new(fs, settings);
-        let stores = adapter.stores().clone();
+        let prefill = adapter.prefill().clone();
         let workers = config.n_threads;
         let session = fuser::Session::from_fd(Requests::new(adapter), device, options::acl(options), config)
             .map_err(refused)?;
         if workers.is_some_and(|workers| workers > 1) && !options.direct_io {
-            stores.start(session.notifier());
+            prefill.start(session.notifier());
         }
         let background = session.spawn().map_err(refused)?;
         let background = wait_until_served(background, &mountpoint)?;

@@ -2,17 +2,17 @@
 //! behind the library's `Host`.
 //!
 //! `adapter` answers requests and needs no Windows, `winfsp` is the binding, `session` holds a mount, `background` is the
-//! process that serves it, `beacon` is how `-u` finds that.
+//! process that serves it, `mount_registry` is how `-u` finds that.
 
 mod adapter;
 mod background;
-mod beacon;
 mod calls;
 mod console;
 mod control;
 mod elevation;
 mod files;
 mod host;
+mod mount_registry;
 mod mountpoint;
 mod running;
 mod session;
@@ -33,7 +33,7 @@ pub(crate) use files::{file_id, rename_new, set_attributes, set_sparse};
 pub(crate) use host::Windows;
 pub(crate) use mountpoint::Mountpoint;
 
-use self::{beacon::Lowered, session::Session, winfsp::WinFsp};
+use self::{mount_registry::Lowered, session::Session, winfsp::WinFsp};
 
 /// Everything that a mount needs beside its content.
 #[derive(Debug, Clone)]
@@ -119,7 +119,7 @@ pub(crate) fn mount<E: From<MountError>>(
 }
 
 fn check(mountpoint: &Mountpoint) -> Result<(), MountError> {
-    if beacon::is_raised(mountpoint) {
+    if mount_registry::is_registered(mountpoint) {
         return Err(mountpoint.refuse("an image is mounted here already; unmount it first (vhdmount -u)"));
     }
     mountpoint.check()
@@ -156,7 +156,7 @@ fn announce(text: &str) {
 /// When nothing of ours is mounted there, or this user may not.
 pub(crate) fn unmount(mountpoint: &Path, wait: bool) -> Result<(), MountError> {
     let mountpoint = Mountpoint::parse(mountpoint);
-    match beacon::lower(&mountpoint, wait) {
+    match mount_registry::lower(&mountpoint, wait) {
         Ok(Lowered::Ended) => Ok(()),
         Ok(Lowered::Nothing) => Err(mountpoint.refuse("nothing is mounted here by vhdmount")),
         Ok(Lowered::Stuck) => {

@@ -14,8 +14,8 @@ use vhdmount::tree::Tree;
 use super::{
     MountError, MountOptions,
     adapter::{Adapter, Face, Status},
-    beacon::{Beacon, Trigger},
     control,
+    mount_registry::{RegisteredMount, Trigger},
     mountpoint::Mountpoint,
     winfsp::{Refused, Settings, Volume, WinFsp},
 };
@@ -26,7 +26,7 @@ const MAX_PANICS: usize = 16;
 /// A mounted tree, served by WinFsp's threads. Dropping it unmounts.
 pub(super) struct Session {
     volume: Volume,
-    beacon: Beacon,
+    registered: RegisteredMount,
     mountpoint: Mountpoint,
     pid_file: Option<PathBuf>,
 }
@@ -55,10 +55,10 @@ impl Session {
             io::ErrorKind::AlreadyExists => mountpoint.refuse("an image is mounted here already"),
             _ => MountError::System(format!("cannot be found by vhdmount -u: {error}")),
         };
-        let beacon = Beacon::raise(&mountpoint).map_err(failed)?;
-        let trigger = beacon.trigger().map_err(failed)?;
+        let registered = RegisteredMount::register(&mountpoint).map_err(failed)?;
+        let trigger = registered.trigger().map_err(failed)?;
         ended.get_or_init(|| trigger);
-        let trigger = beacon.trigger().map_err(failed)?;
+        let trigger = registered.trigger().map_err(failed)?;
         if let Err(error) = control::on_control(move || trigger.pull()) {
             log::debug!("Ctrl-C will not unmount: {error}");
         }
@@ -66,7 +66,7 @@ impl Session {
             std::fs::write(path, format!("{}\n", std::process::id()))
                 .map_err(|error| MountError::System(format!("pid file {}: {error}", path.display())))?;
         }
-        Ok(Self { volume, beacon, mountpoint, pid_file: options.pid_file.clone() })
+        Ok(Self { volume, registered, mountpoint, pid_file: options.pid_file.clone() })
     }
 
     pub(super) fn mountpoint(&self) -> &Mountpoint {
@@ -75,14 +75,14 @@ impl Session {
 
     /// Serves until somebody asks for the unmount. Afterwards nothing of the image is open.
     pub(super) fn until_unmounted(self) -> Result<(), MountError> {
-        let Self { volume, beacon, pid_file, .. } = self;
-        let waited = beacon.wait();
+        let Self { volume, registered, pid_file, .. } = self;
+        let waited = registered.wait();
         drop(volume);
         if let Some(Err(error)) = pid_file.map(std::fs::remove_file) {
             log::warn!("pid file: {error}");
         }
         // Only now may whoever waits for this mount go on.
-        drop(beacon);
+        drop(registered);
         waited.map_err(|error| MountError::System(format!("waiting for the unmount: {error}")))
     }
 }

@@ -3,7 +3,7 @@
 
 mod guarded;
 #[cfg(target_os = "linux")]
-mod nearby;
+mod host_prefetch;
 #[cfg_attr(windows, path = "file/windows.rs")]
 #[cfg_attr(not(windows), path = "file/unix.rs")]
 mod system;
@@ -26,7 +26,7 @@ pub struct FileSource {
     /// Of a device that gives out whole sectors alone.
     sectors: Option<Sectors>,
     #[cfg(target_os = "linux")]
-    nearby: nearby::Nearby,
+    host_prefetch: host_prefetch::HostPrefetch,
 }
 
 impl FileSource {
@@ -59,7 +59,7 @@ impl FileSource {
             path: path.to_owned(),
             sectors,
             #[cfg(target_os = "linux")]
-            nearby: nearby::Nearby::default(),
+            host_prefetch: host_prefetch::HostPrefetch::default(),
         }
     }
 
@@ -121,7 +121,7 @@ impl ByteSource for FileSource {
         check_range(self.size, offset, buf.len())?;
         let len = buf.len();
         #[cfg(target_os = "linux")]
-        if let Some(range) = self.nearby.note(offset, len as u64) {
+        if let Some(range) = self.host_prefetch.note(offset, len as u64) {
             self.ask_for_data(range);
         }
         let read = match &self.sectors {

@@ -168,20 +168,20 @@ fn check_exists(image: &Path) -> Result<(), Failure> {
 }
 
 /// Why an option of `-o` is refused.
-enum Unfit {
+enum OptionError {
     /// It needs another value, or is not to be had.
     Refused(Failure),
     Writable,
     Unknown,
 }
 
-impl From<Failure> for Unfit {
+impl From<Failure> for OptionError {
     fn from(failure: Failure) -> Self {
         Self::Refused(failure)
     }
 }
 
-impl Unfit {
+impl OptionError {
     fn explain(self, option: &str) -> Failure {
         match self {
             Self::Refused(failure) => failure,

@@ -31,9 +31,9 @@ mod ntfs;
 mod packaging;
 mod parents;
 mod partition;
-mod readme;
 #[cfg(target_os = "linux")]
 mod printed;
+mod readme;
 #[cfg(target_os = "linux")]
 mod serving;
 mod support;

@@ -12,7 +12,7 @@ use vhdmount::{
 };
 
 use super::{
-    Trouble,
+    CopyError,
     folder::Folder,
     links::{First, Hold},
     names::ItemName,
@@ -51,7 +51,7 @@ pub(super) struct Large<'a> {
     pub(super) item: Item<'a>,
     pub(super) opened: OnceLock<Option<Opened<'a>>>,
     /// Why it cannot be copied.
-    pub(super) trouble: OnceLock<Trouble>,
+    pub(super) trouble: OnceLock<CopyError>,
 }
 
 /// Where it comes from and goes to.

@@ -86,7 +86,7 @@ struct Context<'a> {
 
 /// Why one thing was not copied.
 #[derive(Debug)]
-enum Trouble {
+enum CopyError {
     /// It is there, and `-n` leaves it.
     Skipped,
     /// Everything stops.
@@ -256,7 +256,7 @@ fn end(context: &Context<'_>, time: Duration, quiet: bool) -> Result<(), Failure
 
 impl Context<'_> {
     /// What a refusal of the destination means: for one file, or for all that follow.
-    fn refused(&self, shown: &str, error: &io::Error) -> Trouble {
+    fn refused(&self, shown: &str, error: &io::Error) -> CopyError {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
         let reason = match error.kind() {
             StorageFull => "there is no more space on it, or for the number of files",
@@ -264,12 +264,12 @@ impl Context<'_> {
             ReadOnlyFilesystem => "it is read-only",
             FileTooLarge => {
                 let why = "larger than its filesystem, or the limit of this process (ulimit -f), allows";
-                return Trouble::Failed(format!("{shown}: {why}"));
+                return CopyError::Failed(format!("{shown}: {why}"));
             }
-            _ => return Trouble::Failed(format!("{shown}: {error}")),
+            _ => return CopyError::Failed(format!("{shown}: {error}")),
         };
         self.stop.refuse(reason.into());
-        Trouble::Stopped
+        CopyError::Stopped
     }
 
     /// What this run has made, where something in `folder` could be taken for a file that was there before.

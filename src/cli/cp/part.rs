@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    Context, Trouble,
+    Context, CopyError,
     folder::{Folder, Origin},
     names::{ItemName, is_refused},
     target::{Existing, FileId},
@@ -44,7 +44,7 @@ impl<'a> Part<'a> {
         context: &'a Context<'a>,
         folder: &Arc<Folder<'a>>,
         mut make: impl FnMut(&OsStr) -> io::Result<T>,
-    ) -> Result<(Self, T), Trouble> {
+    ) -> Result<(Self, T), CopyError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let mut tries = 0;
         loop {
@@ -65,12 +65,12 @@ impl<'a> Part<'a> {
         context: &'a Context<'a>,
         folder: &Arc<Folder<'a>>,
         attributes: u32,
-    ) -> Result<(Self, File), Trouble> {
+    ) -> Result<(Self, File), CopyError> {
         Self::new(context, folder, |name| context.target.create(folder, name, attributes))
     }
 
     /// Gives it its name, or one that the destination takes, and tells which.
-    pub(super) fn publish(mut self, name: &ItemName) -> Result<OsString, Trouble> {
+    pub(super) fn publish(mut self, name: &ItemName) -> Result<OsString, CopyError> {
         let mut candidate = name.first();
         // Held until it is remembered: another name of the image may be the same one in the destination.
         let mut made = self.context.made(&self.folder);
@@ -98,12 +98,12 @@ impl<'a> Part<'a> {
     }
 
     /// Gives it this name; an error where another name may do.
-    fn rename(&self, name: &OsStr, made: Option<&HashSet<FileId>>) -> Result<Option<io::Error>, Trouble> {
+    fn rename(&self, name: &OsStr, made: Option<&HashSet<FileId>>) -> Result<Option<io::Error>, CopyError> {
         let (context, folder) = (self.context, &self.folder);
         let is_made = |id: &FileId| made.is_some_and(|made| made.contains(id));
         let replace = match standing(context, folder, name, is_made) {
-            Ok(Standing::Skip) => return Err(Trouble::Skipped),
-            Ok(Standing::Refuse(why)) => return Err(Trouble::Failed(why)),
+            Ok(Standing::Skip) => return Err(CopyError::Skipped),
+            Ok(Standing::Refuse(why)) => return Err(CopyError::Failed(why)),
             Ok(Standing::Free) => false,
             Ok(Standing::Replace) => true,
             Err(error) if is_refused(&error) => return Ok(Some(error)),
@@ -118,7 +118,7 @@ impl<'a> Part<'a> {
                 Ok(None)
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Err(Trouble::Failed(collision(&folder.shown(name))))
+                Err(CopyError::Failed(collision(&folder.shown(name))))
             }
             Err(error) if is_refused(&error) => Ok(Some(error)),
             Err(error) => Err(context.refused(&folder.shown(name), &error)),
@@ -144,14 +144,14 @@ pub(super) fn collision(shown: &str) -> String {
 }
 
 /// Says before anything is read that the name is taken, where that is known by then.
-pub(super) fn is_taken(context: &Context<'_>, folder: &Folder<'_>, name: &ItemName) -> Result<(), Trouble> {
+pub(super) fn is_taken(context: &Context<'_>, folder: &Folder<'_>, name: &ItemName) -> Result<(), CopyError> {
     if folder.is_fresh() {
         return Ok(());
     }
     let is_made = |id: &FileId| context.made(folder).is_some_and(|made| made.contains(id));
     match standing(context, folder, &name.first(), is_made) {
-        Ok(Standing::Skip) => Err(Trouble::Skipped),
-        Ok(Standing::Refuse(why)) => Err(Trouble::Failed(why)),
+        Ok(Standing::Skip) => Err(CopyError::Skipped),
+        Ok(Standing::Refuse(why)) => Err(CopyError::Failed(why)),
         _ => Ok(()),
     }
 }

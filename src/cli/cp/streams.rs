@@ -12,7 +12,7 @@ use vhdmount::{
     fs::{FileSystem, Name, NodeId, Stat},
 };
 
-use super::{Context, Trouble, folder::Folder, names::ItemName, part::Part, target};
+use super::{Context, CopyError, folder::Folder, names::ItemName, part::Part, target};
 
 /// Between a file's name and a stream's. In a name of Windows as names with a colon are kept there: a real one would
 /// mean the stream itself.
@@ -49,7 +49,7 @@ fn each(
     context: &Context<'_>,
     node: NodeId,
     path: &[u8],
-    keep: &mut dyn FnMut(Name<'_>, &dyn ByteSource) -> Result<(), Trouble>,
+    keep: &mut dyn FnMut(Name<'_>, &dyn ByteSource) -> Result<(), CopyError>,
 ) {
     let streams = match context.tree.streams(node) {
         Ok(streams) => streams,
@@ -66,14 +66,14 @@ fn each(
         });
         let kept = match opened {
             Ok(source) => keep(name, &*source),
-            Err(error) => Err(Trouble::Failed(error.to_string())),
+            Err(error) => Err(CopyError::Failed(error.to_string())),
         };
         match kept {
-            Err(Trouble::Failed(why)) => {
+            Err(CopyError::Failed(why)) => {
                 context.log.failure(&[path, b":", &name.to_text()].concat(), why);
             }
-            Err(Trouble::Skipped) => context.log.skipped.add(1),
-            Ok(()) | Err(Trouble::Stopped) => {}
+            Err(CopyError::Skipped) => context.log.skipped.add(1),
+            Ok(()) | Err(CopyError::Stopped) => {}
         }
     }
 }
@@ -144,15 +144,17 @@ pub(super) fn copy(
     file: &File,
     shown: &str,
     buffer: &mut [u8],
-) -> Result<(), Trouble> {
+) -> Result<(), CopyError> {
     let (mut at, _) = (0, super::work::check_size(context, source)?);
     while at < source.size() {
         if context.stop.is_set() {
-            return Err(Trouble::Stopped);
+            return Err(CopyError::Stopped);
         }
         let rest = source.size() - at;
         let take = usize::try_from(rest).map_or(buffer.len(), |rest| rest.min(buffer.len()));
-        source.read_exact_at(at, &mut buffer[..take]).map_err(|error| Trouble::Failed(error.to_string()))?;
+        source
+            .read_exact_at(at, &mut buffer[..take])
+            .map_err(|error| CopyError::Failed(error.to_string()))?;
         target::write_all_at(file, &buffer[..take], at).map_err(|error| context.refused(shown, &error))?;
         at += take as u64;
     }

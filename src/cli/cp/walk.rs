@@ -7,7 +7,7 @@ use std::{collections::HashMap, ffi::OsStr, io, ops::ControlFlow, sync::Arc};
 use vhdmount::fs::{DirCursor, FileSystem, NameBuf, NodeId, NodeKind, Stat, Times};
 
 use super::{
-    Context, Trouble,
+    Context, CopyError,
     folder::{Folder, Origin},
     jobs::{Item, Job, Large},
     links::{First, Hold},
@@ -152,10 +152,10 @@ impl<'a, 'q> Walker<'a, 'q> {
                     work::finish_folder(self.context, &folder, node, &stat);
                     return Some(folder);
                 }
-                Err(Trouble::Failed(why)) => {
+                Err(CopyError::Failed(why)) => {
                     self.context.log.failure(&path, format_args!("{why}; nothing in it is copied"));
                 }
-                Err(Trouble::Stopped | Trouble::Skipped) => {}
+                Err(CopyError::Stopped | CopyError::Skipped) => {}
             },
         }
         None
@@ -299,7 +299,7 @@ pub(super) fn make_folder<'a>(
     name: &ItemName,
     source: Vec<u8>,
     times: Times,
-) -> Result<Arc<Folder<'a>>, Trouble> {
+) -> Result<Arc<Folder<'a>>, CopyError> {
     let folder = |name: &OsStr, origin| Folder::new(parent, name.to_owned(), source.clone(), origin, times);
     let mut candidate = name.first();
     loop {
@@ -318,10 +318,10 @@ pub(super) fn make_folder<'a>(
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 return match context.target.existing(parent, &candidate) {
                     Ok(Some(Existing::Directory(_))) if parent.is_fresh() => {
-                        Err(Trouble::Failed(collision(&shown())))
+                        Err(CopyError::Failed(collision(&shown())))
                     }
                     Ok(Some(Existing::Directory(id))) => Ok(folder(&candidate, found(context, parent, &id))),
-                    _ => Err(Trouble::Failed(format!("{} exists and is no directory", shown()))),
+                    _ => Err(CopyError::Failed(format!("{} exists and is no directory", shown()))),
                 };
             }
             Err(error) => error,

@@ -15,7 +15,7 @@ use vhdmount::{
 };
 
 use super::{
-    Context, Trouble,
+    Context, CopyError,
     folder::Folder,
     jobs::{Item, Job, Large, Opened},
     links::First,
@@ -59,16 +59,16 @@ pub(super) fn run<'a>(context: &'a Context<'a>, queue: &Queue<Job<'a>>) {
 }
 
 /// Tells what went wrong, if anything did.
-fn settle(context: &Context<'_>, path: &[u8], done: Result<(), Trouble>) {
+fn settle(context: &Context<'_>, path: &[u8], done: Result<(), CopyError>) {
     match done {
         Ok(()) => {
             if log::log_enabled!(log::Level::Info) {
                 log::info!("{}", String::from_utf8_lossy(path));
             }
         }
-        Err(Trouble::Skipped) => context.log.skipped.add(1),
-        Err(Trouble::Failed(why)) => context.log.failure(path, why),
-        Err(Trouble::Stopped) => {}
+        Err(CopyError::Skipped) => context.log.skipped.add(1),
+        Err(CopyError::Failed(why)) => context.log.failure(path, why),
+        Err(CopyError::Stopped) => {}
     }
 }
 
@@ -85,14 +85,14 @@ fn file<'a>(context: &'a Context<'a>, mut item: Item<'a>, buffer: &mut [u8]) {
 }
 
 /// Copies a whole file. A small one is read before anything is made.
-fn copy<'a>(context: &'a Context<'a>, item: &Item<'a>, buffer: &mut [u8]) -> Result<OsString, Trouble> {
+fn copy<'a>(context: &'a Context<'a>, item: &Item<'a>, buffer: &mut [u8]) -> Result<OsString, CopyError> {
     part::is_taken(context, &item.folder, &item.name)?;
-    let source = context.tree.open(item.node).map_err(|error| Trouble::Failed(error.to_string()))?;
+    let source = context.tree.open(item.node).map_err(|error| CopyError::Failed(error.to_string()))?;
     let size = check_size(context, &*source)?;
     let sparse = item.stat.allocated < size || size > PIECE as u64;
     let whole = usize::try_from(size).ok().filter(|size| !sparse && *size <= buffer.len());
     if let Some(size) = whole {
-        source.read_exact_at(0, &mut buffer[..size]).map_err(|error| Trouble::Failed(error.to_string()))?;
+        source.read_exact_at(0, &mut buffer[..size]).map_err(|error| CopyError::Failed(error.to_string()))?;
     }
     let (part, file) = create(context, item)?;
     match whole {
@@ -107,28 +107,28 @@ fn copy<'a>(context: &'a Context<'a>, item: &Item<'a>, buffer: &mut [u8]) -> Res
 }
 
 /// The size of what is to be copied, if all of it can be there, here and in the destination.
-pub(super) fn check_size(context: &Context<'_>, source: &dyn ByteSource) -> Result<u64, Trouble> {
+pub(super) fn check_size(context: &Context<'_>, source: &dyn ByteSource) -> Result<u64, CopyError> {
     let size = source.size();
     let max = context.options.max_size.unwrap_or(u64::MAX);
     if size > max {
         let why = format!("{size} bytes long: larger than --max-size {max}");
-        return Err(Trouble::Failed(why));
+        return Err(CopyError::Failed(why));
     }
     if let Some(held) = source.missing_from() {
         let why = format!("damaged: its size is {size} bytes, its run list holds {held} (cat prints these)");
-        return Err(Trouble::Failed(why));
+        return Err(CopyError::Failed(why));
     }
     if size > context.target.max_file() {
         let max = context.target.max_file();
         let why = format!(
             "{size} bytes long, and the destination's filesystem (FAT) keeps at most {max} in a file"
         );
-        return Err(Trouble::Failed(why));
+        return Err(CopyError::Failed(why));
     }
     Ok(size)
 }
 
-fn create<'a>(context: &'a Context<'a>, item: &Item<'a>) -> Result<(Part<'a>, File), Trouble> {
+fn create<'a>(context: &'a Context<'a>, item: &Item<'a>) -> Result<(Part<'a>, File), CopyError> {
     let attributes = if context.options.attributes { item.stat.attributes } else { 0 };
     Part::create(context, &item.folder, attributes | item.stat.attributes & SPARSE)
 }
@@ -146,11 +146,11 @@ fn copy_range(
     (part, file): (&Part<'_>, &File),
     range: Range<u64>,
     buffer: &mut [u8],
-) -> Result<(), Trouble> {
+) -> Result<(), CopyError> {
     let mut at = range.start;
     while at < range.end {
         if context.stop.is_set() {
-            return Err(Trouble::Stopped);
+            return Err(CopyError::Stopped);
         }
         let rest = range.end - at;
         // What cannot be told is read: the error, if there is one, comes from there.
@@ -165,7 +165,9 @@ fn copy_range(
             _ => rest,
         };
         let take = usize::try_from(stored).map_or(buffer.len(), |stored| stored.min(buffer.len()));
-        source.read_exact_at(at, &mut buffer[..take]).map_err(|error| Trouble::Failed(error.to_string()))?;
+        source
+            .read_exact_at(at, &mut buffer[..take])
+            .map_err(|error| CopyError::Failed(error.to_string()))?;
         let written = target::write_all_at(file, &buffer[..take], at);
         let end = at + take as u64;
         written.map_err(|error| refused(context, part, file, end, &error))?;
@@ -183,7 +185,7 @@ fn finish<'a>(
     file: &File,
     size: u64,
     buffer: &mut [u8],
-) -> Result<OsString, Trouble> {
+) -> Result<OsString, CopyError> {
     let refused = |error: io::Error| context.refused(&item.folder.shown(&part.name), &error);
     // It ends in a hole, or is empty.
     if item.stat.allocated < size || size > PIECE as u64 {
@@ -218,14 +220,14 @@ fn segment<'a>(
     range: Range<u64>,
     give_back: impl FnOnce(Range<u64>),
     buffer: &mut [u8],
-) -> Result<(), Trouble> {
+) -> Result<(), CopyError> {
     if large.trouble.get().is_some() {
         return Ok(());
     }
-    let open = || -> Result<Opened<'a>, Trouble> {
+    let open = || -> Result<Opened<'a>, CopyError> {
         let item = &large.item;
         part::is_taken(context, &item.folder, &item.name)?;
-        let source = context.tree.open(item.node).map_err(|error| Trouble::Failed(error.to_string()))?;
+        let source = context.tree.open(item.node).map_err(|error| CopyError::Failed(error.to_string()))?;
         let size = check_size(context, &*source)?;
         let (part, file) = create(context, item)?;
         if size > HUGE {
@@ -250,7 +252,7 @@ fn segment<'a>(
 }
 
 /// What a refusal of a write at or up to `size` means. Of a file that is too large, how large one can be.
-fn refused(context: &Context<'_>, part: &Part<'_>, file: &File, size: u64, error: &io::Error) -> Trouble {
+fn refused(context: &Context<'_>, part: &Part<'_>, file: &File, size: u64, error: &io::Error) -> CopyError {
     let shown = part.folder.shown(&part.name);
     if error.kind() != io::ErrorKind::FileTooLarge {
         return context.refused(&shown, error);
@@ -260,7 +262,7 @@ fn refused(context: &Context<'_>, part: &Part<'_>, file: &File, size: u64, error
         let middle = taken.midpoint(refused);
         if file.set_len(middle).is_ok() { taken = middle } else { refused = middle }
     }
-    Trouble::Failed(format!(
+    CopyError::Failed(format!(
         "{size} bytes long, and the destination's filesystem keeps at most {taken} ({}) in a file",
         human(taken)
     ))
@@ -275,7 +277,7 @@ fn complete<'a>(context: &'a Context<'a>, large: Arc<Large<'a>>) {
         (None, Some(Opened { source, part, file })) if !context.stop.is_set() => {
             finish(context, &item, part, &file, source.size(), &mut vec![0; PIECE])
         }
-        _ => Err(Trouble::Stopped),
+        _ => Err(CopyError::Stopped),
     };
     let done = finished.map(|name| {
         context.log.files.add(1);
@@ -288,7 +290,7 @@ fn complete<'a>(context: &'a Context<'a>, large: Arc<Large<'a>>) {
 
 /// Another name of a file that was copied; where there cannot be one, or that copy failed, a file of its own.
 fn hard_link<'a>(context: &'a Context<'a>, item: Item<'a>, first: &First<'a>, buffer: &mut [u8]) {
-    let linked = || -> Result<bool, Trouble> {
+    let linked = || -> Result<bool, CopyError> {
         part::is_taken(context, &item.folder, &item.name)?;
         let Some((folder, name)) = first.copied() else { return Ok(false) };
         if context.no_links.load(Ordering::Relaxed) {
@@ -326,12 +328,12 @@ fn hard_link<'a>(context: &'a Context<'a>, item: Item<'a>, first: &First<'a>, bu
 
 /// A symbolic link with the text that a mount would show; where it leads does not matter, as nothing is ever copied
 /// through it.
-fn symlink<'a>(context: &'a Context<'a>, item: &Item<'a>) -> Result<(), Trouble> {
+fn symlink<'a>(context: &'a Context<'a>, item: &Item<'a>) -> Result<(), CopyError> {
     part::is_taken(context, &item.folder, &item.name)?;
-    let failed = |error: vhdmount::Error| Trouble::Failed(error.to_string());
+    let failed = |error: vhdmount::Error| CopyError::Failed(error.to_string());
     let text = context.tree.read_link_text(item.node).map_err(failed)?;
     if text.is_empty() {
-        return Err(Trouble::Failed("is a link to nowhere: its target is empty".into()));
+        return Err(CopyError::Failed("is a link to nowhere: its target is empty".into()));
     }
     let directory = item.stat.attributes & 0x10 != 0;
     let (part, ()) = Part::new(context, &item.folder, |name| {

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     super::{Failure, args, exit::NO_VOLUME},
-    Unfit, check_exists, is_ignored, name_and_value, take_options,
+    OptionError, check_exists, is_ignored, name_and_value, take_options,
 };
 use crate::platform::{self, MountLock, MountOptions, Prepared, Streams};
 
@@ -79,13 +79,13 @@ fn resolve(mut mount: args::Mount) -> Result<Resolved, Failure> {
     for option in &of_mount {
         let (name, value) = name_and_value(option);
         match (set(&mut options, option, name, value), mount.helper) {
-            (Err(Unfit::Writable), Some(_)) => {
+            (Err(OptionError::Writable), Some(_)) => {
                 log::warn!(
                     "{}: rw is ignored, images are only ever mounted read-only; say ro",
                     image.display()
                 );
             }
-            (Err(Unfit::Unknown), Some(helper)) if helper.sloppy => {}
+            (Err(OptionError::Unknown), Some(helper)) if helper.sloppy => {}
             (done, _) => done.map_err(|unfit| unfit.explain(option))?,
         }
     }
@@ -102,7 +102,7 @@ fn resolve(mut mount: args::Mount) -> Result<Resolved, Failure> {
 }
 
 /// An option of `-o` that concerns the mount.
-fn set(options: &mut MountOptions, option: &str, name: &str, value: Option<&str>) -> Result<(), Unfit> {
+fn set(options: &mut MountOptions, option: &str, name: &str, value: Option<&str>) -> Result<(), OptionError> {
     match name {
         _ if is_ignored(name, value) => {}
         "uid" => options.uid = args::number(name, value)?,
@@ -126,7 +126,7 @@ fn set(options: &mut MountOptions, option: &str, name: &str, value: Option<&str>
                 ))?,
             }
         }
-        "rw" => return Err(Unfit::Writable),
+        "rw" => return Err(OptionError::Writable),
         "noexec"
         | "exec"
         | "noatime"
@@ -145,7 +145,7 @@ fn set(options: &mut MountOptions, option: &str, name: &str, value: Option<&str>
         "remount" => Err(Failure::usage(
             "-o remount: the options of a mount are settled when it is made; unmount it (vhdmount -u) and mount it again",
         ))?,
-        _ => return Err(Unfit::Unknown),
+        _ => return Err(OptionError::Unknown),
     }
     Ok(())
 }

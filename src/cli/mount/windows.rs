@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     super::{Failure, args},
-    Unfit, check_exists, is_ignored, name_and_value, take_options,
+    OptionError, check_exists, is_ignored, name_and_value, take_options,
 };
 use crate::platform::{self, MountOptions, Mountpoint, Prepared};
 
@@ -50,7 +50,7 @@ fn resolve(mount: &mut args::Mount, image: &Path) -> Result<MountOptions, Failur
     for option in &of_mount {
         let (name, value) = name_and_value(option);
         match (set(&mut options, name, value), mount.helper) {
-            (Err(Unfit::Unknown), Some(helper)) if helper.sloppy => {}
+            (Err(OptionError::Unknown), Some(helper)) if helper.sloppy => {}
             (done, _) => done.map_err(|unfit| unfit.explain(option))?,
         }
     }
@@ -58,7 +58,7 @@ fn resolve(mount: &mut args::Mount, image: &Path) -> Result<MountOptions, Failur
 }
 
 /// An option of `-o` that concerns the mount.
-fn set(options: &mut MountOptions, name: &str, value: Option<&str>) -> Result<(), Unfit> {
+fn set(options: &mut MountOptions, name: &str, value: Option<&str>) -> Result<(), OptionError> {
     match name {
         _ if is_ignored(name, value) => {}
         "acls" => options.check_access = true,
@@ -66,7 +66,7 @@ fn set(options: &mut MountOptions, name: &str, value: Option<&str>) -> Result<()
         "direct_io" => options.uncached = true,
         // Streams are streams here.
         "streams_interface" if value == Some("windows") => {}
-        "rw" => return Err(Unfit::Writable),
+        "rw" => return Err(OptionError::Writable),
         "uid"
         | "gid"
         | "umask"
@@ -86,7 +86,7 @@ fn set(options: &mut MountOptions, name: &str, value: Option<&str>) -> Result<()
         | "sync"
         | "async"
         | "dirsync" => return Err(foreign(&format!("-o {name}")).into()),
-        _ => return Err(Unfit::Unknown),
+        _ => return Err(OptionError::Unknown),
     }
     Ok(())
 }

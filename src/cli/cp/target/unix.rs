@@ -26,7 +26,7 @@ use vhdmount::{
 };
 
 use super::{Existing, FileId};
-use crate::cli::cp::{Context, Trouble, folder::Folder};
+use crate::cli::cp::{Context, CopyError, folder::Folder};
 
 /// Directories that are kept open: a fraction of the 1024 that a process usually may have.
 const MAX_OPEN: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
@@ -248,15 +248,15 @@ pub(in crate::cli::cp) fn keep_stream(
     stream: Name<'_>,
     source: &dyn ByteSource,
     _: &mut [u8],
-) -> Result<(), Trouble> {
+) -> Result<(), CopyError> {
     let size = source.size();
     let other = "--streams=files keeps streams as files of their own";
     let refused = |error: io::Error| {
-        Trouble::Failed(format!("{size} bytes are not kept as an extended attribute: {error}; {other}"))
+        CopyError::Failed(format!("{size} bytes are not kept as an extended attribute: {error}; {other}"))
     };
     let len = usize::try_from(size).ok().filter(|len| *len <= MAX_ATTRIBUTE);
     let len = len.ok_or_else(|| refused(Errno::TOOBIG.into()))?;
-    let value = read_vec(source, 0, len).map_err(|error| Trouble::Failed(error.to_string()))?;
+    let value = read_vec(source, 0, len).map_err(|error| CopyError::Failed(error.to_string()))?;
     let name = [b"user.", &stream.to_text()[..]].concat();
     let set = rustix::fs::fsetxattr(file, OsStr::from_bytes(&name), &value, XattrFlags::empty());
     set.map_err(|error| refused(error.into()))

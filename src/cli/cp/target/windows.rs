@@ -21,7 +21,7 @@ use vhdmount::{
 
 use super::Existing;
 use crate::{
-    cli::cp::{Context, Trouble, folder::Folder, names, streams},
+    cli::cp::{Context, CopyError, folder::Folder, names, streams},
     platform,
 };
 
@@ -229,7 +229,7 @@ pub(in crate::cli::cp) fn keep_stream(
     stream: Name<'_>,
     source: &dyn ByteSource,
     buffer: &mut [u8],
-) -> Result<(), Trouble> {
+) -> Result<(), CopyError> {
     let shown = folder.shown(name);
     let file = context.target.create_stream(folder, name, stream);
     let file = file.map_err(|error| context.refused(&shown, &error))?;

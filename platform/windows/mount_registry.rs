@@ -24,9 +24,9 @@ const MAX_WAIT_MS: u32 = 30_000;
 const SYNCHRONIZE: u32 = 0x0010_0000;
 
 /// A mount of this process.
-pub(super) struct Beacon {
+pub(super) struct RegisteredMount {
     event: OwnedHandle,
-    /// Held by the thread that raised the beacon, until that ends.
+    /// Held by the thread that registered the mount, until that ends.
     _alive: OwnedHandle,
 }
 
@@ -40,9 +40,9 @@ pub(super) enum Lowered {
     Stuck,
 }
 
-impl Beacon {
+impl RegisteredMount {
     /// Makes this process findable by its mountpoint; the error `AlreadyExists` when another one is found there.
-    pub(super) fn raise(mountpoint: &Mountpoint) -> io::Result<Self> {
+    pub(super) fn register(mountpoint: &Mountpoint) -> io::Result<Self> {
         let name = names(mountpoint).next().expect("two namespaces");
         let event = event(&name)?;
         let alive = wide(&format!("{name}.alive"));
@@ -77,7 +77,7 @@ impl Trigger {
 }
 
 /// True when a process serves this mountpoint.
-pub(super) fn is_raised(mountpoint: &Mountpoint) -> bool {
+pub(super) fn is_registered(mountpoint: &Mountpoint) -> bool {
     names(mountpoint).any(|name| matches!(open(&name), Ok(Some(_))))
 }
 
@@ -172,22 +172,22 @@ mod tests {
     #[test]
     fn a_mount_is_found_asked_and_waited_for() {
         let mountpoint = Mountpoint::parse(Path::new(r"C:\no such folder\of a test"));
-        assert!(matches!(lower(&mountpoint, true), Ok(Lowered::Nothing)) && !is_raised(&mountpoint));
+        assert!(matches!(lower(&mountpoint, true), Ok(Lowered::Nothing)) && !is_registered(&mountpoint));
         let (tell, told) = std::sync::mpsc::channel();
         let at = mountpoint.clone();
         let server = thread::spawn(move || {
-            let beacon = Beacon::raise(&at).unwrap();
+            let registered = RegisteredMount::register(&at).unwrap();
             tell.send(()).unwrap();
-            beacon.wait().unwrap();
+            registered.wait().unwrap();
         });
         told.recv().unwrap();
-        assert!(is_raised(&mountpoint));
+        assert!(is_registered(&mountpoint));
         assert_eq!(
-            Beacon::raise(&mountpoint).err().map(|error| error.kind()),
+            RegisteredMount::register(&mountpoint).err().map(|error| error.kind()),
             Some(io::ErrorKind::AlreadyExists)
         );
         assert!(matches!(lower(&mountpoint, true), Ok(Lowered::Ended)));
         server.join().unwrap();
-        assert!(!is_raised(&mountpoint));
+        assert!(!is_registered(&mountpoint));
     }
 }

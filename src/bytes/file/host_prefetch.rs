@@ -25,19 +25,19 @@ const TRUST: Range<i32> = -16..64;
 const FIRST_TRUST: i32 = 32;
 
 /// Remembers where was read lately.
-pub(super) struct Nearby {
+pub(super) struct HostPrefetch {
     /// Twice the chunk's number from 1 on, and 1 when it was come back to. Whoever loses a race costs a hint.
     slots: [AtomicU64; SLOTS],
     trust: AtomicI32,
 }
 
-impl Default for Nearby {
+impl Default for HostPrefetch {
     fn default() -> Self {
         Self { slots: [const { AtomicU64::new(0) }; SLOTS], trust: AtomicI32::new(FIRST_TRUST) }
     }
 }
 
-impl Nearby {
+impl HostPrefetch {
     /// Takes note of a read, and returns what should be asked of the host.
     pub(super) fn note(&self, offset: u64, len: u64) -> Option<Range<u64>> {
         let end = offset.checked_add(len).filter(|_| len > SMALL)?;
@@ -89,7 +89,7 @@ mod tests {
 
     /// How much of what these reads want was asked for before, and how much was asked for in all, in bytes.
     fn play(reads: impl IntoIterator<Item = (u64, u64)>) -> (u64, u64, u64) {
-        let nearby = Nearby::default();
+        let prefetch = HostPrefetch::default();
         let mut asked: Vec<Range<u64>> = Vec::new();
         let (mut wanted, mut found) = (0, 0);
         for (offset, len) in reads {
@@ -97,7 +97,7 @@ mod tests {
             if asked.iter().any(|range| range.start <= offset && offset + len <= range.end) {
                 found += len;
             }
-            asked.extend(nearby.note(offset, len));
+            asked.extend(prefetch.note(offset, len));
         }
         (wanted, found, asked.iter().map(|range| range.end - range.start).sum())
     }
@@ -129,18 +129,18 @@ mod tests {
 
     #[test]
     fn any_range_is_taken() {
-        let nearby = Nearby::default();
+        let prefetch = HostPrefetch::default();
         for offset in [0, 1, CHUNK - 1, CHUNK, u64::MAX / 2, i64::MAX.cast_unsigned()] {
             for len in [0, 1, CHUNK, 100 * CHUNK] {
-                let asked = nearby.note(offset, len);
+                let asked = prefetch.note(offset, len);
                 assert!(asked.is_none_or(|range| range.start >= offset && range.start < range.end));
             }
         }
         // Twice, as the second read of a chunk asks for the one behind it, of which there is none.
         for _ in 0..2 {
-            let asked = nearby.note(u64::MAX - 2 * SMALL, 2 * SMALL);
+            let asked = prefetch.note(u64::MAX - 2 * SMALL, 2 * SMALL);
             assert!(asked.is_none_or(|range| range.start < range.end));
         }
-        assert_eq!(nearby.note(u64::MAX - SMALL, 2 * SMALL), None, "it ends beyond all bytes");
+        assert_eq!(prefetch.note(u64::MAX - SMALL, 2 * SMALL), None, "it ends beyond all bytes");
     }
 }

@@ -1,5 +1,5 @@
 //! Recognizes a program that lists directories and then reads what they have (`tar`, `cp -r`, `grep -r`), and says which
-//! files it is about to read, so that [`Stores`](super::stores::Stores) can put them where the kernel finds them.
+//! files it is about to read, so that [`Prefill`](super::prefill::Prefill) can put them where the kernel finds them.
 //!
 //! The kernel does not tell of reading what it has in its cache. So now and then a directory is left alone, as a sample of
 //! whether anybody still reads, and within a large one a file: a READ of it is the sign to go on.
@@ -103,7 +103,7 @@ struct Place {
 
 /// What was listed lately, and whether such is read.
 #[derive(Debug, Default)]
-pub(super) struct Walks {
+pub(super) struct WalkDetector {
     directories: Vec<Directory>,
     listings: u64,
     /// The files not yet read and the directories not yet listed, by node.
@@ -112,7 +112,7 @@ pub(super) struct Walks {
     until_sample: u32,
 }
 
-impl Walks {
+impl WalkDetector {
     /// A listing begins, or goes on.
     pub(super) fn listed(&mut self, node: u64, from_start: bool, entries: &Entries) -> Prepare {
         let prepare = if from_start { self.begun(node) } else { Prepare::default() };

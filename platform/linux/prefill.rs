@@ -1,5 +1,5 @@
 //! Hands small files to the kernel before it asks for them (FUSE_NOTIFY_STORE): a program that reads a whole tree, as
-//! [`Walks`] recognizes it, then finds them in the page cache and waits for none. Large ones it reads as ever.
+//! [`WalkDetector`] recognizes it, then finds them in the page cache and waits for none. Large ones it reads as ever.
 //!
 //! A store waits, and cannot be interrupted, for pages that a READ has locked, until a worker has answered that. So only
 //! one worker stores at a time, never the only one, and never a file whose READ it holds itself.
@@ -17,34 +17,34 @@ use fuser::{INodeNo, Notifier};
 use vhdmount::{bytes::Buffer, fs::FileSystem};
 
 use super::{
-    scout::{Reader, Scout},
-    walks::{Entries, File, Plan, Prepare, Walks},
+    prefetcher::{Prefetcher, Reader},
+    walk_detector::{Entries, File, Plan, Prepare, WalkDetector},
 };
 
 /// Where files are stored.
-pub(super) struct Stores {
+pub(super) struct Prefill {
     reader: Reader,
     /// None as long as nothing is to be stored.
     kernel: OnceLock<Notifier>,
     /// The kernel refused.
     has_ended: AtomicBool,
-    walks: Mutex<Walks>,
+    walk_detector: Mutex<WalkDetector>,
     /// Held by who stores.
     storing: Mutex<()>,
     /// Started by the first program that reads a tree; none where a thread cannot be had.
-    scout: OnceLock<Option<Scout>>,
+    prefetcher: OnceLock<Option<Prefetcher>>,
 }
 
-impl Stores {
-    /// Nothing is stored before [`Stores::start`].
+impl Prefill {
+    /// Nothing is stored before [`Prefill::start`].
     pub(super) fn new(fs: Arc<dyn FileSystem>) -> Self {
         Self {
             reader: Reader::new(fs),
             kernel: OnceLock::new(),
             has_ended: AtomicBool::new(false),
-            walks: Mutex::default(),
+            walk_detector: Mutex::default(),
             storing: Mutex::default(),
-            scout: OnceLock::new(),
+            prefetcher: OnceLock::new(),
         }
     }
 
@@ -54,11 +54,11 @@ impl Stores {
     }
 
     /// None when nothing is stored.
-    fn watch<T>(&self, look: impl FnOnce(&mut Walks) -> T) -> Option<T> {
+    fn watch<T>(&self, look: impl FnOnce(&mut WalkDetector) -> T) -> Option<T> {
         if self.kernel.get().is_none() || self.has_ended.load(Ordering::Relaxed) {
             return None;
         }
-        let mut walks = self.walks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut walks = self.walk_detector.lock().unwrap_or_else(PoisonError::into_inner);
         // A worker must outlive a bug in this.
         catch_unwind(AssertUnwindSafe(|| look(&mut walks))).ok()
     }
@@ -101,16 +101,16 @@ impl Stores {
     }
 
     fn content(&self, file: File) -> Option<Buffer> {
-        let prepared = self.scout.get().and_then(|scout| scout.as_ref()?.take(file.node));
+        let prepared = self.prefetcher.get().and_then(|prefetcher| prefetcher.as_ref()?.take(file.node));
         // The kernel would take more for a longer file, and less for nothing.
         prepared.or_else(|| self.reader.read(file)).filter(|content| content.len() as u64 == file.size)
     }
 
     fn prepare(&self, prepare: Prepare) {
         if prepare != Prepare::default() {
-            let scout = self.scout.get_or_init(|| Scout::start(self.reader.clone()).ok());
-            if let Some(scout) = scout {
-                scout.prepare(prepare);
+            let prefetcher = self.prefetcher.get_or_init(|| Prefetcher::start(self.reader.clone()).ok());
+            if let Some(prefetcher) = prefetcher {
+                prefetcher.prepare(prepare);
             }
         }
     }

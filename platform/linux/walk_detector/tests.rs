@@ -13,14 +13,14 @@ fn nodes(files: &[File]) -> Vec<u64> {
 }
 
 /// Lists a directory of three files; what is stored.
-fn list(walks: &mut Walks, directory: u64) -> Vec<u64> {
+fn list(walks: &mut WalkDetector, directory: u64) -> Vec<u64> {
     walks.listed(directory, true, &entries(directory, 3, KIB));
     nodes(&walks.ended(directory).store)
 }
 
 /// Lists and reads directories until they are stored.
-fn trusting() -> Walks {
-    let mut walks = Walks::default();
+fn trusting() -> WalkDetector {
+    let mut walks = WalkDetector::default();
     for directory in (1000..).step_by(10) {
         let stored = list(&mut walks, directory);
         if !stored.is_empty() {
@@ -34,7 +34,7 @@ fn trusting() -> Walks {
 
 #[test]
 fn who_only_lists_is_handed_nothing() {
-    let mut walks = Walks::default();
+    let mut walks = WalkDetector::default();
     assert!((1000..9000).step_by(10).all(|directory| list(&mut walks, directory).is_empty()));
     // Nor who reads without listing.
     assert!((0..1000).all(|node| walks.read(node) == Plan::default()));
@@ -138,11 +138,11 @@ fn what_is_remembered_is_bounded() {
         assert!(walks.places.len() <= MAX_REMEMBERED && walks.directories.len() <= MAX_DIRECTORIES);
     }
     // One file under very many names.
-    let mut walks = Walks::default();
+    let mut walks = WalkDetector::default();
     let same = Entries { files: vec![File { node: 9, size: 1 }; 1000], directories: vec![8; 1000] };
     (0..100).for_each(|part| drop(walks.listed(7, part == 0, &same)));
     assert_eq!((walks.directories[0].entries.len(), walks.places.len()), (MAX_REMEMBERED, 2));
-    let mut walks = Walks::default();
+    let mut walks = WalkDetector::default();
     // Entries that are listed twice belong to the later listing.
     for _ in 0..100 {
         walks.listed(7, true, &entries(7, 10, KIB));

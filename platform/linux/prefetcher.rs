@@ -1,4 +1,4 @@
-//! A thread that reads what a program will read next, so that [`Stores`](super::stores::Stores) finds it in memory while
+//! A thread that reads what a program will read next, so that [`Prefill`](super::prefill::Prefill) finds it in memory while
 //! another core is busy with what comes before. It is asked without waiting, and what it fails to read is left out.
 
 use std::{
@@ -19,7 +19,7 @@ use vhdmount::{
     fs::{DirCursor, FileSystem, NodeId, NodeKind},
 };
 
-use super::walks::{FIRST, File, MAX_FILE, Prepare, first_batch};
+use super::walk_detector::{FIRST, File, MAX_FILE, Prepare, first_batch};
 
 /// Memory for content that is kept until it is stored, and the number of files.
 const BUDGET: usize = 6 << 20;
@@ -35,17 +35,17 @@ const MAX_LOOKED_AT: usize = 1024;
 const MAX_WAITING: usize = 64;
 
 /// The thread. It ends some time after this is dropped.
-pub(super) struct Scout {
+pub(super) struct Prefetcher {
     requests: SyncSender<Prepare>,
     ready: Arc<Mutex<Ready>>,
 }
 
-impl Scout {
+impl Prefetcher {
     pub(super) fn start(reader: Reader) -> io::Result<Self> {
         let (requests, receiver) = mpsc::sync_channel(MAX_WAITING);
         let ready = Arc::default();
         let thread = Thread { reader, ready: Arc::clone(&ready) };
-        thread::Builder::new().name("scout".into()).spawn(move || thread.run(&receiver))?;
+        thread::Builder::new().name("prefetcher".into()).spawn(move || thread.run(&receiver))?;
         Ok(Self { requests, ready })
     }
 
