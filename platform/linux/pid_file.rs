@@ -125,7 +125,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pid");
         for earlier in [None, Some("4711\n"), Some("")] {
-            earlier.map(|text| fs::write(&path, text).unwrap());
+            if let Some(text) = earlier {
+                fs::write(&path, text).unwrap();
+            }
             let made = PidFile::create(Some(&path)).unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
             drop(made);

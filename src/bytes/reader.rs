@@ -68,7 +68,8 @@ mod tests {
     #[test]
     fn a_bad_sector_is_an_error_and_the_position_stays() {
         let source = Arc::new(MemorySource(vec![7; 100]));
-        let mut reader = Reader::new(Arc::new(Faulty::new(source, Vec::from([50..51]))));
+        let bad = 50..51;
+        let mut reader = Reader::new(Arc::new(Faulty::new(source, Vec::from([bad]))));
         assert_eq!(reader.read(&mut [0; 40]).unwrap(), 40);
         assert!(reader.read(&mut [0; 40]).is_err());
         assert_eq!(reader.stream_position().unwrap(), 40);

@@ -2,10 +2,8 @@
 
 use std::{fs, path::Path};
 
-use vhdmount::bytes::ByteSource;
-
 use crate::{
-    chain::{base, child, id, open_with, put, refused},
+    chain::{base, child, open_with, put, refused},
     support::{
         scratch, sha256, sha256_source,
         vhd_writer::{VhdWriter, seal, utf16le},
@@ -118,7 +116,7 @@ fn what_lies_outside_is_not_described() {
     let outside = folder.path().join("outside");
     fs::create_dir(&outside).unwrap();
     let mut stranger = base();
-    stranger.unique_id = id(9);
+    stranger.unique_id = crate::chain::id(9);
     put(&outside.join("x-stranger"), &stranger);
     fs::write(outside.join("x-text----"), vec![b'x'; 4096]).unwrap();
     fs::write(outside.join("x-damaged-"), [b"cxsparse".to_vec(), vec![0; 4096]].concat()).unwrap();
@@ -168,8 +166,7 @@ fn force_hands_out_no_file_that_an_image_names() {
         assert!(text.contains("not described"), "{text}");
         let forced = open_with(&path, |o| o.force_parent = true).unwrap();
         assert_eq!(forced.disk.layers().len(), 1, "{target}");
-        let mut sector = [0; 512];
-        assert!(forced.disk.read_exact_at(100 * 512, &mut sector).is_err());
+        assert!(vhdmount::bytes::read_vec(&*forced.disk, 100 * 512, 512).is_err());
     }
 }
 
