@@ -80,9 +80,11 @@ impl Listing for Attributes<'_> {
         }
         let stat = catch_unwind(AssertUnwindSafe(|| adapter.attr(node)));
         let (attr, ttl) = match stat {
-            // A directory that its entry does not call one: a lookup decides whether the entry leads into it.
+            // A directory or link that its entry does not call one: a lookup decides whether the entry leads to it.
             Ok(Ok(attr))
-                if kind != NodeKind::Directory && attr.kind == attr::file_type(NodeKind::Directory) =>
+                if [NodeKind::Directory, NodeKind::Symlink]
+                    .into_iter()
+                    .any(|found| found != kind && attr.kind == attr::file_type(found)) =>
             {
                 (attr, Duration::ZERO)
             }

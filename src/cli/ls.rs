@@ -9,7 +9,7 @@ use std::{
 use vhdmount::{
     Error, Result,
     capacity::human,
-    fs::{DirCursor, FileSystem, NodeId, NodeKind},
+    fs::{DirCursor, FileSystem, NameBuf, NodeId, NodeKind, Stat, reach},
     image::Image,
     printable::printable_bytes,
     tree::Tree,
@@ -66,7 +66,7 @@ impl<W: Write> Listing<'_, W> {
             let inside = |error| Failure::inside(path, error);
             let written = match self.tree.stat(node).map_err(inside)?.kind {
                 NodeKind::Directory => self.directory(path, node),
-                _ => self.entry(b"", path.as_bytes(), node),
+                _ => self.entry(b"", path.as_bytes(), node, None),
             };
             if written.is_err() {
                 return Ok(written);
@@ -113,7 +113,7 @@ impl<W: Write> Listing<'_, W> {
         self.note(path, error);
         let mut below = Vec::new();
         for (name, node, kind) in entries {
-            self.entry(path, &name, node)?;
+            self.entry(path, &name, node, Some((dir, kind)))?;
             if self.command.recursive && kind == NodeKind::Directory {
                 below.push((name, node));
             }
@@ -122,7 +122,14 @@ impl<W: Write> Listing<'_, W> {
         Ok(below)
     }
 
-    fn entry(&mut self, dir: &[u8], name: &[u8], node: NodeId) -> std::io::Result<()> {
+    /// One line; `listed`: the directory that lists it, and as what.
+    fn entry(
+        &mut self,
+        dir: &[u8],
+        name: &[u8],
+        node: NodeId,
+        listed: Option<(NodeId, NodeKind)>,
+    ) -> std::io::Result<()> {
         if self.command.long {
             match self.tree.stat(node) {
                 Ok(stat) => {
@@ -133,7 +140,8 @@ impl<W: Write> Listing<'_, W> {
                     };
                     write!(self.out, "{} {size:>14} {time} ", letter(stat.kind))?;
                     if stat.kind == NodeKind::Symlink {
-                        let target = self.target(node).unwrap_or_else(|_| b"?".to_vec());
+                        let target = self.listed_target(node, name, listed, &stat);
+                        let target = target.unwrap_or_else(|_| b"?".to_vec());
                         let (name, target) = (self.shown(name), self.shown(&target));
                         return self.out.write_all(&[&name, &b" -> "[..], &target, b"\n"].concat());
                     }
@@ -145,6 +153,23 @@ impl<W: Write> Listing<'_, W> {
             }
         }
         self.out.write_all(&[&self.shown(name), &b"\n"[..]].concat())
+    }
+
+    /// As [`Self::target`]; what the listing calls a file and is a link may not lead there from this directory.
+    fn listed_target(
+        &self,
+        node: NodeId,
+        name: &[u8],
+        listed: Option<(NodeId, NodeKind)>,
+        stat: &Stat,
+    ) -> Result<Vec<u8>, Error> {
+        let node = match (listed, NameBuf::from_text(name)) {
+            (Some((dir, kind)), Some(name)) => {
+                reach::settle(self.tree, dir, name.as_name(), node, kind, stat)?
+            }
+            _ => node,
+        };
+        self.target(node)
     }
 
     /// Where a link leads inside the image. Of an absolute POSIX path, which can mean a place outside, what is stored.

@@ -15,7 +15,7 @@ use super::{
     mounted_devices::{Device, MountedDevices},
 };
 use crate::{
-    fs::{FileSystem, LinkTarget, Name, NameBuf, NodeId, NodeKind},
+    fs::{FileSystem, LinkTarget, Name, NameBuf, NodeId, NodeKind, reach::MISPLACED},
     guid::Guid,
     identity::PartitionId,
 };
@@ -65,9 +65,12 @@ impl Tree {
         resolved.unwrap_or_else(|| inert_text(target))
     }
 
-    /// How many directories a link may go up. Of one with several names it is not known from which it is followed: from
-    /// none of them it goes up.
+    /// How many directories a link may go up. Of one with several names, or in a directory that its record does not name, it
+    /// is not known from where it is followed: from none of these places it goes up.
     fn link_depth(&self, volume: usize, node: NodeId) -> Option<usize> {
+        if node.0 & MISPLACED != 0 {
+            return None;
+        }
         let links = self.volumes[volume].fs.stat(node).ok()?.links;
         self.depth(volume, node).filter(|_| links == 1)
     }

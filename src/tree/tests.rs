@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     bytes::MemorySource,
-    fs::{NameBuf, NodeKind, Times},
+    fs::{NameBuf, NodeKind, Times, reach::MISPLACED},
     guid::Guid,
 };
 
@@ -18,7 +18,7 @@ use Content::{Dir, File, Link};
 
 impl Small {
     fn get(&self, node: NodeId) -> Result<&(u64, &'static str, Content)> {
-        let index = usize::try_from(node.0).unwrap();
+        let index = usize::try_from(node.0 & !MISPLACED).unwrap();
         self.0.get(index).ok_or_else(|| Error::not_found("no such node"))
     }
 }
@@ -212,6 +212,22 @@ fn windows_links_stay_inside_the_mount() {
         assert_eq!(link(&tree, &format!("p1/Users/alice/{name}")), target, "{name}");
     }
     assert_eq!(link(&tree, "p1/top"), ".");
+}
+
+#[test]
+fn a_link_met_where_it_does_not_lie_never_goes_up() {
+    let tree = tree(None);
+    for (name, target) in [
+        ("rel", "Bob/x"),
+        ("escape", "etc/passwd"),
+        ("rooted", "Users"),
+        ("drive", r"\??\C:\USERS\alice"),
+        ("other", r"D:\Data"),
+    ] {
+        let node = NodeId(find(&tree, &format!("p1/Users/alice/{name}")).0 | MISPLACED);
+        let text = String::from_utf8(tree.read_link_text(node).unwrap()).unwrap();
+        assert_eq!(text, target, "{name}");
+    }
 }
 
 #[test]

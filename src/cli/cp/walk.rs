@@ -4,7 +4,7 @@
 
 use std::{collections::HashMap, ffi::OsStr, io, ops::ControlFlow, sync::Arc};
 
-use vhdmount::fs::{DirCursor, FileSystem, NameBuf, NodeId, NodeKind, Stat, Times};
+use vhdmount::fs::{DirCursor, FileSystem, NameBuf, NodeId, NodeKind, Stat, Times, reach};
 
 use super::{
     Context, CopyError,
@@ -47,6 +47,8 @@ struct Entry<'a> {
     folder: Arc<Folder<'a>>,
     name: ItemName,
     node: NodeId,
+    /// The directory whose listing calls it a file; `None` where the node is certain.
+    listed_in: Option<NodeId>,
 }
 
 /// A directory that is being listed.
@@ -66,7 +68,7 @@ impl<'a, 'q> Walker<'a, 'q> {
 
     /// A file, or anything but a directory.
     pub(super) fn entry(&mut self, folder: &Arc<Folder<'a>>, name: ItemName, node: NodeId) {
-        self.batch.push(Entry { folder: folder.clone(), name, node });
+        self.batch.push(Entry { folder: folder.clone(), name, node, listed_in: None });
     }
 
     /// A directory with everything in it, as a new one of `name` in `parent`.
@@ -174,6 +176,7 @@ impl<'a, 'q> Walker<'a, 'q> {
                     folder: level.folder.clone(),
                     name: ItemName::Disk(name),
                     node: entry.node,
+                    listed_in: (entry.kind == NodeKind::File).then_some(level.node),
                 }),
             }
             if taken < LISTED { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -196,11 +199,11 @@ impl<'a, 'q> Walker<'a, 'q> {
         // In the order of their records these are read best.
         batch.sort_unstable_by_key(|entry| entry.node);
         let (mut files, mut later, mut found) = (Vec::new(), Vec::new(), Vec::new());
-        for entry in batch {
+        for mut entry in batch {
             if self.context.stop.is_set() {
                 break;
             }
-            let stat = match self.context.tree.stat(entry.node) {
+            let stat = match self.settle(&mut entry) {
                 Ok(stat) => stat,
                 Err(error) => {
                     self.context.log.failure(&entry.folder.path(&entry.name.text()), error);
@@ -223,6 +226,16 @@ impl<'a, 'q> Walker<'a, 'q> {
         files.into_iter().for_each(|(_, item)| self.push(item));
         later.into_iter().for_each(|job| self.queue.push(job));
         found
+    }
+
+    /// What an entry is. What the listing calls a file and is a directory or link may not be reached from there.
+    fn settle(&self, entry: &mut Entry<'a>) -> vhdmount::Result<Stat> {
+        let stat = self.context.tree.stat(entry.node)?;
+        if let (Some(dir), ItemName::Disk(name)) = (entry.listed_in, &entry.name) {
+            let listed = NodeKind::File;
+            entry.node = reach::settle(self.context.tree, dir, name.as_name(), entry.node, listed, &stat)?;
+        }
+        Ok(stat)
     }
 
     /// A file with the place of its first byte: in its volume, and before that the volume's number.

@@ -174,7 +174,7 @@ impl Directory {
             let name = &mut [0; MAX_NAME];
             let name = Name(file_name.name(name));
             let kind = ntfs.entry_kind(node, &file_name);
-            let by_name = file_name.is_directory();
+            let by_name = file_name.is_directory() || kind == NodeKind::Symlink;
             let node = ntfs.entered_from(self, node, name.units(), file_name.namespace(), by_name);
             Ok(sink(DirEntry { name, node, kind, next }))
         })

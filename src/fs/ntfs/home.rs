@@ -1,5 +1,6 @@
 //! A directory's home: the parent and the name that its own record states. An index entry leads into the directory only if it
-//! stands there; any other one would make of the tree a graph, in which walks go in circles or take exponential time.
+//! stands there; any other one would make of the tree a graph, in which walks go in circles or take exponential time. A
+//! link has to lie in the directory that its record names: from any other its target could lead out of the volume.
 
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
@@ -13,11 +14,12 @@ use super::{
     file::File,
     file_name::{FileName, Namespace},
     index::FileReference,
+    node::Summary,
     volume::number,
 };
 use crate::{
     Error, Result,
-    fs::{NameBuf, NodeId, reach},
+    fs::{NameBuf, NodeId, NodeKind, reach},
 };
 
 /// The place of a directory, in 12 bytes: of the name a hash that is seeded, so that no image can be made whose entries
@@ -54,6 +56,17 @@ impl Home {
     }
 }
 
+/// The node of `file`, which is no directory, as an entry of `directory` leads to it: marked, if it is a link of which the
+/// name lies elsewhere. A link with several names is the tree's to judge.
+fn link_from(directory: &Directory, file: &File<'_>, node: NodeId) -> NodeId {
+    // A record that is damaged fails by itself.
+    let elsewhere = Summary::of(file).is_ok_and(|summary| {
+        let parent = summary.parent.map(|parent| parent.record());
+        summary.kind == Some(NodeKind::Symlink) && parent != Some(directory.record)
+    });
+    if elsewhere { NodeId(node.0 | reach::MISPLACED) } else { node }
+}
+
 /// The name that a person would use, and the directory that holds it.
 pub(super) fn name_of(file: &File<'_>) -> Result<Option<(NameBuf, FileReference)>> {
     let mut best: Option<(u8, NameBuf, FileReference)> = None;
@@ -76,7 +89,11 @@ pub(super) fn name_of(file: &File<'_>) -> Result<Option<(NameBuf, FileReference)
 impl super::Ntfs {
     /// Why a directory is not entered through an entry that leads to it.
     pub(super) fn misplaced(&self, record: u64) -> Error {
-        let home = match self.file(record).and_then(|file| name_of(&file)) {
+        let file = self.file(record);
+        if file.as_ref().is_ok_and(|file| !file.base.header.directory) {
+            return Error::invalid(format!("MFT record {record} is no directory"));
+        }
+        let home = match file.and_then(|file| name_of(&file)) {
             Ok(Some((name, parent))) => format!("{:?} in MFT record {}", name.to_string(), parent.record()),
             _ => "no place".into(),
         };
@@ -87,9 +104,9 @@ impl super::Ntfs {
         Error::corrupt(format!("directory, MFT record {record}"), 0, problem)
     }
 
-    /// The node to which an entry of `directory` leads: of a directory that is not at home there, the one that cannot be
-    /// entered. `by_name`: what the entry says; where that is no directory, only what is in memory is asked, as plain
-    /// listings read no records of files.
+    /// The node to which an entry of `directory` leads: of a directory or link that is not at home there, the marked one.
+    /// `by_name`: the entry says that it is one of these; otherwise only what is in memory is asked, as plain listings read
+    /// no records of files.
     pub(super) fn entered_from(
         &self,
         directory: &Directory,
@@ -103,9 +120,10 @@ impl super::Ntfs {
             Some(brief) => brief.home(),
             None if !by_name => return node,
             None => match self.file(node.0) {
-                // A record that cannot be read fails by itself.
                 Ok(file) if file.base.header.directory => Home::of(&file).ok().flatten(),
-                _ => return node,
+                Ok(file) => return link_from(directory, &file, node),
+                // A record that cannot be read fails by itself.
+                Err(_) => return node,
             },
         };
         let enters = node.0 != number::ROOT

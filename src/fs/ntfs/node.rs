@@ -1,6 +1,6 @@
 //! What a node is, from one walk over its attributes: times, sizes, names, reparse point. Node numbers hold the record
 //! number (40 bits) and above it the ordinal of a named stream (13 bits; 0: the file itself). The bits from 53 on mark misplaced
-//! directories, orphans and deleted files.
+//! directories and links, orphans and deleted files.
 
 use std::ops::ControlFlow;
 
@@ -81,6 +81,7 @@ pub(super) struct Summary {
     pub(super) information: StandardInformation,
     /// Names other than those of the DOS namespace.
     links: u32,
+    /// The directory of the first of those names; without any, of the first name.
     pub(super) parent: Option<FileReference>,
     /// The unnamed data stream, or for a directory its index blocks.
     pub(super) data: Option<Extent>,
@@ -147,10 +148,14 @@ impl Summary {
     }
 
     fn count_name(&mut self, name: &FileName<'_>) {
-        if name.namespace() != Namespace::Dos {
-            self.links = self.links.saturating_add(1);
+        if name.namespace() == Namespace::Dos {
+            self.parent.get_or_insert(name.parent());
+            return;
         }
-        self.parent.get_or_insert(name.parent());
+        if self.links == 0 {
+            self.parent = Some(name.parent());
+        }
+        self.links = self.links.saturating_add(1);
     }
 
     fn find_kind(&self, file: &File<'_>) -> Result<NodeKind> {

@@ -6,7 +6,7 @@ use super::*;
 use crate::fs::{
     Name, NodeKind,
     orphans::{BIT, DIRECTORY as ORPHANS, View},
-    reach::MISPLACED,
+    reach::{MISPLACED, settle},
 };
 
 /// A directory that states `parent` and `name`, with entries that lead to other records.
@@ -224,4 +224,60 @@ fn the_search_reads_the_table_and_each_directory_once() {
     assert_eq!(all(&view), found);
     let again = counted.1.load(Ordering::Relaxed) - before - read;
     assert!(again <= stored, "{again} bytes for what is known");
+}
+
+#[test]
+fn a_link_is_followed_from_the_directory_that_its_record_names() {
+    let mut image = Image::new();
+    folder(&mut image, 17, ROOT, "d", &[("file", FILE)]);
+    let target = [&2_u32.to_le_bytes()[..], b"../../x"].concat();
+    let length = u16::try_from(target.len()).unwrap().to_le_bytes();
+    let point = [&0xa000_001d_u32.to_le_bytes()[..], &length, &[0; 2], &target].concat();
+    let link = |names: &[(u64, u8)]| -> Vec<_> {
+        let names = names.iter().map(|(parent, namespace)| {
+            resident(code::FILE_NAME, "", &file_name(1 << 48 | parent, "file", *namespace, 0x400))
+        });
+        names.chain([resident(code::DATA, "", b""), resident(code::REPARSE_POINT, "", &point)]).collect()
+    };
+    let at = |volume: &Ntfs, path: &[&str]| {
+        let node = find(volume, path).unwrap().unwrap();
+        assert_eq!(volume.stat(node).unwrap().kind, NodeKind::Symlink);
+        node.0 & MISPLACED == 0
+    };
+    // What it says of itself in the root decides nothing: a file, a link, a directory.
+    for attributes in [0, 0x400, DIRECTORY] {
+        let key = file_name(1 << 48 | ROOT, "file", 1, attributes);
+        let entries = [
+            index_entry(1 << 48 | 17, &file_name(1 << 48 | ROOT, "d", 1, DIRECTORY), None),
+            index_entry(1 << 48 | FILE, &key, None),
+            index_entry(0, &[], None),
+        ];
+        image.directory(&[index_root(&entries, false)]);
+        // The name of DOS, which is first and in no listing, lies deeper than the other: that one counts.
+        for (names, in_root, below) in [
+            (&[(17, 1)][..], false, true),
+            (&[(ROOT, 1)], true, false),
+            (&[(17, 2), (ROOT, 1)], true, false),
+            (&[(ROOT, 2), (17, 1)], false, true),
+        ] {
+            image.record(FILE, 1, 0, &link(names));
+            let volume = image.open();
+            assert_eq!((at(&volume, &["file"]), at(&volume, &["d", "file"])), (in_root, below), "{names:?}");
+            assert_eq!(volume.parent(NodeId(FILE)).unwrap(), NodeId(if in_root { ROOT } else { 17 }));
+            assert!(volume.directory(find(&volume, &["file"]).unwrap().unwrap()).is_err());
+            // What a listing leads to, once `stat` has said that it is a link, is what a look-up finds.
+            let mut listed = Vec::new();
+            let root = volume.root();
+            let read = volume.read_dir(root, DirCursor(0), &mut |entry| {
+                listed.push((entry.name.to_owned(), entry.node, entry.kind));
+                ControlFlow::Continue(())
+            });
+            read.unwrap();
+            let (name, node, kind) =
+                listed.iter().find(|(name, ..)| name.to_string() == "file").expect("it is listed");
+            let stat = volume.stat(*node).unwrap();
+            let settled = settle(&volume, root, name.as_name(), *node, *kind, &stat).unwrap();
+            assert_eq!(Some(settled), find(&volume, &["file"]).unwrap(), "{names:?}");
+        }
+    }
 }
