@@ -78,7 +78,10 @@ impl Finding {
             Error::Corrupt(corrupt) => Self::new(
                 severity,
                 corrupt.structure.clone(),
-                format!("at byte {:#x}: {}", corrupt.offset, corrupt.problem),
+                match corrupt.place {
+                    Some(place) => format!("{place}: {}", corrupt.problem),
+                    None => corrupt.problem.to_string(),
+                },
                 meaning,
             ),
             other => Self::new(severity, structure, other.to_string(), meaning),

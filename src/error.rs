@@ -1,7 +1,7 @@
 //! The one error type: few classes, those that a caller treats differently; the text says what and what to do next.
 //! `errno()` and `ntstatus()` exist once each, in the platform adapters.
 
-use std::{borrow::Cow, io};
+use std::{borrow::Cow, fmt, io};
 
 /// The result of everything that reads an image.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -37,14 +37,37 @@ pub enum Error {
 
 /// A damaged structure: which, where, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("damaged {structure} at byte {offset:#x}: {problem}")]
+#[error("damaged {structure}{}: {problem}", place.map(|place| format!(" {place}")).unwrap_or_default())]
 pub struct Corrupt {
-    /// The specification's name of the structure (`VHDX region table`, `MFT record 5`).
+    /// The specification's name of the structure (`VHDX region table`, `$ATTRIBUTE_LIST`).
     pub structure: Cow<'static, str>,
-    /// Byte offset in the layer that holds the structure.
-    pub offset: u64,
+    /// Where it lies; `None` where the code that found the damage was given the bytes without their position.
+    pub place: Option<Place>,
     /// What contradicts the specification.
     pub problem: Cow<'static, str>,
+}
+
+/// Where a damaged structure lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Place {
+    /// Byte offset in what holds the structure: an image file, a disk, a volume; or the file in the volume whose content
+    /// the structure is part of (an index, a compressed stream, a hive).
+    Byte(u64),
+    /// Virtual cluster number in the attribute that holds the structure.
+    Vcn(u64),
+    /// Number of the MFT record whose file the structure describes.
+    Record(u64),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Byte(offset) => write!(f, "at byte {offset:#x}"),
+            Self::Vcn(vcn) => write!(f, "at VCN {vcn:#x}"),
+            Self::Record(number) => write!(f, "in MFT record {number}"),
+        }
+    }
 }
 
 impl Error {
@@ -53,13 +76,13 @@ impl Error {
         Self::Io { context: context.into(), source }
     }
 
-    /// A damaged structure.
+    /// A damaged structure; `place` is a [`Place`], or `None` where it is not known.
     pub fn corrupt(
         structure: impl Into<Cow<'static, str>>,
-        offset: u64,
+        place: impl Into<Option<Place>>,
         problem: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self::Corrupt(Corrupt { structure: structure.into(), offset, problem: problem.into() })
+        Self::Corrupt(Corrupt { structure: structure.into(), place: place.into(), problem: problem.into() })
     }
 
     /// Something valid that cannot be decoded.
@@ -75,5 +98,19 @@ impl Error {
     /// Something that should be there and is not.
     pub fn not_found(what: impl Into<Cow<'static, str>>) -> Self {
         Self::NotFound(what.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_damage_states_the_place_that_is_known() {
+        let text = |place: Option<Place>| Error::corrupt("index", place, "too deep").to_string();
+        assert_eq!(text(Some(Place::Byte(0))), "damaged index at byte 0x0: too deep");
+        assert_eq!(text(Some(Place::Vcn(0x12))), "damaged index at VCN 0x12: too deep");
+        assert_eq!(text(Some(Place::Record(5))), "damaged index in MFT record 5: too deep");
+        assert_eq!(text(None), "damaged index: too deep");
     }
 }

@@ -37,7 +37,7 @@ fn record_fixup(bencher: Bencher<'_, '_>) {
     let (torn, mut whole) = (record(), [0; RECORD]);
     bencher.bench_local(|| {
         whole.copy_from_slice(black_box(&torn));
-        fixup::apply(&mut whole, "FILE record", 0).expect("a sound record");
+        fixup::apply(&mut whole, "FILE record", None).expect("a sound record");
         black_box(&whole);
     });
 }
@@ -46,7 +46,7 @@ fn record_fixup(bencher: Bencher<'_, '_>) {
 #[divan::bench(sample_size = 1000)]
 fn record_attributes(bencher: Bencher<'_, '_>) {
     let mut record = record();
-    fixup::apply(&mut record, "FILE record", 0).expect("a sound record");
+    fixup::apply(&mut record, "FILE record", None).expect("a sound record");
     bencher.bench_local(|| {
         let record = black_box(&record[..]);
         let header = Header::parse(record, 5).expect("a sound record").expect("in use");

@@ -70,7 +70,7 @@ impl Layer for Thin {
         let block = self.growth.block_size;
         let end = ((offset / block + 1) * block).min(self.virtual_size());
         if self.damaged.contains(&(offset / block)) {
-            return Err(crate::Error::corrupt("entry", offset / block, "nonsense"));
+            return Err(crate::Error::corrupt("entry", crate::Place::Byte(offset), "nonsense"));
         }
         let index = usize::try_from(offset / block).unwrap();
         let alias = self.aliased.iter().find(|(alias, _)| *alias == offset / block);

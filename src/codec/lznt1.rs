@@ -5,7 +5,7 @@
 //! Decodes into the caller's slice. What ends early (a header of 0, the end of the input, a short chunk) leaves zeros,
 //! as Windows and ntfs-3g do: that is how a compressor stores a tail of zeros. Everything else is an error.
 
-use crate::{Error, Result};
+use crate::{Error, Place, Result};
 
 /// Output of one chunk.
 pub const CHUNK: usize = 4096;
@@ -58,7 +58,7 @@ pub fn decompress(input: &[u8], out: &mut [u8]) -> Result<()> {
 
 #[cold]
 fn corrupt(offset: usize, problem: &'static str) -> Error {
-    Error::corrupt("LZNT1 data", offset as u64, problem)
+    Error::corrupt("LZNT1 data", Place::Byte(offset as u64), problem)
 }
 
 /// Decodes a chunk and returns how many bytes of `window` it filled, at most `limit`.

@@ -94,7 +94,7 @@ pub fn decode(input: &[u8], out: &mut [u8]) -> Result<()> {
     let mut decoder = DECODER.take().unwrap_or_else(Decoder::new);
     let decoded = decoder.decode(input, out);
     DECODER.set(Some(decoder));
-    let has_calls = decoded.map_err(|problem| Error::corrupt("LZX data", 0, problem))?;
+    let has_calls = decoded.map_err(|problem| Error::corrupt("LZX data", None, problem))?;
     if has_calls {
         x86::undo(out);
     }

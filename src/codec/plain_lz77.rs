@@ -3,7 +3,7 @@
 //! copies share a byte), a byte, 16 and 32 bits.
 
 use super::copy::copy_match;
-use crate::{Error, Result};
+use crate::{Error, Place, Result};
 
 const COPY_MIN: usize = 3;
 
@@ -89,7 +89,7 @@ impl Decoder<'_> {
 
     #[cold]
     fn corrupt(&self, problem: &'static str) -> Error {
-        Error::corrupt("plain LZ77 data", self.at as u64, problem)
+        Error::corrupt("plain LZ77 data", Place::Byte(self.at as u64), problem)
     }
 }
 

@@ -48,7 +48,7 @@ pub fn decode(input: &[u8], out: &mut [u8]) -> Result<()> {
     let mut tables = TABLES.take().unwrap_or_else(|| Box::new(Tables::new()));
     let decoded = build(&mut tables, input).and_then(|()| decode_symbols(&tables, input, out));
     TABLES.set(Some(tables));
-    decoded.map_err(|problem| Error::corrupt("XPRESS data", 0, problem))
+    decoded.map_err(|problem| Error::corrupt("XPRESS data", None, problem))
 }
 
 fn build(tables: &mut Tables, input: &[u8]) -> Result<(), &'static str> {

@@ -178,7 +178,10 @@ impl Subject {
 /// What is wrong with a structure that the finding names itself.
 pub(super) fn problem(error: &Error) -> String {
     match error {
-        Error::Corrupt(corrupt) => format!("{} (at byte {:#x} of the file)", corrupt.problem, corrupt.offset),
+        Error::Corrupt(corrupt) => match corrupt.place {
+            Some(place) => format!("{} ({place} of the file)", corrupt.problem),
+            None => corrupt.problem.to_string(),
+        },
         other => other.to_string(),
     }
 }

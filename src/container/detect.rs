@@ -119,7 +119,7 @@ pub fn detect(source: &dyn ByteSource, path: &str) -> Result<Detected> {
     if vhdx::detect(&head[..len]) {
         if size < VHDX_HEADER_SECTION {
             let problem = format!("{path}: cut off after {size} bytes, before the end of the headers");
-            return Err(Error::corrupt("VHDX header section", 0, problem));
+            return Err(Error::corrupt("VHDX header section", None, problem));
         }
         return Ok(Detected::Vhdx);
     }
@@ -142,7 +142,7 @@ pub fn detect(source: &dyn ByteSource, path: &str) -> Result<Detected> {
     // With a dynamic disk's front but no footer, raw would show a disk full of nonsense.
     if head[512..].starts_with(b"cxsparse") {
         let problem = format!("{path}: a dynamic VHD without footer and copy: cut off and overwritten");
-        return Err(Error::corrupt("VHD footer", 0, problem));
+        return Err(Error::corrupt("VHD footer", None, problem));
     }
     Ok(Detected::Raw)
 }

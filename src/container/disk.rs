@@ -7,6 +7,7 @@ use super::{Kind, Layer, Place};
 use crate::{
     Error, Result,
     bytes::{ByteSource, Extent, ExtentKind, check_range},
+    error,
 };
 
 /// Stretches of one kind that [`Disk::extent_at`] joins: more only saves calls.
@@ -58,7 +59,7 @@ impl Disk {
                     if index + 1 == self.layers.len() && layer.info().kind == Kind::Differencing =>
                 {
                     let problem = "this part is in the parent, which is missing";
-                    return Err(Error::corrupt("differencing disk", offset, problem));
+                    return Err(Error::corrupt("differencing disk", error::Place::Byte(offset), problem));
                 }
                 Place::Parent => {}
             }

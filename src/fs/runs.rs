@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::{
-    Error, Result,
+    Error, Place, Result,
     bytes::{ByteSource, Extent, ExtentKind, check_range},
 };
 
@@ -132,8 +132,13 @@ impl ByteSource for RunSource {
     fn read_exact_at(&self, mut offset: u64, buf: &mut [u8]) -> Result<()> {
         check_range(self.size, offset, buf.len())?;
         let held = self.runs.len();
-        let missing =
-            |at| Error::corrupt("run list", at, format!("ends before the file's size {:#x}", self.size));
+        let missing = |at| {
+            Error::corrupt(
+                "run list",
+                Place::Byte(at),
+                format!("ends before the file's size {:#x}", self.size),
+            )
+        };
         if !buf.is_empty() && offset.saturating_add(buf.len() as u64) > held {
             return Err(missing(held));
         }

@@ -17,7 +17,7 @@ use zerocopy::FromBytes;
 
 use self::format::{BaseBlock, KeyNode, KeyValue};
 use crate::{
-    Error, Result,
+    Error, Place, Result,
     bytes::{ByteSource, read_vec},
 };
 
@@ -74,7 +74,7 @@ impl Hive {
     pub fn open(source: Arc<dyn ByteSource>) -> Result<Self> {
         let len = source.size().min(format::BASE_BLOCK);
         let block = read_vec(&*source, 0, usize::try_from(len).expect("at most 4096"))?;
-        let bad = |problem: String| Error::corrupt("registry hive", 0, problem);
+        let bad = |problem: String| Error::corrupt("registry hive", Place::Byte(0), problem);
         let short = || bad(format!("only {len} bytes"));
         let (base, _) = BaseBlock::ref_from_prefix(&block).map_err(|_| short())?;
         if base.signature != *b"regf" {
@@ -95,7 +95,7 @@ impl Hive {
             source.read_exact_at(format::BASE_BLOCK, &mut bin)?;
         }
         if bin != *b"hbin" {
-            return Err(Error::corrupt("registry hive", format::BASE_BLOCK, "no hive bin"));
+            return Err(Error::corrupt("registry hive", Place::Byte(format::BASE_BLOCK), "no hive bin"));
         }
         Ok(Self {
             root: base.root_cell.get(),
@@ -304,5 +304,5 @@ fn name(bytes: &[u8], length: u16, in_bytes: bool) -> Option<Vec<u16>> {
 }
 
 fn corrupt(at: u32, problem: impl Into<std::borrow::Cow<'static, str>>) -> Error {
-    Error::corrupt("registry hive", format::BASE_BLOCK + u64::from(at), problem)
+    Error::corrupt("registry hive", Place::Byte(format::BASE_BLOCK + u64::from(at)), problem)
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use vhdmount::{
-    Error, Result,
+    Error, Place, Result,
     bytes::{ByteSource, Extent, ExtentKind, Faulty, MemorySource, check_range},
     fs::{
         DirCursor, DirEntry, FileSystem, LinkTarget, Name, NameBuf, NodeId, NodeKind, Stat, StreamInfo,
@@ -265,7 +265,7 @@ impl FileSystem for Memory {
         match self.node(dir)?.content {
             // Only the walk that passes the damage notices it, as with a bad block in the middle of an index.
             Content::BadDirectory(_) if visited > 0 => {
-                Err(Error::corrupt("index block", 4096, "bad signature"))
+                Err(Error::corrupt("index block", Place::Byte(4096), "bad signature"))
             }
             _ => Ok(()),
         }
@@ -281,7 +281,7 @@ impl FileSystem for Memory {
 
     fn open(&self, node: NodeId) -> Result<Arc<dyn ByteSource>> {
         if self.is_gone.load(Ordering::Relaxed) {
-            return Err(Error::corrupt("everything", 0, "gone"));
+            return Err(Error::corrupt("everything", None, "gone"));
         }
         match &self.node(node)?.content {
             Content::File(source) => Ok(source.clone()),

@@ -38,7 +38,7 @@ pub(super) fn descriptor(fs: &dyn FileSystem, node: NodeId) -> Result<Vec<u8>> {
     let stored = fs.xattr(node, DESCRIPTOR)?.filter(|stored| !stored.is_empty());
     match stored {
         Some(stored) if is_sound(&stored) => Ok(stored),
-        Some(_) => Err(vhdmount::Error::corrupt("security descriptor", 0, "parts of it lie outside")),
+        Some(_) => Err(vhdmount::Error::corrupt("security descriptor", None, "parts of it lie outside")),
         None => Ok(READABLE_BY_ALL.to_vec()),
     }
 }

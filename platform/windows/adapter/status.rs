@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn each_class_has_its_status() {
         for (error, expected) in [
-            (Error::corrupt("MFT record 5", 0, "bad signature"), Status::FILE_CORRUPT_ERROR),
+            (Error::corrupt("index", None, "bad signature"), Status::FILE_CORRUPT_ERROR),
             (Error::unsupported("EFS-encrypted file"), Status::NOT_SUPPORTED),
             (Error::Denied("no key".into()), Status::ACCESS_DENIED),
             (Error::not_found("node"), Status::FILE_CORRUPT_ERROR),

@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::format::BAT_UNUSED;
-use crate::{Error, Result, bytes::ByteSource};
+use crate::{Error, Place, Result, bytes::ByteSource};
 
 /// Entries in a page: 16 KiB of table, 8 GiB of disk with blocks of 2 MiB.
 const PAGE: usize = 4096;
@@ -57,7 +57,7 @@ impl Bat {
     fn page(&self, source: &Arc<dyn ByteSource>, block: u64) -> Result<(&[u32], usize)> {
         let missing = || {
             let problem = format!("has {} entries, none for block {block}", self.entries);
-            Error::corrupt("VHD block allocation table", self.offset, problem)
+            Error::corrupt("VHD block allocation table", Place::Byte(self.offset), problem)
         };
         if block >= self.entries {
             return Err(missing());
@@ -81,9 +81,11 @@ impl Bat {
         let at = self.offset.saturating_add(first as u64 * 4);
         let mut bytes = vec![0; count * 4];
         source.read_exact_at(at, &mut bytes).map_err(|e| match e {
-            Error::Invalid(_) => {
-                Error::corrupt("VHD block allocation table", at, "lies beyond the end of the file")
-            }
+            Error::Invalid(_) => Error::corrupt(
+                "VHD block allocation table",
+                Place::Byte(at),
+                "lies beyond the end of the file",
+            ),
             other => other,
         })?;
         let entry = |raw: &[u8]| u32::from_be_bytes([raw[0], raw[1], raw[2], raw[3]]);

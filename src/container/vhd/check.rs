@@ -13,7 +13,7 @@ use super::{
     parent::ParentLocators,
 };
 use crate::{
-    Error, Result,
+    Error, Place, Result,
     bytes::{ByteSource, read_vec},
     check::{Finding, Report},
     container::{Kind, check::problem},
@@ -155,9 +155,11 @@ fn blocks(
     let header = match read_vec(&**file, header_at, HEADER_SIZE) {
         Ok(bytes) => Header::parse(&bytes, header_at),
         Err(error @ Error::Io { .. }) => Err(error),
-        Err(_) => {
-            Err(Error::corrupt("VHD dynamic disk header", header_at, "lies beyond the end of the file"))
-        }
+        Err(_) => Err(Error::corrupt(
+            "VHD dynamic disk header",
+            Place::Byte(header_at),
+            "lies beyond the end of the file",
+        )),
     };
     let header = match header {
         Ok(header) => header,
@@ -196,6 +198,6 @@ fn blocks(
 /// The footer at `offset`; one that cannot be read is damaged like any other.
 fn read(source: &dyn ByteSource, offset: Option<u64>, len: usize) -> Result<Footer> {
     let offset =
-        offset.ok_or_else(|| Error::corrupt("VHD footer", 0, "the file is shorter than a footer"))?;
+        offset.ok_or_else(|| Error::corrupt("VHD footer", None, "the file is shorter than a footer"))?;
     Footer::parse(&read_vec(source, offset, len)?, offset)
 }

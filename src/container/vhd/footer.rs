@@ -7,7 +7,7 @@ use super::format::{
     self, DISK_TYPE_DIFFERENCING, DISK_TYPE_DYNAMIC, DISK_TYPE_FIXED, FOOTER_CHECKSUM_AT, FOOTER_COOKIE,
     FOOTER_SIZE, OLD_FOOTER_SIZE, SECTOR,
 };
-use crate::{Error, Result, bytes::ByteSource, container::Kind, guid::Guid};
+use crate::{Error, Place, Result, bytes::ByteSource, container::Kind, guid::Guid};
 
 const STRUCTURE: &str = "VHD footer";
 
@@ -46,7 +46,7 @@ impl Footer {
     /// Parses 512 bytes, or the 511 of old Virtual PC; `offset` is where they lay. A wrong checksum is the caller's to
     /// judge.
     pub(super) fn parse(bytes: &[u8], offset: u64) -> Result<Self> {
-        let corrupt = |problem: String| Error::corrupt(STRUCTURE, offset, problem);
+        let corrupt = |problem: String| Error::corrupt(STRUCTURE, Place::Byte(offset), problem);
         let mut full = [0; FOOTER_SIZE];
         if bytes.len() != FOOTER_SIZE && bytes.len() != OLD_FOOTER_SIZE {
             return Err(corrupt(format!("{} bytes instead of {FOOTER_SIZE}", bytes.len())));

@@ -6,7 +6,7 @@ use super::{
     footer,
     format::{self, HEADER_CHECKSUM_AT, HEADER_COOKIE, HEADER_SIZE, SECTOR},
 };
-use crate::{Error, Result, guid::Guid};
+use crate::{Error, Place, Result, guid::Guid};
 
 const STRUCTURE: &str = "VHD dynamic disk header";
 
@@ -31,7 +31,7 @@ impl Header {
     /// Parses 1024 bytes that lay at `offset`. A wrong checksum is no error by itself: the cookie and the limits of
     /// the fields say whether the header can be used.
     pub(super) fn parse(bytes: &[u8], offset: u64) -> Result<Self> {
-        let corrupt = |problem: String| Error::corrupt(STRUCTURE, offset, problem);
+        let corrupt = |problem: String| Error::corrupt(STRUCTURE, Place::Byte(offset), problem);
         let raw = format::DynamicHeader::read_from_bytes(bytes)
             .map_err(|_| corrupt(format!("{} bytes instead of {HEADER_SIZE}", bytes.len())))?;
         if raw.cookie != HEADER_COOKIE {

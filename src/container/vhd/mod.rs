@@ -35,6 +35,7 @@ use crate::{
     Error, Result,
     bytes::{ByteSource, read_vec},
     cache::Cache,
+    error,
     guid::Guid,
 };
 
@@ -101,11 +102,11 @@ pub fn open(file: Arc<dyn ByteSource>, path: &str) -> Result<Vhd> {
     let found = footer::locate(&*file, Trust::Checksum).or_else(|| footer::locate(&*file, Trust::Plausible));
     let found = found.ok_or_else(|| {
         let problem = "neither here nor at byte 0 (its copy) is a usable footer";
-        Error::corrupt("VHD footer", file.size().saturating_sub(SECTOR), problem)
+        Error::corrupt("VHD footer", error::Place::Byte(file.size().saturating_sub(SECTOR)), problem)
     })?;
     if found.footer.current_size > MAX_VIRTUAL_SIZE {
         let problem = format!("a Current Size of {} bytes", found.footer.current_size);
-        return Err(Error::corrupt("VHD footer", found.data_end, problem));
+        return Err(Error::corrupt("VHD footer", error::Place::Byte(found.data_end), problem));
     }
     match found.footer.kind {
         Kind::Fixed => Ok(Vhd::fixed(file, path, found)),
@@ -163,9 +164,11 @@ impl Vhd {
     fn blocks(source: Arc<dyn ByteSource>, path: &str, mut found: Found) -> Result<Self> {
         let header_at = found.footer.data_offset;
         let bytes = read_vec(&*source, header_at, HEADER_SIZE).map_err(|e| match e {
-            Error::Invalid(_) => {
-                Error::corrupt("VHD dynamic disk header", header_at, "lies beyond the end of the file")
-            }
+            Error::Invalid(_) => Error::corrupt(
+                "VHD dynamic disk header",
+                error::Place::Byte(header_at),
+                "lies beyond the end of the file",
+            ),
             other => other,
         })?;
         let header = Header::parse(&bytes, header_at)?;
@@ -224,7 +227,7 @@ impl Vhd {
             Layout::Fixed { data_end } => match data_end.checked_sub(offset) {
                 None | Some(0) => Err(Error::corrupt(
                     "VHD data",
-                    offset,
+                    error::Place::Byte(offset),
                     "lies beyond the end of the file, which is cut off",
                 )),
                 Some(stored) => Ok(Segment { place: Place::File(offset), len: stored.min(rest) }),
@@ -300,7 +303,11 @@ impl Blocks {
         let bitmap_at = u64::from(sector) * SECTOR;
         let corrupt = |problem: &'static str| {
             let at = self.bat.offset().saturating_add(block * 4);
-            Error::corrupt(format!("VHD block allocation table entry {block}"), at, problem)
+            Error::corrupt(
+                format!("VHD block allocation table entry {block}"),
+                error::Place::Byte(at),
+                problem,
+            )
         };
         if self.overlaps_structures(bitmap_at) {
             return Err(corrupt("puts the block over the disk's own structures"));

@@ -7,7 +7,7 @@ use std::{ops::Range, sync::Arc};
 use zerocopy::FromBytes;
 
 use super::format::{self, BatEntry, payload_state as state};
-use crate::{Error, Result, bytes::ByteSource, cache::Pages};
+use crate::{Error, Place, Result, bytes::ByteSource, cache::Pages};
 
 /// Payload blocks per page: at most 35 KiB are read for one, and it decodes to at most 96 KiB.
 const PAGE_BLOCKS: u64 = 4096;
@@ -119,7 +119,7 @@ impl Bat {
         let needed = geometry.entries() * ENTRY;
         if region.end - region.start < needed {
             let problem = format!("{} bytes instead of at least {needed}", region.end - region.start);
-            return Err(Error::corrupt("VHDX BAT", region.start, problem));
+            return Err(Error::corrupt("VHDX BAT", Place::Byte(region.start), problem));
         }
         let reserved = [0..format::HEADER_SECTION, log, region.clone(), metadata];
         let pages = Pages::new(geometry.payload_blocks().div_ceil(PAGE_BLOCKS), CACHE_BYTES);
@@ -201,7 +201,7 @@ impl Bat {
 
     fn bitmap_error(&self, chunk: u64, problem: String) -> Error {
         let structure = format!("VHDX BAT entry of sector bitmap {chunk}");
-        Error::corrupt(structure, self.bitmap_entry_at(chunk), problem)
+        Error::corrupt(structure, Place::Byte(self.bitmap_entry_at(chunk)), problem)
     }
 
     /// Why the block at virtual `offset` cannot be read.
@@ -215,7 +215,7 @@ impl Bat {
             Fault::NoEntry => "lies beyond the end of the file: truncated".into(),
             Fault::Truncated => "its data lie beyond the end of the file: truncated".into(),
         };
-        Error::corrupt(format!("VHDX BAT entry of block {number}"), at, problem)
+        Error::corrupt(format!("VHDX BAT entry of block {number}"), Place::Byte(at), problem)
     }
 
     /// Reads and decodes the page that begins with payload block `first`.

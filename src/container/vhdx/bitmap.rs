@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{bat::Bat, format::BITMAP_BLOCK};
 use crate::{
-    Error, Result,
+    Error, Place, Result,
     bytes::{ByteSource, read_vec},
     cache::Pages,
 };
@@ -48,9 +48,11 @@ impl Bitmaps {
         let block = bat.bitmap(number / PAGES_PER_BLOCK)?;
         let at = block.saturating_add(number % PAGES_PER_BLOCK * PAGE as u64);
         let bytes = read_vec(&*self.source, at, PAGE).map_err(|error| match error {
-            Error::Invalid(_) => {
-                Error::corrupt("VHDX sector bitmap", at, "lies beyond the end of the file: truncated")
-            }
+            Error::Invalid(_) => Error::corrupt(
+                "VHDX sector bitmap",
+                Place::Byte(at),
+                "lies beyond the end of the file: truncated",
+            ),
             other => other,
         })?;
         Ok(bytes.into())

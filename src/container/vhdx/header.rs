@@ -5,7 +5,7 @@ use zerocopy::FromBytes;
 
 use super::format::{self, FileTypeIdentifier, HEADER_OFFSETS, HEADER_SIZE};
 use crate::{
-    Error, Result,
+    Error, Place, Result,
     bytes::{ByteSource, read_around_bad_sectors},
     guid::Guid,
 };
@@ -25,7 +25,7 @@ pub(super) struct Header {
 impl Header {
     /// Checks signature and checksum of the 4 KiB at file offset `offset`.
     pub(super) fn parse(bytes: &[u8], offset: u64) -> Result<Self> {
-        let damaged = |problem| Error::corrupt("VHDX header", offset, problem);
+        let damaged = |problem| Error::corrupt("VHDX header", Place::Byte(offset), problem);
         let bytes = bytes.get(..HEADER_SIZE).ok_or_else(|| damaged("cut short"))?;
         let (raw, _) = format::Header::ref_from_prefix(bytes).map_err(|_| damaged("cut short"))?;
         if raw.signature != *format::HEADER_SIGNATURE {
@@ -89,7 +89,7 @@ impl Header {
 
 /// Checks the signature and returns the creator, in its own words.
 pub(super) fn parse_identifier(bytes: &[u8]) -> Result<String> {
-    let damaged = |problem| Error::corrupt("VHDX file type identifier", 0, problem);
+    let damaged = |problem| Error::corrupt("VHDX file type identifier", Place::Byte(0), problem);
     let (raw, _) = FileTypeIdentifier::ref_from_prefix(bytes).map_err(|_| damaged("cut short"))?;
     if raw.signature != *format::FILE_SIGNATURE {
         return Err(damaged("no signature"));

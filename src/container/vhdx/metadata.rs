@@ -14,7 +14,7 @@ use super::{
     parent::ParentLocator,
 };
 use crate::{
-    Error, Result,
+    Error, Place, Result,
     bytes::{ByteSource, read_around_bad_sectors, read_vec},
     guid::Guid,
 };
@@ -122,7 +122,7 @@ impl Metadata {
 }
 
 fn damaged(offset: u64, problem: impl Into<std::borrow::Cow<'static, str>>) -> Error {
-    Error::corrupt("VHDX metadata", offset, problem)
+    Error::corrupt("VHDX metadata", Place::Byte(offset), problem)
 }
 
 /// Reads what a truncated file may lack.
@@ -170,7 +170,8 @@ impl Items<'_> {
 
 /// The system items of a table; checks every entry's place.
 fn parse_table(bytes: &[u8], region: &Range<u64>) -> Result<Vec<Item>> {
-    let damaged = |problem: &'static str| Error::corrupt("VHDX metadata table", region.start, problem);
+    let damaged =
+        |problem: &'static str| Error::corrupt("VHDX metadata table", Place::Byte(region.start), problem);
     let bytes = bytes.get(..TABLE_SIZE).ok_or_else(|| damaged("cut short"))?;
     let (header, entries) =
         format::MetadataTableHeader::ref_from_prefix(bytes).map_err(|_| damaged("cut short"))?;

@@ -28,6 +28,7 @@ use super::{Format, Growth, Kind, Layer, LayerInfo, Place, Segment, Structures};
 use crate::{
     Error, Result,
     bytes::{ByteSource, read_vec},
+    error,
     guid::Guid,
 };
 
@@ -97,7 +98,7 @@ pub fn open(file: Arc<dyn ByteSource>, path: &str, options: &OpenOptions) -> Res
     let file_size = file.size();
     if file_size < format::HEADER_SECTION {
         let problem = "the file ends inside the header section of 1 MiB: truncated";
-        return Err(Error::corrupt("VHDX file", file_size, problem));
+        return Err(Error::corrupt("VHDX file", error::Place::Byte(file_size), problem));
     }
     let mut problems = Vec::new();
     let identifier = read_vec(&*file, 0, size_of::<format::FileTypeIdentifier>());

@@ -3,7 +3,7 @@
 use zerocopy::FromBytes;
 
 use super::format::{self, ParentLocatorEntry, ParentLocatorHeader};
-use crate::{Error, Result, guid::Guid};
+use crate::{Error, Place, Result, guid::Guid};
 
 /// Identity and whereabouts of the parent, in the image's own words (Windows paths).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct ParentLocator {
 impl ParentLocator {
     /// From the metadata item's bytes; `offset` is its place in the file.
     pub(super) fn parse(bytes: &[u8], offset: u64) -> Result<Self> {
-        let damaged = |problem| Error::corrupt("VHDX parent locator", offset, problem);
+        let damaged = |problem| Error::corrupt("VHDX parent locator", Place::Byte(offset), problem);
         let (header, entries) =
             ParentLocatorHeader::ref_from_prefix(bytes).map_err(|_| damaged("cut short"))?;
         if header.locator_type != format::VHDX_LOCATOR_TYPE {

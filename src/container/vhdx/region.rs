@@ -10,7 +10,7 @@ use super::{
     header::checksum,
 };
 use crate::{
-    Error, Result,
+    Error, Place, Result,
     bytes::{ByteSource, read_around_bad_sectors},
     guid::Guid,
 };
@@ -65,7 +65,7 @@ impl Regions {
 
     /// The known regions of a table at file offset `table`, of which none may overlap another or the log.
     pub(super) fn select(regions: &[Region], log: &Range<u64>, table: u64) -> Result<Self> {
-        let damaged = |problem: String| Error::corrupt("VHDX region table", table, problem);
+        let damaged = |problem: String| Error::corrupt("VHDX region table", Place::Byte(table), problem);
         let mut ranges: Vec<_> = regions.iter().map(|r| (r.range.clone(), r.guid.to_string())).collect();
         ranges.push((log.clone(), "the log".into()));
         ranges.retain(|(range, _)| !range.is_empty());
@@ -95,7 +95,7 @@ impl Regions {
 
 /// Checks the table at file offset `offset` and the alignment of its entries.
 pub(super) fn parse(bytes: &[u8], offset: u64) -> Result<Vec<Region>> {
-    let damaged = |problem| Error::corrupt("VHDX region table", offset, problem);
+    let damaged = |problem| Error::corrupt("VHDX region table", Place::Byte(offset), problem);
     let bytes = bytes.get(..TABLE_SIZE).ok_or_else(|| damaged("cut short"))?;
     let (header, entries) =
         format::RegionTableHeader::ref_from_prefix(bytes).map_err(|_| damaged("cut short"))?;

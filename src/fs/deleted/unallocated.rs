@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::FreeClusters;
 use crate::{
-    Error, Result,
+    Error, Place, Result,
     bytes::{ByteSource, Extent},
 };
 
@@ -32,7 +32,11 @@ impl ByteSource for Unallocated {
         let end = offset.saturating_add(buf.len() as u64);
         let clusters = offset / self.cluster_size..end.div_ceil(self.cluster_size);
         if !buf.is_empty() && !self.free.all(clusters)? {
-            return Err(Error::corrupt("deleted file", offset, "another file has its clusters there now"));
+            return Err(Error::corrupt(
+                "deleted file",
+                Place::Byte(offset),
+                "another file has its clusters there now",
+            ));
         }
         self.volume.read_exact_at(offset, buf)
     }

@@ -110,7 +110,7 @@ impl FileSystem for View {
         if undelete.stat(local)?.kind == NodeKind::File
             && undelete.state(local)?.verdict() == Verdict::Overwritten
         {
-            return Err(Error::corrupt("deleted file", 0, "other files have all of its clusters now"));
+            return Err(Error::corrupt("deleted file", None, "other files have all of its clusters now"));
         }
         undelete.open(local)
     }

@@ -4,7 +4,7 @@
 use zerocopy::FromBytes;
 
 use super::format::{BootSector, ExtendedBoot, Fat32Fields};
-use crate::{Error, Result};
+use crate::{Error, Place, Result};
 
 /// Bytes of the volume that [`Geometry::parse`] needs.
 pub(super) const BOOT_SECTOR_SIZE: usize = 512;
@@ -92,7 +92,7 @@ impl Geometry {
     /// Reads the boot sector, the first [`BOOT_SECTOR_SIZE`] bytes of a volume. Neither the jump nor the 55AA signature
     /// is required: volumes of Atari and of some cameras have neither, and the parameter block is distinctive enough.
     pub(super) fn parse(sector: &[u8]) -> Result<Self> {
-        let bad = |problem: String| Error::corrupt("FAT boot sector", 0, problem);
+        let bad = |problem: String| Error::corrupt("FAT boot sector", Place::Byte(0), problem);
         if is_foreign(sector) {
             return Err(bad("it belongs to another filesystem".into()));
         }

@@ -13,7 +13,7 @@ use super::{
     time,
 };
 use crate::{
-    Error, Result,
+    Error, Place, Result,
     bytes::ByteSource,
     fs::{
         LinkTarget, NameBuf, NodeId, NodeKind, Stat,
@@ -41,7 +41,7 @@ impl Lost {
     fn check_place(&self) -> Result<()> {
         let problem = "of the file only its long name is left: another one has the slot that said where its content lies";
         if self.name_alone {
-            Err(Error::corrupt("deleted FAT entry", self.node * u64::from(slot::SIZE), problem))
+            Err(Error::corrupt("deleted FAT entry", Place::Byte(self.node * u64::from(slot::SIZE)), problem))
         } else {
             Ok(())
         }
@@ -121,7 +121,7 @@ impl Undelete for Deleted<'_> {
             }
         }
         match &index.incomplete {
-            Some(why) => Err(Error::corrupt("FAT directories", 0, why.clone())),
+            Some(why) => Err(Error::corrupt("FAT directories", None, why.clone())),
             None => Ok(()),
         }
     }

@@ -69,7 +69,9 @@ impl<'a> Slots<'a> {
     /// The next slot and its position in the volume; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<(Slot, u64)>> {
         let offset = u64::from(self.at) * u64::from(slot::SIZE);
-        let damaged = |problem: String| Error::corrupt("FAT directory", offset, problem);
+        let damaged = |problem: String| {
+            Error::corrupt("FAT directory", None, format!("{problem}, at {offset:#x} of the directory"))
+        };
         let Some((position, len)) = self.directory.runs.find(offset) else {
             return self.directory.damage.clone().map_or(Ok(None), |damage| Err(damaged(damage)));
         };
@@ -208,7 +210,7 @@ impl Index {
 fn again(error: &Error) -> Error {
     match error {
         Error::Corrupt(corrupt) => Error::Corrupt(corrupt.clone()),
-        error => Error::corrupt("FAT directory", 0, error.to_string()),
+        error => Error::corrupt("FAT directory", None, error.to_string()),
     }
 }
 

@@ -36,7 +36,7 @@ use self::{
 };
 use super::{NodeId, Usage, VolumeInfo, reach, runs::RunList};
 use crate::{
-    Error, Result,
+    Error, Place, Result,
     bytes::{ByteSource, read_vec},
     cache::Cache,
 };
@@ -281,7 +281,7 @@ impl Fat {
             let position = self.geometry.cluster_offset(first);
             let problem = "another entry leads into it (its `..` decides between them); if no way leads there, it is among \
                            the orphans";
-            return Err(Error::corrupt("FAT directory", position, problem));
+            return Err(Error::corrupt("FAT directory", Place::Byte(position), problem));
         }
         Ok(first)
     }
@@ -315,7 +315,7 @@ impl Fat {
     /// What `..` of the directory at this cluster points to: a first cluster, 0 for the root.
     fn dot_dot(&self, first_cluster: u32) -> Result<u32> {
         let position = self.geometry.cluster_offset(first_cluster) + u64::from(slot::SIZE);
-        let bad = || Error::corrupt("FAT directory", position, "no `..` entry");
+        let bad = || Error::corrupt("FAT directory", Place::Byte(position), "no `..` entry");
         if !self.geometry.is_data_cluster(first_cluster) {
             return Err(bad());
         }
@@ -343,7 +343,11 @@ impl Fat {
                 _ => {}
             }
         }
-        Err(Error::corrupt("FAT directory", self.geometry.cluster_offset(first_cluster), "not in its parent"))
+        Err(Error::corrupt(
+            "FAT directory",
+            Place::Byte(self.geometry.cluster_offset(first_cluster)),
+            "not in its parent",
+        ))
     }
 }
 

@@ -271,7 +271,7 @@ impl Orphans for Lost<'_> {
             }
         }
         match incomplete {
-            true => Err(Error::corrupt("FAT directories", 0, "more entries than the volume has room for")),
+            true => Err(Error::corrupt("FAT directories", None, "more entries than the volume has room for")),
             false => Ok(()),
         }
     }

@@ -46,7 +46,8 @@ pub fn entries(list: &[u8]) -> impl Iterator<Item = Result<Entry<'_>>> {
         let parsed = parse(rest);
         let at = offset;
         offset = parsed.as_ref().map_or(usize::MAX, |(_, len)| at + len);
-        let corrupt = |problem| Error::corrupt("$ATTRIBUTE_LIST", at as u64, problem);
+        let corrupt =
+            |problem| Error::corrupt("$ATTRIBUTE_LIST", None, format!("entry at {at:#x}: {problem}"));
         Some(parsed.map(|(entry, _)| entry).map_err(corrupt))
     })
 }

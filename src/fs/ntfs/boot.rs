@@ -8,7 +8,7 @@ use zerocopy::{
     little_endian::{U16, U64},
 };
 
-use crate::{Error, Result};
+use crate::{Error, Place, Result};
 
 const OEM_ID: &[u8; 8] = b"NTFS    ";
 const STRUCTURE: &str = "NTFS boot sector";
@@ -94,7 +94,7 @@ impl BootSector {
     /// # Errors
     /// [`Error::Corrupt`] for anything but legal geometry.
     pub fn parse(sector: &[u8]) -> Result<Self> {
-        let corrupt = |offset: u64, problem: String| Error::corrupt(STRUCTURE, offset, problem);
+        let corrupt = |offset: u64, problem: String| Error::corrupt(STRUCTURE, Place::Byte(offset), problem);
         let (raw, _) = Raw::ref_from_prefix(sector).map_err(|_| corrupt(0, "too short".into()))?;
         if raw.oem_id != *OEM_ID {
             return Err(corrupt(3, "the OEM ID is not NTFS".into()));

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::{
-    Error, Result,
+    Error, Place, Result,
     bytes::{ByteSource, Extent},
 };
 
@@ -30,7 +30,7 @@ impl ByteSource for Clusters {
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         match offset.checked_add(buf.len() as u64) {
             Some(end) if end <= self.size => self.inner.read_exact_at(offset, buf),
-            _ => Err(Error::corrupt("run list", offset, "leads beyond the end of the volume")),
+            _ => Err(Error::corrupt("run list", Place::Byte(offset), "leads beyond the end of the volume")),
         }
     }
 

@@ -4,7 +4,7 @@
 use std::{cell::Cell, ops::Range, sync::Arc};
 
 use crate::{
-    Error, Result,
+    Error, Place, Result,
     bytes::{ByteSource, Extent, ExtentKind, check_range},
     cache::Cache,
     codec::lznt1,
@@ -153,7 +153,11 @@ impl CompressedSource {
     }
 
     fn corrupt(&self, offset: u64, problem: &str) -> Error {
-        Error::corrupt("compressed file", offset, format!("{problem} (unit {})", offset / self.unit))
+        Error::corrupt(
+            "compressed file",
+            Place::Byte(offset),
+            format!("{problem} (unit {})", offset / self.unit),
+        )
     }
 }
 

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     Error, Result,
     bytes::{ByteSource, DecodeAhead, MemorySource, ReadAhead},
+    error,
     fs::{NodeId, NodeKind, runs::RunSource},
 };
 
@@ -133,8 +134,8 @@ impl Ntfs {
                 let unit = unit.and_then(|unit| u32::try_from(unit).ok()).ok_or_else(|| {
                     let unit = value.compression_unit;
                     Error::corrupt(
-                        format!("MFT record {record}"),
-                        0,
+                        "file",
+                        error::Place::Record(record),
                         format!("compression unit 2^{unit} clusters"),
                     )
                 })?;

@@ -28,6 +28,7 @@ use super::{
 use crate::{
     Error, Result,
     bytes::{Buffer, ByteSource, read_vec},
+    error,
     fs::{DirCursor, DirEntry, FileSystem, Name, NodeId, NodeKind, reach, runs::RunSource},
 };
 
@@ -123,7 +124,7 @@ impl Directory {
             && ![0, sequence_number].contains(&reference.sequence())
         {
             let problem = format!("names MFT record {}, which another file has now", reference.record());
-            return Err(Error::corrupt(format!("index of MFT record {}", self.record), 0, problem));
+            return Err(Error::corrupt("index", error::Place::Record(self.record), problem));
         }
         let node = Node::file(reference.record());
         Ok(node.map(|node| ntfs.entered_from(self, node, &name, namespace, true)))
@@ -265,7 +266,10 @@ impl Directory {
         if let Some(bytes) = ntfs.blocks.get(&(self.record, index)) {
             return Ok(bytes);
         }
-        let outside = || Error::corrupt("index block", index, "lies outside of the index");
+        let outside = || {
+            let place = index.checked_mul(self.block_size).map(error::Place::Byte);
+            Error::corrupt("index block", place, "lies outside of the index")
+        };
         let blocks = self.blocks.as_ref().ok_or_else(outside)?;
         let start = index.checked_mul(self.block_size).filter(|start| *start < blocks.size());
         let start = start.ok_or_else(outside)?;
@@ -302,11 +306,15 @@ impl Directory {
     /// Applies the fixup of the block at byte `start` of the index, and checks that it states to belong there.
     fn fix(&self, bytes: &mut [u8], start: u64) -> Result<()> {
         if bytes.starts_with(b"INDX") {
-            fixup::apply(bytes, "index block", start)?;
+            fixup::apply(bytes, "index block", error::Place::Byte(start))?;
         }
         let vcn = IndexBlock::parse(bytes)?.vcn();
         if vcn != start / self.vcn_size {
-            return Err(Error::corrupt("index block", start, format!("states VCN {vcn:#x}")));
+            return Err(Error::corrupt(
+                "index block",
+                error::Place::Byte(start),
+                format!("states VCN {vcn:#x}"),
+            ));
         }
         Ok(())
     }
@@ -387,7 +395,7 @@ impl Search<'_> {
     }
 
     fn child(&mut self, vcn: u64, depth: usize) -> Result<Option<Hit>> {
-        let corrupt = |problem| Error::corrupt("index", vcn, problem);
+        let corrupt = |problem| Error::corrupt("index", error::Place::Vcn(vcn), problem);
         self.blocks += 1;
         if depth >= MAX_DEPTH || self.blocks > MAX_LOOKUP_BLOCKS {
             return Err(corrupt("too deep, or a circle"));

@@ -44,7 +44,7 @@ pub(super) fn raw(volume: Arc<dyn ByteSource>, value: &Value) -> Result<Arc<dyn 
             value.size, value.valid
         )));
     }
-    let size = raw_size(value.size).ok_or_else(|| Error::corrupt("encrypted stream", 0, "too long"))?;
+    let size = raw_size(value.size).ok_or_else(|| Error::corrupt("encrypted stream", None, "too long"))?;
     let units = size.saturating_sub(TRAILER as u64);
     let padding = u16::try_from(units - value.size).expect("less than a unit").to_le_bytes();
     Ok(Arc::new(Raw { units: RunSource::new(volume, runs.clone(), units, units), padding, size }))

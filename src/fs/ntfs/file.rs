@@ -293,7 +293,7 @@ pub(super) fn read_list(
     boot: &BootSector,
     attribute: &Attribute<'_>,
 ) -> Result<Vec<u8>> {
-    let corrupt = |problem| Error::corrupt("$ATTRIBUTE_LIST", 0, problem);
+    let corrupt = |problem| Error::corrupt("$ATTRIBUTE_LIST", None, problem);
     match &attribute.form {
         Form::Resident(bytes) => Ok(bytes.to_vec()),
         Form::NonResident(extent) => {

@@ -59,7 +59,7 @@ impl<'a> FileName<'a> {
     /// # Errors
     /// [`Error::Corrupt`] when it is shorter than its name, or of an unknown namespace.
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
-        let corrupt = |problem: String| Error::corrupt("$FILE_NAME", 0, problem);
+        let corrupt = |problem: String| Error::corrupt("$FILE_NAME", None, problem);
         let (header, rest) =
             Header::ref_from_prefix(bytes).map_err(|_| corrupt(format!("only {} bytes", bytes.len())))?;
         let length = usize::from(header.file_name_length);

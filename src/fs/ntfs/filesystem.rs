@@ -242,7 +242,7 @@ impl Ntfs {
 
     pub(super) fn bitmap(&self) -> Result<Arc<dyn ByteSource>> {
         let file = self.file(number::BITMAP)?;
-        file.source(code::DATA, &[])?.ok_or_else(|| Error::corrupt("$Bitmap", 0, "no data"))
+        file.source(code::DATA, &[])?.ok_or_else(|| Error::corrupt("$Bitmap", None, "no data"))
     }
 
     /// Clusters that are really there.

@@ -2,18 +2,19 @@
 //! index block) hold its update sequence number; the true bytes are kept in an array in the header. A stride with
 //! another number was not written together with the rest: the structure is torn, and its content is not used.
 
-use crate::{Error, Result};
+use crate::{Error, Place, Result};
 
 /// The stride is 512 bytes whatever the sector size of the disk is.
 const STRIDE: usize = 512;
 
 /// Checks every stride of `record` against the update sequence number, then puts the true bytes back.
-/// `structure` and `offset` name the record in errors.
+/// `structure` and `place` name the record in errors.
 ///
 /// # Errors
 /// [`Error::Corrupt`] for a torn record, or when the array does not lie where it must.
-pub fn apply(record: &mut [u8], structure: &'static str, offset: u64) -> Result<()> {
-    let corrupt = |problem: String| Error::corrupt(structure, offset, problem);
+pub fn apply(record: &mut [u8], structure: &'static str, place: impl Into<Option<Place>>) -> Result<()> {
+    let place = place.into();
+    let corrupt = |problem: String| Error::corrupt(structure, place, problem);
     let strides = record.len() / STRIDE;
     if strides == 0 || !record.len().is_multiple_of(STRIDE) {
         return Err(corrupt(format!("length {} is not a multiple of {STRIDE}", record.len())));
@@ -58,7 +59,7 @@ mod tests {
     #[test]
     fn true_bytes_are_put_back() {
         let mut fixed = record();
-        apply(&mut fixed, "MFT record", 0).unwrap();
+        apply(&mut fixed, "MFT record", None).unwrap();
         assert_eq!((&fixed[510..512], &fixed[1022..]), (&[0xaa, 0xbb][..], &[0xcc, 0xdd][..]));
         assert_eq!(fixed[512..1022], record()[512..1022]);
     }
@@ -68,7 +69,7 @@ mod tests {
         let mut torn = record();
         torn[1022] = 8;
         let before = torn.clone();
-        let error = apply(&mut torn, "MFT record", 0x4000).unwrap_err();
+        let error = apply(&mut torn, "MFT record", Place::Byte(0x4000)).unwrap_err();
         assert!(error.to_string().contains("MFT record at byte 0x4000: stride 1"), "{error}");
         assert_eq!(torn, before);
     }
@@ -78,10 +79,10 @@ mod tests {
         for (at, value) in [(4, 0x2f), (4, 6), (6, 2), (6, 4), (5, 2), (5, 0xff), (7, 0xff)] {
             let mut bad = record();
             bad[at] = value;
-            assert!(apply(&mut bad, "MFT record", 0).is_err(), "{at} = {value:#x}");
+            assert!(apply(&mut bad, "MFT record", None).is_err(), "{at} = {value:#x}");
         }
         for len in [0, 7, 511, 1023, 512] {
-            assert!(apply(&mut record()[..len], "MFT record", 0).is_err(), "{len}");
+            assert!(apply(&mut record()[..len], "MFT record", None).is_err(), "{len}");
         }
     }
 
@@ -92,7 +93,7 @@ mod tests {
             let count = u16::try_from(len / STRIDE + 1).unwrap();
             record[4] = 0x28;
             record[6..8].copy_from_slice(&count.to_le_bytes());
-            apply(&mut record, "index block", 0).unwrap();
+            apply(&mut record, "index block", None).unwrap();
         }
     }
 }

@@ -18,7 +18,7 @@ use super::{
     volume::number,
 };
 use crate::{
-    Error, Result,
+    Error, Place, Result,
     fs::{NameBuf, NodeId, NodeKind, reach},
 };
 
@@ -101,7 +101,7 @@ impl super::Ntfs {
             "its own record states another place ({home}), and a directory is entered from there alone; if nothing leads to \
              it there, it is among the orphans"
         );
-        Error::corrupt(format!("directory, MFT record {record}"), 0, problem)
+        Error::corrupt("directory", Place::Record(record), problem)
     }
 
     /// The node to which an entry of `directory` leads: of a directory or link that is not at home there, the marked one.

@@ -10,7 +10,7 @@ use zerocopy::{
 };
 
 pub use super::file_name::{FILE_NAME_DIRECTORY, FileName, MAX_NAME, Namespace};
-use crate::{Error, Result};
+use crate::{Error, Place, Result};
 
 /// The indexed type of directories: `$FILE_NAME`. View indexes have 0.
 pub const INDEXED_FILE_NAME: u32 = 0x30;
@@ -88,11 +88,12 @@ struct Node<'a> {
     first: usize,
     has_children: bool,
     structure: &'static str,
+    place: Option<Place>,
 }
 
 impl<'a> Node<'a> {
-    fn parse(bytes: &'a [u8], structure: &'static str) -> Result<Self> {
-        let corrupt = |problem: String| Error::corrupt(structure, 0, problem);
+    fn parse(bytes: &'a [u8], structure: &'static str, place: Option<Place>) -> Result<Self> {
+        let corrupt = |problem: String| Error::corrupt(structure, place, problem);
         let (header, _) =
             IndexHeader::ref_from_prefix(bytes).map_err(|_| corrupt("too short for its header".into()))?;
         let first = header.entries_offset.get() as usize;
@@ -103,7 +104,7 @@ impl<'a> Node<'a> {
         let Some(entries) = entries else {
             return Err(corrupt(format!("entries at {first:#x}..{end:#x} of {:#x} bytes", bytes.len())));
         };
-        Ok(Self { bytes: entries, first, has_children: header.flags & HAS_CHILDREN != 0, structure })
+        Ok(Self { bytes: entries, first, has_children: header.flags & HAS_CHILDREN != 0, structure, place })
     }
 
     fn entries(self, from: usize) -> Entries<'a> {
@@ -125,8 +126,8 @@ impl<'a> IndexRoot<'a> {
     /// [`Error::Corrupt`] when its entries do not lie inside it.
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
         let (header, rest) = RootHeader::ref_from_prefix(bytes)
-            .map_err(|_| Error::corrupt("$INDEX_ROOT", 0, format!("only {} bytes", bytes.len())))?;
-        Ok(Self { header, node: Node::parse(rest, "$INDEX_ROOT")? })
+            .map_err(|_| Error::corrupt("$INDEX_ROOT", None, format!("only {} bytes", bytes.len())))?;
+        Ok(Self { header, node: Node::parse(rest, "$INDEX_ROOT", None)? })
     }
 
     /// The attribute type that is indexed ([`INDEXED_FILE_NAME`]); 0 for a view index.
@@ -174,13 +175,14 @@ impl<'a> IndexBlock<'a> {
     /// # Errors
     /// [`Error::Corrupt`] when it is none, or when its entries do not lie inside it.
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
-        let corrupt = |problem: String| Error::corrupt("index block", 0, problem);
+        let corrupt = |problem: String| Error::corrupt("index block", None, problem);
         let (header, rest) = BlockHeader::ref_from_prefix(bytes)
             .map_err(|_| corrupt(format!("only {} bytes", bytes.len())))?;
         if header.magic != *b"INDX" {
             return Err(corrupt(format!("signature {:02x?} instead of \"INDX\"", header.magic)));
         }
-        Ok(Self { vcn: header.index_block_vcn.get(), node: Node::parse(rest, "index block")? })
+        let vcn = header.index_block_vcn.get();
+        Ok(Self { vcn, node: Node::parse(rest, "index block", Some(Place::Vcn(vcn)))? })
     }
 
     /// The VCN that the block states; it must be the one by which it was found.
@@ -233,7 +235,12 @@ impl<'a> IndexEntry<'a> {
         let length = usize::from(u16::from_le_bytes([self.bytes[2], self.bytes[3]]));
         let data = self.bytes.get(start..start + length).filter(|_| start >= ENTRY_HEADER || length == 0);
         data.ok_or_else(|| {
-            Error::corrupt("index entry", self.offset as u64, format!("data at {start:#x}, {length} bytes"))
+            let at = self.offset;
+            Error::corrupt(
+                "index entry",
+                None,
+                format!("at {at:#x} of its node: data at {start:#x}, {length} bytes"),
+            )
         })
     }
 
@@ -275,7 +282,9 @@ impl<'a> Iterator for Entries<'a> {
 }
 
 fn parse_entry<'a>(node: &Node<'a>, offset: usize) -> Result<IndexEntry<'a>> {
-    let corrupt = |problem: String| Error::corrupt(node.structure, offset as u64, problem);
+    let corrupt = |problem: String| {
+        Error::corrupt(node.structure, node.place, format!("entry at {offset:#x}: {problem}"))
+    };
     let rest = node.bytes.get(offset..).unwrap_or_default();
     let (header, _) =
         EntryHeader::ref_from_prefix(rest).map_err(|_| corrupt("no end marker after the entries".into()))?;

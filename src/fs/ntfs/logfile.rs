@@ -65,7 +65,7 @@ fn restart_page(bytes: &[u8], at: usize) -> Option<(u64, State)> {
         return None;
     }
     let mut page = bytes.get(..size)?.to_vec();
-    fixup::apply(&mut page, "$LogFile restart page", 0).ok()?;
+    fixup::apply(&mut page, "$LogFile restart page", None).ok()?;
     let u16_at = |at: usize| page.get(at..at + 2)?.first_chunk().copied().map(u16::from_le_bytes);
     let u64_at = |at: usize| page.get(at..at + 8)?.first_chunk().copied().map(u64::from_le_bytes);
     let (area, minor, major) = (usize::from(u16_at(0x18)?), u16_at(0x1a)?, u16_at(0x1c)?);

@@ -14,7 +14,7 @@ use super::{
     record::{Header, Record},
 };
 use crate::{
-    Error, Result,
+    Error, Place, Result,
     bytes::{Buffer, BufferPool, ByteSource, Extent, ExtentKind, read_vec},
     cache::Cache,
     fs::{
@@ -81,7 +81,7 @@ impl Mft {
     fn bootstrap(volume: &Arc<dyn ByteSource>, boot: BootSector, position: u64) -> Result<Self> {
         let record_size = usize::try_from(boot.record_size).expect("the boot sector bounds it");
         let base = read_record(&**volume, position, record_size, 0, false)?;
-        let base = base.ok_or_else(|| Error::corrupt("MFT record 0", position, "not in use"))?;
+        let base = base.ok_or_else(|| Error::corrupt("MFT record 0", Place::Byte(position), "not in use"))?;
         let mut first = None;
         let (mut list, mut is_mft) = (None, false);
         for attribute in base.attributes() {
@@ -187,7 +187,7 @@ impl Mft {
         let absent = || Error::not_found(format!("MFT record {number} is not in use"));
         if number >= self.records {
             return Err(match number - self.records < self.missing / self.boot.record_size {
-                true => Error::corrupt(format!("MFT record {number}"), 0, "lies where $MFT is cut short"),
+                true => Error::corrupt("FILE record", Place::Record(number), "lies where $MFT is cut short"),
                 false => absent(),
             });
         }
@@ -290,7 +290,7 @@ impl Mft {
     fn fix(&self, piece: &mut [u8]) -> u128 {
         let mut damaged = 0;
         for (within, record) in piece.chunks_exact_mut(self.record_size).enumerate() {
-            if record.starts_with(b"FILE") && fixup::apply(record, "FILE record", 0).is_err() {
+            if record.starts_with(b"FILE") && fixup::apply(record, "FILE record", None).is_err() {
                 damaged |= 1 << within;
             }
         }
@@ -318,7 +318,7 @@ fn read_record(
 ) -> Result<Option<Record>> {
     let mut bytes = read_vec(source, start, size)?;
     if bytes.starts_with(b"FILE") {
-        fixup::apply(&mut bytes, "FILE record", start)?;
+        fixup::apply(&mut bytes, "FILE record", Place::Record(number))?;
     }
     Record::new(Arc::new(bytes.into()), 0, size, number, freed)
 }

@@ -9,7 +9,7 @@ use zerocopy::{
 };
 
 use super::{attribute::Attribute, index::FileReference};
-use crate::{Error, Result, bytes::Buffer};
+use crate::{Error, Place, Result, bytes::Buffer};
 
 /// As on disk.
 #[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
@@ -46,6 +46,7 @@ pub struct Header {
     pub base: FileReference,
     /// False for what a deleted file has left.
     pub in_use: bool,
+    number: u64,
     attributes: usize,
     end: usize,
 }
@@ -74,7 +75,7 @@ impl Header {
     }
 
     fn parse_if(record: &[u8], number: u64, in_use: bool) -> Result<Option<Self>> {
-        let corrupt = |problem: &'static str| Error::corrupt(format!("MFT record {number}"), 0, problem);
+        let corrupt = |problem: &'static str| Error::corrupt("FILE record", Place::Record(number), problem);
         let (raw, _) = Raw::ref_from_prefix(record).map_err(|_| corrupt("too short"))?;
         match &raw.signature {
             b"FILE" => {}
@@ -97,6 +98,7 @@ impl Header {
             directory: raw.flags.get() & DIRECTORY != 0,
             base: FileReference(raw.base_record.get()),
             in_use,
+            number,
             attributes,
             end,
         }))
@@ -140,7 +142,11 @@ impl Header {
 
     /// The attributes of the record whose header this is.
     pub fn attributes<'a>(&self, record: &'a [u8]) -> Attributes<'a> {
-        Attributes { record: &record[..self.end.min(record.len())], offset: self.attributes }
+        Attributes {
+            record: &record[..self.end.min(record.len())],
+            offset: self.attributes,
+            number: self.number,
+        }
     }
 }
 
@@ -148,6 +154,8 @@ impl Header {
 pub struct Attributes<'a> {
     record: &'a [u8],
     offset: usize,
+    /// Of the record.
+    number: u64,
 }
 
 impl<'a> Iterator for Attributes<'a> {
@@ -167,7 +175,11 @@ impl<'a> Iterator for Attributes<'a> {
             }
             Err(problem) => {
                 let offset = std::mem::replace(&mut self.offset, usize::MAX);
-                Some(Err(Error::corrupt("attribute of an MFT record", offset as u64, problem)))
+                Some(Err(Error::corrupt(
+                    "attribute",
+                    Place::Record(self.number),
+                    format!("at {offset:#x} of the record: {problem}"),
+                )))
             }
         }
     }
@@ -192,7 +204,7 @@ impl Record {
         freed: bool,
     ) -> Result<Option<Self>> {
         let bytes = piece.get(start..start + len);
-        let bytes = bytes.ok_or_else(|| Error::corrupt("$MFT", 0, "ends inside a record"))?;
+        let bytes = bytes.ok_or_else(|| Error::corrupt("$MFT", None, "ends inside a record"))?;
         let header = if freed { Header::parse_freed(bytes, number)? } else { Header::parse(bytes, number)? };
         Ok(header.map(|header| Self { number, header, piece, start }))
     }
@@ -208,6 +220,6 @@ impl Record {
 
     /// Damage in this record.
     pub(super) fn corrupt(&self, problem: impl Into<std::borrow::Cow<'static, str>>) -> Error {
-        Error::corrupt(format!("MFT record {}", self.number), 0, problem)
+        Error::corrupt("file", Place::Record(self.number), problem)
     }
 }

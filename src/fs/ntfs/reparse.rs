@@ -329,7 +329,7 @@ fn name(bytes: &[u8]) -> NameBuf {
 }
 
 fn corrupt(problem: String) -> Error {
-    Error::corrupt("$REPARSE_POINT", 0, problem)
+    Error::corrupt("$REPARSE_POINT", None, problem)
 }
 
 /// What is left to read.

@@ -12,7 +12,7 @@ use zerocopy::{
 };
 
 use crate::{
-    Error, Result,
+    Error, Place, Result,
     bytes::{ByteSource, read_vec},
 };
 
@@ -51,12 +51,12 @@ impl Location {
     /// [`Error::Corrupt`] when it is too short, or states an entry that no `$SDS` can hold.
     pub fn parse(data: &[u8]) -> Result<Self> {
         let (header, _) = SecurityDescriptorHeader::ref_from_prefix(data)
-            .map_err(|_| Error::corrupt("$SII entry", 0, format!("only {} bytes", data.len())))?;
+            .map_err(|_| Error::corrupt("$SII entry", None, format!("only {} bytes", data.len())))?;
         let location = Self::from(header);
         let end = (location.offset % BLOCK).checked_add(location.length.into());
         if location.length < HEADER || end.is_none_or(|end| end > BLOCK) {
             let problem = format!("descriptor at {:#x}, {} bytes", location.offset, location.length);
-            return Err(Error::corrupt("$SII entry", 0, problem));
+            return Err(Error::corrupt("$SII entry", None, problem));
         }
         Ok(location)
     }
@@ -79,7 +79,7 @@ impl From<&SecurityDescriptorHeader> for Location {
 /// [`Error::Corrupt`] when the key is no 32-bit number.
 pub fn parse_key(key: &[u8]) -> Result<u32> {
     let key = U32::read_from_bytes(key)
-        .map_err(|_| Error::corrupt("$SII entry", 0, format!("a key of {} bytes", key.len())))?;
+        .map_err(|_| Error::corrupt("$SII entry", None, format!("a key of {} bytes", key.len())))?;
     Ok(key.get())
 }
 
@@ -97,7 +97,7 @@ pub fn descriptor(sds: &dyn ByteSource, location: &Location) -> Result<Vec<u8>> 
 
 /// One of the two copies of the entry at `location`, the one at byte `at`: its descriptor, checked.
 pub(super) fn read_entry(sds: &dyn ByteSource, location: &Location, at: u64) -> Result<Vec<u8>> {
-    let corrupt = |problem: String| Error::corrupt("$SDS entry", at, problem);
+    let corrupt = |problem: String| Error::corrupt("$SDS entry", Place::Byte(at), problem);
     let length = usize::try_from(location.length).map_err(|_| corrupt("too long".into()))?;
     let mut entry = match read_vec(sds, at, length) {
         Err(Error::Invalid(problem)) => return Err(corrupt(problem.into())),

@@ -4,7 +4,7 @@
 
 use std::cmp::Ordering;
 
-use crate::{Error, Result};
+use crate::{Error, Place, Result};
 
 const UNITS: usize = 0x1_0000;
 /// Units with the same upper case. In the tables of Windows and mkntfs these are at most three: `DŽ`, `Dž`, `dž`.
@@ -24,14 +24,14 @@ impl UpCase {
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         if bytes.len() != 2 * UNITS {
             let problem = format!("{} bytes instead of {}", bytes.len(), 2 * UNITS);
-            return Err(Error::corrupt("$UpCase", 0, problem));
+            return Err(Error::corrupt("$UpCase", None, problem));
         }
         let units = bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
         let table = Self::collect(units);
         match table.contradiction() {
             Some((unit, upper)) => {
                 let problem = format!("no table of upper cases: that of {unit:#x} would be {upper:#x}");
-                Err(Error::corrupt("$UpCase", 2 * u64::from(unit), problem))
+                Err(Error::corrupt("$UpCase", Place::Byte(2 * u64::from(unit)), problem))
             }
             None => Ok(table),
         }

@@ -11,7 +11,7 @@ use super::{
     index::{Entries, IndexBlock, IndexRoot},
 };
 use crate::{
-    Error, Result,
+    Error, Place, Result,
     bytes::{ByteSource, read_vec},
 };
 
@@ -55,17 +55,17 @@ impl View {
             };
             step = self::step(IndexBlock::parse(&self.block(vcn)?)?.entries(), order)?;
         }
-        Err(Error::corrupt("view index", 0, format!("more than {MAX_DEPTH} levels")))
+        Err(Error::corrupt("view index", None, format!("more than {MAX_DEPTH} levels")))
     }
 
     fn block(&self, vcn: u64) -> Result<Vec<u8>> {
         let place = self.blocks.as_ref().zip(vcn.checked_mul(self.vcn_size));
         let place = place.filter(|(blocks, start)| blocks.size().saturating_sub(*start) >= self.block_size);
         let (blocks, start) =
-            place.ok_or_else(|| Error::corrupt("view index", 0, format!("no block at VCN {vcn:#x}")))?;
+            place.ok_or_else(|| Error::corrupt("view index", Place::Vcn(vcn), "no block lies there"))?;
         let size = usize::try_from(self.block_size).expect("at most 64 KiB");
         let mut bytes = read_vec(&**blocks, start, size)?;
-        fixup::apply(&mut bytes, "index block", start)?;
+        fixup::apply(&mut bytes, "index block", Place::Byte(start))?;
         Ok(bytes)
     }
 }

@@ -151,7 +151,7 @@ fn read_volume_record(mft: &Mft, info: &mut VolumeInfo) -> Result<()> {
 
 fn log_state(mft: &Mft) -> Result<logfile::State> {
     let file = File::open(mft, number::LOGFILE)?;
-    let absent = || Error::corrupt("$LogFile", 0, "no data");
+    let absent = || Error::corrupt("$LogFile", None, "no data");
     let source = file.source(code::DATA, &[])?.ok_or_else(absent)?;
     let len = usize::try_from(source.size()).unwrap_or(usize::MAX).min(logfile::RESTART_PAGES);
     Ok(logfile::state(&read_vec(&*source, 0, len)?))
@@ -162,7 +162,7 @@ pub(super) fn read_upcase(mft: &Mft, problems: &mut Vec<String>) -> UpCase {
     let read = || -> Result<UpCase> {
         let file = File::open(mft, number::UPCASE)?;
         let table = file.bytes(code::DATA, &[], UPCASE_SIZE)?;
-        UpCase::parse(&table.ok_or_else(|| Error::corrupt("$UpCase", 0, "no data"))?)
+        UpCase::parse(&table.ok_or_else(|| Error::corrupt("$UpCase", None, "no data"))?)
     };
     read().unwrap_or_else(|error| {
         problems.push(format!(

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Ntfs, content::WOF_PIECE, node::Node, wim_overlay};
 use crate::{
-    Error, Result,
+    Error, Place, Result,
     bytes::{ByteSource, read_vec},
     fs::{
         FileSystem, NameBuf, NodeId, NodeKind,
@@ -78,7 +78,7 @@ impl Ntfs {
         let blob = blob.ok_or_else(|| Error::unsupported(tell("the WIM does not have it".into())))?;
         if blob.size() != size {
             let problem = format!("{size} bytes long, but its content in the WIM has {}", blob.size());
-            return Err(Error::corrupt(format!("MFT record {}", Node::from(id).record), 0, problem));
+            return Err(Error::corrupt("file", Place::Record(Node::from(id).record), problem));
         }
         let unit = blob.unit();
         Ok(match unit {
@@ -95,7 +95,8 @@ impl Ntfs {
         })?;
         let list = self.open_stored(node)?;
         let len = usize::try_from(list.size()).ok().filter(|len| *len <= wim_overlay::MAX_LEN);
-        let len = len.ok_or_else(|| Error::corrupt("WimOverlay.dat", 0, format!("{} bytes", list.size())))?;
+        let len =
+            len.ok_or_else(|| Error::corrupt("WimOverlay.dat", None, format!("{} bytes", list.size())))?;
         let location = wim_overlay::find(&read_vec(&*list, 0, len)?, data_source)?
             .ok_or_else(|| Error::not_found("WimOverlay.dat does not list it"))?;
 

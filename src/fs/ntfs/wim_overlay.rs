@@ -2,7 +2,7 @@
 //! documented by Microsoft; the layout is the one by which wimlib writes it for Windows. A header, an entry of 40 bytes
 //! per WIM with its number, and for each where the file is: partition and path.
 
-use crate::{Error, Result, fs::NameBuf, guid::Guid, identity::PartitionId};
+use crate::{Error, Place, Result, fs::NameBuf, guid::Guid, identity::PartitionId};
 
 const MAGIC: u32 = 0x6643_6f57;
 const VERSION: u32 = 1;
@@ -75,7 +75,7 @@ impl WimLocation {
 }
 
 fn corrupt(offset: usize, problem: String) -> Error {
-    Error::corrupt("WimOverlay.dat", offset as u64, problem)
+    Error::corrupt("WimOverlay.dat", Place::Byte(offset as u64), problem)
 }
 
 /// Little-endian numbers at fixed places.

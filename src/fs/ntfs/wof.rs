@@ -89,7 +89,7 @@ impl WofSource {
         let Some(table) = table else {
             let problem =
                 format!("{} bytes long, too short for the offsets of {entries} chunks", stream.size());
-            return Err(corrupt(0, problem));
+            return Err(corrupt(problem));
         };
         Ok(Self { stream, algorithm, size, entry, table, cache, id })
     }
@@ -216,8 +216,7 @@ impl WofSource {
     }
 
     fn corrupt(&self, index: u64, problem: impl std::fmt::Display) -> Error {
-        let offset = index.saturating_mul(self.algorithm.chunk());
-        corrupt(offset, format!("{problem} (chunk {index}, {:?})", self.algorithm))
+        corrupt(format!("{problem} (chunk {index}, {:?})", self.algorithm))
     }
 }
 
@@ -229,8 +228,8 @@ fn copy_part(unit: &[u8], skip: u64, buf: &mut [u8]) -> usize {
     take
 }
 
-fn corrupt(offset: u64, problem: String) -> Error {
-    Error::corrupt("WofCompressedData", offset, problem)
+fn corrupt(problem: String) -> Error {
+    Error::corrupt("WofCompressedData", None, problem)
 }
 
 impl ByteSource for WofSource {

@@ -92,7 +92,7 @@ impl Ntfs {
     /// The descriptor with this id in `$Secure`, by its index or else by a search.
     fn shared_descriptor(&self, id: u32) -> Result<Vec<u8>> {
         let secure = self.file(number::SECURE)?;
-        let missing = || Error::corrupt("$Secure", 0, format!("no security descriptor {id:#x}"));
+        let missing = || Error::corrupt("$Secure", None, format!("no security descriptor {id:#x}"));
         let sds = secure.source(code::DATA, SDS)?.ok_or_else(missing)?;
         let indexed = || {
             let view = View::open(&secure, &self.mft.boot, SII)?.ok_or_else(missing)?;

@@ -2,7 +2,7 @@
 //! refused by name.
 
 use super::resource::ResourceHeader;
-use crate::{Error, Result, codec::lzx, guid::Guid};
+use crate::{Error, Place, Result, codec::lzx, guid::Guid};
 
 /// Bytes of a header.
 pub const HEADER_LEN: usize = 208;
@@ -54,13 +54,13 @@ impl Header {
     /// # Errors
     /// [`Error::Corrupt`] for what is no WIM; [`Error::Unsupported`] for one of another kind.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let bytes: &[u8; HEADER_LEN] = bytes
-            .first_chunk()
-            .ok_or_else(|| Error::corrupt("WIM header", 0, format!("only {} bytes", bytes.len())))?;
+        let bytes: &[u8; HEADER_LEN] = bytes.first_chunk().ok_or_else(|| {
+            Error::corrupt("WIM header", Place::Byte(0), format!("only {} bytes", bytes.len()))
+        })?;
         match bytes.first_chunk() {
             Some(MAGIC) => {}
             Some(MAGIC_PIPABLE) => return Err(Error::unsupported("a pipable WIM (of wimlib)")),
-            _ => return Err(Error::corrupt("WIM header", 0, "no WIM signature")),
+            _ => return Err(Error::corrupt("WIM header", Place::Byte(0), "no WIM signature")),
         }
         let u16_at = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
         let u32_at = |at: usize| u32::from(u16_at(at)) | u32::from(u16_at(at + 2)) << 16;
@@ -111,5 +111,5 @@ fn chunk_size(compression: Compression, stated: u32) -> Result<u32> {
     if size.is_power_of_two() && allowed.contains(&size) {
         return Ok(size);
     }
-    Err(Error::corrupt("WIM header", 20, format!("chunks of {size} bytes for {compression:?}")))
+    Err(Error::corrupt("WIM header", Place::Byte(20), format!("chunks of {size} bytes for {compression:?}")))
 }

@@ -18,7 +18,7 @@ pub use header::{Compression, HEADER_LEN, Header};
 pub use resource::{ChunkCache, Resource, ResourceHeader};
 
 use crate::{
-    Error, Result,
+    Error, Place, Result,
     bytes::{ByteSource, read_vec},
     cache::Cache,
 };
@@ -40,7 +40,11 @@ impl Wim {
     /// [`Error::Unsupported`] for a kind of WIM that has no such table or keeps it elsewhere; [`Error::Corrupt`].
     pub fn open(file: Arc<dyn ByteSource>) -> Result<Self> {
         if file.size() < HEADER_LEN as u64 {
-            return Err(Error::corrupt("WIM header", 0, format!("the file has only {} bytes", file.size())));
+            return Err(Error::corrupt(
+                "WIM header",
+                Place::Byte(0),
+                format!("the file has only {} bytes", file.size()),
+            ));
         }
         let header = Header::parse(&read_vec(&*file, 0, HEADER_LEN)?)?;
         let cache = Arc::new(Cache::new(TABLE_BUDGET));

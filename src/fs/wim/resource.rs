@@ -6,7 +6,7 @@ use std::{cell::Cell, ops::Range, sync::Arc};
 
 use super::header::{Compression, Header};
 use crate::{
-    Error, Result,
+    Error, Place, Result,
     bytes::{ByteSource, Window, check_range},
     cache::Cache,
     codec::{lzx, xpress},
@@ -80,7 +80,7 @@ impl Resource {
         cache: Arc<ChunkCache>,
         id: u64,
     ) -> Result<Self> {
-        let corrupt = |problem: String| Error::corrupt("WIM resource", place.offset, problem);
+        let corrupt = |problem: String| Error::corrupt("WIM resource", Place::Byte(place.offset), problem);
         if place.flags & FLAG_SOLID != 0 {
             return Err(Error::unsupported("in a solid resource of a WIM"));
         }
@@ -225,7 +225,7 @@ impl Resource {
     }
 
     fn corrupt(&self, chunk: u64, problem: &str) -> Error {
-        Error::corrupt("WIM resource", self.stored.start(), format!("chunk {chunk}: {problem}"))
+        Error::corrupt("WIM resource", Place::Byte(self.stored.start()), format!("chunk {chunk}: {problem}"))
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 use zerocopy::FromBytes;
 
 use super::super::format::{self, LOG_SECTOR, LogDataSector, LogDescriptor, LogEntryHeader};
-use crate::{Error, Result, bytes::ByteSource, guid::Guid};
+use crate::{Error, Place, Result, bytes::ByteSource, guid::Guid};
 
 const SECTOR: u64 = LOG_SECTOR as u64;
 const HEADER_SIZE: usize = size_of::<LogEntryHeader>();
@@ -127,7 +127,11 @@ impl Entry {
         let (mut crc, mut first, mut descriptors, mut data) = (0, true, self.descriptor_count, 0_u64);
         while let Some(sector) = sectors.next()? {
             *budget = budget.checked_sub(SECTOR).ok_or_else(|| {
-                Error::corrupt("VHDX log", ring.start + self.at, "its entries overlap again and again")
+                Error::corrupt(
+                    "VHDX log",
+                    Place::Byte(ring.start + self.at),
+                    "its entries overlap again and again",
+                )
             })?;
             if first {
                 crc = super::super::header::checksum(sector);
@@ -158,8 +162,13 @@ impl Entry {
         ring: Ring<'_>,
         mut apply: impl FnMut(Update<'_>) -> Result<()>,
     ) -> Result<()> {
-        let damaged =
-            || Error::corrupt("VHDX log entry", ring.start + self.at, "it changed while it was read");
+        let damaged = || {
+            Error::corrupt(
+                "VHDX log entry",
+                Place::Byte(ring.start + self.at),
+                "it changed while it was read",
+            )
+        };
         let data_start = self.at + self.descriptor_bytes();
         let mut sectors = ring.sectors(self.at..data_start);
         let mut data = ring.sectors(data_start..self.at + self.length);

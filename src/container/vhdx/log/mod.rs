@@ -12,7 +12,7 @@ use super::{
     header::Header,
 };
 use crate::{
-    Error, Result,
+    Error, Place, Result,
     bytes::{ByteSource, Overlay},
 };
 
@@ -47,7 +47,7 @@ fn explain(error: Error) -> Error {
     const ADVICE: &str = "the log cannot be replayed; --no-replay reads the disk without its last changes";
     match error {
         Error::Corrupt(corrupt) => {
-            Error::corrupt(corrupt.structure, corrupt.offset, format!("{} ({ADVICE})", corrupt.problem))
+            Error::corrupt(corrupt.structure, corrupt.place, format!("{} ({ADVICE})", corrupt.problem))
         }
         Error::Io { context, source } => Error::io(format!("{context} ({ADVICE})"), source),
         Error::Unsupported(what) => Error::unsupported(format!("{what} ({ADVICE})")),
@@ -58,7 +58,7 @@ fn explain(error: Error) -> Error {
 /// Checks where the log lies.
 pub(super) fn place(header: &Header, file_size: u64) -> Result<()> {
     let range = header.log_range();
-    let damaged = |problem: &'static str| Error::corrupt("VHDX log", range.start, problem);
+    let damaged = |problem: &'static str| Error::corrupt("VHDX log", Place::Byte(range.start), problem);
     if range.is_empty() {
         return Err(damaged("the disk has no log"));
     }
@@ -85,7 +85,7 @@ fn is_torn(ring: Ring<'_>, header: &Header, newest: &Entry) -> Result<bool> {
 
 fn replay_into_memory(file: &Arc<dyn ByteSource>, header: &Header) -> Result<Outcome> {
     let range = header.log_range();
-    let damaged = |problem: String| Error::corrupt("VHDX log", range.start, problem);
+    let damaged = |problem: String| Error::corrupt("VHDX log", Place::Byte(range.start), problem);
     if header.log_version != 0 {
         return Err(Error::unsupported(format!("VHDX log version {}", header.log_version)));
     }

@@ -123,7 +123,7 @@ impl Check<'_, '_> {
         keep(&mut self.suspects.shared, &mut self.suspects.shared_clusters, shared);
         let file = File::open(&self.ntfs.mft, number::BITMAP);
         let bitmap = file.and_then(|file| file.source(code::DATA, &[]));
-        let bitmap = bitmap.and_then(|found| found.ok_or_else(|| Error::corrupt("$Bitmap", 0, "no data")));
+        let bitmap = bitmap.and_then(|found| found.ok_or_else(|| Error::corrupt("$Bitmap", None, "no data")));
         let bitmap = match bitmap {
             Ok(bitmap) => bitmap,
             Err(error) => return self.tell(&BITMAP, || ("$Bitmap".into(), error.to_string())),

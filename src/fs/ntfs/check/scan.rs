@@ -6,7 +6,7 @@ use std::{ops::Range, sync::Arc};
 
 use super::super::{fixup, mft::Mft, record::Header};
 use crate::{
-    Error,
+    Error, Place,
     bytes::{ByteSource, ExtentKind, read_vec},
 };
 
@@ -143,16 +143,16 @@ pub(in super::super) fn each_record(mft: &Mft, layout: &Layout, f: &mut dyn FnMu
                     Ok(()) => Ok(()),
                     Err(_) => mft.data().read_exact_at(number * size, record),
                 };
-                f(number, read.map_or_else(Slot::Damaged, |()| slot(record, number, number * size)));
+                f(number, read.map_or_else(Slot::Damaged, |()| slot(record, number)));
                 number += 1;
             }
         }
     }
 }
 
-fn slot(record: &mut [u8], number: u64, offset: u64) -> Slot<'_> {
+fn slot(record: &mut [u8], number: u64) -> Slot<'_> {
     if record.starts_with(b"FILE")
-        && let Err(error) = fixup::apply(record, "FILE record", offset)
+        && let Err(error) = fixup::apply(record, "FILE record", Place::Record(number))
     {
         return Slot::Damaged(error);
     }

@@ -124,13 +124,13 @@ impl Check<'_, '_> {
     fn upcase(&self) -> Result<()> {
         let file = File::open(&self.ntfs.mft, number::UPCASE)?;
         let bytes = file.bytes(code::DATA, &[], UPCASE_SIZE)?;
-        let bytes = bytes.ok_or_else(|| Error::corrupt("$UpCase", 0, "no data"))?;
+        let bytes = bytes.ok_or_else(|| Error::corrupt("$UpCase", None, "no data"))?;
         UpCase::parse(&bytes).map(drop)
     }
 }
 
 fn fixed(mut record: Vec<u8>) -> Result<Vec<u8>> {
-    fixup::apply(&mut record, "FILE record", 0)?;
+    fixup::apply(&mut record, "FILE record", None)?;
     Ok(record)
 }
 

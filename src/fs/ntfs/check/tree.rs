@@ -20,6 +20,7 @@ use super::{
 use crate::{
     Error, Result,
     bytes::{ByteSource, read_vec},
+    error,
     fs::runs::RunSource,
 };
 
@@ -140,7 +141,7 @@ impl Tree {
     }
 
     fn child(&mut self, vcn: u64, depth: usize, left: &mut u64, sink: &mut Sink<'_>) -> Result<()> {
-        let corrupt = |problem: &'static str| Error::corrupt("index", vcn, problem);
+        let corrupt = |problem: &'static str| Error::corrupt("index", error::Place::Vcn(vcn), problem);
         let start = vcn.checked_mul(self.vcn_size).filter(|start| start % self.block_size == 0);
         let start = start.ok_or_else(|| corrupt("a child between two blocks"))?;
         let index = start / self.block_size;
@@ -160,7 +161,11 @@ impl Tree {
         let bytes = self.block(start)?;
         let block = IndexBlock::parse(&bytes)?;
         if block.vcn() != vcn {
-            return Err(Error::corrupt("index block", start, format!("states VCN {:#x}", block.vcn())));
+            return Err(Error::corrupt(
+                "index block",
+                error::Place::Byte(start),
+                format!("states VCN {:#x}", block.vcn()),
+            ));
         }
         self.node(block.entries(), depth + 1, left, sink);
         Ok(())
@@ -168,7 +173,10 @@ impl Tree {
 
     /// The block at byte `start`, after its fixup.
     fn block(&mut self, start: u64) -> Result<Vec<u8>> {
-        let blocks = self.blocks.as_ref().ok_or_else(|| Error::corrupt("index", start, "has no blocks"))?;
+        let blocks = self
+            .blocks
+            .as_ref()
+            .ok_or_else(|| Error::corrupt("index", error::Place::Byte(start), "has no blocks"))?;
         let size = usize::try_from(self.block_size).expect("at most 64 KiB");
         let small = blocks.size() <= PIECE * PIECES as u64;
         let piece_size = if small { PIECE } else { self.block_size };
@@ -187,7 +195,7 @@ impl Tree {
             None => read_vec(blocks, start, size)?,
         };
         if bytes.starts_with(b"INDX") {
-            fixup::apply(&mut bytes, "index block", start)?;
+            fixup::apply(&mut bytes, "index block", error::Place::Byte(start))?;
         }
         Ok(bytes)
     }

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use sha2::{Digest, Sha256, Sha512};
 
 use crate::{
-    Error, Result,
+    Error, Place, Result,
     bytes::{ByteSource, read_vec},
     codec::plain_lz77,
 };
@@ -94,7 +94,7 @@ pub(super) fn find(container: &dyn ByteSource, wanted: &Wanted<'_>) -> Result<Op
         if container.size().saturating_sub(position) < u64::from(header.len) {
             return Err(Error::corrupt(
                 "deduplication chunk",
-                offset.into(),
+                Place::Byte(u64::from(offset)),
                 "cut off by its container's end",
             ));
         }

@@ -187,7 +187,7 @@ impl<'a> Set<'a> {
 }
 
 fn corrupt(problem: &'static str) -> Error {
-    Error::corrupt("deduplication reparse point", 0, problem)
+    Error::corrupt("deduplication reparse point", None, problem)
 }
 
 /// Little-endian numbers at fixed places.

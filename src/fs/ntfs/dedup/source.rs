@@ -12,6 +12,7 @@ use super::{
 use crate::{
     Error, Result,
     bytes::{ByteSource, check_range, read_vec},
+    error,
     fs::ntfs::compressed::UnitCache,
 };
 
@@ -104,7 +105,11 @@ impl DedupSource {
     fn entry(&self, place: &Place) -> Result<(Entry, usize)> {
         let map = &self.maps[place.map];
         if place.index >= map.count {
-            return Err(Error::corrupt("deduplication stream map", map.position, "ends before the content"));
+            return Err(Error::corrupt(
+                "deduplication stream map",
+                error::Place::Byte(map.position),
+                "ends before the content",
+            ));
         }
         let entry = map.entry(place.index)?;
         let len = entry.end.checked_sub(place.start).filter(|len| {

@@ -73,7 +73,7 @@ impl Store {
     /// A damaged chunk of a container.
     pub(super) fn corrupt(&self, container: u32, chunk: u32, problem: impl std::fmt::Display) -> Error {
         let structure = format!("chunk store {{{}}}", self.guid);
-        Error::corrupt(structure, 0, format!("chunk {chunk:#x} of container {container:08x}: {problem}"))
+        Error::corrupt(structure, None, format!("chunk {chunk:#x} of container {container:08x}: {problem}"))
     }
 
     /// True when the container holds stream maps.

@@ -2,7 +2,7 @@
 
 use super::{Directory, MAX_BLOCKS, OFFSET_BITS};
 use crate::{
-    Error, Result,
+    Error, Place, Result,
     bytes::{ByteSource, ExtentKind},
     fs::DirCursor,
 };
@@ -42,7 +42,11 @@ impl<'a> UsedBlocks<'a> {
             self.next = index.saturating_add(unused.max(1));
             if unused == 0 {
                 if index >= MAX_BLOCKS {
-                    return Err(Error::corrupt("index block", index, "more blocks than a volume can hold"));
+                    return Err(Error::corrupt(
+                        "index block",
+                        Place::Byte(offset),
+                        "more blocks than a volume can hold",
+                    ));
                 }
                 return Ok(Some(index));
             }

@@ -104,7 +104,7 @@ impl Orphans for Lost<'_> {
         if damaged > 0 {
             log::warn!("{damaged} MFT records without a way to them are damaged and not listed");
         }
-        incomplete.map_or(Ok(()), |why| Err(Error::corrupt("NTFS volume", 0, why)))
+        incomplete.map_or(Ok(()), |why| Err(Error::corrupt("NTFS volume", None, why)))
     }
 
     fn find(&self, number: u64) -> Result<Option<(NodeId, NameBuf)>> {
