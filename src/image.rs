@@ -4,6 +4,7 @@ pub mod check;
 mod find;
 mod info;
 mod live;
+mod probe;
 
 use std::{
     path::{Path, PathBuf},
@@ -13,13 +14,14 @@ use std::{
 
 pub use find::{Found, find};
 pub use info::{DiskInfo, NO_FILESYSTEM, PartitionInfo, VolumeState};
+pub use probe::probe;
 
 use crate::{
     Error, Result,
     bytes::ByteSource,
     capacity::{self, Capacity, Host, System},
     container::{self, Container},
-    fs::{FileSystem, Timestamp, Usage, probe, probe::Probe},
+    fs::{FileSystem, Timestamp, Usage, probe::Probe},
     guid::Guid,
     identity::PartitionId,
     partition::{self, Partition, Scheme, Table},
@@ -149,7 +151,7 @@ impl Image {
                     hint: "there are too many readable volumes already",
                 },
                 // An unreadable volume must not take the others with it.
-                _ => probe::probe(&volume.bytes, &fs)
+                _ => probe(&volume.bytes, &fs)
                     .unwrap_or_else(|error| Probe::Damaged { name: "unreadable", error }),
             };
             readable += usize::from(matches!(probe, Probe::Readable(_)));

@@ -5,7 +5,7 @@ use crate::{
     bytes::{ByteSource, MemorySource},
     container::{Format, Growth, Kind, LayerInfo, Place, Segment, Structures},
     fs::*,
-    volume::{Placed, Scattered},
+    volume::{Placed, tests::Scattered},
 };
 use std::ops::{ControlFlow, Range};
 

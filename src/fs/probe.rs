@@ -1,11 +1,12 @@
-//! Which filesystem a volume holds: the readers are asked in turn, then the signatures of what only has a name here.
+//! Which filesystem a volume holds: the readers of the table are asked in turn, then the signatures of what only has a name
+//! here.
 
 use std::sync::Arc;
 
 use super::{FileSystem, Options, fat, ntfs, recognize};
 use crate::{
     Error, Result,
-    bytes::{ByteSource, read_vec},
+    bytes::{ByteSource, read_vec, signature::read_front},
 };
 
 /// What the readers' `detect` is given: the largest sector.
@@ -36,34 +37,91 @@ pub enum Probe {
     Unknown,
 }
 
-/// Finds out what `volume` holds.
+/// How a format is read: a folder of its own with a value of this type, and a line in [`READERS`].
+pub(super) struct Reader {
+    /// Its name, where it cannot be opened.
+    pub(super) name: &'static str,
+    /// Whether the first bytes of a volume say that it is in this format.
+    pub(super) detect: fn(boot: &[u8]) -> bool,
+    /// Whether a copy of a lost boot sector says so.
+    pub(super) detect_backup: fn(volume: &dyn ByteSource) -> bool,
+    pub(super) open: fn(volume: Arc<dyn ByteSource>, options: &Options) -> Result<Arc<dyn FileSystem>>,
+}
+
+/// In this order they are asked.
+const READERS: &[Reader] = &[ntfs::READER, fat::READER];
+
+/// Something recognized that is not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// Its name (`ext4`).
+    pub name: &'static str,
+    /// Why it is not readable and what the user can do.
+    pub hint: &'static str,
+}
+
+/// A moment of the search at which others are asked, who know what is no filesystem: parts of pools, encrypted volumes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Before all readers.
+    First,
+    /// Before the signatures of filesystems without a reader.
+    Front,
+    /// After those.
+    Last,
+}
+
+/// Asks others about a volume, given the bytes of its beginning that were read.
+pub type Others<'a> = dyn Fn(Stage, &[u8]) -> Result<Option<Known>> + 'a;
+
+/// Finds out which filesystem `volume` holds.
 ///
 /// # Errors
 /// [`Error::Io`] or [`Error::Corrupt`] when its first sectors cannot be read, and no copy of a boot sector is left.
 pub fn probe(volume: &Arc<dyn ByteSource>, options: &Options) -> Result<Probe> {
-    let boot = match read_boot(volume.as_ref()) {
-        Ok(boot) => boot,
-        Err(error) => return readable_by_backup(volume, options).ok_or(error),
-    };
-    // First: BitLocker To Go begins with a FAT volume that holds nothing but the program to unlock it.
-    if let Some(known) = recognize::encrypted(&boot) {
-        return Ok(known.into());
-    }
-    if ntfs::detect(&boot) {
-        return Ok(opened("NTFS", ntfs::open_with(volume.clone(), options)));
-    }
-    if fat::detect(&boot) {
-        return Ok(opened("FAT", fat::open_with(volume.clone(), options.into())));
-    }
-    // After the signatures: what was formatted anew may still have the old backup.
-    match recognize::recognize(volume.as_ref()) {
-        Ok(Some(known)) => Ok(known.into()),
+    probe_among(volume, options, &|_, _| Ok(None))
+}
+
+/// Finds out what `volume` holds, where that need not be a filesystem.
+///
+/// # Errors
+/// As [`probe`], or those of `others`.
+pub fn probe_among(volume: &Arc<dyn ByteSource>, options: &Options, others: &Others<'_>) -> Result<Probe> {
+    match by_signature(volume, options, others) {
+        Ok(Some(found)) => Ok(found),
+        // After the signatures: what was formatted anew may still have the old backup.
         Ok(None) => match by_backup(volume, options) {
             Some(found) => Ok(found),
             None => Ok(recognize::unformatted(volume.as_ref())?.map_or(Probe::Unknown, Probe::from)),
         },
-        Err(error) => readable_by_backup(volume, options).ok_or(error),
+        // Where the copy does not lead to files, the unreadable sector is what is reported.
+        Err(error) => {
+            by_backup(volume, options).filter(|probe| matches!(probe, Probe::Readable(_))).ok_or(error)
+        }
     }
+}
+
+fn by_signature(
+    volume: &Arc<dyn ByteSource>,
+    options: &Options,
+    others: &Others<'_>,
+) -> Result<Option<Probe>> {
+    let boot = read_boot(volume.as_ref())?;
+    if let Some(known) = others(Stage::First, &boot)? {
+        return Ok(Some(known.into()));
+    }
+    if let Some(reader) = READERS.iter().find(|reader| (reader.detect)(&boot)) {
+        return Ok(Some(reader.probe(volume, options)));
+    }
+    let front = read_front(volume.as_ref(), recognize::FRONT_LEN)?;
+    let mut known = others(Stage::Front, &front)?;
+    if known.is_none() {
+        known = recognize::recognize(volume.as_ref(), &front)?;
+    }
+    if known.is_none() {
+        known = others(Stage::Last, &front)?;
+    }
+    Ok(known.map(Probe::from))
 }
 
 /// The first sectors, or the very first if a later one is bad.
@@ -74,35 +132,21 @@ fn read_boot(volume: &dyn ByteSource) -> Result<Vec<u8>> {
 
 /// What the copy of a lost boot sector leads to.
 fn by_backup(volume: &Arc<dyn ByteSource>, options: &Options) -> Option<Probe> {
-    if has_ntfs_backup(volume.as_ref()) {
-        return Some(opened("NTFS", ntfs::open_with(volume.clone(), options)));
-    }
-    let fat = fat::detect_backup(volume.as_ref());
-    fat.then(|| opened("FAT", fat::open_with(volume.clone(), options.into())))
+    let reader = READERS.iter().find(|reader| (reader.detect_backup)(volume.as_ref()))?;
+    Some(reader.probe(volume, options))
 }
 
-/// As [`by_backup`]; where that does not lead to files, the unreadable sector is what is to be told.
-fn readable_by_backup(volume: &Arc<dyn ByteSource>, options: &Options) -> Option<Probe> {
-    by_backup(volume, options).filter(|probe| matches!(probe, Probe::Readable(_)))
-}
-
-/// Whether the last sector, of 512 or 4096 bytes, is the backup of an NTFS boot sector.
-fn has_ntfs_backup(volume: &dyn ByteSource) -> bool {
-    [512, BOOT_LEN].into_iter().any(|sector| {
-        let last = volume.size().checked_sub(sector).and_then(|at| read_vec(volume, at, 512).ok());
-        last.is_some_and(|last| ntfs::detect_backup(&last))
-    })
-}
-
-fn opened<F: FileSystem + 'static>(name: &'static str, result: Result<F>) -> Probe {
-    match result {
-        Ok(filesystem) => Probe::Readable(Arc::new(filesystem)),
-        Err(error) => Probe::Damaged { name, error },
+impl Reader {
+    fn probe(&self, volume: &Arc<dyn ByteSource>, options: &Options) -> Probe {
+        match (self.open)(volume.clone(), options) {
+            Ok(filesystem) => Probe::Readable(filesystem),
+            Err(error) => Probe::Damaged { name: self.name, error },
+        }
     }
 }
 
-impl From<recognize::Known> for Probe {
-    fn from(known: recognize::Known) -> Self {
+impl From<Known> for Probe {
+    fn from(known: Known) -> Self {
         Self::Recognized { name: known.name, hint: known.hint }
     }
 }

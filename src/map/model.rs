@@ -216,7 +216,7 @@ fn strips(image: &Image, disk: u64, columns: usize) -> Vec<Strip> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{capacity::tests::FreeList, volume::Scattered};
+    use crate::{capacity::tests::FreeList, volume::tests::Scattered};
 
     #[test]
     fn a_volume_is_drawn_where_it_lies_on_the_disk() {

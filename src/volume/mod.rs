@@ -3,16 +3,33 @@
 //! A partition is a volume, and so is a disk without a table. A format that makes volumes of others (by decrypting one, by
 //! joining several) adds its own to these; nothing above cares which of them a volume is.
 
+mod bcache;
+mod bitlocker;
+mod format;
+mod ldm;
+mod luks;
+mod lvm;
+mod md;
 mod place;
+mod storage_spaces;
+#[cfg(test)]
+pub(crate) mod tests;
+mod zfs;
 
 use std::sync::Arc;
 
+use format::{FORMATS, Format};
+pub use format::{Known, Look, Stage, recognize};
 pub use place::{Placed, Placement, Stretch, Stretches};
 
 use crate::{
     bytes::{ByteSource, Window},
     identity::PartitionId,
 };
+
+/// Volumes of one disk that are numbered: eight partitions in two layers (encrypted and decrypted), each with as many snapshots
+/// as Windows keeps of a volume (512). Node numbers have room for no more.
+pub const MAX_VOLUMES: usize = 8191;
 
 /// Bytes that hold a filesystem, or nothing known.
 #[derive(Clone)]
@@ -49,9 +66,25 @@ pub struct Piece {
     pub bytes: Window,
 }
 
-/// All volumes that these pieces of a disk make up: first each piece itself, in the same order.
+/// All volumes that these pieces of a disk make up: first each piece itself, in the same order; then what the formats make of
+/// those, and of what they made, until nothing new appears or there are [`MAX_VOLUMES`].
 pub fn expand(pieces: Vec<Piece>) -> Vec<Volume> {
-    pieces.into_iter().map(Volume::from).collect()
+    expand_with(FORMATS, pieces)
+}
+
+fn expand_with(formats: &[&dyn Format], pieces: Vec<Piece>) -> Vec<Volume> {
+    let mut volumes: Vec<_> = pieces.into_iter().map(Volume::from).collect();
+    let mut asked = 0;
+    while asked < volumes.len() && volumes.len() < MAX_VOLUMES {
+        let known = volumes.len();
+        for format in formats {
+            let made = format.volumes(&volumes[..known], asked..known);
+            let room = MAX_VOLUMES.saturating_sub(volumes.len());
+            volumes.extend(made.into_iter().take(room));
+        }
+        asked = known;
+    }
+    volumes
 }
 
 impl From<Piece> for Volume {
@@ -79,45 +112,5 @@ impl Volume {
     /// The stretches in which it lies, for a walk in ascending order.
     pub fn stretches(&self) -> Stretches<'_> {
         Stretches::new(self)
-    }
-}
-
-/// A volume in stretches of the disk, in any order: for tests.
-#[cfg(test)]
-pub(crate) struct Scattered(Vec<(Option<u64>, u64)>);
-
-#[cfg(test)]
-impl Scattered {
-    /// Made of these, each with its first byte on the disk and its length; all of its bytes are zeros.
-    pub(crate) fn volume(stretches: Vec<(Option<u64>, u64)>) -> Volume {
-        let scattered = Arc::new(Self(stretches));
-        let (bytes, placement): (Arc<dyn ByteSource>, Arc<dyn Placement>) = (scattered.clone(), scattered);
-        Volume { id: None, name: "p1".into(), bytes, origin: Origin::WholeDisk, placement }
-    }
-}
-
-#[cfg(test)]
-impl ByteSource for Scattered {
-    fn size(&self) -> u64 {
-        self.0.iter().map(|(_, len)| len).sum()
-    }
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> crate::Result<()> {
-        crate::bytes::check_range(self.size(), offset, buf.len())?;
-        buf.fill(0);
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-impl Placement for Scattered {
-    fn place(&self, mut offset: u64) -> Placed {
-        for (start, len) in &self.0 {
-            match (start, offset.checked_sub(*len)) {
-                (_, Some(rest)) => offset = rest,
-                (Some(start), None) => return Placed::Disk { offset: start + offset, len: len - offset },
-                (None, None) => return Placed::Nowhere { len: len - offset },
-            }
-        }
-        Placed::Nowhere { len: u64::MAX }
     }
 }

@@ -141,7 +141,7 @@ mod tests {
     use super::*;
     use crate::{
         bytes::{MemorySource, Window},
-        volume::{Origin, Piece, Scattered},
+        volume::{Origin, Piece, tests::Scattered},
     };
 
     fn parts(volume: &Volume, range: Range<u64>) -> Vec<(Range<u64>, Option<u64>)> {

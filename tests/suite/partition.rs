@@ -10,10 +10,8 @@ use std::{
 
 use vhdmount::{
     bytes::{ByteSource, FileSource},
-    fs::{
-        Options,
-        probe::{Probe, probe},
-    },
+    fs::{Options, probe::Probe},
+    image::probe,
     partition::{Scheme, Table, scan},
 };
 

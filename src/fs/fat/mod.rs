@@ -34,7 +34,7 @@ use self::{
     pages::Pages,
     table::Table,
 };
-use super::{NodeId, Usage, VolumeInfo, reach, runs::RunList};
+use super::{NodeId, Usage, VolumeInfo, probe::Reader, reach, runs::RunList};
 use crate::{
     Error, Place, Result,
     bytes::{ByteSource, read_vec},
@@ -64,6 +64,13 @@ impl From<&super::Options> for Options {
         Self { codepage, utc_offset_minutes: options.utc_offset_minutes }
     }
 }
+
+pub(super) const READER: Reader = Reader {
+    name: "FAT",
+    detect,
+    detect_backup,
+    open: |volume, options| Ok(Arc::new(open_with(volume, options.into())?)),
+};
 
 /// True when `boot`, the first bytes of a volume, begins with a boot sector of FAT12, FAT16 or FAT32.
 pub fn detect(boot: &[u8]) -> bool {

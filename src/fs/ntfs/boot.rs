@@ -8,7 +8,10 @@ use zerocopy::{
     little_endian::{U16, U64},
 };
 
-use crate::{Error, Place, Result};
+use crate::{
+    Error, Place, Result,
+    bytes::{ByteSource, read_vec},
+};
 
 const OEM_ID: &[u8; 8] = b"NTFS    ";
 const STRUCTURE: &str = "NTFS boot sector";
@@ -70,6 +73,14 @@ pub fn detect(boot: &[u8]) -> bool {
 /// True when the last bytes of a volume (a whole sector or more) hold the backup of an NTFS boot sector.
 pub fn detect_backup(last_sector: &[u8]) -> bool {
     backups(last_sector.len()).any(|start| BootSector::parse(&last_sector[start..]).is_ok())
+}
+
+/// Whether the last sector of a volume, of 512 or 4096 bytes, holds the backup of its boot sector.
+pub(super) fn has_backup(volume: &dyn ByteSource) -> bool {
+    [512, 4096].into_iter().any(|sector| {
+        let last = volume.size().checked_sub(sector).and_then(|at| read_vec(volume, at, 512).ok());
+        last.is_some_and(|last| detect_backup(&last))
+    })
 }
 
 /// Where in the last `len` bytes of a volume the backup can begin: it depends on the sector size, which is not known yet.

@@ -60,8 +60,15 @@ use crate::{
     Result,
     bytes::{Buffer, BufferPool, ByteSource},
     cache::Cache,
-    fs::{Options, VolumeInfo},
+    fs::{Options, VolumeInfo, probe::Reader},
     guid::Guid,
+};
+
+pub(super) const READER: Reader = Reader {
+    name: "NTFS",
+    detect,
+    detect_backup: boot::has_backup,
+    open: |volume, options| Ok(Arc::new(open_with(volume, options)?)),
 };
 
 /// Open directories: root entries and run lists.

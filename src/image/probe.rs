@@ -1,0 +1,29 @@
+//! What a volume holds: the filesystems and the volume formats do not know each other, so here they are asked in turn.
+
+use std::sync::Arc;
+
+use crate::{
+    Result,
+    bytes::ByteSource,
+    fs::{
+        Options,
+        probe::{self, Known, Probe},
+    },
+    volume::{self, Look},
+};
+
+/// Finds out what `volume` holds.
+///
+/// # Errors
+/// When its first sectors cannot be read, and no copy of a boot sector is left.
+pub fn probe(volume: &Arc<dyn ByteSource>, options: &Options) -> Result<Probe> {
+    probe::probe_among(volume, options, &|stage, front| {
+        let stage = match stage {
+            probe::Stage::First => volume::Stage::First,
+            probe::Stage::Front => volume::Stage::Front,
+            probe::Stage::Last => volume::Stage::Last,
+        };
+        let known = volume::recognize(&Look { stage, volume: &**volume, front })?;
+        Ok(known.map(|volume::Known { name, hint }| Known { name, hint }))
+    })
+}
