@@ -44,8 +44,9 @@ impl Identity {
         if source.size() < 512 {
             return Ok(None);
         }
-        source.read_exact_at(0, &mut head)?;
-        Ok(match vhdx::detect(&head) {
+        // A bad sector in front, or a lost signature, leaves a VHDX its headers.
+        let signed = source.read_exact_at(0, &mut head).is_ok() && vhdx::detect(&head);
+        Ok(match signed || vhdx::detect_damaged(source) {
             true => Some(Self::Vhdx(vhdx::data_write_guid(source)?)),
             false => vhd::unique_id(source).map(Self::Vhd),
         })

@@ -121,7 +121,7 @@ fn an_image_that_grows_below_a_mount_is_looked_at_again() {
         .arg(&image)
         .arg("1G"));
     // From another folder and by a relative name: the mount must find it again all the same.
-    run(vhdmount().current_dir(&host.at).arg("grow.vhdx").arg(&host.mount));
+    support::run_mount(vhdmount().current_dir(&host.at).arg("grow.vhdx").arg(&host.mount));
     assert_eq!(host.figure("backed"), 0);
     run(support::tool("qemu-io").args(["-f", "vhdx", "-c", "write -P 7 512M 10M"]).arg(&image));
     host.sync();

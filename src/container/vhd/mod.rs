@@ -91,7 +91,8 @@ pub fn detect_damaged(source: &dyn ByteSource) -> bool {
 
 /// The identity in a file's footer; `None` for what is no VHD.
 pub fn unique_id(source: &dyn ByteSource) -> Option<Guid> {
-    footer::locate(source, Trust::Checksum).map(|found| found.footer.unique_id)
+    let found = footer::locate(source, Trust::Checksum).or_else(|| footer::locate(source, Trust::Plausible));
+    found.map(|found| found.footer.unique_id)
 }
 
 /// Opens a VHD; `path` is for messages and [`LayerInfo::path`].

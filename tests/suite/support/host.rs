@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{demo::vhdmount, have, run, scratch, tool};
+use super::{demo::vhdmount, have, run, run_mount, scratch, tool};
 
 pub(crate) const MIB: u64 = 1 << 20;
 
@@ -130,7 +130,7 @@ impl Mounted {
     /// Runs `command` with a new folder as its last argument.
     pub(crate) fn new(command: &mut Command, at: PathBuf) -> Self {
         std::fs::create_dir_all(&at).unwrap();
-        run(command.arg(&at));
+        run_mount(command.arg(&at));
         Self(at)
     }
 
