@@ -4,6 +4,24 @@ use std::fmt;
 
 use crate::guid::Guid;
 
+/// What identifies a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskId {
+    /// The GUID in a GUID partition table.
+    Gpt(Guid),
+    /// The signature in a master boot record.
+    Mbr(u32),
+}
+
+impl fmt::Display for DiskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gpt(guid) => guid.fmt(f),
+            Self::Mbr(signature) => write!(f, "{signature:08x}"),
+        }
+    }
+}
+
 /// How Windows names a partition in its own structures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PartitionId {
@@ -27,5 +45,17 @@ impl fmt::Display for PartitionId {
             Self::Mbr { disk, start } => write!(f, "the partition at byte {start:#x} of the disk {disk:08x}"),
             Self::Gpt { partition } => write!(f, "the partition {partition}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disks_are_shown_as_other_tools_show_them() {
+        assert_eq!(DiskId::Mbr(0xabc).to_string(), "00000abc");
+        let text = "01234567-89ab-cdef-0123-456789abcdef";
+        assert_eq!(DiskId::Gpt(Guid::parse(text).unwrap()).to_string(), text);
     }
 }

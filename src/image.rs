@@ -22,13 +22,13 @@ use crate::{
     capacity::{self, Capacity, Host, System},
     container::{self, Container},
     fs::{FileSystem, Timestamp, Usage, probe::Probe},
-    guid::Guid,
-    identity::PartitionId,
     partition::{self, Partition, Scheme, Table},
-    tree::{self, Generator, MAX_VOLUMES, Parts, RawView, Tree},
+    tree::{self, Generator, Parts, RawView, Tree},
     volume::{self, Origin, Piece, Volume},
 };
 
+/// Volumes that are opened: each takes memory for its caches. GPT has 128 partitions unless somebody asked for more.
+const MAX_READABLE: usize = 128;
 /// A bitmap of this size, of 128 GiB in clusters of 4 KiB, is read and counted in a few milliseconds.
 const QUICKLY_COUNTED: u64 = 4 << 20;
 
@@ -146,7 +146,7 @@ impl Image {
         let volumes = volume::expand(pieces.collect()).into_iter().map(|volume| {
             let probe = match readable {
                 // A hostile table may name the same volume a thousand times.
-                MAX_VOLUMES => Probe::Recognized {
+                MAX_READABLE => Probe::Recognized {
                     name: "not looked at",
                     hint: "there are too many readable volumes already",
                 },
@@ -277,25 +277,13 @@ impl Image {
 /// A partition as a volume.
 fn piece(table: &Table, partition: &Partition, disk: &Arc<dyn ByteSource>) -> Piece {
     Piece {
-        id: partition_id(table, partition),
+        id: table.partition_id(partition),
         name: format!("p{}", partition.number),
         origin: match table.scheme {
             Scheme::None => Origin::WholeDisk,
             Scheme::Mbr | Scheme::Gpt => Origin::Partition(partition.number),
         },
         bytes: partition.window(disk),
-    }
-}
-
-/// How Windows names a partition; `None` on a disk that has no identity.
-fn partition_id(table: &Table, partition: &Partition) -> Option<PartitionId> {
-    match table.scheme {
-        Scheme::Mbr => {
-            let disk = u32::from_str_radix(&table.disk_id, 16).ok()?;
-            Some(PartitionId::Mbr { disk, start: partition.start })
-        }
-        Scheme::Gpt => Some(PartitionId::Gpt { partition: Guid::parse(&partition.id)? }),
-        Scheme::None => None,
     }
 }
 

@@ -45,8 +45,10 @@ pub(super) struct Reader {
     pub(super) detect: fn(boot: &[u8]) -> bool,
     /// Whether a copy of a lost boot sector says so.
     pub(super) detect_backup: fn(volume: &dyn ByteSource) -> bool,
-    pub(super) open: fn(volume: Arc<dyn ByteSource>, options: &Options) -> Result<Arc<dyn FileSystem>>,
+    pub(super) open: Open,
 }
+
+type Open = fn(Arc<dyn ByteSource>, &Options) -> Result<Arc<dyn FileSystem>>;
 
 /// In this order they are asked.
 const READERS: &[Reader] = &[ntfs::READER, fat::READER];

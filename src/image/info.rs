@@ -216,7 +216,7 @@ impl Opened {
             block_size: top.block_size,
             logical_sector_size: top.logical_sector_size,
             physical_sector_size: top.physical_sector_size,
-            disk_identifier: self.table.disk_id.clone(),
+            disk_identifier: self.table.disk_id.map(|id| id.to_string()).unwrap_or_default(),
             parent_path: layers.get(1).map(|parent| parent.path.clone()).unwrap_or_default(),
             pieces: self.container.pieces().iter().map(|file| file.path().display().to_string()).collect(),
             partition_scheme: self.table.scheme,
@@ -307,11 +307,10 @@ impl PartitionInfo {
     fn details(&self) -> String {
         let Self { volume_name, partition, volume } = self;
         let mut parts = vec![format!("at byte {}", partition.start)];
-        for (name, value) in [("type", &partition.type_id), ("id", &partition.id)] {
-            if !value.is_empty() {
-                parts.push(format!("{name} {value}"));
-            }
+        if !partition.type_id.is_empty() {
+            parts.push(format!("type {}", partition.type_id));
         }
+        parts.extend(partition.id.map(|id| format!("id {id}")));
         parts.extend(partition.attribute_names().into_iter().map(str::to_owned));
         if let VolumeState::Readable(volume) = volume {
             let name = format!("{} {}", volume.info.filesystem, volume.info.version);

@@ -38,16 +38,15 @@ pub fn check(disk: &Arc<dyn ByteSource>, table: &Table, report: &mut dyn Report)
 
 /// Partitions that cannot be told apart by what is to tell them apart.
 fn identities(table: &Table, report: &mut dyn Report) {
-    const NONE: &str = "00000000-0000-0000-0000-000000000000";
     let mut ids: Vec<_> =
-        table.partitions.iter().filter(|p| !p.id.is_empty()).map(|p| (p.id.as_str(), p.number)).collect();
+        table.partitions.iter().filter_map(|partition| Some((partition.id?, partition.number))).collect();
     ids.sort_unstable();
-    for (id, number) in ids.iter().filter(|(id, _)| *id == NONE) {
+    for (id, number) in ids.iter().filter(|(id, _)| id.is_zero()) {
         let problem = format!("its identity is {id}");
         let meaning = "programs that look for it by identity do not find it";
         report.finding(Finding::warning(format!("partition {number}"), problem, meaning));
     }
-    for pair in ids.windows(2).filter(|pair| pair[0].0 == pair[1].0 && pair[0].0 != NONE) {
+    for pair in ids.windows(2).filter(|pair| pair[0].0 == pair[1].0 && !pair[0].0.is_zero()) {
         let [(id, first), (_, second)] = [pair[0], pair[1]];
         let problem = format!("has the same identity as partition {first} ({id})");
         let meaning =

@@ -14,6 +14,8 @@ use super::{MAX_SECTOR_SIZE, Partition, Problem, names};
 use crate::{
     bytes::{ByteSource, read_vec},
     check::Severity,
+    guid::Guid,
+    identity::DiskId,
 };
 
 const SIGNATURE: &[u8] = b"EFI PART";
@@ -30,7 +32,7 @@ const CRATE_SECTOR: LogicalBlockSize = LogicalBlockSize::Lb512;
 
 /// What a disk's GPT says.
 pub(super) struct Gpt {
-    pub(super) disk_id: String,
+    pub(super) disk_id: DiskId,
     pub(super) partitions: Vec<Partition>,
     pub(super) problems: Vec<Problem>,
     /// The primary header's signature is at its place, so the backup is not just a leftover at the end of the disk.
@@ -88,7 +90,7 @@ pub(super) fn read(disk: &Arc<dyn ByteSource>, sector_size: u32) -> Result<Gpt, 
     problems.extend(source.map(|source| Problem::note(source, "it says the same as what was lost")));
     problems.extend(disagreement(&primary, &backup, last));
     let partitions = partitions(header, &array, sector_size);
-    let disk_id = header.disk_guid.to_string();
+    let disk_id = DiskId::Gpt(Guid(header.disk_guid.to_bytes_le()));
     Ok(Gpt { disk_id, partitions, problems, primary_signed, doubtful: false })
 }
 
@@ -139,7 +141,7 @@ fn doubtful(
     disk: &Arc<dyn ByteSource>,
     sector_size: u32,
     copies: &[&Copy],
-) -> Option<(Vec<Partition>, String)> {
+) -> Option<(Vec<Partition>, DiskId)> {
     copies.iter().find_map(|copy| {
         let sector = read_sectors(disk, sector_size, copy.lba, sector_size.into()).ok()?;
         let header = decode_header(&sector, copy.lba).ok()?;
@@ -154,7 +156,7 @@ fn doubtful(
             let meaning = "no checksum vouches for it: what its volume says counts more";
             partition.problems.push(Problem::warning("its place is not certain", meaning));
         }
-        plausible.then(|| (partitions, header.disk_guid.to_string()))
+        plausible.then(|| (partitions, DiskId::Gpt(Guid(header.disk_guid.to_bytes_le()))))
     })
 }
 
@@ -332,7 +334,7 @@ fn partition(
         type_name: names::gpt_type(&type_id).map_or_else(|| type_id.clone(), str::to_owned),
         esp: type_id == names::ESP,
         type_id,
-        id: entry.part_guid.to_string(),
+        id: Some(Guid(entry.part_guid.to_bytes_le())),
         name: entry.name.clone(),
         attributes: entry.flags,
         problems,

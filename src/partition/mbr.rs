@@ -11,7 +11,10 @@ use std::{collections::BTreeSet, io::Cursor, sync::Arc};
 use mbrman::{MBRHeader, MBRPartitionEntry as Entry};
 
 use super::{Partition, Problem, boot_sector, names};
-use crate::bytes::{ByteSource, read_vec};
+use crate::{
+    bytes::{ByteSource, read_vec},
+    identity::DiskId,
+};
 
 /// Bytes of a record, whatever the sector size.
 const RECORD_LEN: usize = 512;
@@ -67,12 +70,10 @@ impl Record {
         all.filter(|((_, entry), _)| entry.is_used()).map(|((number, entry), odd)| (number, entry, odd))
     }
 
-    /// The disk signature as Windows and Linux print it; empty if zero.
-    pub(super) fn disk_id(&self) -> String {
-        match u32::from_le_bytes(self.header.disk_signature) {
-            0 => String::new(),
-            id => format!("{id:08x}"),
-        }
+    /// The disk signature; none if zero.
+    pub(super) fn disk_id(&self) -> Option<DiskId> {
+        let signature = u32::from_le_bytes(self.header.disk_signature);
+        (signature != 0).then_some(DiskId::Mbr(signature))
     }
 
     /// Whether an entry says that the disk has a GUID partition table.
@@ -151,7 +152,7 @@ fn partition(number: u32, entry: &Entry, base: u64, sector_size: u32) -> Partiti
         size: u64::from(entry.sectors) * sector_size,
         type_name: type_name.map_or_else(|| format!("{:02x}", entry.sys), str::to_owned),
         type_id: format!("{:02x}", entry.sys),
-        id: String::new(),
+        id: None,
         name: String::new(),
         attributes: entry.is_active().into(),
         esp: entry.sys == ESP,

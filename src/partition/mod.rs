@@ -13,15 +13,17 @@ mod problem;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{fmt::Display, sync::Arc};
 
 pub use check::check;
 pub use problem::Problem;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::{
     Result,
     bytes::{ByteSource, Window, read_vec},
+    guid::Guid,
+    identity::{DiskId, PartitionId},
 };
 
 const MIN_SECTOR_SIZE: u32 = 512;
@@ -36,8 +38,9 @@ pub struct Table {
     pub scheme: Scheme,
     /// Bytes per sector, in which the table counts.
     pub sector_size: u32,
-    /// GPT disk GUID or MBR disk signature (eight hex digits); empty if none.
-    pub disk_id: String,
+    /// GPT disk GUID or MBR disk signature, as text; empty if none.
+    #[serde(serialize_with = "as_text")]
+    pub disk_id: Option<DiskId>,
     /// Partitions by number. For [`Scheme::None`] the whole disk as number 1.
     pub partitions: Vec<Partition>,
     /// What is wrong with the table, and how it was got around.
@@ -69,8 +72,9 @@ pub struct Partition {
     pub type_name: String,
     /// GPT type GUID, or MBR type as two hex digits; empty without a table.
     pub type_id: String,
-    /// GPT partition GUID; empty otherwise.
-    pub id: String,
+    /// GPT partition GUID; as text, empty otherwise.
+    #[serde(serialize_with = "as_text")]
+    pub id: Option<Guid>,
     /// GPT partition name; empty otherwise.
     pub name: String,
     /// GPT attribute bits; for MBR bit 0 is set when the partition is active.
@@ -81,10 +85,20 @@ pub struct Partition {
     pub problems: Vec<Problem>,
 }
 
+fn as_text<T: Display, S: Serializer>(id: &Option<T>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    match id {
+        Some(id) => serializer.collect_str(id),
+        None => serializer.serialize_str(""),
+    }
+}
+
 impl Table {
-    /// The disk signature of a master boot record; `None` where there is none.
-    pub fn mbr_signature(&self) -> Option<u32> {
-        (self.scheme == Scheme::Mbr).then(|| u32::from_str_radix(&self.disk_id, 16).ok()).flatten()
+    /// What identifies one of its partitions; `None` on a disk that has no identity.
+    pub fn partition_id(&self, partition: &Partition) -> Option<PartitionId> {
+        match self.disk_id? {
+            DiskId::Mbr(disk) => Some(PartitionId::Mbr { disk, start: partition.start }),
+            DiskId::Gpt(_) => Some(PartitionId::Gpt { partition: partition.id? }),
+        }
     }
 }
 
@@ -160,7 +174,7 @@ pub fn scan(disk: &Arc<dyn ByteSource>, sector_size: Option<u32>) -> Result<Tabl
         _ => Table {
             scheme: Scheme::None,
             sector_size: said.unwrap_or(MIN_SECTOR_SIZE),
-            disk_id: String::new(),
+            disk_id: None,
             partitions: vec![Partition::whole(disk.size())],
             problems,
         },
@@ -226,7 +240,13 @@ fn scan_gpt(
         }
         let gpt::Gpt { disk_id, mut partitions, problems, .. } = found;
         layout::check(&mut partitions, disk.size());
-        return Some(Table { scheme: Scheme::Gpt, sector_size, disk_id, partitions, problems });
+        return Some(Table {
+            scheme: Scheme::Gpt,
+            sector_size,
+            disk_id: Some(disk_id),
+            partitions,
+            problems,
+        });
     }
     if protective {
         let text = "no usable GUID partition table: what the protective MBR says is shown";
@@ -286,7 +306,7 @@ impl Partition {
             size,
             type_name: "whole disk".into(),
             type_id: String::new(),
-            id: String::new(),
+            id: None,
             name: String::new(),
             attributes: 0,
             esp: false,

@@ -4,6 +4,7 @@ use super::{Scheme, Table, names, scan};
 use crate::{
     bytes::{ByteSource, Faulty, MemorySource},
     guid::Guid,
+    identity::DiskId,
 };
 
 const MIB: u64 = 1 << 20;
@@ -173,7 +174,8 @@ fn gpt_is_read_with_sectors_of_512_and_4096_bytes() {
         for hint in [None, Some(512), Some(4096), Some(7)] {
             let table = scan_bytes(&disk.bytes, hint);
             assert_eq!((table.scheme, table.sector_size as usize), (Scheme::Gpt, sector));
-            assert_eq!(table.disk_id, "11111111-2222-3333-4444-555555555555");
+            let id = Guid::parse("11111111-2222-3333-4444-555555555555").unwrap();
+            assert_eq!(table.disk_id, Some(DiskId::Gpt(id)));
             assert_eq!(places(&table), [(1, 200, 100), (2, 300, 100)]);
             let fits = hint.is_none_or(|hint| hint == 7 || hint as usize == sector);
             assert_eq!(problems(&table).is_empty(), fits, "{}", problems(&table));
@@ -353,7 +355,7 @@ fn impossible_places_are_listed_with_their_problem() {
 #[test]
 fn logical_partitions_are_numbered_from_5() {
     let table = scan_bytes(&mbr_disk(3), None);
-    assert_eq!((table.scheme, table.disk_id.as_str()), (Scheme::Mbr, "1234abcd"));
+    assert_eq!((table.scheme, table.disk_id), (Scheme::Mbr, Some(DiskId::Mbr(0x1234_abcd))));
     assert_eq!(places(&table), [(1, 100, 100), (5, 1010, 50), (6, 1070, 50), (7, 1130, 50)]);
     assert_eq!(table.partitions[0].attribute_names(), ["active"]);
     assert_eq!(table.partitions[1].type_name, "Linux filesystem");
@@ -509,7 +511,8 @@ fn initialized_disk_without_partitions_has_an_empty_table() {
     put_record(&mut disk, 0, &[]);
     disk[440..444].copy_from_slice(&[1, 0, 0, 0]);
     let table = scan_bytes(&disk, None);
-    assert_eq!((table.scheme, table.partitions.len(), table.disk_id.as_str()), (Scheme::Mbr, 0, "00000001"));
+    assert_eq!((table.scheme, table.partitions.len()), (Scheme::Mbr, 0));
+    assert_eq!(table.disk_id, Some(DiskId::Mbr(1)));
     // A boot loader's sector before a filesystem that begins later.
     disk[1080..1082].copy_from_slice(&[0x53, 0xef]);
     assert_eq!(scan_bytes(&disk, None).scheme, Scheme::None);
