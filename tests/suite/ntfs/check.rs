@@ -203,9 +203,11 @@ fn runs_that_leave_the_volume_or_contradict_the_size() {
     let (cut, record) = changed(&|data, at| data[at] = 0x99);
     cut.expect(&[(Error, &record, "/many/file 250: $DATA: run"), leaked]);
     let (short, record) = changed(&|data, _| data[0x32] = 1);
-    short.expect(&[(Error, &record, "70536 bytes, run list of 8192")]);
+    let many = format!("MFT record {}", short.record_of(&["many"]));
+    let entry = "the entry states 5000 bytes";
+    short.expect(&[(Error, &record, "70536 bytes, run list of 8192"), (Note, &many, entry)]);
     let (allocated, record) = changed(&|data, _| data[0x29] += 0x10);
-    allocated.expect(&[(Warning, &record, "12288 bytes allocated, runs of 8192")]);
+    allocated.expect(&[(Warning, &record, "12288 bytes allocated, runs of 8192"), (Note, &many, entry)]);
 }
 
 #[test]
@@ -272,6 +274,17 @@ fn records_and_their_bitmap_are_compared() {
     patient.record(file)[0x2c] ^= 0x40;
     patient.expect(&[(Warning, &record, "its header states number")]);
     patient.record(file)[0x2c] ^= 0x40;
+
+    // What is in use, one attribute longer than it is.
+    patient.record(file)[0x18] += 8;
+    patient.expect(&[(Warning, &record, "bytes in use, its attributes end at")]);
+    patient.record(file)[0x18] -= 8;
+
+    // The number of the next attribute, which several have already.
+    let next = std::mem::replace(&mut patient.record(file)[0x28], 1);
+    patient.expect(&[(Warning, &record, "the number of its next attribute would be 1, but one has")]);
+    patient.record(file)[0x28] = next;
+    assert_eq!(patient.findings(), []);
 }
 
 /// Where the entry of a name lies in the index blocks: its key's first unit. Behind a block's end old entries may lie.
@@ -283,6 +296,48 @@ fn entry(image: &[u8], name: &str) -> usize {
         Some(at + image[at..at + end].windows(name.len()).position(|window| window == name)?)
     });
     found.next().unwrap()
+}
+
+#[test]
+fn sizes_that_a_directory_repeats_are_those_of_the_file() {
+    let Some(mut patient) = Patient::new() else { return };
+    let many = format!("MFT record {}", patient.record_of(&["many"]));
+    // The length is at byte 0x30 of the key, what is allocated at byte 0x28; the name follows at byte 0x42.
+    let key = entry(&patient.image, "file 123") - 0x42;
+    for place in [0x30, 0x36] {
+        patient.image[key + place] ^= 1;
+        patient.expect(&[(Note, &many, "/many/file 123: the entry states")]);
+        patient.image[key + place] ^= 1;
+    }
+    // A file with a second name: Windows updates the entry of that by which it is opened.
+    let (file, at) = (patient.file(123), key + 0x30);
+    let record = patient.record(file);
+    record[0x12] += 1;
+    let used = usize::try_from(u32::from_le_bytes(record[0x18..0x1c].try_into().unwrap())).unwrap();
+    let first = usize::from(u16::from_le_bytes([record[0x14], record[0x15]]));
+    let mut name = first;
+    while record[name] != 0x30 {
+        name += usize::from(record[name + 4]);
+    }
+    let len = usize::from(record[name + 4]);
+    record.copy_within(name..used, name + len);
+    let used = u32::try_from(used + len).unwrap().to_le_bytes();
+    record[0x18..0x1c].copy_from_slice(&used);
+    let two_names = patient.findings();
+    patient.image[at] ^= 1;
+    assert_eq!(patient.findings(), two_names, "its other name may be the one that is kept up to date");
+    assert!(two_names.iter().all(|(_, _, problem)| !problem.contains("the entry states")), "{two_names:#?}");
+
+    // Each of a hundred outdated ones counts, and not each is listed.
+    let Some(mut patient) = Patient::new() else { return };
+    for number in 0..100 {
+        let key = entry(&patient.image, &format!("file {number:03}")) - 0x42;
+        patient.image[key + 0x30] ^= 1;
+    }
+    let found = patient.findings();
+    assert!(found.iter().all(|(severity, ..)| *severity == Note), "{found:#?}");
+    assert_eq!(found.len(), 21);
+    assert!(found.iter().any(|(.., problem)| problem == "80 more of the same kind"), "{found:#?}");
 }
 
 #[test]

@@ -69,6 +69,13 @@ const STRAY: Kind = Kind {
     meaning: "Names in them are listed, but not found when they are asked for. chkdsk /f repairs the directory.",
 };
 
+const OUTDATED: Kind = Kind {
+    severity: Severity::Note,
+    name: "sizes in directories that are not those of the files",
+    meaning: "Listings of Windows show that size until the file is opened there again; here the size and the content are those of the \
+              file's own record. Nothing is lost.",
+};
+
 /// Collation rules of view indexes whose keys are sequences of 32-bit numbers.
 const COLLATION_ULONG: u32 = 0x10;
 const COLLATION_ULONGS: u32 = 0x13;
@@ -212,11 +219,11 @@ impl Check<'_, '_> {
                 });
             }
         }
-        self.follow(directory, entry.file_reference, units);
+        self.follow(directory, entry.file_reference, name, units);
     }
 
     /// Where an entry leads.
-    fn follow(&mut self, directory: u64, reference: FileReference, units: &[u16]) {
+    fn follow(&mut self, directory: u64, reference: FileReference, name: &FileName<'_>, units: &[u16]) {
         let number = reference.record();
         let hash = self.window.name_hash(directory, units.iter().copied());
         let dangling = |check: &mut Self, why: &str| {
@@ -254,7 +261,41 @@ impl Check<'_, '_> {
         } else {
             facts.entries = facts.entries.saturating_add(1);
             facts.name_sum = facts.name_sum.wrapping_sub(hash);
+            let sizes = facts.sizes;
+            self.compare_sizes_of(directory, number, name, sizes);
         }
+    }
+
+    /// Below `$Extend` Windows keeps its own files open for as long as it runs, and leaves their entries as they were made.
+    fn is_in_extend(&mut self, directory: u64) -> bool {
+        if self.extend_asked.is_none_or(|(asked, _)| asked != directory) {
+            let below = self.path(directory).is_some_and(|path| path.starts_with("/$Extend"));
+            self.extend_asked = Some((directory, below));
+        }
+        self.extend_asked.is_some_and(|(_, below)| below)
+    }
+
+    /// The sizes that an entry repeats, against those of its file, of which the hash is known.
+    fn compare_sizes_of(&mut self, directory: u64, number: u64, name: &FileName<'_>, sizes: u32) {
+        let (size, allocated) = (name.data_size(), name.allocated_size());
+        let same = |allocated| self.window.size_hash(size, allocated) == sizes;
+        if sizes == 0
+            || same(None)
+            || same(Some(allocated))
+            || self.is_in_extend(directory)
+            || !self.findings.counted(&OUTDATED)
+        {
+            return;
+        }
+        let own = self.ntfs.mft.record(number).ok().and_then(|record| {
+            let mut attributes = record.attributes().flatten();
+            let data = attributes.find(|found| found.type_code == code::DATA && found.name.is_empty())?;
+            Some(format!("its record {} and {}", data.size(), data.allocated()))
+        });
+        let own = own.unwrap_or_else(|| "its record other sizes".into());
+        let problem = format!("the entry states {size} bytes and {allocated} allocated, {own}");
+        let problem = self.with_path(number, &problem);
+        self.findings.tell(&OUTDATED, format!("MFT record {directory}"), problem);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is remembered of each record for the comparison of records with directories: 20 bytes for each of those that are
+//! What is remembered of each record for the comparison of records with directories: 24 bytes for each of those that are
 //! looked at in one pass. Names are not kept: a sum of their hashes tells whether those in the directories are the
 //! same, seeded so that no image can be made whose differences cancel each other out.
 
@@ -40,6 +40,8 @@ pub(super) struct Facts {
     pub(super) name_sum: u32,
     /// Hashes of the extension records that it lists, less those that say to belong to it.
     pub(super) extension_sum: u32,
+    /// Of a file with one name, the hash of the sizes that its entry repeats; 0: not compared.
+    pub(super) sizes: u32,
 }
 
 impl Facts {
@@ -89,6 +91,11 @@ impl Window {
         hasher.write_u64(parent);
         name.for_each(|unit| hasher.write_u16(unit));
         low(hasher.finish())
+    }
+
+    /// The hash of the sizes of a file's content; never 0. `allocated` is `None` where only the length is compared.
+    pub(super) fn size_hash(&self, size: u64, allocated: Option<u64>) -> u32 {
+        low(self.seed.hash_one((size, allocated))).max(1)
     }
 
     /// The hash of an extension record and its base.

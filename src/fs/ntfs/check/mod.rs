@@ -2,7 +2,7 @@
 //! directories' trees, and whether all of these agree with each other.
 //!
 //! One pass reads `$MFT` from end to end and then the indexes. What is remembered for the comparisons is bounded by
-//! 64 MiB: 1.5 million records that are stored and 2^28 clusters at a time. A larger volume takes several passes; what concerns one
+//! 64 MiB: 1.25 million records that are stored and 2^28 clusters at a time. A larger volume takes several passes; what concerns one
 //! structure alone is told in the first. Owners of clusters are looked for in one more pass, when there is a reason to.
 
 mod boot;
@@ -40,15 +40,15 @@ use crate::{
     printable::printable,
 };
 
-/// What one pass keeps: 20 bytes for each record and a bit for each cluster, 62 MiB in all.
+/// What one pass keeps: 24 bytes for each record and a bit for each cluster, 62 MiB in all.
 #[derive(Clone, Copy)]
 struct Bounds {
     records: u64,
     clusters: u64,
 }
 
-/// 1.5 million records; 1 TiB in clusters of 4 KiB.
-const BOUNDS: Bounds = Bounds { records: 3 << 19, clusters: 1 << 28 };
+/// 1.25 million records; 1 TiB in clusters of 4 KiB.
+const BOUNDS: Bounds = Bounds { records: 5 << 18, clusters: 1 << 28 };
 
 /// Directories above a file that are named in findings.
 const MAX_PATH: usize = 64;
@@ -78,6 +78,8 @@ struct Check<'a, 'r> {
     suspects: owners::Suspects,
     /// Files that are not named because their directory is damaged.
     unnamed: u64,
+    /// The directory that was asked about last, and whether it lies below `$Extend`.
+    extend_asked: Option<(u64, bool)>,
     /// Records marked as used that are not in use: how many, and the first.
     reserved: (u64, u64),
 }
@@ -106,6 +108,7 @@ fn examine(ntfs: &Ntfs, report: &mut dyn Report, bounds: Bounds) {
         incomplete: false,
         suspects: owners::Suspects::default(),
         unnamed: 0,
+        extend_asked: None,
         reserved: (0, 0),
     };
     check.boot_sectors();

@@ -5,10 +5,11 @@ use super::{
         attribute::{Attribute, FLAG_COMPRESSION_MASK, FLAG_SPARSE, Form, NonResident, code},
         directory::I30,
         file,
-        index::{FileName, FileReference},
+        index::{FileName, FileReference, Namespace},
         mapping_pairs,
         record::Header,
         standard_information::StandardInformation,
+        volume::number,
     },
     Check,
     facts::{Facts, flag},
@@ -144,6 +145,7 @@ impl Check<'_, '_> {
         let owner = if is_base { number } else { base.record() };
         let (mut last, mut listed) = (0, !is_base);
         self.header(number, header, bytes);
+        let mut repeated = Repeated::default();
         for attribute in header.attributes(bytes) {
             let attribute = match attribute {
                 Ok(attribute) => attribute,
@@ -161,12 +163,26 @@ impl Check<'_, '_> {
             }
             last = attribute.type_code;
             listed |= attribute.type_code == code::ATTRIBUTE_LIST;
+            repeated.note(&attribute);
             self.attribute(number, owner, &attribute, listed);
+        }
+        if !listed && !header.directory && number >= number::FIRST_USER {
+            self.repeated(number, &repeated);
         }
         if is_base && listed {
             self.listed(number, header.sequence_number);
         } else if !is_base {
             self.extension(number, header);
+        }
+    }
+
+    /// What the directory entry of a file repeats of it. Windows keeps that up to date in the one name by which a file is opened:
+    /// of a file with several names it is often outdated.
+    fn repeated(&mut self, number: u64, repeated: &Repeated) {
+        let (1, Some((size, allocated))) = (repeated.names, repeated.sizes) else { return };
+        let sizes = self.window.size_hash(size, allocated);
+        if let Some(facts) = self.window.get(number) {
+            facts.sizes = sizes;
         }
     }
 
@@ -331,6 +347,36 @@ impl Check<'_, '_> {
             Some(Facts { extension_sum, .. }) => *extension_sum = extension_sum.wrapping_sub(hash),
             None if !in_table => self.stray_extension(number, header.base),
             None => {}
+        }
+    }
+}
+
+/// What a file's own record says of what directory entries repeat.
+#[derive(Default)]
+struct Repeated {
+    /// Names other than those of DOS, which go with another one.
+    names: u32,
+    /// Length of the content, and what is allocated for it: `None` where it lies in the record, or has holes, of which
+    /// drivers state different figures.
+    sizes: Option<(u64, Option<u64>)>,
+}
+
+impl Repeated {
+    fn note(&mut self, attribute: &Attribute<'_>) {
+        match (attribute.type_code, &attribute.form) {
+            (code::FILE_NAME, Form::Resident(value)) => {
+                let is_short = FileName::parse(value).is_ok_and(|name| name.namespace() == Namespace::Dos);
+                self.names += u32::from(!is_short);
+            }
+            (code::DATA, form) if attribute.name.is_empty() => {
+                let whole = attribute.flags & (FLAG_SPARSE | FLAG_COMPRESSION_MASK) == 0;
+                let allocated = match form {
+                    Form::NonResident(_) if whole => Some(attribute.allocated()),
+                    _ => None,
+                };
+                self.sizes = Some((attribute.size(), allocated));
+            }
+            _ => {}
         }
     }
 }
