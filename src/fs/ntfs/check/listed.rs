@@ -17,7 +17,7 @@ use crate::{Result, check::Severity, fs::findings::Kind};
 const LIST: Kind = Kind {
     severity: Severity::Error,
     name: "attribute lists that lead nowhere",
-    meaning: "A part of the file, or of what describes it, is missing: it can be read only in part. Restore it from a \
+    meaning: "A part of the file or directory, or of what describes it, is missing: what lies behind is an error when it is read. Restore it from a \
               backup.",
 };
 const EXTENSION: Kind = Kind {

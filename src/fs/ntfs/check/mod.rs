@@ -31,12 +31,13 @@ use super::{
     attribute::code,
     file::File,
     index::{FileName, MAX_NAME, Namespace},
+    node::Summary,
     volume::number,
 };
 use crate::{
     Result,
     check::Report,
-    fs::{Name, findings::Findings},
+    fs::{Name, NodeKind, findings::Findings},
     printable::printable,
 };
 
@@ -180,9 +181,25 @@ impl Check<'_, '_> {
         }
     }
 
-    /// What is wrong with a record, and which file that is.
+    /// What is wrong with a record, and which object that is.
     fn with_path(&self, number: u64, problem: &str) -> String {
-        self.path(number).map_or_else(|| problem.to_owned(), |path| format!("{path}: {problem}"))
+        match self.path(number) {
+            Some(path) => format!("{} {path}: {problem}", self.object(number)),
+            None => problem.to_owned(),
+        }
+    }
+
+    /// What a record is of, in a word.
+    fn object(&self, number: u64) -> &'static str {
+        let Ok(file) = File::open(&self.ntfs.mft, number) else { return "file" };
+        let kind = Summary::of(&file).ok().and_then(|summary| summary.kind);
+        match kind {
+            _ if number < number::FIRST_USER && number != number::ROOT => "metadata file",
+            Some(NodeKind::Symlink) => "link",
+            _ if file.base.header.directory => "directory",
+            Some(NodeKind::File) | None => "file",
+            Some(_) => "special file",
+        }
     }
 
     fn path(&self, mut number: u64) -> Option<String> {

@@ -398,5 +398,6 @@ pub(super) fn describe(attribute: &Attribute<'_>) -> String {
         return kind.into();
     }
     let name = String::from_utf16_lossy(&attribute.name_units());
-    format!("{kind} \"{}\"", printable(&name))
+    let stream = if attribute.type_code == code::DATA { "stream " } else { "" };
+    format!("{stream}{kind} \"{}\"", printable(&name))
 }

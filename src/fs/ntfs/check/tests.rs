@@ -46,7 +46,8 @@ fn passes_find_together_what_one_finds() {
     // The volume has no $Bitmap, no mirror, no $Volume: enough is found in any case.
     let sound = in_any_passes(&Image::new());
     let beside = |image: &Image| -> Vec<_> {
-        in_any_passes(image).into_iter().filter(|found| !sound.contains(found)).collect()
+        let found = in_any_passes(image).into_iter().filter(|found| !sound.contains(found));
+        found.filter(|(_, _, problem)| !problem.contains("the entry states")).collect()
     };
 
     let mut shared = Image::new();
