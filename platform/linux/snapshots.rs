@@ -13,8 +13,8 @@ use std::{
 
 use vhdmount::{bytes::ByteSource, fs::NodeId};
 
-/// The top byte of a snapshot's number: above those of all volumes.
-const SPACE: u64 = 0xff << 56;
+/// In a snapshot's number: above those of all volumes.
+const SPACE: u64 = NodeId::ADAPTER;
 
 /// How long a name leads to the same snapshot: cp and others look at a name, open it, and give up if the two are not the same file.
 pub(super) const TTL: Duration = Duration::from_millis(300);
@@ -91,7 +91,10 @@ mod tests {
         let size = |node| snapshots.get(node).map(|snapshot: Snapshot| snapshot.source.size());
         let nodes: Vec<NodeId> = (0..MAX_KEPT + 2).map(insert).collect();
         assert_eq!((size(nodes[1]), size(nodes[2]), size(nodes[257])), (None, Some(2), Some(257)));
-        assert!(nodes.iter().all(|node| Snapshots::is_one(*node)) && !Snapshots::is_one(NodeId(128 << 56)));
+        assert!(
+            nodes.iter().all(|node| Snapshots::is_one(*node))
+                && !Snapshots::is_one(NodeId(NodeId::ADAPTER - 1))
+        );
         snapshots.forget(nodes[2]);
         assert_eq!((size(nodes[2]), size(nodes[3])), (None, Some(3)));
         // One that exceeds the budget alone is read all the same.

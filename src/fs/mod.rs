@@ -1,7 +1,7 @@
 //! Filesystems: one trait, one module per format, and what they share (names, run lists, caches, recognition).
 //!
-//! Node numbers are computed, never handed out, so there is no table to grow: the lower 56 bits belong to the
-//! filesystem (NTFS: the MFT record number), the top byte to the tree that mounts several volumes.
+//! Node numbers are computed, never handed out, so there is no table to grow: the lower 50 bits belong to the
+//! filesystem (NTFS: record number and stream), those above to the tree that mounts several volumes: see [`NodeId`].
 
 pub mod deleted;
 pub mod fat;

@@ -4,9 +4,31 @@ use serde::Serialize;
 
 use super::{Name, NameBuf};
 
-/// Identifies a node; computed from the disk, stable over mounts. Filesystems use the lower 56 bits.
+/// Identifies a node; computed from the disk, stable over mounts. From the lowest bit on:
+///
+/// | bits | what |
+/// |---|---|
+/// | 0 to 46 | the filesystem's own: NTFS 34 bits of record number and 13 of stream, FAT 39 bits of position |
+/// | 47 | a directory or link seen through an entry that does not lead to it ([`super::reach`]) |
+/// | 48 | an orphan ([`super::orphans`]) |
+/// | 49 | a deleted file ([`super::deleted`]) |
+/// | 50 to 62 | the volume's index in the mount, from 1; 0: the tree's own nodes |
+/// | 63 | what an adapter numbers itself |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub u64);
+
+impl NodeId {
+    /// Bits that a filesystem has, the marks above its own numbers included.
+    pub const LOCAL_BITS: u32 = 50;
+    /// Bits of the volume's index.
+    pub const VOLUME_BITS: u32 = 13;
+    /// Set in the numbers of an adapter's own nodes.
+    pub const ADAPTER: u64 = 1 << 63;
+    /// Bits that a filesystem's own numbers have.
+    pub(crate) const OWN_BITS: u32 = Self::LOCAL_BITS - 3;
+}
+
+const _: () = assert!(NodeId::LOCAL_BITS + NodeId::VOLUME_BITS == NodeId::ADAPTER.trailing_zeros());
 
 /// What a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

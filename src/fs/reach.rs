@@ -12,7 +12,7 @@ use super::{FileSystem, Name, NodeId, NodeKind, Stat};
 use crate::Result;
 
 /// Marks the node number of a directory or link as seen through an entry that does not lead to it.
-pub const MISPLACED: u64 = 1 << 53;
+pub const MISPLACED: u64 = 1 << NodeId::OWN_BITS;
 
 /// The node of an entry that the listing of `dir` calls `listed`, when `stat` is what its node says: the entry's own, or the
 /// one of a look-up where only that decides whether the entry leads to it.

@@ -1,7 +1,7 @@
 //! The mounted namespace: a directory `pN` per readable volume, aliases, and the synthetic files. Itself a
 //! [`FileSystem`], so the platform adapters and the conformance tests know only that trait.
 //!
-//! Node numbers: the top byte is the volume (from 1), the rest belongs to its filesystem. Top byte 0 are the tree's own
+//! Node numbers ([`NodeId`]): above a filesystem's bits is the volume's index (from 1). Index 0 are the tree's own
 //! nodes; 1 is always the root, also when one volume is mounted as the root. In the root of a volume
 //! there are `.deleted/` and `.orphans/`, listed where that was asked for.
 
@@ -33,13 +33,13 @@ use crate::{
         StreamInfo, Timestamp, Usage, VolumeInfo, deleted,
     },
     identity::PartitionId,
+    volume::MAX_VOLUMES,
 };
 
-const VOLUME_SHIFT: u32 = 56;
+const VOLUME_SHIFT: u32 = NodeId::LOCAL_BITS;
 const LOCAL: u64 = (1 << VOLUME_SHIFT) - 1;
 
-/// GPT has 128 partitions unless somebody asked for more; 254 could be numbered, but each takes memory.
-pub const MAX_VOLUMES: usize = 128;
+const _: () = assert!(MAX_VOLUMES < 1 << NodeId::VOLUME_BITS);
 
 /// A readable volume and how it is shown.
 pub struct Volume {
@@ -138,7 +138,7 @@ impl Tree {
         if self.only == Some(volume) && node == self.volumes[volume].fs.root() {
             return Self::ROOT;
         }
-        debug_assert!(node.0 <= LOCAL, "a filesystem keeps to 56 bits");
+        debug_assert!(node.0 <= LOCAL, "a filesystem keeps to its bits");
         NodeId((volume as u64 + 1) << VOLUME_SHIFT | node.0 & LOCAL)
     }
 

@@ -250,8 +250,45 @@ fn paths_are_followed_through_links_and_end_in_time() {
 #[test]
 fn numbers_that_were_never_given_out_are_not_found() {
     let tree = tree(None);
-    for number in [0, 8, 9, 1 << 16, (1 << 16) + 1, (1 << 17) + 1, 3 << 56, u64::MAX, 1 << 56 | 99] {
+    for number in [0, 8, 9, 1 << 16, (1 << 16) + 1, (1 << 17) + 1, 3 << 50, u64::MAX, 1 << 50 | 99] {
         let known = tree.stat(NodeId(number));
         assert!(number == 1 << 16 || matches!(known, Err(Error::NotFound(_))), "{number:#x}: {known:?}");
     }
+}
+
+#[test]
+fn the_last_volume_of_many_has_numbers_of_its_own() {
+    let many = |count: usize| {
+        let volume = |index: usize| Volume {
+            name: format!("v{index}"),
+            id: None,
+            esp: false,
+            fs: Arc::new(Small(vec![(0, "", Dir), (0, "f", File("x"))], "")),
+        };
+        Tree::new(Parts {
+            volumes: (0..count).map(volume).collect(),
+            only: None,
+            raw_views: Vec::new(),
+            generator: Box::new(Texts),
+            list_deleted: false,
+            time: Timestamp::default(),
+        })
+    };
+    let tree = many(MAX_VOLUMES + 1);
+    assert_eq!(tree.volumes().len(), MAX_VOLUMES);
+    let last = format!("v{}", MAX_VOLUMES - 1);
+    let (root, file) = (find(&tree, &last), find(&tree, &format!("{last}/f")));
+    assert!(file.0 & NodeId::ADAPTER == 0 && root != find(&tree, "v0"));
+    assert_eq!(tree.parent(file).unwrap(), root);
+    assert_eq!(tree.volume_at(root).unwrap().name, last);
+    assert_eq!(tree.usage_at(file).unwrap().total, 100 + MAX_VOLUMES as u64 - 1);
+    assert!(find_none(&tree, &format!("v{MAX_VOLUMES}")));
+    // The highest number of a filesystem is still that volume's.
+    let highest = NodeId(file.0 | LOCAL);
+    assert!(matches!(tree.place(NodeId(highest.0)), Err(Error::NotFound(_))));
+    assert_eq!(highest.0 >> VOLUME_SHIFT, MAX_VOLUMES as u64);
+}
+
+fn find_none(tree: &Tree, path: &str) -> bool {
+    Resolver::new(tree).resolve(path.as_bytes(), false).is_err()
 }

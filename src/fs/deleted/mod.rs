@@ -1,7 +1,7 @@
 //! Deleted files: what a filesystem still knows of them, and the directory `.deleted/` that shows it.
 //!
-//! A filesystem answers [`Undelete`]; [`View`] makes a directory of the answers. Node numbers stay computed: bit 55, the
-//! highest of a filesystem's 56, says that the rest names a deleted file. Clusters that belong to another file by now are
+//! A filesystem answers [`Undelete`]; [`View`] makes a directory of the answers. Node numbers stay computed: the highest
+//! bit of a filesystem's says that the rest names a deleted file. Clusters that belong to another file by now are
 //! never read: their bytes are an error.
 
 mod free;
@@ -19,7 +19,7 @@ use super::{LinkTarget, Name, NameBuf, NodeId, Stat, StreamInfo};
 use crate::{Result, bytes::ByteSource};
 
 /// Marks the node number of a deleted file.
-pub const BIT: u64 = 1 << 55;
+pub const BIT: u64 = 1 << (NodeId::OWN_BITS + 2);
 
 /// The directory of a volume's deleted files: a number that no file of any format has.
 pub const DIRECTORY: NodeId = NodeId(BIT | (BIT - 1));

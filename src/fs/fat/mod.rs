@@ -42,6 +42,8 @@ use crate::{
 };
 
 const ROOT: NodeId = NodeId(0);
+/// The largest volume: 2^32 sectors of 4 KiB, in units of 32 bytes.
+const _: () = assert!((1_u64 << (32 + 12 - 5)) <= 1 << NodeId::OWN_BITS);
 /// The Sleuth Kit's number of the first slot.
 const FIRST_NUMBER: u64 = 3;
 

@@ -1,5 +1,5 @@
 //! The boot sector (`$Boot`, sector 0, with a copy in the volume's last sector): the volume's geometry. Guards: every
-//! size is a power of two within its legal bounds, and record numbers fit into the 40 bits that node numbers have.
+//! size is a power of two within its legal bounds, and record numbers fit into the 34 bits that node numbers have.
 
 use std::ops::RangeInclusive;
 

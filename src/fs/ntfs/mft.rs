@@ -11,6 +11,7 @@ use super::{
     brief::Brief,
     file, fixup,
     index::FileName,
+    node,
     record::{Header, Record},
 };
 use crate::{
@@ -33,8 +34,8 @@ const BRIEF_BUDGET: usize = 16 << 20;
 const TOUCHED_BUDGET: usize = 64 << 10;
 /// Records that `$MFTMirr` repeats.
 const MIRRORED: u64 = 4;
-/// Node numbers have 40 bits for the record number; NTFS itself stops at 2^32.
-const MAX_RECORDS: u64 = 1 << 40;
+/// Node numbers have no room for more; NTFS itself stops at 2^32.
+const MAX_RECORDS: u64 = 1 << node::RECORD_BITS;
 
 /// A piece of the table with all fixups applied.
 #[derive(Clone)]

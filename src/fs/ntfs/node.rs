@@ -1,5 +1,5 @@
 //! What a node is, from one walk over its attributes: times, sizes, names, reparse point. Node numbers hold the record
-//! number (40 bits) and above it the ordinal of a named stream (13 bits; 0: the file itself). The bits from 53 on mark misplaced
+//! number (34 bits) and above it the ordinal of a named stream (13 bits; 0: the file itself). The bits above those mark misplaced
 //! directories and links, orphans and deleted files.
 
 use std::ops::ControlFlow;
@@ -23,9 +23,12 @@ use crate::{
     fs::{NodeId, NodeKind, Stat, Times},
 };
 
-const ORDINAL_SHIFT: u32 = 40;
+/// NTFS itself stops at 2^32 records; a table of 2^34 of 1 KiB takes 16 TiB.
+pub(super) const RECORD_BITS: u32 = 34;
 /// An attribute list has room for 8192 attributes, of which one is its own.
 const MAX_ORDINAL: u16 = 0x1fff;
+
+const _: () = assert!(RECORD_BITS + MAX_ORDINAL.trailing_ones() == NodeId::OWN_BITS);
 
 /// Windows limits reparse data to 16 KiB; its header is not counted.
 pub(super) const MAX_REPARSE_DATA: usize = (16 << 10) + 64;
@@ -40,21 +43,21 @@ pub(super) struct Node {
 
 impl From<NodeId> for Node {
     fn from(NodeId(id): NodeId) -> Self {
-        let ordinal = u16::try_from(id >> ORDINAL_SHIFT & u64::from(MAX_ORDINAL)).expect("13 bits are left");
-        Self { record: id & ((1 << ORDINAL_SHIFT) - 1), ordinal }
+        let ordinal = u16::try_from(id >> RECORD_BITS & u64::from(MAX_ORDINAL)).expect("13 bits are left");
+        Self { record: id & ((1 << RECORD_BITS) - 1), ordinal }
     }
 }
 
 impl From<Node> for NodeId {
     fn from(node: Node) -> Self {
-        Self(node.record | u64::from(node.ordinal) << ORDINAL_SHIFT)
+        Self(node.record | u64::from(node.ordinal) << RECORD_BITS)
     }
 }
 
 impl Node {
     /// A file itself. `None` for a record number that no volume has.
     pub(super) fn file(record: u64) -> Option<NodeId> {
-        (record < 1 << ORDINAL_SHIFT).then_some(NodeId(record))
+        (record < 1 << RECORD_BITS).then_some(NodeId(record))
     }
 }
 
@@ -305,4 +308,23 @@ pub(super) fn stream(file: &File<'_>, ordinal: u16) -> Result<(Vec<u16>, Extent)
         ControlFlow::Break(())
     })?;
     found.ok_or_else(|| Error::not_found(format!("MFT record {} has no stream {ordinal}", file.base.number)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_numbers_fit_below_the_marks_and_come_back() {
+        let last = (1 << RECORD_BITS) - 1;
+        for (record, ordinal) in [(0, 0), (0, MAX_ORDINAL), (last, 0), (last, MAX_ORDINAL)] {
+            let node = Node { record, ordinal };
+            let number = NodeId::from(node);
+            assert!(number.0 < 1 << NodeId::OWN_BITS);
+            assert_eq!(Node::from(number), node);
+        }
+        assert!(
+            Node::file(last).is_some() && Node::file(last + 1).is_none() && Node::file(u64::MAX).is_none()
+        );
+    }
 }

@@ -474,9 +474,9 @@ fn streams_are_nodes_of_their_own() {
         [("first".into(), 1), ("Second".into(), 2)]
     );
     let second = volume.lookup_stream(NodeId(FILE), NameBuf::literal("SECOND").as_name()).unwrap().unwrap();
-    assert_eq!(second, NodeId(FILE | 2 << 40));
+    assert_eq!(second, NodeId(FILE | 2 << super::node::RECORD_BITS));
     assert_eq!((volume.stat(second).unwrap().size, volume.open(second).unwrap().size()), (2, 2));
-    assert!(matches!(volume.stat(NodeId(FILE | 3 << 40)), Err(Error::NotFound(_))));
+    assert!(matches!(volume.stat(NodeId(FILE | 3 << super::node::RECORD_BITS)), Err(Error::NotFound(_))));
     assert!(matches!(volume.lookup(second, NameBuf::literal("x").as_name()), Err(Error::Invalid(_))));
     assert_eq!(volume.lookup_stream(NodeId(FILE), NameBuf::literal("third").as_name()).unwrap(), None);
 }

@@ -1,7 +1,7 @@
 //! Orphans: files and directories in use to which no directory leads, because an index block, a whole directory or the root
 //! is lost; and the directory `.orphans/` that shows them.
 //!
-//! A filesystem answers [`Orphans`]; [`View`] makes a tree of the answers. Node numbers stay those of the filesystem; bit 54
+//! A filesystem answers [`Orphans`]; [`View`] makes a tree of the answers. Node numbers stay those of the filesystem; a bit
 //! marks what is reached this way. Nothing is looked for before someone asks.
 
 mod view;
@@ -15,7 +15,7 @@ use super::{DirCursor, DirEntry, Name, NameBuf, NodeId, Stat};
 use crate::Result;
 
 /// Marks the node number of an orphan, and of what lies below one.
-pub const BIT: u64 = 1 << 54;
+pub const BIT: u64 = 1 << (NodeId::OWN_BITS + 1);
 
 /// The directory of a volume's orphans: a number that no file of any format has.
 pub const DIRECTORY: NodeId = NodeId(BIT | (BIT - 1));
