@@ -74,7 +74,7 @@ impl Finding {
 
     /// What a parser refused. `structure` is used where the error names none.
     pub fn of(error: &Error, severity: Severity, structure: &str, meaning: impl Into<String>) -> Self {
-        match error {
+        match error.cause() {
             Error::Corrupt(corrupt) => Self::new(
                 severity,
                 corrupt.structure.clone(),
@@ -84,7 +84,7 @@ impl Finding {
                 },
                 meaning,
             ),
-            other => Self::new(severity, structure, other.to_string(), meaning),
+            _ => Self::new(severity, structure, error.to_string(), meaning),
         }
     }
 }

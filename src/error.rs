@@ -27,9 +27,20 @@ pub enum Error {
     /// Readable only with a key or right that is not there (EFS, locked image).
     #[error("{0}")]
     Denied(Cow<'static, str>),
-    /// A parent of a differencing disk, or a path that the user named, does not exist.
+    /// A path that the user named, or a structure that another one names, does not exist.
     #[error("{0}")]
     NotFound(Cow<'static, str>),
+    /// The parent of a differencing image was not found, or none of the files found is it.
+    #[error("{text}")]
+    MissingParent {
+        /// Which parent, and what was found in each place where it was looked for.
+        text: String,
+        /// What the caller can choose instead.
+        remedies: Vec<Remedy>,
+    },
+    /// A VHDX that was not closed properly has a log that cannot be replayed; the cause is one of the other classes.
+    #[error("{0} (the log cannot be replayed)")]
+    UnusableLog(Box<Self>),
     /// A request that does not fit its target: reading past the end, listing a file, opening a directory.
     #[error("{0}")]
     Invalid(Cow<'static, str>),
@@ -70,7 +81,35 @@ impl fmt::Display for Place {
     }
 }
 
+/// What a caller can choose so that reading goes on. The library names the choice, and a program the option for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// Name the parent. The image states no identity of it, so it is recognized in no other way.
+    NameParent,
+    /// Name the parent or its folder; or read on with another file, or without any parent.
+    NameOrForceParent,
+    /// Read without what the log has: the disk lacks its last changes.
+    SkipLog,
+}
+
 impl Error {
+    /// What the caller can choose so that reading goes on; empty where there is no choice.
+    pub fn remedies(&self) -> &[Remedy] {
+        match self {
+            Self::MissingParent { remedies, .. } => remedies,
+            Self::UnusableLog(_) => &[Remedy::SkipLog],
+            _ => &[],
+        }
+    }
+
+    /// Why: the error itself, or what made the log unusable.
+    pub fn cause(&self) -> &Self {
+        match self {
+            Self::UnusableLog(cause) => cause.cause(),
+            error => error,
+        }
+    }
+
     /// An I/O error with what was tried.
     pub fn io(context: impl Into<String>, source: io::Error) -> Self {
         Self::Io { context: context.into(), source }

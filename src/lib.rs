@@ -60,4 +60,4 @@ pub mod registry;
 pub mod tree;
 pub mod volume;
 
-pub use error::{Corrupt, Error, Place, Result};
+pub use error::{Corrupt, Error, Place, Remedy, Result};

@@ -8,11 +8,11 @@ use vhdmount::{
 
 /// The errno that a program sees.
 pub(super) fn errno(error: &Error) -> Errno {
-    match error {
+    match error.cause() {
         Error::Io { source, .. } => source.raw_os_error().map_or(Errno::EIO, from_host),
         Error::Unsupported(_) => Errno::EOPNOTSUPP,
         Error::Denied(_) => Errno::EACCES,
-        Error::NotFound(_) => Errno::ENOENT,
+        Error::NotFound(_) | Error::MissingParent { .. } => Errno::ENOENT,
         Error::Invalid(_) => Errno::EINVAL,
         _ => Errno::EIO,
     }

@@ -9,7 +9,7 @@ use vhdmount::{
 };
 
 use super::{
-    Failure,
+    Failure, advice,
     args::{Capacity, View},
     capacity_self, print, watch,
 };
@@ -98,7 +98,7 @@ fn fleet(command: &Capacity, options: &OpenOptions) -> FleetReport {
         let name = name(&path);
         if let Err(error) = Image::open(&path, options).and_then(|image| fleet.add(&name, &image.capacity()))
         {
-            fleet.fail(&name, &error);
+            fleet.fail(&name, advice::advised(&error));
         }
     };
     command.image.iter().cloned().for_each(&mut look);
@@ -109,7 +109,7 @@ fn fleet(command: &Capacity, options: &OpenOptions) -> FleetReport {
             Found::Failed(path, error) => failed.push((name(&path), error)),
         });
     }
-    failed.iter().for_each(|(name, error)| fleet.fail(name, error));
+    failed.iter().for_each(|(name, error)| fleet.fail(name, advice::advised(error)));
     fleet.report()
 }
 

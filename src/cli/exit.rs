@@ -7,6 +7,7 @@ use vhdmount::{
     printable::{printable, printable_lines},
 };
 
+use super::advice;
 #[cfg(any(target_os = "linux", windows))]
 use crate::platform::MountError;
 
@@ -58,7 +59,7 @@ impl Failure {
 
     /// The image cannot be opened or read.
     pub(crate) fn image(path: &Path, error: &Error) -> Self {
-        let (name, text) = (path.display().to_string(), error.to_string());
+        let (name, text) = (path.display().to_string(), advice::advised(error));
         let text = if text.contains(&name) { text } else { format!("{name}: {text}") };
         Self { class: IMAGE, text }
     }

@@ -1,5 +1,6 @@
 //! The command line: what the arguments mean, resolved once; no decision is left for later.
 
+mod advice;
 mod args;
 mod capacity;
 mod capacity_self;

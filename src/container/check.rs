@@ -177,12 +177,12 @@ impl Subject {
 
 /// What is wrong with a structure that the finding names itself.
 pub(super) fn problem(error: &Error) -> String {
-    match error {
+    match error.cause() {
         Error::Corrupt(corrupt) => match corrupt.place {
             Some(place) => format!("{} ({place} of the file)", corrupt.problem),
             None => corrupt.problem.to_string(),
         },
-        other => other.to_string(),
+        _ => error.to_string(),
     }
 }
 

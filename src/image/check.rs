@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Content, Image, OpenOptions, info::quoted};
 use crate::{
-    Error, Result,
+    Error, Remedy, Result,
     bytes::ByteSource,
     check::{Collector, Counts, Finding, More, Report, Severity},
     container::{
@@ -43,6 +43,9 @@ pub struct Examination {
     pub counts: Counts,
     /// What was examined, in this order: container, its parents, partition table, volumes.
     pub areas: Vec<Area>,
+    /// What can be chosen so that the disk is opened, where it is not.
+    #[serde(skip)]
+    pub remedies: Vec<Remedy>,
 }
 
 /// The worst that was found.
@@ -132,14 +135,18 @@ fn examine(
     for (depth, (subject, links)) in files.iter().enumerate() {
         run.container(depth, subject, infos.get(depth), links, options);
     }
+    let mut remedies = Vec::new();
     match container {
         Ok(container) => {
             run.disk(&Image::assemble(container, Timestamp::default(), &options.open)?, options)?
         }
-        Err(error) => run.not_opened(&error),
+        Err(error) => {
+            run.not_opened(&error);
+            remedies.extend_from_slice(error.remedies());
+        }
     }
     let counts = run.areas.iter().fold(Counts::default(), |sum, area| sum.plus(area.counts));
-    Ok(Examination { image: name, verdict: Verdict::of(counts), counts, areas: run.areas })
+    Ok(Examination { image: name, verdict: Verdict::of(counts), counts, areas: run.areas, remedies })
 }
 
 impl Verdict {
@@ -198,7 +205,7 @@ impl Run<'_> {
         let Some(container) = self.areas.first_mut() else { return };
         // Whatever keeps the disk from being opened is an error, also if its cause was not found.
         let severity = match (damaged, error) {
-            (true, _) | (_, Error::NotFound(_)) => Severity::Note,
+            (true, _) | (_, Error::NotFound(_) | Error::MissingParent { .. }) => Severity::Note,
             _ => Severity::Error,
         };
         let problem = format!("the disk is not opened: {error}");

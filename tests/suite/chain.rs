@@ -51,7 +51,8 @@ pub(crate) fn open_with(path: &Path, change: impl FnOnce(&mut OpenOptions)) -> R
 
 pub(crate) fn refused(path: &Path, change: impl FnOnce(&mut OpenOptions)) -> String {
     let error = open_with(path, change).map(|_| ()).unwrap_err();
-    assert!(matches!(error, Error::NotFound(_)), "{error:?}");
+    assert!(matches!(error, Error::MissingParent { .. }), "{error:?}");
+    assert!(!error.remedies().is_empty(), "{error:?}");
     error.to_string()
 }
 
@@ -145,7 +146,7 @@ fn parent_in_another_folder_is_found_by_identity_under_any_name() {
     fs::write(away.join("base.vhd"), "decoy, not an image").unwrap();
     fs::write(away.join("raw.img"), vec![7; 4096]).unwrap();
     let text = refused(&top, |_| {});
-    for part in ["middle.vhd: not found", "--parent ", "--parent-dir", "--force-parent", "02020202-0202"] {
+    for part in ["middle.vhd: not found", "02020202-0202"] {
         assert!(text.contains(part), "{part:?} not in {text}");
     }
     let found = open_with(&top, |o| o.parent_dirs = vec![away.clone()]).unwrap();

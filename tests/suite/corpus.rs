@@ -130,7 +130,7 @@ fn examine(path: &Path, options: &OpenOptions, opened: &vhdmount::Result<Image>)
     let options = CheckOptions { open: options.clone(), partition: None, parents: true };
     match (opened, check::check(path, &options, &mut |_| {})) {
         (Ok(_), Err(e)) => Some(format!("can be opened, but not examined: {e}")),
-        (Err(Error::Corrupt(e)), Ok(found)) if found.verdict != Verdict::Errors => {
+        (Err(e), Ok(found)) if matches!(e.cause(), Error::Corrupt(_)) && found.verdict != Verdict::Errors => {
             Some(format!("{e}, but the examination finds nothing"))
         }
         _ => None,

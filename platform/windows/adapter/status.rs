@@ -57,7 +57,7 @@ impl From<Error> for Refusal {
 
 /// The status that a program sees.
 pub(crate) fn ntstatus(error: &Error) -> Status {
-    match error {
+    match error.cause() {
         Error::Io { source, .. } => source.raw_os_error().map_or(Status::IO_DEVICE_ERROR, from_host),
         Error::Unsupported(_) => Status::NOT_SUPPORTED,
         Error::Denied(_) => Status::ACCESS_DENIED,

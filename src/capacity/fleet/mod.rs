@@ -171,7 +171,7 @@ impl Fleet {
     }
 
     /// Notes what could not be looked at.
-    pub fn fail(&mut self, name: &str, error: &crate::Error) {
+    pub fn fail(&mut self, name: &str, error: impl std::fmt::Display) {
         self.errors.push(Failure { image: name.to_owned(), error: error.to_string() });
     }
 

@@ -6,10 +6,15 @@ use vhdmount::{
     printable::printable,
 };
 
+use super::super::advice;
+
 /// The report. `quiet`: errors and warnings only, nothing for a clean image.
 pub(super) fn of(examination: &Examination, quiet: bool) -> String {
     let mut out = String::new();
     examination.areas.iter().for_each(|area| push_area(&mut out, area, quiet));
+    for remedy in &examination.remedies {
+        out += &format!("{}\n", advice::text(*remedy));
+    }
     if !quiet {
         let verdict = match examination.verdict {
             Verdict::Clean => "nothing is wrong",

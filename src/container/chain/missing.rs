@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    Error,
+    Error, Remedy,
     bytes::FileSource,
     container::image::{Identity, Image, Linkage},
     printable::printable,
@@ -41,7 +41,7 @@ impl Looked {
     /// A damaged image where the parent should be.
     pub(super) fn damaged(&self) -> Option<Arc<FileSource>> {
         match &self.outcome {
-            Outcome::Unreadable(Error::Corrupt(_), file) => file.clone(),
+            Outcome::Unreadable(error, file) if matches!(error.cause(), Error::Corrupt(_)) => file.clone(),
             _ => None,
         }
     }
@@ -60,17 +60,18 @@ pub(super) fn missing(child: &Path, linkage: &Linkage, looked: &[Looked]) -> Err
     if looked.len() > MAX_REPORTED {
         let _ = write!(text, "\n  and {} more places", looked.len() - MAX_REPORTED);
     }
-    if linkage.is_anonymous() {
-        text.push_str(
-            "\nThe image names no identity, as XenServer's do whose parent is a raw disk: name that with --parent FILE",
-        );
-    } else {
-        text.push_str(
-            "\nName it with --parent FILE or its folder with --parent-dir DIR; another file than the right one is used \
-             only with --parent FILE --force-parent, and --force-parent alone reads on without a parent",
-        );
+    let mut remedies = vec![match linkage.is_anonymous() {
+        true => Remedy::NameParent,
+        false => Remedy::NameOrForceParent,
+    }];
+    let unusable_log = |looked: &Looked| match &looked.outcome {
+        Outcome::Unreadable(error, _) => error.remedies().contains(&Remedy::SkipLog),
+        _ => false,
+    };
+    if looked.iter().any(unusable_log) {
+        remedies.push(Remedy::SkipLog);
     }
-    Error::not_found(text)
+    Error::MissingParent { text, remedies }
 }
 
 /// A path that an image may have spelled, on one line.
@@ -86,7 +87,7 @@ fn describe(outcome: &Outcome) -> String {
         Outcome::Unreadable(error, _) => error.to_string(),
         Outcome::Ambiguous(paths) => {
             let paths: Vec<_> = paths.iter().take(MAX_REPORTED).map(|path| shown(path)).collect();
-            format!("several images have this identity, say which with --parent FILE: {}", paths.join(", "))
+            format!("several images have this identity: {}", paths.join(", "))
         }
         Outcome::Outside => "not the parent (outside of the image's folder; not described)".to_owned(),
     }

@@ -168,7 +168,7 @@ impl<'a> Search<'a> {
                 image.identity.text(),
                 expected(linkage),
             ),
-            None => format!("{shown}: {WITHOUT_PARENT} (--parent FILE names one to be used by force)"),
+            None => format!("{shown}: {WITHOUT_PARENT} (a parent that is named is used by force)"),
         };
         let meaning = "opened by force: what is found in the volumes below may be due to that alone";
         self.findings.push((self.child, Finding::error("parent", &warning, meaning)));
@@ -199,7 +199,7 @@ impl<'a> Search<'a> {
         // An identity of zeros identifies nothing, as XenServer's of a raw parent: the user's word stands for it.
         if linkage.is_anonymous() && image.layer.virtual_size() == size {
             let problem =
-                format!("{}: the child names no identity: used because --parent names it", path.display());
+                format!("{}: the child names no identity: used because the user named it", path.display());
             let meaning =
                 "nothing shows whether it is the file that the child was made from, apart from its size";
             self.findings.push((self.child, Finding::warning("parent", &problem, meaning)));

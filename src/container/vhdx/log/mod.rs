@@ -39,20 +39,7 @@ pub(super) fn apply(file: Arc<dyn ByteSource>, header: &Header, replay: bool) ->
         let log = "not replayed: the disk was not closed properly, and its last changes are left out";
         return Ok(Outcome { source: file, log: log.into(), torn: false });
     }
-    replay_into_memory(&file, header).map_err(explain)
-}
-
-/// Says what the user can do about a log that cannot be replayed.
-fn explain(error: Error) -> Error {
-    const ADVICE: &str = "the log cannot be replayed; --no-replay reads the disk without its last changes";
-    match error {
-        Error::Corrupt(corrupt) => {
-            Error::corrupt(corrupt.structure, corrupt.place, format!("{} ({ADVICE})", corrupt.problem))
-        }
-        Error::Io { context, source } => Error::io(format!("{context} ({ADVICE})"), source),
-        Error::Unsupported(what) => Error::unsupported(format!("{what} ({ADVICE})")),
-        other => other,
-    }
+    replay_into_memory(&file, header).map_err(|error| Error::UnusableLog(Box::new(error)))
 }
 
 /// Checks where the log lies.

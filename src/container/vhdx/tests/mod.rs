@@ -72,7 +72,7 @@ fn read_all(disk: &Vhdx) -> Vec<u8> {
 }
 
 fn is_corrupt<T>(result: &Result<T>) -> bool {
-    matches!(result, Err(Error::Corrupt(_)))
+    result.as_ref().is_err_and(|error| matches!(error.cause(), Error::Corrupt(_)))
 }
 
 /// A small dynamic disk: block 0 and 2 present, 1 absent, the last one short.
