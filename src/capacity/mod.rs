@@ -25,7 +25,8 @@ pub use fleet::{
 };
 use free::Free;
 pub use host::{
-    Backing, Expansion, Held, Host, HostMap, HostSpace, Running, System, WindowsAnswers, backing_path,
+    Backing, Expansion, Family, Held, Host, HostFs, HostMap, HostSpace, Running, System, WindowsAnswers,
+    backing_path,
 };
 pub use native_boot::NativeBoot;
 pub use report::{Report, Status, VolumeReport, human};
@@ -216,7 +217,7 @@ impl Capacity {
             let mut report = VolumeReport {
                 name: volume.volume.name.clone(),
                 label: info.label,
-                filesystem: info.filesystem,
+                filesystem: info.filesystem.name(),
                 ..VolumeReport::default()
             };
             match counted {

@@ -23,6 +23,11 @@ impl Outlook {
         })
     }
 
+    /// The host's space at that moment.
+    pub(super) fn space(&self) -> &HostSpace {
+        &self.space
+    }
+
     /// The size that the disk reaches when its host gives it so many bytes: whole blocks.
     pub(super) fn achievable(&self, host_bytes: u64) -> u64 {
         self.stock.achievable(&self.budget.with_free(host_bytes, &self.space))

@@ -43,7 +43,7 @@ impl Thin {
             data_id: String::new(),
             parent_id: String::new(),
             parent_paths: Vec::new(),
-            log: String::new(),
+            log: None,
             problems: Vec::new(),
         };
         Self {
@@ -244,7 +244,7 @@ fn the_running_system_tells_holes_from_data() {
         assert_eq!((map.at(0), map.occupied(0..8 * MIB)), ((None, MIB), 3 * MIB), "{map:?}");
         assert_eq!((map.at(MIB).0, map.at(5 * MIB)), (Some(Held::Own), (Some(Held::Own), MIB)));
     }
-    assert!(!space.filesystem.is_empty() && space.unit > 0, "{space:?}");
+    assert!(!space.filesystem.name().is_empty() && space.unit > 0, "{space:?}");
 }
 
 #[test]

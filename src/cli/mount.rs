@@ -9,6 +9,7 @@ use std::path::Path;
 
 use vhdmount::{
     Error,
+    container::LogState,
     fs::probe::{Probe, UNFORMATTED},
     image::{DiskInfo, Image, NO_FILESYSTEM, VolumeState},
     printable::printable,
@@ -74,8 +75,8 @@ fn problems(info: &DiskInfo) -> String {
         out += &format!("PROBLEM: {}\n", printable(problem));
     }
     for layer in &info.layers {
-        if !matches!(layer.log.as_str(), "" | "clean") {
-            out += &format!("{}: log {}\n", printable(&layer.path), printable(&layer.log));
+        if let Some(log @ (LogState::NotReplayed | LogState::Replayed { .. })) = layer.log {
+            out += &format!("{}: log {log}\n", printable(&layer.path));
         }
         for problem in &layer.problems {
             out += &format!("{}: PROBLEM: {}\n", printable(&layer.path), printable(problem));

@@ -7,6 +7,7 @@ pub mod check;
 pub mod detect;
 mod disk;
 mod image;
+mod log_state;
 mod open;
 pub mod raw;
 mod refusal;
@@ -17,6 +18,7 @@ pub mod vhdx;
 use std::{ops::Range, sync::Arc};
 
 pub use disk::Disk;
+pub use log_state::LogState;
 pub use open::{Container, OpenOptions, open, open_file, open_source};
 use serde::Serialize;
 
@@ -170,8 +172,8 @@ pub struct LayerInfo {
     pub parent_id: String,
     /// Where the image says that its parent is, in its own words.
     pub parent_paths: Vec<String>,
-    /// The log: `clean`, `replayed: …`, `not replayed: …`; empty where the format has none.
-    pub log: String,
+    /// The log; `None` where the format has none.
+    pub log: Option<LogState>,
     /// What was found damaged or odd, and how it was got around.
     pub problems: Vec<String>,
 }

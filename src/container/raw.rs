@@ -43,7 +43,7 @@ pub fn open(file: Arc<dyn ByteSource>, path: &str, sectors: Option<(u32, u32)>) 
         data_id: String::new(),
         parent_id: String::new(),
         parent_paths: Vec::new(),
-        log: String::new(),
+        log: None,
         problems,
     };
     Raw { source: file, info }

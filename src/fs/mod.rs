@@ -16,6 +16,7 @@ pub mod probe;
 pub mod reach;
 mod recognize;
 pub mod runs;
+mod volume_info;
 pub mod wim;
 pub mod windows;
 
@@ -25,8 +26,8 @@ pub use name::{Name, NameBuf};
 pub use neighbours::Neighbours;
 pub use node::{
     DirCursor, DirEntry, LinkTarget, NodeId, NodeKind, Posix, Stat, StreamInfo, Times, Timestamp, Usage,
-    VolumeInfo,
 };
+pub use volume_info::{FsKind, Journal, VolumeInfo};
 
 use crate::{
     Result,
@@ -197,11 +198,11 @@ pub trait FileSystem: Send + Sync {
         let volume = self.volume();
         for problem in &volume.problems {
             let meaning = "found while opening; what can be read is read";
-            report.finding(Finding::warning(volume.filesystem, problem, meaning));
+            report.finding(Finding::warning(volume.filesystem.name(), problem, meaning));
         }
         let problem = "its structures are not examined: there is no check for this filesystem yet";
         let meaning = "says nothing of the volume's state";
-        report.finding(Finding::note(volume.filesystem, problem, meaning));
+        report.finding(Finding::note(volume.filesystem.name(), problem, meaning));
         Ok(())
     }
 }

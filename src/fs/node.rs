@@ -1,7 +1,5 @@
 //! What a filesystem says of its nodes: plain values, the same for every format.
 
-use serde::Serialize;
-
 use super::{Name, NameBuf};
 
 /// Identifies a node; computed from the disk, stable over mounts. From the lowest bit on:
@@ -203,64 +201,6 @@ pub struct Usage {
     pub total: u64,
     /// Free, as the guest believes.
     pub free: u64,
-}
-
-/// What a volume says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct VolumeInfo {
-    /// `ntfs`, `fat12`, `fat16`, `fat32`, …
-    pub filesystem: &'static str,
-    /// The format's version, where it has one (`3.1`).
-    pub version: String,
-    /// Label; empty if none.
-    pub label: String,
-    /// Serial number as the format's own tools print it; empty if none.
-    pub serial: String,
-    /// Size in bytes that the filesystem claims.
-    pub size: u64,
-    /// Allocation unit in bytes.
-    pub cluster_size: u64,
-    /// Not cleanly unmounted.
-    pub dirty: bool,
-    /// A hibernated Windows holds newer data in `hiberfil.sys`.
-    pub hibernated: bool,
-    /// The journal as its last user left it: `clean`, `empty`, `unclean`, `in use`, `damaged`; empty text if the format
-    /// has none, or if it cannot be read.
-    pub journal: &'static str,
-    /// What was found damaged and how it was got around (`boot sector damaged: its backup is used`).
-    pub problems: Vec<String>,
-}
-
-impl VolumeInfo {
-    /// In which state its last user left the volume; `None` if it was unmounted cleanly.
-    pub fn unclean(&self) -> Option<&'static str> {
-        Some(match (self.hibernated, self.journal) {
-            (true, _) => {
-                "Windows is hibernated, or was shut down for a fast start: it keeps newer metadata and files in \
-                 hiberfil.sys"
-            }
-            (false, "in use") => {
-                "its Windows had the volume mounted, or keeps it so for a fast start: newer metadata may be in the journal \
-                 ($LogFile 2.0) or in memory alone"
-            }
-            (false, "unclean") => {
-                "not cleanly unmounted: the journal ($LogFile) holds changes that were not written back"
-            }
-            (false, "") if self.dirty => "not cleanly unmounted",
-            (false, _) if self.dirty => "marked as dirty: its next Windows is to check it",
-            (false, _) => return None,
-        })
-    }
-
-    /// As [`Self::unclean`], and what that means for the reader.
-    pub fn state(&self) -> Option<String> {
-        let meaning = match self.journal {
-            // FAT has none that could have kept them together.
-            "" => "directories, tables and files may not fit together",
-            _ => "the journal is not replayed, so what is read may be older than what Windows would show",
-        };
-        self.unclean().map(|why| format!("{why}; {meaning}"))
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::{
     capacity::human,
     container::{Format, Kind, LayerInfo},
     fs::{
-        VolumeInfo,
+        FsKind, VolumeInfo,
         probe::{self, Probe},
     },
     partition::{Partition, Scheme},
@@ -153,7 +153,7 @@ impl VolumeState {
     pub fn describe(&self) -> String {
         match self {
             Self::Readable(volume) => {
-                let mut text = volume.info.filesystem.to_owned();
+                let mut text = volume.info.filesystem.name().to_owned();
                 if !volume.info.label.is_empty() {
                     text += &format!(" {}", quoted(&volume.info.label));
                 }
@@ -183,7 +183,10 @@ impl VolumeState {
 /// About how many bytes tell which clusters are free: a bit for each, or in FAT up to 32.
 fn allocation_table(info: &VolumeInfo) -> u64 {
     let clusters = info.size / info.cluster_size.max(1);
-    if info.filesystem == "ntfs" { clusters / 8 } else { clusters.saturating_mul(4) }
+    match info.filesystem {
+        FsKind::Ntfs => clusters / 8,
+        _ => clusters.saturating_mul(4),
+    }
 }
 
 impl Opened {
@@ -362,11 +365,13 @@ fn push_layer(out: &mut String, depth: usize, layer: &LayerInfo) {
         ("disk id", &layer.disk_id),
         ("data id", &layer.data_id),
         ("parent id", &layer.parent_id),
-        ("log", &layer.log),
     ] {
         if !value.is_empty() {
             push(out, name, value);
         }
+    }
+    if let Some(log) = layer.log {
+        push(out, "log", &log.to_string());
     }
     layer.parent_paths.iter().for_each(|path| push(out, "names parent", path));
     layer.problems.iter().for_each(|problem| push(out, "PROBLEM", problem));

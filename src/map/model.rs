@@ -183,7 +183,7 @@ fn partitions(image: &Image, disk: u64) -> Vec<Span> {
     let spans = image.partitions().zip(image.volumes()).map(|((partition, content), (volume, _))| {
         let label = match content {
             Probe::Readable(fs) => match fs.volume() {
-                info if info.label.is_empty() => info.filesystem.to_owned(),
+                info if info.label.is_empty() => info.filesystem.name().to_owned(),
                 info => info.label,
             },
             Probe::Recognized { name, .. } | Probe::Damaged { name, .. } => (*name).to_owned(),

@@ -29,7 +29,7 @@ use crate::{
     Error, Result,
     bytes::ByteSource,
     fs::{
-        DirCursor, DirEntry, FileSystem, LinkTarget, Name, NameBuf, NodeId, NodeKind, Posix, Stat,
+        DirCursor, DirEntry, FileSystem, FsKind, LinkTarget, Name, NameBuf, NodeId, NodeKind, Posix, Stat,
         StreamInfo, Timestamp, Usage, VolumeInfo, deleted,
     },
     identity::PartitionId,
@@ -176,7 +176,7 @@ impl FileSystem for Tree {
     fn volume(&self) -> VolumeInfo {
         match self.only {
             Some(index) => self.volumes[index].fs.volume(),
-            None => VolumeInfo { filesystem: "vhdmount", ..VolumeInfo::default() },
+            None => VolumeInfo { filesystem: FsKind::Other("vhdmount"), ..VolumeInfo::default() },
         }
     }
 

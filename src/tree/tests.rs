@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     bytes::MemorySource,
-    fs::{NameBuf, NodeKind, Times, reach::MISPLACED},
+    fs::{FsKind, NameBuf, NodeKind, Times, reach::MISPLACED},
     guid::Guid,
 };
 
@@ -25,7 +25,7 @@ impl Small {
 
 impl FileSystem for Small {
     fn volume(&self) -> VolumeInfo {
-        VolumeInfo { filesystem: "small", label: self.1.into(), ..VolumeInfo::default() }
+        VolumeInfo { filesystem: FsKind::Other("small"), label: self.1.into(), ..VolumeInfo::default() }
     }
     fn root(&self) -> NodeId {
         NodeId(0)

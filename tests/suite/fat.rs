@@ -245,7 +245,7 @@ fn volumes_of_every_shape_read_as_in_other_programs() {
         }
         check::is_clean(&image);
         let info = fs.volume();
-        assert_eq!(info.filesystem, format!("fat{}", shape.0));
+        assert_eq!(info.filesystem.name(), format!("fat{}", shape.0));
         assert_eq!((info.label.as_str(), info.serial.as_str()), ("LABEL OF IT", "1234-ABCD"));
         assert_eq!((info.dirty, info.problems), (false, vec![]));
         assert_eq!(fs.usage().unwrap().free, bytes_free(&image), "{shape:?}");

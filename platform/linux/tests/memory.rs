@@ -205,7 +205,7 @@ fn kind(content: &Content) -> NodeKind {
 
 impl FileSystem for Memory {
     fn volume(&self) -> VolumeInfo {
-        VolumeInfo { filesystem: "memory", ..VolumeInfo::default() }
+        VolumeInfo { filesystem: vhdmount::fs::FsKind::Other("memory"), ..VolumeInfo::default() }
     }
 
     fn root(&self) -> NodeId {

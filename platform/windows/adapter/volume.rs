@@ -1,7 +1,7 @@
 //! What Windows shows of the volume: the one that is mounted alone, or the whole disk under the image's name.
 
 use vhdmount::{
-    fs::{FileSystem, VolumeInfo},
+    fs::{FileSystem, FsKind, VolumeInfo},
     tree::Tree,
 };
 
@@ -60,12 +60,11 @@ impl Face {
     }
 }
 
-fn name(filesystem: &str) -> &'static str {
+fn name(filesystem: FsKind) -> &'static str {
     match filesystem {
-        "ntfs" => "NTFS",
-        "fat32" => "FAT32",
-        "fat12" | "fat16" => "FAT",
-        _ => "NTFS",
+        FsKind::Fat32 => "FAT32",
+        FsKind::Fat12 | FsKind::Fat16 => "FAT",
+        FsKind::Ntfs | FsKind::Other(_) => "NTFS",
     }
 }
 
@@ -92,24 +91,24 @@ fn serial(text: &str) -> u32 {
 mod tests {
     use super::*;
 
-    fn volume(filesystem: &'static str, serial: &str) -> VolumeInfo {
+    fn volume(filesystem: FsKind, serial: &str) -> VolumeInfo {
         let label = "L".repeat(31) + "😀";
         VolumeInfo { filesystem, label, serial: serial.into(), cluster_size: 65_536, ..VolumeInfo::default() }
     }
 
     #[test]
     fn a_volume_alone_shows_itself() {
-        let face = Face::of_volume(&volume("ntfs", "0123456789ABCDEF"));
+        let face = Face::of_volume(&volume(FsKind::Ntfs, "0123456789ABCDEF"));
         assert_eq!((face.serial, face.filesystem, face.sectors_per_unit), (0x89AB_CDEF, "NTFS", 128));
         assert_eq!(face.label, [u16::from(b'L'); 31]);
-        assert_eq!(Face::of_volume(&volume("fat16", "1A2B-3C4D")).serial, 0x1A2B_3C4D);
+        assert_eq!(Face::of_volume(&volume(FsKind::Fat16, "1A2B-3C4D")).serial, 0x1A2B_3C4D);
     }
 
     #[test]
     fn a_disk_shows_the_image() {
-        let face = Face::of_disk(&[volume("fat32", "1"), volume("ntfs", "2")], "disk");
+        let face = Face::of_disk(&[volume(FsKind::Fat32, "1"), volume(FsKind::Ntfs, "2")], "disk");
         assert_eq!((face.filesystem, String::from_utf16(&face.label).unwrap()), ("NTFS", "disk".to_owned()));
         assert_ne!(face.serial, Face::of_disk(&[], "disk").serial);
-        assert_eq!(Face::of_disk(&[volume("fat32", "1")], "disk").filesystem, "FAT32");
+        assert_eq!(Face::of_disk(&[volume(FsKind::Fat32, "1")], "disk").filesystem, "FAT32");
     }
 }

@@ -12,7 +12,7 @@ pub use alike::Alike;
 use serde::Serialize;
 pub use verdict::{State, Threshold, Verdict};
 
-use super::{Capacity, HostSpace, Report, Status, outlook::Outlook, report};
+use super::{Capacity, Family, HostSpace, Report, Status, outlook::Outlook, report};
 use crate::{Result, bytes::FileId};
 
 /// Images, as they are looked at one after the other.
@@ -146,11 +146,8 @@ impl Fleet {
                 Some(known) => known.children += 1,
                 None => {
                     let space = capacity.host.space(parent)?;
-                    let place = Place::of(
-                        parent.id(),
-                        parent.file().metadata().is_ok_and(|m| m.is_file()),
-                        &space.place(),
-                    );
+                    let place =
+                        Place::of(parent.id(), parent.file().metadata().is_ok_and(|m| m.is_file()), &space);
                     let name = parent.path().display().to_string();
                     self.parents.insert(parent.id(), Parent { name, place, space, children: 1 });
                 }
@@ -160,7 +157,7 @@ impl Fleet {
         let regular = file.is_none_or(|file| file.file().metadata().is_ok_and(|metadata| metadata.is_file()));
         self.seen.insert(id.clone(), self.images.len());
         self.images.push(Image {
-            place: Place::of(id.clone(), regular, &report.host),
+            place: Place::of(id.clone(), regular, outlook.space()),
             id,
             name: unique(&mut self.names, name),
             aliases: Vec::new(),
@@ -254,13 +251,13 @@ impl Image {
 }
 
 impl Place {
-    fn of(id: FileId, regular: bool, host: &str) -> Self {
+    fn of(id: FileId, regular: bool, space: &HostSpace) -> Self {
         match id {
             _ if !regular => Self::Named("block devices".into()),
             // Each subvolume has a device number of its own, and all share their space.
-            FileId::Inode { .. } if host.ends_with("(btrfs)") => Self::Named(host.to_owned()),
+            FileId::Inode { .. } if space.filesystem.family() == Family::Btrfs => Self::Named(space.place()),
             FileId::Inode { device, .. } => Self::Device(device),
-            FileId::Path(_) => Self::Named(host.to_owned()),
+            FileId::Path(_) => Self::Named(space.place()),
         }
     }
 }

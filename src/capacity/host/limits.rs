@@ -1,20 +1,21 @@
-//! What filesystems allow and how exact their figures can be, by their names in Linux' mount table: the largest file,
-//! the pointer blocks that a file costs, and the reasons for which a figure is an estimate.
+//! What filesystems allow and how exact their figures can be: the largest file, the pointer blocks that a file costs, and the reasons for which a figure is an estimate.
 #![cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "some of it is for Linux alone"))]
+
+use super::Family;
 
 /// The largest file in bytes, where the filesystem limits it below what a disk image can need. `unit`: its block or
 /// cluster size. `extents`: the file is mapped by extents (ext4), not by pointer blocks.
-pub(super) fn largest_file(filesystem: &str, unit: u64, extents: bool) -> Option<u64> {
+pub(super) fn largest_file(filesystem: Family, unit: u64, extents: bool) -> Option<u64> {
     match filesystem {
         // The directory entry has 32 bits for the size.
-        "vfat" | "msdos" | "umsdos" => Some(u64::from(u32::MAX)),
+        Family::Fat => Some(u64::from(u32::MAX)),
         // Extents number a file's blocks with 32 bits, and the last number is taken.
-        "ext4" if extents => Some(unit.saturating_mul(u64::from(u32::MAX))),
-        "ext2" | "ext3" | "ext4" => Some(largest_by_pointers(unit, 12, 3, true)),
+        Family::Ext4 if extents => Some(unit.saturating_mul(u64::from(u32::MAX))),
+        Family::Ext | Family::Ext4 => Some(largest_by_pointers(unit, 12, 3, true)),
         // Cluster numbers of a file have 32 bits in what Windows and the drivers for Linux write.
-        "ntfs" | "ntfs3" | "fuseblk" => Some(unit.saturating_mul(u64::from(u32::MAX))),
-        "f2fs" => Some(largest_of_f2fs()),
-        "jfs" => Some(4 << 50),
+        Family::Ntfs => Some(unit.saturating_mul(u64::from(u32::MAX))),
+        Family::F2fs => Some(largest_of_f2fs()),
+        Family::Jfs => Some(4 << 50),
         // XFS, btrfs, ZFS, bcachefs, exFAT: 8 EiB and more, beyond every disk image. Networks: what is there decides.
         _ => None,
     }
@@ -51,51 +52,45 @@ pub(in crate::capacity) fn net_of_pointer_blocks(free: u64, unit: u64, pointers:
 }
 
 /// Why no figure can be exact on this filesystem; `None` where it can.
-pub(super) fn estimate(filesystem: &str) -> Option<&'static str> {
+pub(super) fn estimate(filesystem: Family) -> Option<&'static str> {
     match filesystem {
-        "btrfs" | "bcachefs" | "zfs" | "nilfs2" => Some(
+        Family::Btrfs | Family::CopyOnWrite => Some(
             "the host copies on write and may compress: an overwrite takes new space before the old is given back, \
              snapshots keep the old, and the free space that it reports is an estimate of its own",
         ),
-        "overlay" => Some(
+        Family::Overlay => Some(
             "an overlay: an image that lies in a lower layer is copied as a whole, at its first change, to the volume \
              whose free space this is",
         ),
-        "tmpfs" | "ramfs" => Some("the host keeps files in memory, which other programs may use up first"),
-        "nfs" | "nfs4" | "cifs" | "smb3" | "9p" | "virtiofs" | "ceph" | "glusterfs" | "fuse.glusterfs"
-        | "fuse.sshfs" | "afs" | "lustre" => Some(
+        Family::Memory => Some("the host keeps files in memory, which other programs may use up first"),
+        Family::Network { .. } => Some(
             "a network or shared filesystem: the free space is what the other side tells, and its quotas, \
              compression and sparse files do not show here",
         ),
-        "f2fs" => Some("the host writes new places for old data and needs spare room for cleaning up"),
+        Family::F2fs => Some("the host writes new places for old data and needs spare room for cleaning up"),
         _ => None,
     }
 }
 
-/// Filesystems whose block size is that of transfers, not of allocation.
-pub(super) fn reports_transfer_size(filesystem: &str) -> bool {
-    matches!(filesystem, "nfs" | "nfs4" | "cifs" | "smb3" | "9p" | "ceph" | "lustre" | "afs")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::HostFs, *};
 
     const TIB: u64 = 1 << 40;
 
     #[test]
     fn largest_files_are_those_of_the_formats() {
-        assert_eq!(largest_file("vfat", 4096, true), Some((4 << 30) - 1));
-        assert_eq!(largest_file("ext4", 4096, true), Some(16 * TIB - 4096));
-        assert_eq!(largest_file("ext4", 1024, true), Some(4 * TIB - 1024));
+        assert_eq!(largest_file(HostFs::from("vfat").family(), 4096, true), Some((4 << 30) - 1));
+        assert_eq!(largest_file(HostFs::from("ext4").family(), 4096, true), Some(16 * TIB - 4096));
+        assert_eq!(largest_file(HostFs::from("ext4").family(), 1024, true), Some(4 * TIB - 1024));
         // 12 + 256 + 256² + 256³ blocks of 1 KiB.
-        assert_eq!(largest_file("ext3", 1024, false), Some(17_247_252_480));
-        let ext3 = largest_file("ext3", 4096, false).unwrap();
+        assert_eq!(largest_file(HostFs::from("ext3").family(), 1024, false), Some(17_247_252_480));
+        let ext3 = largest_file(HostFs::from("ext3").family(), 4096, false).unwrap();
         assert!(2 * TIB - (5 << 30) < ext3 && ext3 < 2 * TIB, "{ext3}");
-        assert_eq!(largest_file("ntfs3", 4096, true), Some(16 * TIB - 4096));
-        assert_eq!(largest_file("ntfs3", 65536, true), Some(256 * TIB - 65536));
+        assert_eq!(largest_file(HostFs::from("ntfs3").family(), 4096, true), Some(16 * TIB - 4096));
+        assert_eq!(largest_file(HostFs::from("ntfs3").family(), 65536, true), Some(256 * TIB - 65536));
         for none in ["xfs", "btrfs", "exfat", "zfs", "fuse.vhdmount", ""] {
-            assert_eq!(largest_file(none, 4096, true), None, "{none}");
+            assert_eq!(largest_file(HostFs::from(none).family(), 4096, true), None, "{none}");
         }
     }
 

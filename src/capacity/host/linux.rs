@@ -12,7 +12,7 @@ use fiemap::{Fiemap, FiemapExtentFlags};
 use rustix::fs::{IFlags, StatVfs, StatVfsMountFlags, fstatvfs, statvfs};
 
 use super::{
-    Held, Host, HostMap, HostSpace, Running, System, limits,
+    Family, Held, Host, HostFs, HostMap, HostSpace, Running, System, limits,
     quota::{self, Quota},
     root,
 };
@@ -21,8 +21,6 @@ use crate::{
     bytes::{ByteSource, FileSource},
 };
 
-/// The filesystem type of our own mounts.
-const OURS: &str = "fuse.vhdmount";
 /// ext4's flag for a file that is mapped by extents (`EXT4_EXTENTS_FL`).
 const EXTENTS: u32 = 0x0008_0000;
 /// QEMU gives the images that it makes an extent size hint of this; XFS alone heeds it.
@@ -42,7 +40,11 @@ impl Host for System {
         let volume = fstatvfs(file.file()).map_err(|e| Error::io(context(), e.into()))?;
         let mount = Mount::of(file, metadata.dev()).unwrap_or_default();
         let flags = rustix::fs::ioctl_getflags(file.file()).unwrap_or(IFlags::empty());
-        let unit = if limits::reports_transfer_size(&mount.filesystem) { 4096 } else { volume.f_frsize };
+        let family = mount.filesystem.family();
+        let unit = match family {
+            Family::Network { transfer_blocks: true } => 4096,
+            _ => volume.f_frsize,
+        };
         let mut space = HostSpace {
             file_size: metadata.len(),
             allocated: metadata.blocks().saturating_mul(512),
@@ -50,22 +52,22 @@ impl Host for System {
             unit,
             mount: mount.at.display().to_string(),
             filesystem: mount.filesystem.clone(),
-            estimate: limits::estimate(&mount.filesystem).unwrap_or_default().into(),
+            estimate: limits::estimate(family).unwrap_or_default().into(),
             ..HostSpace::default()
         };
-        if mount.filesystem.starts_with("ext") {
-            let extents = mount.filesystem == "ext4" && flags.bits() & EXTENTS != 0;
+        if matches!(family, Family::Ext | Family::Ext4) {
+            let extents = family == Family::Ext4 && flags.bits() & EXTENTS != 0;
             space.pointers = (!extents).then_some(unit / 4);
             space.reserved = volume.f_bfree.saturating_sub(volume.f_bavail).saturating_mul(volume.f_frsize);
         }
-        if mount.filesystem == "xfs" {
+        if family == Family::Xfs {
             space.margin = volume.f_frsize.saturating_mul(XFS_MARGIN_BLOCKS);
         }
         if volume.f_blocks == 0 {
             without_size(&mut space);
         }
         let extents = space.pointers.is_none();
-        space.limit_to_largest_file(limits::largest_file(&mount.filesystem, unit, extents));
+        space.limit_to_largest_file(limits::largest_file(family, unit, extents));
         limit_to_quotas(&mut space, file, &metadata, &volume, &mount);
         if flags.intersects(IFlags::COMPRESSED) {
             space.estimate =
@@ -73,7 +75,7 @@ impl Host for System {
                               written; incompressible data is assumed"
                     .into();
         }
-        if mount.filesystem == OURS {
+        if family == Family::Ours {
             // Read-only here, not where it runs; what it can take there is what statfs answers.
             space.say("a volume of a mounted image: what it can take where it runs");
             space.below = Some(backed_below(&mount.at).unwrap_or(space.free));
@@ -87,7 +89,7 @@ impl Host for System {
 
     fn map(&self, file: &FileSource, space: &HostSpace) -> Option<HostMap> {
         if let Some(map) = fiemap(file) {
-            let hint = space.filesystem == "xfs";
+            let hint = space.filesystem.family() == Family::Xfs;
             return Some(if hint { map.with_unit_of_runs(LARGEST_HINT) } else { map });
         }
         // A volume of ours may have reserved all of the file and its image still lack blocks.
@@ -129,8 +131,8 @@ fn fiemap(file: &FileSource) -> Option<HostMap> {
 
 /// A volume that tells no size: memory without a limit of its own, or nothing is known.
 fn without_size(space: &mut HostSpace) {
-    match space.filesystem.as_str() {
-        "tmpfs" | "ramfs" => {
+    match space.filesystem.family() {
+        Family::Memory => {
             let memory = rustix::system::sysinfo();
             let unit = u64::from(memory.mem_unit);
             space.free = memory.freeram.saturating_add(memory.freeswap).saturating_mul(unit);
@@ -181,7 +183,7 @@ fn backed_below(mount: &Path) -> Option<u64> {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Mount {
     at: PathBuf,
-    filesystem: String,
+    filesystem: HostFs,
     source: PathBuf,
 }
 
@@ -209,7 +211,7 @@ impl Mount {
         let mut tail = tail.split(' ');
         Some(Self {
             at: unescaped(fields.split(' ').nth(4)?),
-            filesystem: tail.next()?.to_owned(),
+            filesystem: tail.next()?.into(),
             source: unescaped(tail.next().unwrap_or_default()),
         })
     }
@@ -241,9 +243,9 @@ mod tests {
     #[test]
     fn the_mount_is_found_by_its_number_and_else_by_the_device() {
         let found = |id, device| Mount::find(MOUNTS, id, device).map(|mount| (mount.at, mount.filesystem));
-        assert_eq!(found("30", "0:99"), Some(("/srv/virtual machines".into(), "btrfs".into())));
-        assert_eq!(found("31", "253:0"), Some(("/home".into(), "ext4".into())));
-        assert_eq!(found("", "253:0"), Some(("/".into(), "ext4".into())));
+        assert_eq!(found("30", "0:99"), Some(("/srv/virtual machines".into(), HostFs::from("btrfs"))));
+        assert_eq!(found("31", "253:0"), Some(("/home".into(), HostFs::from("ext4"))));
+        assert_eq!(found("", "253:0"), Some(("/".into(), HostFs::from("ext4"))));
         assert_eq!(found("7", "9:9"), None);
     }
 

@@ -1,6 +1,7 @@
 //! What the host says about an image file: what it occupies and where, and how much may still be taken. The one place
 //! that asks the operating system, behind a trait so that tests can set the scene.
 
+mod filesystem;
 pub(super) mod limits;
 #[cfg(target_os = "linux")]
 mod linux;
@@ -14,6 +15,7 @@ mod windows;
 
 use std::{fmt, sync::Arc};
 
+pub use filesystem::{Family, HostFs};
 pub use map::{Held, HostMap};
 pub use running::{Backing, Expansion, Running, backing_path};
 pub use windows::WindowsAnswers;
@@ -46,8 +48,8 @@ pub struct HostSpace {
     pub below: Option<u64>,
     /// Where the volume is mounted (`/srv`); empty if unknown.
     pub mount: String,
-    /// Its filesystem (`ext4`); empty if unknown.
-    pub filesystem: String,
+    /// Its filesystem.
+    pub filesystem: HostFs,
     /// Why `free` is what it is, when that is not obvious (`read-only host`).
     pub note: String,
     /// Why the figures are no more than estimates on this host; empty if they are exact.
@@ -79,7 +81,7 @@ impl HostSpace {
 
     /// Where the file lies: mount point and filesystem, as far as known.
     pub fn place(&self) -> String {
-        match (self.mount.as_str(), self.filesystem.as_str()) {
+        match (self.mount.as_str(), self.filesystem.name()) {
             ("", fs) => fs.to_owned(),
             (mount, fs) => format!("{mount} ({fs})"),
         }

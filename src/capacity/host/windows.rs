@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{Held, HostMap, HostSpace, limits};
+use super::{Family, Held, HostFs, HostMap, HostSpace, limits};
 
 // Attributes of files ([MS-FSCC] 2.6) and of volumes (2.5.1).
 const READ_ONLY: u32 = 0x1;
@@ -44,7 +44,8 @@ pub struct WindowsAnswers {
 impl WindowsAnswers {
     /// The space of the file and its volume.
     pub fn space(&self) -> HostSpace {
-        let filesystem = self.filesystem.to_ascii_lowercase();
+        let filesystem = HostFs::from(&*self.filesystem.to_ascii_lowercase());
+        let family = filesystem.family();
         let has = |flag| self.attributes & flag != 0;
         let mut space = HostSpace {
             file_size: self.file_size,
@@ -52,14 +53,13 @@ impl WindowsAnswers {
             free: self.free,
             unit: self.cluster,
             mount: shown(&self.root).to_owned(),
-            filesystem: filesystem.clone(),
+            filesystem,
             ..HostSpace::default()
         };
         space.limit(self.free_for_user, "the quota of the user who asks");
-        let name = if matches!(&*filesystem, "fat" | "fat32") { "vfat" } else { &*filesystem };
         // Without a cluster size the limit of NTFS is not known.
-        if self.cluster > 0 || name == "vfat" {
-            space.limit_to_largest_file(limits::largest_file(name, self.cluster, true));
+        if self.cluster > 0 || family == Family::Fat {
+            space.limit_to_largest_file(limits::largest_file(family, self.cluster, true));
         }
         if self.shadow_copy {
             space.forbid("the image lies in a shadow copy: the figures are of that moment, and nothing is written to it");
@@ -85,11 +85,11 @@ impl WindowsAnswers {
                  taken to be wherever they cost most",
             ),
             (
-                filesystem == "refs",
+                family == Family::Refs,
                 "ReFS: blocks that files share (cloned) take new space when they are overwritten, which does not \
                  show here",
             ),
-            (filesystem == "csvfs", "a cluster shared volume: other nodes write to it as well"),
+            (family == Family::ClusterShared, "a cluster shared volume: other nodes write to it as well"),
         ];
         let reasons: Vec<_> = reasons.into_iter().filter_map(|(is, why)| is.then_some(why)).collect();
         space.estimate = reasons.join("; ");

@@ -281,7 +281,7 @@ fn info(
         data_id: footer.unique_id.to_string(),
         parent_id: parent.map(|parent| parent.parent_unique_id.to_string()).unwrap_or_default(),
         parent_paths: parent.map(ParentLocators::paths).unwrap_or_default(),
-        log: String::new(),
+        log: None,
         problems: found.problems.clone(),
     }
 }

@@ -160,7 +160,7 @@ pub fn open(file: Arc<dyn ByteSource>, path: &str, options: &OpenOptions) -> Res
         data_id: header.data_write_guid.to_string(),
         parent_id: metadata.parent.as_ref().map(|p| p.parent_linkage.to_string()).unwrap_or_default(),
         parent_paths: metadata.parent.as_ref().map(ParentLocator::paths).unwrap_or_default(),
-        log,
+        log: Some(log),
         problems,
     };
     Ok(Vhdx {

@@ -4,7 +4,7 @@
 use zerocopy::FromBytes;
 
 use super::format::{BootSector, ExtendedBoot, Fat32Fields};
-use crate::{Error, Place, Result};
+use crate::{Error, Place, Result, fs::FsKind};
 
 /// Bytes of the volume that [`Geometry::parse`] needs.
 pub(super) const BOOT_SECTOR_SIZE: usize = 512;
@@ -37,11 +37,11 @@ impl Width {
         }
     }
 
-    pub(super) fn name(self) -> &'static str {
+    pub(super) fn kind(self) -> FsKind {
         match self {
-            Self::Fat12 => "fat12",
-            Self::Fat16 => "fat16",
-            Self::Fat32 => "fat32",
+            Self::Fat12 => FsKind::Fat12,
+            Self::Fat16 => FsKind::Fat16,
+            Self::Fat32 => FsKind::Fat32,
         }
     }
 }
@@ -139,7 +139,7 @@ impl Geometry {
         let covered = (fat_len * 8 / width.bits()).saturating_sub(2);
         let mut problems = Vec::new();
         if claimed == 0 || claimed > max || covered == 0 {
-            return Err(bad(format!("{claimed} clusters, {covered} in the table ({})", width.name())));
+            return Err(bad(format!("{claimed} clusters, {covered} in the table ({})", width.kind())));
         }
         if covered < claimed {
             problems.push(format!("table too small: it covers {covered} of {claimed} clusters"));

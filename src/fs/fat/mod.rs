@@ -195,7 +195,7 @@ impl Fat {
         let label = self.root_label().or(in_boot_sector).unwrap_or([b' '; 11]);
         let serial = geometry.serial.map(|serial| format!("{:04X}-{:04X}", serial >> 16, serial & 0xffff));
         VolumeInfo {
-            filesystem: geometry.width.name(),
+            filesystem: geometry.width.kind(),
             version: String::new(),
             label: name::label(&label, &self.decoder),
             serial: serial.unwrap_or_default(),
@@ -203,7 +203,7 @@ impl Fat {
             cluster_size: geometry.cluster_size.into(),
             dirty,
             hibernated: false,
-            journal: "",
+            journal: None,
             problems,
         }
     }

@@ -5,6 +5,7 @@
 //! Windows 8 a mounted volume has 2.0, and so has one that a fast start or a hibernation keeps mounted.
 
 use super::fixup;
+use crate::fs::Journal;
 
 /// What is read of the file: both restart pages, of the largest size.
 pub(super) const RESTART_PAGES: usize = 128 << 10;
@@ -15,46 +16,18 @@ const MIN_PAGE: usize = 512;
 const NO_CLIENT: u16 = 0xffff;
 const VOLUME_IS_CLEAN: u16 = 2;
 
-/// What the restart pages say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
-    /// Emptied: filled with 0xFF by whoever made or repaired the volume.
-    Empty,
-    /// No client has it open, or the volume was marked as clean.
-    Clean,
-    /// NTFS had it open.
-    Unclean,
-    /// Of version 2.0: the volume is still mounted as far as its Windows is concerned.
-    InUse,
-    /// No restart page can be read.
-    Damaged,
-}
-
-impl State {
-    /// In one word.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Empty => "empty",
-            Self::Clean => "clean",
-            Self::Unclean => "unclean",
-            Self::InUse => "in use",
-            Self::Damaged => "damaged",
-        }
-    }
-}
-
 /// The state that the beginning of the file states.
-pub(super) fn state(start: &[u8]) -> State {
+pub(super) fn state(start: &[u8]) -> Journal {
     if start.iter().all(|byte| *byte == 0xff) {
-        return State::Empty;
+        return Journal::Empty;
     }
     let places = std::iter::successors(Some(MIN_PAGE), |at| Some(at * 2)).take_while(|at| *at <= MAX_PAGE);
     let pages = std::iter::once(0).chain(places).filter_map(|at| restart_page(start.get(at..)?, at));
-    pages.max_by_key(|(lsn, _)| *lsn).map_or(State::Damaged, |(_, state)| state)
+    pages.max_by_key(|(lsn, _)| *lsn).map_or(Journal::Damaged, |(_, state)| state)
 }
 
 /// The LSN and the state of the restart page at byte `at`.
-fn restart_page(bytes: &[u8], at: usize) -> Option<(u64, State)> {
+fn restart_page(bytes: &[u8], at: usize) -> Option<(u64, Journal)> {
     let by_chkdsk = bytes.starts_with(b"CHKD");
     if !by_chkdsk && !bytes.starts_with(b"RSTR") {
         return None;
@@ -72,9 +45,9 @@ fn restart_page(bytes: &[u8], at: usize) -> Option<(u64, State)> {
     let lsn = if by_chkdsk { u64_at(8)? } else { u64_at(area)? };
     let (in_use, flags) = (u16_at(area + 12)?, u16_at(area + 14)?);
     let state = match (major, minor) {
-        (2, 0) => State::InUse,
-        (1, _) if in_use == NO_CLIENT || flags & VOLUME_IS_CLEAN != 0 => State::Clean,
-        (1, _) => State::Unclean,
+        (2, 0) => Journal::InUse,
+        (1, _) if in_use == NO_CLIENT || flags & VOLUME_IS_CLEAN != 0 => Journal::Clean,
+        (1, _) => Journal::Unclean,
         _ => return None,
     };
     Some((lsn, state))
@@ -103,12 +76,12 @@ mod tests {
         let clean = page(12, (1, 1), 0, 2);
         let mounted = page(13, (2, 0), 0, 2);
         for (pages, expected) in [
-            ([&closed, &closed], State::Clean),
-            ([&closed, &open], State::Unclean),
-            ([&open, &closed], State::Unclean),
-            ([&open, &clean], State::Clean),
-            ([&clean, &mounted], State::InUse),
-            ([&mounted, &closed], State::InUse),
+            ([&closed, &closed], Journal::Clean),
+            ([&closed, &open], Journal::Unclean),
+            ([&open, &closed], Journal::Unclean),
+            ([&open, &clean], Journal::Clean),
+            ([&clean, &mounted], Journal::InUse),
+            ([&mounted, &closed], Journal::InUse),
         ] {
             assert_eq!(state(&[&pages[0][..], &pages[1][..]].concat()), expected);
         }
@@ -118,17 +91,17 @@ mod tests {
     fn pages_that_are_torn_or_of_another_version_do_not_count() {
         let (old, mut torn) = (page(10, (1, 1), NO_CLIENT, 0), page(20, (1, 1), 0, 0));
         torn[510] ^= 1;
-        assert_eq!(state(&[&old[..], &torn[..]].concat()), State::Clean);
-        assert_eq!(state(&torn), State::Damaged);
-        assert_eq!(state(&page(1, (3, 0), 0, 0)), State::Damaged);
-        assert_eq!(state(&[]), State::Empty);
-        assert_eq!(state(&[0xff; 8192]), State::Empty);
-        assert_eq!(state(&[0; 8192]), State::Damaged);
+        assert_eq!(state(&[&old[..], &torn[..]].concat()), Journal::Clean);
+        assert_eq!(state(&torn), Journal::Damaged);
+        assert_eq!(state(&page(1, (3, 0), 0, 0)), Journal::Damaged);
+        assert_eq!(state(&[]), Journal::Empty);
+        assert_eq!(state(&[0xff; 8192]), Journal::Empty);
+        assert_eq!(state(&[0; 8192]), Journal::Damaged);
         // Behind chkdsk its own LSN counts.
         let mut checked = page(0, (1, 1), NO_CLIENT, 0);
         checked[..4].copy_from_slice(b"CHKD");
         checked[8] = 30;
         let open = page(20, (1, 1), 0, 0);
-        assert_eq!(state(&[&checked[..], &open[..]].concat()), State::Clean);
+        assert_eq!(state(&[&checked[..], &open[..]].concat()), Journal::Clean);
     }
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Error, Result,
     bytes::{ByteSource, read_vec},
-    fs::VolumeInfo,
+    fs::{FsKind, Journal, VolumeInfo},
 };
 
 /// Records with fixed numbers.
@@ -107,7 +107,7 @@ fn backup_sectors(volume: &dyn ByteSource) -> impl Iterator<Item = (u64, Vec<u8>
 /// What the volume says of itself, as far as the table tells.
 pub(super) fn read_info(mft: &Mft, problems: Vec<String>) -> VolumeInfo {
     let mut info = VolumeInfo {
-        filesystem: "ntfs",
+        filesystem: FsKind::Ntfs,
         serial: format!("{:016X}", mft.boot.serial_number),
         size: mft.boot.size(),
         cluster_size: mft.boot.cluster_size,
@@ -119,9 +119,9 @@ pub(super) fn read_info(mft: &Mft, problems: Vec<String>) -> VolumeInfo {
     }
     match log_state(mft) {
         Ok(state) => {
-            info.journal = state.name();
-            info.dirty |= matches!(state, logfile::State::Unclean | logfile::State::InUse);
-            if state == logfile::State::Damaged {
+            info.journal = Some(state);
+            info.dirty |= matches!(state, Journal::Unclean | Journal::InUse);
+            if state == Journal::Damaged {
                 info.problems.push(
                     "the journal ($LogFile) is damaged: whether everything was written back is not known"
                         .into(),
@@ -149,7 +149,7 @@ fn read_volume_record(mft: &Mft, info: &mut VolumeInfo) -> Result<()> {
     Ok(())
 }
 
-fn log_state(mft: &Mft) -> Result<logfile::State> {
+fn log_state(mft: &Mft) -> Result<Journal> {
     let file = File::open(mft, number::LOGFILE)?;
     let absent = || Error::corrupt("$LogFile", None, "no data");
     let source = file.source(code::DATA, &[])?.ok_or_else(absent)?;

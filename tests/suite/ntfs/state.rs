@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::FileExt, path::Path};
 
-use vhdmount::fs::FileSystem;
+use vhdmount::fs::{FileSystem, Journal};
 
 use super::{Ntfs3g, make, open};
 use crate::support::{have, have_fuse, scratch, tool};
@@ -75,17 +75,17 @@ fn journal_is_judged_as_ntfs_3g_judges_it() {
         assert_eq!(info.problems.iter().any(|problem| Some(problem) == info.state().as_ref()), info.dirty);
         info.journal
     };
-    assert_eq!((state(), judged(&image)), ("empty", "clean"));
+    assert_eq!((state(), judged(&image)), (Some(Journal::Empty), "clean"));
     let (at, size) = journal(&image);
     let file = fs::File::options().write(true).open(&image).unwrap();
     // Major version, client in use, flags, of the older and of the newer page.
     for (older, newer, ours, theirs) in [
-        ((1, NO_CLIENT, 0), (1, NO_CLIENT, 0), "clean", "clean"),
-        ((1, 0, 0), (1, NO_CLIENT, 0), "clean", "clean"),
-        ((1, NO_CLIENT, 0), (1, 0, 0), "unclean", "unclean"),
-        ((1, NO_CLIENT, 0), (1, 0, 2), "clean", "clean"),
-        ((1, NO_CLIENT, 0), (2, NO_CLIENT, 0), "in use", "hibernated or cached"),
-        ((2, NO_CLIENT, 0), (1, NO_CLIENT, 0), "clean", "clean"),
+        ((1, NO_CLIENT, 0), (1, NO_CLIENT, 0), Journal::Clean, "clean"),
+        ((1, 0, 0), (1, NO_CLIENT, 0), Journal::Clean, "clean"),
+        ((1, NO_CLIENT, 0), (1, 0, 0), Journal::Unclean, "unclean"),
+        ((1, NO_CLIENT, 0), (1, 0, 2), Journal::Clean, "clean"),
+        ((1, NO_CLIENT, 0), (2, NO_CLIENT, 0), Journal::InUse, "hibernated or cached"),
+        ((2, NO_CLIENT, 0), (1, NO_CLIENT, 0), Journal::Clean, "clean"),
     ] {
         for swapped in [false, true] {
             let page = |lsn, (major, in_use, flags)| restart_page(lsn, major, in_use, flags, size);
@@ -93,13 +93,13 @@ fn journal_is_judged_as_ntfs_3g_judges_it() {
             let (first, second) = if swapped { (second, first) } else { (first, second) };
             file.write_all_at(&first, at).unwrap();
             file.write_all_at(&second, at + 4096).unwrap();
-            assert_eq!((state(), judged(&image)), (ours, theirs), "{older:?} {newer:?} {swapped}");
+            assert_eq!((state(), judged(&image)), (Some(ours), theirs), "{older:?} {newer:?} {swapped}");
         }
     }
     // Nothing that can be read: ntfs-3g does not mount it either.
     file.write_all_at(&[0x55; 8192], at).unwrap();
     let info = open(&image).volume();
-    assert_eq!((info.journal, info.problems.len(), judged(&image)), ("damaged", 1, "unclean"));
+    assert_eq!((info.journal, info.problems.len(), judged(&image)), (Some(Journal::Damaged), 1, "unclean"));
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn dirty_flag_is_told() {
     bytes.copy_within(record..record + 1024, mirror);
     fs::write(&image, &bytes).unwrap();
     let info = open(&image).volume();
-    assert_eq!((info.dirty, info.journal), (true, "empty"));
+    assert_eq!((info.dirty, info.journal), (true, Some(Journal::Empty)));
     assert!(info.state().unwrap().starts_with("marked as dirty"), "{:?}", info.problems);
     let text = tool("ntfsinfo").args(["-m", "-f"]).arg(&image).output().unwrap().stdout;
     let text = String::from_utf8_lossy(&text);

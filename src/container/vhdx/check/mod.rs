@@ -87,7 +87,7 @@ fn replayed(
     match log::apply(file.clone(), header, replay) {
         Ok(outcome) if !replay => {
             let meaning = "the file is examined as it is; what the log would put right shows as damage";
-            report.finding(Finding::warning("VHDX log", outcome.log, meaning));
+            report.finding(Finding::warning("VHDX log", outcome.log.to_string(), meaning));
             Ok(outcome.source)
         }
         Ok(outcome) => {

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     Error, Place, Result,
     bytes::{ByteSource, Overlay},
+    container::LogState,
 };
 
 /// What replayed updates may take in memory. Logs are 1 MiB in practice; 4 GiB would be legal.
@@ -25,7 +26,7 @@ const UPDATE_COST: usize = 128;
 pub(super) struct Outcome {
     pub(super) source: Arc<dyn ByteSource>,
     /// For [`crate::container::LayerInfo::log`].
-    pub(super) log: String,
+    pub(super) log: LogState,
     /// The newest entry is incomplete: the crash came while it was written.
     pub(super) torn: bool,
 }
@@ -33,11 +34,10 @@ pub(super) struct Outcome {
 /// Replays the log if there is something in it and `replay` is set.
 pub(super) fn apply(file: Arc<dyn ByteSource>, header: &Header, replay: bool) -> Result<Outcome> {
     if header.log_guid.is_zero() {
-        return Ok(Outcome { source: file, log: "clean".into(), torn: false });
+        return Ok(Outcome { source: file, log: LogState::Clean, torn: false });
     }
     if !replay {
-        let log = "not replayed: the disk was not closed properly, and its last changes are left out";
-        return Ok(Outcome { source: file, log: log.into(), torn: false });
+        return Ok(Outcome { source: file, log: LogState::NotReplayed, torn: false });
     }
     replay_into_memory(&file, header).map_err(|error| Error::UnusableLog(Box::new(error)))
 }
@@ -117,7 +117,6 @@ fn replay_into_memory(file: &Arc<dyn ByteSource>, header: &Header) -> Result<Out
     }
     let count = sequence.len();
     let torn = is_torn(ring, header, head)?;
-    let entries = if count == 1 { "entry" } else { "entries" };
-    let log = format!("replayed: {count} {entries}, {replayed} bytes");
+    let log = LogState::Replayed { entries: count, bytes: replayed };
     Ok(Outcome { source: Arc::new(overlay), log, torn })
 }

@@ -18,7 +18,7 @@ fn dynamic_disk_reads_present_blocks_and_zeros() {
     assert_eq!(info.creator, "vhdmount test writer");
     assert_eq!(info.data_id, disk.data_write_guid().to_string());
     assert_eq!(info.data_id, "d1d1d1d1-d1d1-d1d1-d1d1-d1d1d1d1d1d1");
-    assert_eq!(info.log, "clean");
+    assert_eq!(info.log, Some(crate::container::LogState::Clean));
     assert_eq!(info.problems, Vec::<String>::new());
     assert_eq!(disk.growth(), Growth { block_size: MIB, block_cost: MIB, group: None });
     assert!(matches!(disk.resolve(disk.virtual_size()), Err(Error::Invalid(_))));

@@ -39,7 +39,7 @@ fn newest_whole_header_is_used() {
     }
     let mut image = small().build();
     image.write_header(HEADER_1, 1, writer::LOG_GUID);
-    assert_eq!(opened(&image).info().log, "clean");
+    assert_eq!(opened(&image).info().log, Some(crate::container::LogState::Clean));
 
     let mut image = small().build();
     image.write(HEADER_1, b"x");

@@ -56,7 +56,7 @@ impl Check<'_, '_> {
         if let Some(state) = info.unclean() {
             self.findings.add(&STATE, "volume", state);
         }
-        if matches!(info.journal, "" | "damaged") {
+        if matches!(info.journal, None | Some(crate::fs::Journal::Damaged)) {
             self.findings.add(&JOURNAL, "$LogFile", "its restart pages cannot be read");
         }
         let (claimed, size) = (info.size, self.ntfs.volume.size());

@@ -66,7 +66,7 @@ impl Memory {
 impl FileSystem for Memory {
     fn volume(&self) -> VolumeInfo {
         VolumeInfo {
-            filesystem: "memory",
+            filesystem: vhdmount::fs::FsKind::Other("memory"),
             size: 20 * CLUSTER,
             cluster_size: CLUSTER,
             ..VolumeInfo::default()

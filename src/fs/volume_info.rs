@@ -1,0 +1,130 @@
+//! What a volume says of itself: its format, its identity, and the state in which its last user left it.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+/// The format of a filesystem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FsKind {
+    /// NTFS.
+    Ntfs,
+    /// FAT with entries of 12 bits.
+    Fat12,
+    /// FAT with entries of 16 bits.
+    Fat16,
+    /// FAT with entries of 32 bits.
+    Fat32,
+    /// A filesystem that is none of these formats: the tree of a whole image, or one that a caller implements.
+    Other(&'static str),
+}
+
+impl FsKind {
+    /// The name in texts and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ntfs => "ntfs",
+            Self::Fat12 => "fat12",
+            Self::Fat16 => "fat16",
+            Self::Fat32 => "fat32",
+            Self::Other(name) => name,
+        }
+    }
+}
+
+impl Default for FsKind {
+    fn default() -> Self {
+        Self::Other("")
+    }
+}
+
+impl fmt::Display for FsKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl Serialize for FsKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// The journal as its last user left it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Journal {
+    /// Filled with 0xFF by the program that made or repaired the volume.
+    #[serde(rename = "empty")]
+    Empty,
+    /// No client has it open, or the volume was marked as clean.
+    #[serde(rename = "clean")]
+    Clean,
+    /// The filesystem's driver had it open.
+    #[serde(rename = "unclean")]
+    Unclean,
+    /// `$LogFile` of version 2.0: the volume is still mounted as far as its Windows is concerned.
+    #[serde(rename = "in use")]
+    InUse,
+    /// None of its restart pages can be read.
+    #[serde(rename = "damaged")]
+    Damaged,
+}
+
+/// What a volume says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct VolumeInfo {
+    /// Its format.
+    pub filesystem: FsKind,
+    /// The format's version, where it has one (`3.1`).
+    pub version: String,
+    /// Label; empty if none.
+    pub label: String,
+    /// Serial number as the format's own tools print it; empty if none.
+    pub serial: String,
+    /// Size in bytes that the filesystem claims.
+    pub size: u64,
+    /// Allocation unit in bytes.
+    pub cluster_size: u64,
+    /// Not cleanly unmounted.
+    pub dirty: bool,
+    /// A hibernated Windows holds newer data in `hiberfil.sys`.
+    pub hibernated: bool,
+    /// The state of the journal; `None` if the format has none, or if it cannot be read.
+    pub journal: Option<Journal>,
+    /// What was found damaged and how it was got around (`boot sector damaged: its backup is used`).
+    pub problems: Vec<String>,
+}
+
+impl VolumeInfo {
+    /// In which state its last user left the volume; `None` if it was unmounted cleanly.
+    pub fn unclean(&self) -> Option<&'static str> {
+        Some(match (self.hibernated, self.journal) {
+            (true, _) => {
+                "Windows is hibernated, or was shut down for a fast start: it keeps newer metadata and files in \
+                 hiberfil.sys"
+            }
+            (false, Some(Journal::InUse)) => {
+                "its Windows had the volume mounted, or keeps it so for a fast start: newer metadata may be in the journal \
+                 ($LogFile 2.0) or in memory alone"
+            }
+            (false, Some(Journal::Unclean)) => {
+                "not cleanly unmounted: the journal ($LogFile) holds changes that were not written back"
+            }
+            (false, None) if self.dirty => "not cleanly unmounted",
+            (false, _) if self.dirty => "marked as dirty: its next Windows is to check it",
+            (false, _) => return None,
+        })
+    }
+
+    /// As [`Self::unclean`], and what that means for the reader.
+    pub fn state(&self) -> Option<String> {
+        let meaning = match self.journal {
+            // FAT has none that could have kept them together.
+            None => "directories, tables and files may not fit together",
+            Some(_) => {
+                "the journal is not replayed, so what is read may be older than what Windows would show"
+            }
+        };
+        self.unclean().map(|why| format!("{why}; {meaning}"))
+    }
+}
