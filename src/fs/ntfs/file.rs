@@ -200,7 +200,13 @@ impl<'m> File<'m> {
             }),
             Form::NonResident(extent) => {
                 let mut runs = RunList::new();
-                append_runs(base, extent, boot, &mut runs)?;
+                mapping_pairs::decode_held(
+                    extent.mapping_pairs,
+                    clusters(extent),
+                    boot.cluster_size,
+                    &mut runs,
+                )
+                .map_err(|problem| base.corrupt(problem))?;
                 let (size, valid) = (extent.file_size, extent.valid_data_length);
                 let place = Place::Clusters(Arc::new(self.join(type_code, name, runs)?));
                 Ok(Value {

@@ -18,6 +18,30 @@ pub fn decode(
     cluster_size: u64,
     runs: &mut RunList,
 ) -> Result<(), &'static str> {
+    match append(pairs, cluster_size, runs)? == clusters {
+        true => Ok(()),
+        false => Err("runs do not cover the VCNs that the attribute claims"),
+    }
+}
+
+/// As [`decode`], but the runs may end early: what they hold can be read, what is missing is the reader's to report.
+///
+/// # Errors
+/// What contradicts the format, and more runs than the attribute claims.
+pub fn decode_held(
+    pairs: &[u8],
+    clusters: u64,
+    cluster_size: u64,
+    runs: &mut RunList,
+) -> Result<(), &'static str> {
+    match append(pairs, cluster_size, runs)? <= clusters {
+        true => Ok(()),
+        false => Err("runs cover more VCNs than the attribute claims"),
+    }
+}
+
+/// Appends the runs; returns how many clusters they cover.
+fn append(pairs: &[u8], cluster_size: u64, runs: &mut RunList) -> Result<u64, &'static str> {
     const OVERFLOW: &str = "runs overflow";
     let mut rest = pairs;
     let (mut lcn, mut covered) = (0_i64, 0_u64);
@@ -46,7 +70,7 @@ pub fn decode(
             return Err("too many runs");
         }
     }
-    if covered != clusters { Err("runs do not cover the VCNs that the attribute claims") } else { Ok(()) }
+    Ok(covered)
 }
 
 /// A little-endian two's complement number of 1 to 8 bytes.
@@ -84,6 +108,18 @@ mod tests {
         assert_eq!(decoded(&[0x31, 0x80 - 1, 0, 0, 1], 0x7f).unwrap(), [(0, Some(0x1_0000), 0x7f)]);
         assert!(decoded(&[0], 0).unwrap().is_empty());
         assert!(decoded(&[], 0).unwrap().is_empty());
+    }
+
+    #[test]
+    fn runs_that_end_early_hold_what_they_hold() {
+        let held = |pairs: &[u8], clusters| {
+            let mut runs = RunList::new();
+            decode_held(pairs, clusters, 4096, &mut runs).map(|()| runs.len() / 4096)
+        };
+        assert_eq!(held(&[0x11, 0x08, 0x10, 0], 9), Ok(8));
+        assert_eq!(held(&[], 9), Ok(0));
+        assert!(held(&[0x11, 0x08, 0x10, 0], 7).is_err());
+        assert!(held(&[0x11, 0x08, 0xf0, 0], 9).is_err());
     }
 
     #[test]

@@ -124,7 +124,7 @@ pub fn open(volume: Arc<dyn ByteSource>) -> Result<Ntfs> {
 /// Opens a volume.
 ///
 /// # Errors
-/// [`Error::Corrupt`] when neither boot sector nor its backup leads to a table with a root directory.
+/// [`crate::Error::Corrupt`] when neither boot sector nor its backup leads to a table with a root directory.
 pub fn open_with(volume: Arc<dyn ByteSource>, options: &Options) -> Result<Ntfs> {
     let mut problems = Vec::new();
     let mut mft = volume::open_mft(&volume, &mut problems)?;
