@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{MountError, is_mounted, mount_table, patience};
+use super::{MountError, is_mounted, mount_table, patience, unmount};
 
 /// Checks the mountpoint and the FUSE device. A directory that is not empty is allowed, as mount(8) does: its content
 /// is hidden until the unmount.
@@ -38,7 +38,14 @@ pub(super) fn check(mountpoint: &Path) -> Result<(), MountError> {
 
 /// Why nothing is mounted over a mount of ours.
 pub(super) fn occupied(mountpoint: &Path) -> String {
-    // The kernel remembers a dead mount's attributes; its usage it has to ask for, of a server that may hang.
+    if unmount::is_silent(mountpoint) {
+        let path = mountpoint.display();
+        return format!(
+            "an image is mounted here already, and its process does not answer (stopped, or stuck on its storage); \
+             vhdmount -u {path} takes that mount away"
+        );
+    }
+    // The kernel remembers a dead mount's attributes; its usage it has to ask for.
     let path = mountpoint.to_owned();
     let usage = patience::ask(Duration::from_secs(2), || true, move || rustix::fs::statfs(path).map(|_| ()));
     match usage {

@@ -80,6 +80,11 @@ enum Server {
     Silent,
 }
 
+/// True when the process behind a mount does not answer.
+pub(super) fn is_silent(mountpoint: &Path) -> bool {
+    matches!(server_of(mountpoint), Server::Silent)
+}
+
 fn server_of(mountpoint: &Path) -> Server {
     // A process of its own: what a stopped server has taken on cannot be given up, and whoever waits for it cannot end.
     let asked = match std::env::current_exe() {
