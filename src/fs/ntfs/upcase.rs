@@ -39,15 +39,19 @@ impl UpCase {
 
     /// The first unit whose upper case cannot be what the table says.
     fn contradiction(&self) -> Option<(u16, u16)> {
-        let (mut alike, mut letters) = (vec![0_u8; UNITS], 0);
-        (0..=u16::MAX).map(|unit| (unit, self.upper(unit))).find(|(unit, upper)| {
-            let count = &mut alike[usize::from(*upper)];
+        // Of each upper case, how many other units have it.
+        let (mut others, mut letters) = (vec![0_u8; UNITS], 0);
+        let units = (0..=u16::MAX).zip(self.0.iter().copied());
+        // Every volume's table is looked at when it is opened: what is its own upper case, as nearly all are, costs nothing.
+        let lower = u16::from(b'a')..=u16::from(b'z');
+        units.filter(|(unit, upper)| unit != upper || lower.contains(unit)).find(|(unit, upper)| {
+            let count = &mut others[usize::from(*upper)];
             *count = count.saturating_add(1);
-            letters += usize::from(unit != upper);
+            letters += 1;
             let ascii = u8::try_from(*unit).ok().filter(u8::is_ascii);
             ascii.is_some_and(|byte| *upper != u16::from(byte.to_ascii_uppercase()))
                 || self.upper(*upper) != *upper
-                || *count > MAX_ALIKE
+                || *count >= MAX_ALIKE
                 || letters > MAX_LETTERS
         })
     }
