@@ -74,8 +74,9 @@ pub(super) fn missing(child: &Path, linkage: &Linkage, looked: &[Looked]) -> Err
     Error::MissingParent { text, remedies }
 }
 
-/// A path that an image may have spelled, on one line.
+/// A path that an image may have spelled, on one line; of what lies in the working directory the name alone.
 fn shown(path: &Path) -> String {
+    let path = path.strip_prefix(".").ok().filter(|rest| !rest.as_os_str().is_empty()).unwrap_or(path);
     printable(&path.to_string_lossy()).into_owned()
 }
 
