@@ -4,8 +4,8 @@ use super::probe::Known;
 use crate::{
     Result,
     bytes::{
-        ByteSource,
-        signature::{has, read_front, read_up_to},
+        ByteSource, read_around_bad_sectors,
+        signature::{has, read_up_to},
     },
 };
 
@@ -66,7 +66,10 @@ const SIGNATURES: &[Signature] = &[
 /// # Errors
 /// When its beginning cannot be read.
 pub(super) fn unformatted(volume: &dyn ByteSource) -> Result<Option<Known>> {
-    let blank = read_front(volume, BLANK_LEN)?.iter().all(|byte| *byte == 0);
+    let len = usize::try_from(volume.size()).map_or(BLANK_LEN, |size| size.min(BLANK_LEN));
+    // What cannot be read is not known to be zeros.
+    let (front, unread) = read_around_bad_sectors(volume, 0, len)?;
+    let blank = unread.is_empty() && front.iter().all(|byte| *byte == 0);
     Ok(blank.then_some(known(super::probe::UNFORMATTED, "holds nothing but zeros where a filesystem begins")))
 }
 
@@ -178,7 +181,17 @@ mod tests {
     }
 
     fn of(volume: &MemorySource) -> Option<Known> {
-        recognize(volume, &read_front(volume, FRONT_LEN).unwrap()).unwrap()
+        recognize(volume, &crate::bytes::signature::read_front(volume, FRONT_LEN).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_bad_sector_among_zeros_is_not_taken_for_zeros() {
+        let zeros: std::sync::Arc<dyn ByteSource> =
+            std::sync::Arc::new(crate::bytes::MemorySource(vec![0; 8192]));
+        assert!(unformatted(&*zeros).unwrap().is_some());
+        let bad = 4096..4608;
+        let faulty = crate::bytes::Faulty::new(zeros, Vec::from([bad]));
+        assert!(unformatted(&faulty).unwrap().is_none());
     }
 
     #[test]
