@@ -8,9 +8,9 @@ use std::{
 
 use super::{
     backing::{Backing, Walk},
-    budget::Budget,
+    file_usage::FileUsage,
     host::{HostMap, HostSpace},
-    slots::Slots,
+    host_budget::HostBudget,
 };
 use crate::{Result, container::Layer, fs::FileSystem, volume::Volume};
 
@@ -31,7 +31,7 @@ impl Free {
     /// Crosses the free ranges of `fs`, which `volume` holds, with the block table of `layer`.
     pub(super) fn count(
         layer: &dyn Layer,
-        slots: &Slots,
+        file_usage: &FileUsage,
         host: Option<&HostMap>,
         volume: &Volume,
         fs: &dyn FileSystem,
@@ -45,7 +45,7 @@ impl Free {
             whole: 0..0,
             cut: BTreeMap::new(),
         };
-        let mut walk = Walk::new(layer, host).without(&slots.aliases);
+        let mut walk = Walk::new(layer, host).without(&file_usage.aliases);
         let mut stretches = volume.stretches();
         let mut failed = None;
         fs.free_ranges(&mut |range| {
@@ -68,7 +68,7 @@ impl Free {
         Ok(count.finish())
     }
 
-    /// As [`super::stock::Stock::split_holes`].
+    /// As [`super::allocation::Allocation::split_holes`].
     pub(super) fn split_holes(&mut self, missing: u64, space: &HostSpace) {
         let reserved = self.holes.saturating_sub(missing);
         self.holes -= reserved;
@@ -76,7 +76,7 @@ impl Free {
     }
 
     /// Free bytes that can be backed now, fullest-gain blocks first, in whole clusters.
-    pub(super) fn achievable(&self, budget: &Budget, cluster_size: u64) -> u64 {
+    pub(super) fn achievable(&self, budget: &HostBudget, cluster_size: u64) -> u64 {
         let (filled, left) = budget.fill(self.holes, self.unbacked);
         let mut blocks = budget.blocks(left);
         let gained = self.gains.iter().rev().map(|(gain, count)| {

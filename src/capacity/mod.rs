@@ -2,37 +2,37 @@
 //! host space when it is written. Crosses the top layer's block table with the host's free space, and each volume's
 //! allocation bitmap with both.
 
+mod allocation;
 mod backing;
-mod budget;
+mod file_usage;
 mod fleet;
 mod free;
+mod growth_model;
 mod host;
+mod host_budget;
 mod native_boot;
-mod outlook;
 mod report;
 mod self_report;
-mod slots;
-mod stock;
 mod survey;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use budget::Budget;
+use allocation::Allocation;
+use file_usage::FileUsage;
 pub use fleet::{
-    Alike, Failure, Fleet, FleetReport, HostVolume, Member, ParentFile, State, Threshold, Verdict,
+    EqualGrowth, Failure, Fleet, FleetReport, HostVolume, Member, ParentFile, State, Threshold, Verdict,
 };
 use free::Free;
 pub use host::{
     Backing, Expansion, Family, Held, Host, HostFs, HostMap, HostSpace, Running, System, WindowsAnswers,
     backing_path,
 };
+use host_budget::HostBudget;
 pub use native_boot::NativeBoot;
 pub use report::{Report, Status, VolumeReport, human};
 pub use self_report::{SelfDisk, SelfReport};
-use slots::Slots;
-use stock::{Stock, end_of_blocks};
 pub use survey::Stored;
 
 use crate::{
@@ -63,7 +63,7 @@ pub struct Capacity {
 }
 
 struct Scan {
-    stock: Stock,
+    allocation: Allocation,
     /// The host file has more pieces than were looked at.
     cut: bool,
     volumes: Vec<Result<(Usage, Free), String>>,
@@ -89,8 +89,8 @@ impl Capacity {
     pub fn report(&self) -> Result<Report> {
         let space = self.space()?;
         let scan = self.scan(&space)?;
-        let budget = Budget::new(self.top(), &space, &scan.stock);
-        let mut report = Report::new(self.top(), &space, &scan.stock, &budget);
+        let budget = HostBudget::new(self.top(), &space, &scan.allocation);
+        let mut report = Report::new(self.top(), &space, &scan.allocation, &budget);
         report.parents = self.parents();
         report.parent_hosts = self.parent_hosts();
         report.volumes = self.volume_reports(&scan, &budget);
@@ -127,8 +127,8 @@ impl Capacity {
         let Ok(scan) = self.scan(&space) else { return volume.fs.usage() };
         match &scan.volumes[index] {
             Ok((usage, free)) => {
-                let achievable =
-                    free.achievable(&Budget::new(self.top(), &space, &scan.stock), usage.cluster_size);
+                let achievable = free
+                    .achievable(&HostBudget::new(self.top(), &space, &scan.allocation), usage.cluster_size);
                 Ok(Usage {
                     total: usage.total - (usage.free - achievable.min(usage.free)),
                     free: achievable,
@@ -183,15 +183,15 @@ impl Capacity {
         let missing = space.file_size.saturating_sub(space.allocated);
         let vague = map.is_some_and(HostMap::is_vague);
         let top = self.top();
-        let slots = Slots::survey(top, end_of_blocks(top, top.source().size()), map)?;
-        let mut stock = Stock::count(top, &slots, map)?;
+        let file_usage = FileUsage::survey(top, map)?;
+        let mut allocation = Allocation::count(top, &file_usage, map)?;
         if vague {
-            stock.split_holes(missing, space);
+            allocation.split_holes(missing, space);
         }
         let paid = space.file_size.checked_next_multiple_of(space.unit.max(1)).unwrap_or(u64::MAX);
-        stock.beyond_end = map.map_or(0, |map| map.occupied(paid..u64::MAX));
+        allocation.beyond_end = map.map_or(0, |map| map.occupied(paid..u64::MAX));
         let volumes = self.volumes.iter().map(|volume| {
-            let free = Free::count(top, &slots, map, &volume.volume, &*volume.fs);
+            let free = Free::count(top, &file_usage, map, &volume.volume, &*volume.fs);
             let mut free = free.map_err(|e| e.to_string())?;
             if vague {
                 free.split_holes(missing, space);
@@ -206,12 +206,12 @@ impl Capacity {
             .iter()
             .map(|volume| dynamic.then(|| native_boot::expansion(&*volume.fs)).flatten())
             .collect();
-        let scan = Arc::new(Scan { stock, cut: map.is_some_and(HostMap::is_cut), volumes, expansions });
+        let scan = Arc::new(Scan { allocation, cut: map.is_some_and(HostMap::is_cut), volumes, expansions });
         *self.scan.lock().unwrap_or_else(PoisonError::into_inner) = Some((space.clone(), scan.clone()));
         Ok(scan)
     }
 
-    fn volume_reports(&self, scan: &Scan, budget: &Budget) -> Vec<VolumeReport> {
+    fn volume_reports(&self, scan: &Scan, budget: &HostBudget) -> Vec<VolumeReport> {
         let reports = self.volumes.iter().zip(&scan.volumes).map(|(volume, counted)| {
             let info = volume.fs.volume();
             let mut report = VolumeReport {

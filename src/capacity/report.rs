@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{HostSpace, NativeBoot, budget::Budget, stock::Stock};
+use super::{HostSpace, NativeBoot, allocation::Allocation, host_budget::HostBudget};
 use crate::{
     container::{Kind, Layer},
     printable::{is_harmful, printable},
@@ -111,12 +111,17 @@ pub struct VolumeReport {
 
 impl Report {
     /// Without parents and volumes, which the caller knows.
-    pub(super) fn new(layer: &dyn Layer, space: &HostSpace, stock: &Stock, budget: &Budget) -> Self {
+    pub(super) fn new(
+        layer: &dyn Layer,
+        space: &HostSpace,
+        allocation: &Allocation,
+        budget: &HostBudget,
+    ) -> Self {
         let info = layer.info();
         let virtual_size = layer.virtual_size();
-        let achievable_size = stock.achievable(budget).min(virtual_size);
+        let achievable_size = budget.achievable(allocation).min(virtual_size);
         let shortfall = virtual_size - achievable_size;
-        let status = match shortfall.saturating_sub(stock.damaged) {
+        let status = match shortfall.saturating_sub(allocation.damaged) {
             0 => Status::Ok,
             _ if space.free < CRITICAL_HOST_FREE => Status::Critical,
             _ => Status::Overcommitted,
@@ -131,23 +136,23 @@ impl Report {
             host: space.place(),
             host_note: space.note.clone(),
             estimate: space.estimate.clone(),
-            backed: stock.backed,
-            shared_on_host: stock.shared,
-            growth_to_full: stock.growth_to_full(&budget.growth),
-            overhead_to_full: stock.overhead_to_full(&budget.growth),
+            backed: allocation.backed,
+            shared_on_host: allocation.shared,
+            growth_to_full: allocation.growth_to_full(&budget.growth),
+            overhead_to_full: allocation.overhead_to_full(&budget.growth),
             achievable_size,
-            achievable_at_most: stock.achievable_at_most(budget).clamp(achievable_size, virtual_size),
+            achievable_at_most: budget.achievable_at_most(allocation).clamp(achievable_size, virtual_size),
             shortfall,
             rule_of_thumb: virtual_size.min(space.allocated.saturating_add(space.free)),
             block_size: info.block_size,
             kind: info.kind,
-            unused_in_file: stock.unused,
-            unused_on_host: stock.unused_on_host,
+            unused_in_file: allocation.unused,
+            unused_on_host: allocation.unused_on_host,
             parents: Vec::new(),
             parent_hosts: Vec::new(),
-            problem: match stock.damaged {
+            problem: match allocation.damaged {
                 0 => String::new(),
-                bytes => format!("{} cannot be found: {}", human(bytes), stock.problem),
+                bytes => format!("{} cannot be found: {}", human(bytes), allocation.problem),
             },
             volumes: Vec::new(),
         }

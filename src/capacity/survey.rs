@@ -7,8 +7,7 @@ use std::ops::Range;
 use super::{
     Capacity,
     backing::{Backing, Walk},
-    slots::Slots,
-    stock::end_of_blocks,
+    file_usage::FileUsage,
 };
 use crate::{
     Result,
@@ -45,8 +44,8 @@ impl Capacity {
     pub fn survey(&self, sink: &mut dyn FnMut(Range<u64>, Stored)) -> Result<()> {
         let space = self.space()?;
         let (top, map) = (self.top(), self.map(&space));
-        let slots = Slots::survey(top, end_of_blocks(top, top.source().size()), map.as_ref())?;
-        let mut walk = Walk::new(top, map.as_ref()).without(&slots.aliases);
+        let file_usage = FileUsage::survey(top, map.as_ref())?;
+        let mut walk = Walk::new(top, map.as_ref()).without(&file_usage.aliases);
         let mut below = Below { layers: self.disk.layers(), damaged: 0 };
         let mut offset = 0;
         while offset < self.disk_size() {

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::{
-    bytes::{ByteSource, MemorySource},
+    bytes::ByteSource,
     container::{Format, Growth, Kind, LayerInfo, Place, Segment, Structures},
     fs::*,
     volume::{Placed, tests::Scattered},
@@ -54,7 +54,7 @@ impl Thin {
             aliased: Vec::new(),
             structures: Structures::default(),
             bitmaps: Vec::new(),
-            source: Arc::new(MemorySource::default()),
+            source: Arc::new(Unread(1 << 50)),
         }
     }
 }
@@ -96,13 +96,25 @@ impl Layer for Thin {
     }
 }
 
+/// A file of this size of which no byte is read.
+struct Unread(u64);
+
+impl ByteSource for Unread {
+    fn size(&self) -> u64 {
+        self.0
+    }
+    fn read_exact_at(&self, _offset: u64, _buf: &mut [u8]) -> Result<()> {
+        unreachable!("the layer has its table in memory")
+    }
+}
+
 fn space(allocated: u64, free: u64) -> HostSpace {
     HostSpace { file_size: allocated, allocated, free, ..HostSpace::default() }
 }
 
-fn stock(layer: &Thin, host: Option<&HostMap>) -> Stock {
-    let slots = Slots::survey(layer, 1 << 50, host).unwrap();
-    Stock::count(layer, &slots, host).unwrap()
+fn allocation(layer: &Thin, host: Option<&HostMap>) -> Allocation {
+    let file_usage = FileUsage::survey(layer, host).unwrap();
+    Allocation::count(layer, &file_usage, host).unwrap()
 }
 
 fn report(layer: &Thin, allocated: u64, free: u64) -> Report {
@@ -110,12 +122,12 @@ fn report(layer: &Thin, allocated: u64, free: u64) -> Report {
 }
 
 fn report_on(layer: &Thin, space: &HostSpace) -> Report {
-    let stock = stock(layer, None);
-    Report::new(layer, space, &stock, &Budget::new(layer, space, &stock))
+    let allocation = allocation(layer, None);
+    Report::new(layer, space, &allocation, &HostBudget::new(layer, space, &allocation))
 }
 
 fn free(layer: &Thin, start: u64, ranges: Vec<Range<u64>>) -> Free {
-    Free::count(layer, &Slots::default(), None, &from(start), &FreeList(ranges)).unwrap()
+    Free::count(layer, &FileUsage::default(), None, &from(start), &FreeList(ranges)).unwrap()
 }
 
 /// A volume from this byte of the disk on.
@@ -123,8 +135,8 @@ fn from(start: u64) -> Volume {
     Scattered::volume(vec![(Some(start), 1 << 60)])
 }
 
-fn budget(layer: &Thin, host_free: u64) -> Budget {
-    Budget::new(layer, &space(0, host_free), &stock(layer, None))
+fn budget(layer: &Thin, host_free: u64) -> HostBudget {
+    HostBudget::new(layer, &space(0, host_free), &allocation(layer, None))
 }
 
 #[test]
@@ -182,13 +194,16 @@ fn a_damaged_entry_costs_its_own_block_alone() {
 #[test]
 fn reserved_space_that_was_never_written_is_backed() {
     let layer = Thin::new(100, 1, 1, |_| true);
-    let mut stock = Stock { backed: 10, holes: 90, ..Stock::default() };
+    let mut allocation = Allocation { backed: 10, holes: 90, ..Allocation::default() };
     // Half of the file exists, though nothing but 10 bytes was written.
-    stock.split_holes(50, &space(0, 0));
-    let budget = Budget::new(&layer, &space(0, 5), &stock);
-    assert_eq!((stock.backed, stock.growth_to_full(&layer.growth), stock.achievable(&budget)), (50, 50, 55));
-    stock.split_holes(60, &space(0, 0));
-    assert_eq!(stock.holes, 50);
+    allocation.split_holes(50, &space(0, 0));
+    let budget = HostBudget::new(&layer, &space(0, 5), &allocation);
+    assert_eq!(
+        (allocation.backed, allocation.growth_to_full(&layer.growth), budget.achievable(&allocation)),
+        (50, 50, 55)
+    );
+    allocation.split_holes(60, &space(0, 0));
+    assert_eq!(allocation.holes, 50);
     let mut free = Free::default();
     (free.backed, free.holes) = (1, 90);
     free.split_holes(50, &space(0, 0));
@@ -200,12 +215,12 @@ fn what_a_thin_volume_has_reserved_needs_space_below_it() {
     let layer = Thin::new(100, 1, 1, |_| true);
     // The volume has 60 free and its image can back 20; 30 bytes of the file's holes are the volume's, 40 are reserved.
     let nested = HostSpace { below: Some(20), ..space(30, 60) };
-    let mut stock = Stock { backed: 30, holes: 70, ..Stock::default() };
-    stock.split_holes(30, &nested);
-    assert_eq!((stock.backed, stock.holes, stock.unbacked), (30, 30, 40));
-    let achievable = stock.achievable(&Budget::new(&layer, &nested, &stock));
+    let mut allocation = Allocation { backed: 30, holes: 70, ..Allocation::default() };
+    allocation.split_holes(30, &nested);
+    assert_eq!((allocation.backed, allocation.holes, allocation.unbacked), (30, 30, 40));
+    let achievable = HostBudget::new(&layer, &nested, &allocation).achievable(&allocation);
     assert_eq!(achievable, 30 + 20 + 30);
-    assert_eq!(stock.growth_to_full(&layer.growth), 70);
+    assert_eq!(allocation.growth_to_full(&layer.growth), 70);
 }
 
 #[test]
@@ -216,11 +231,11 @@ fn holes_and_shared_space_of_the_host_file_are_told_from_its_own_byte_by_byte() 
         (2 * MIB..3 * MIB, Held::Shared),
         (5 * MIB..6 * MIB, Held::Own),
     ]);
-    let stock = stock(&layer, Some(&map));
-    assert_eq!((stock.backed, stock.shared), (3 * MIB - 4096, MIB));
-    assert_eq!((stock.holes, stock.absent), (4 * MIB + 4096, MIB));
+    let allocation = allocation(&layer, Some(&map));
+    assert_eq!((allocation.backed, allocation.shared), (3 * MIB - 4096, MIB));
+    assert_eq!((allocation.holes, allocation.absent), (4 * MIB + 4096, MIB));
     let list = FreeList(vec![MIB..2 * MIB, 2 * MIB..4 * MIB]);
-    let free = Free::count(&layer, &Slots::default(), Some(&map), &from(0), &list).unwrap();
+    let free = Free::count(&layer, &FileUsage::default(), Some(&map), &from(0), &list).unwrap();
     assert_eq!((free.backed, free.holes), (MIB - 4096, 2 * MIB + 4096), "overwriting shared space takes new");
 }
 
@@ -283,6 +298,7 @@ fn structures() -> Structures {
         log_entry: 8192,
         alignment: MIB,
         block_head: 0,
+        trailer: 0,
     }
 }
 
@@ -291,11 +307,11 @@ fn holes_of_the_log_and_the_table_are_paid_as_far_as_blocks_touch_them() {
     let mut layer = Thin::new(64 * MIB, MIB, MIB, |_| false);
     layer.structures = structures();
     let map = HostMap::new([(0..4096, Held::Own)]);
-    let stock = stock(&layer, Some(&map));
-    assert_eq!((stock.log_holes, stock.table_holes), (MIB, 512));
+    let allocation = allocation(&layer, Some(&map));
+    assert_eq!((allocation.log_holes, allocation.table_holes), (MIB, 512));
     let blocks = |free: u64| {
         let space = HostSpace { file_size: 4 * MIB, unit: 4096, ..space(4096, free) };
-        let budget = Budget::new(&layer, &space, &stock);
+        let budget = HostBudget::new(&layer, &space, &allocation);
         budget.blocks(free)
     };
     // Ten blocks and what their eleven candidates write to the log; the table's holes are half a host block.
@@ -303,9 +319,9 @@ fn holes_of_the_log_and_the_table_are_paid_as_far_as_blocks_touch_them() {
     assert_eq!(blocks(10 * MIB + 11 * 8192 + 512), 9, "host blocks are whole");
     assert_eq!(blocks(10 * MIB + 11 * 8192 + 4096), 10);
     assert_eq!(blocks(4096), 0);
-    let full = Stock { beyond_end: MIB, ..stock.clone() };
+    let full = Allocation { beyond_end: MIB, ..allocation.clone() };
     let space = HostSpace { file_size: 4 * MIB, unit: 4096, ..space(4096, 10 * MIB) };
-    assert_eq!(Budget::new(&layer, &space, &full).blocks(10 * MIB), 10, "reserved behind the end");
+    assert_eq!(HostBudget::new(&layer, &space, &full).blocks(10 * MIB), 10, "reserved behind the end");
 }
 
 #[test]
@@ -313,15 +329,16 @@ fn blocks_at_the_same_place_of_the_file_count_once() {
     let mut layer = Thin::new(16 * MIB, MIB, MIB, |block| block < 8);
     layer.structures = structures();
     layer.aliased = vec![(3, 1), (4, 1), (7, 0)];
+    layer.source = Arc::new(Unread(30 * MIB));
     let report = report(&layer, 0, GIB);
     assert_eq!((report.backed, report.achievable_size), (5 * MIB, 13 * MIB));
     assert!(report.problem.contains("same place"), "{}", report.problem);
-    let slots = Slots::survey(&layer, 30 * MIB, None).unwrap();
-    assert_eq!(slots.aliases, [3 * MIB..5 * MIB, 7 * MIB..8 * MIB]);
+    let file_usage = FileUsage::survey(&layer, None).unwrap();
+    assert_eq!(file_usage.aliases, [3 * MIB..5 * MIB, 7 * MIB..8 * MIB]);
     // Of the file's 30 MiB, 4 are structures and five blocks are used.
-    assert_eq!((slots.unused, slots.unused_on_host), (21 * MIB, 21 * MIB));
+    assert_eq!((file_usage.unused, file_usage.unused_on_host), (21 * MIB, 21 * MIB));
     let list = FreeList(vec![0..MIB, MIB..16 * MIB]);
-    let free = Free::count(&layer, &slots, None, &from(0), &list).unwrap();
+    let free = Free::count(&layer, &file_usage, None, &from(0), &list).unwrap();
     assert_eq!(free.achievable(&budget(&layer, GIB), 1), 13 * MIB);
 }
 
@@ -453,7 +470,7 @@ fn a_volume_in_stretches_of_any_order_is_counted_as_by_byte() {
             ranges.push(start..at);
         }
         let list = FreeList(ranges.clone());
-        let counted = Free::count(&layer, &Slots::default(), None, &volume, &list).unwrap();
+        let counted = Free::count(&layer, &FileUsage::default(), None, &volume, &list).unwrap();
         for host_free in [0, 32, 33, 100, 330, 10_000] {
             let expected = naive(&layer, &volume, &ranges, host_free);
             assert_eq!(counted.achievable(&budget(&layer, host_free), 1), expected, "{ranges:?} {middle}");

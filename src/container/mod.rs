@@ -115,6 +115,8 @@ pub struct Structures {
     pub alignment: u64,
     /// What lies in front of each block's payload and belongs to it (VHD's sector bitmap).
     pub block_head: u64,
+    /// What follows the last block at the end of the file (VHD's footer).
+    pub trailer: u64,
 }
 
 /// The file format of a layer.

@@ -62,7 +62,7 @@ fn look(paths: &[PathBuf], free: u64) -> FleetReport {
 }
 
 #[test]
-fn disks_that_grow_alike_share_what_the_host_has() {
+fn disks_that_grow_equally_share_what_the_host_has() {
     let folder = scratch();
     let save = |name, recipe| save(folder.path(), name, &recipe);
     // They lack 2, 10 and 19 MiB.
@@ -80,11 +80,11 @@ fn disks_that_grow_alike_share_what_the_host_has() {
     // 2 for the small one, and 7 for each of the others.
     assert_eq!(host.full_when_each_grew, Some(7 * MIB));
     let shares: Vec<_> =
-        host.disks.iter().map(|disk| (disk.image.as_str(), disk.alike.grows_by / MIB)).collect();
+        host.disks.iter().map(|disk| (disk.image.as_str(), disk.equal_growth.grows_by / MIB)).collect();
     assert_eq!(shares, [("large.vhdx", 7), ("middle.vhdx", 7), ("small.vhdx", 2)]);
-    let reached: Vec<_> = host.disks.iter().map(|disk| disk.alike.achievable_size / MIB).collect();
+    let reached: Vec<_> = host.disks.iter().map(|disk| disk.equal_growth.achievable_size / MIB).collect();
     assert_eq!(reached, [8, 7, 2]);
-    assert!(host.disks[2].alike.full_before_host && !host.disks[0].alike.full_before_host);
+    assert!(host.disks[2].equal_growth.full_before_host && !host.disks[0].equal_growth.full_before_host);
     // At the same level and with the same blocks: the one that lacks more.
     assert_eq!(host.runs_out_first.as_deref(), Some("large.vhdx"));
     // Alone each could have more.
@@ -104,7 +104,7 @@ fn larger_blocks_run_out_first() {
     let host = &report.host_volumes[0];
     assert_eq!(host.runs_out_first.as_deref(), Some("coarse.vhdx"));
     // 20 MiB each: not one block for the coarse one.
-    let reached: Vec<_> = host.disks.iter().map(|disk| disk.alike.achievable_size / MIB).collect();
+    let reached: Vec<_> = host.disks.iter().map(|disk| disk.equal_growth.achievable_size / MIB).collect();
     assert_eq!(reached, [0, 20]);
 }
 

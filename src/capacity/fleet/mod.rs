@@ -1,18 +1,18 @@
 //! Many images on their hosts: each host volume with what was promised on it, what is there, and which disk runs out
 //! first. A file counts once, whatever its names and however many children build on it: device and inode tell.
 
-mod alike;
+mod equal_growth;
 mod prometheus;
 mod table;
 mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use alike::Alike;
+pub use equal_growth::EqualGrowth;
 use serde::Serialize;
 pub use verdict::{State, Threshold, Verdict};
 
-use super::{Capacity, Family, HostSpace, Report, Status, outlook::Outlook, report};
+use super::{Capacity, Family, HostSpace, Report, Status, growth_model::GrowthModel, report};
 use crate::{Result, bytes::FileId};
 
 /// Images, as they are looked at one after the other.
@@ -34,7 +34,7 @@ struct Image {
     name: String,
     aliases: Vec<String>,
     report: Report,
-    outlook: Outlook,
+    growth: GrowthModel,
 }
 
 struct Parent {
@@ -80,9 +80,9 @@ pub struct HostVolume {
     pub growth_to_full: u64,
     /// `growth_to_full / host_free`; `None` when nothing is free and something needed.
     pub overcommitment: Option<f64>,
-    /// Host bytes that each disk has taken when the host is full, if all grow alike; `None`: it is never full.
+    /// Host bytes that each disk has taken when the host is full, if all grow equally; `None`: it is never full.
     pub full_when_each_grew: Option<u64>,
-    /// The disk that runs out first if all grow alike.
+    /// The disk that runs out first if all grow equally.
     pub runs_out_first: Option<String>,
     /// The disks.
     pub disks: Vec<Member>,
@@ -99,7 +99,7 @@ pub struct Member {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<String>,
     /// What becomes of it when it is not alone.
-    pub alike: Alike,
+    pub equal_growth: EqualGrowth,
     /// What it can reach alone.
     #[serde(flatten)]
     pub report: Report,
@@ -139,7 +139,7 @@ impl Fleet {
             }
             return Ok(());
         }
-        let outlook = Outlook::of(capacity)?;
+        let growth = GrowthModel::of(capacity)?;
         for parent in capacity.files.iter().skip(1).flatten() {
             let known = self.parents.get_mut(&parent.id());
             match known {
@@ -157,11 +157,11 @@ impl Fleet {
         let regular = file.is_none_or(|file| file.file().metadata().is_ok_and(|metadata| metadata.is_file()));
         self.seen.insert(id.clone(), self.images.len());
         self.images.push(Image {
-            place: Place::of(id.clone(), regular, outlook.space()),
+            place: Place::of(id.clone(), regular, growth.space()),
             id,
             name: unique(&mut self.names, name),
             aliases: Vec::new(),
-            outlook,
+            growth,
             report,
         });
         Ok(())
@@ -220,7 +220,7 @@ impl HostVolume {
         };
         let status =
             [limited.unwrap_or(Status::Ok), together].into_iter().max_by_key(|status| severity(*status));
-        let (level, shares) = alike::shares(host_free, &images);
+        let (level, shares) = equal_growth::shares(host_free, &images);
         Self {
             host: if host.is_empty() { "unknown host volume".into() } else { host },
             status: status.unwrap_or(Status::Ok),
@@ -230,8 +230,12 @@ impl HostVolume {
             growth_to_full,
             overcommitment: ratio(growth_to_full, host_free),
             full_when_each_grew: level,
-            runs_out_first: alike::first(&images, &shares).map(|index| images[index].name.clone()),
-            disks: images.into_iter().zip(shares).map(|(image, alike)| image.member(alike)).collect(),
+            runs_out_first: equal_growth::first(&images, &shares).map(|index| images[index].name.clone()),
+            disks: images
+                .into_iter()
+                .zip(shares)
+                .map(|(image, equal_growth)| image.member(equal_growth))
+                .collect(),
             parents: parents
                 .into_iter()
                 .map(|parent| ParentFile {
@@ -245,8 +249,8 @@ impl HostVolume {
 }
 
 impl Image {
-    fn member(self, alike: Alike) -> Member {
-        Member { image: self.name, also: self.aliases, alike, report: self.report }
+    fn member(self, equal_growth: EqualGrowth) -> Member {
+        Member { image: self.name, also: self.aliases, equal_growth, report: self.report }
     }
 }
 

@@ -23,8 +23,8 @@ const DISKS: [Figure<Member>; 7] = [
     }),
     (
         "achievable_alike_bytes",
-        "The size that the disk reaches if all on its host volume grow alike.",
-        |disk| disk.alike.achievable_size,
+        "The size that the disk reaches if all on its host volume grow equally.",
+        |disk| disk.equal_growth.achievable_size,
     ),
     ("shortfall_bytes", "What was promised and cannot be had now.", |disk| disk.report.shortfall),
 ];

@@ -69,7 +69,7 @@ impl HostVolume {
             let (level, first) = (human(level), shown(first));
             let _ = writeln!(
                 out,
-                "  if all grow alike, the host is full when each has taken {level}; first: {first}"
+                "  if all grow equally, the host is full when each has taken {level}; first: {first}"
             );
         }
         out.push('\n');
@@ -79,8 +79,8 @@ impl HostVolume {
     fn push_rows(&self, out: &mut String) {
         let _ = writeln!(
             out,
-            "  {:>10}  {:>10}  {:>10}  {:>10}  {:>10}  {:13}  image",
-            "promised", "occupied", "backed", "achievable", "all alike", "status"
+            "  {:>10}  {:>10}  {:>10}  {:>10}  {:>12}  {:13}  image",
+            "promised", "occupied", "backed", "achievable", "equal growth", "status"
         );
         for disk in &self.disks {
             let report = &disk.report;
@@ -90,12 +90,12 @@ impl HostVolume {
             };
             let _ = writeln!(
                 out,
-                "  {:>10}  {:>10}  {:>10}  {:>10}  {:>10}  {:13}  {}",
+                "  {:>10}  {:>10}  {:>10}  {:>10}  {:>12}  {:13}  {}",
                 human(report.virtual_size),
                 human(report.allocated_on_host),
                 human(report.backed),
                 human(report.achievable_size),
-                human(disk.alike.achievable_size),
+                human(disk.equal_growth.achievable_size),
                 word(report.status),
                 shown(&format!("{}{also}", disk.image))
             );
@@ -104,7 +104,7 @@ impl HostVolume {
             let of = format!("parent of {}", parent.children);
             let _ = writeln!(
                 out,
-                "  {:>10}  {:>10}  {:>10}  {:>10}  {:>10}  {of:13}  {}",
+                "  {:>10}  {:>10}  {:>10}  {:>10}  {:>12}  {of:13}  {}",
                 "",
                 human(parent.allocated_on_host),
                 "",

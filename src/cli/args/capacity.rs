@@ -15,7 +15,7 @@ which they lie and of the disks on each; a parent of several disks counts once, 
 
   growth_to_full   what the host must still give until every promised byte is backed
   overcommitment   the sum of that / host_free: above 1 the host cannot keep what was promised
-  all alike        how large each disk becomes if all write new blocks at the same rate (in bytes of the host) until the \
+  equal growth     how large each disk becomes if all write new blocks at the same rate (in bytes of the host) until the \
 host is full; one that reaches its whole size, or a limit of its own, before that leaves its share to the others
 
 With --warn or --crit the exit code is that of a monitoring plugin (0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN: an image or a \

@@ -338,7 +338,7 @@ impl Blocks {
         }
     }
 
-    /// The footer at the file's end is not among them: a new block takes its place, and it moves on.
+    /// The footer at the file's end is the trailer: a new block takes its place, and it moves on.
     fn structures(&self) -> Structures {
         let table = self.bat.offset()..self.bat.offset().saturating_add(self.bat.entries() * 4);
         // The specification rounds the table up to whole sectors.
@@ -350,6 +350,7 @@ impl Blocks {
             table_entry: 4,
             alignment: SECTOR,
             block_head: self.bitmap_size,
+            trailer: SECTOR,
             ..Structures::default()
         }
     }

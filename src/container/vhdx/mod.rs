@@ -144,6 +144,7 @@ pub fn open(file: Arc<dyn ByteSource>, path: &str, options: &OpenOptions) -> Res
         log_entry: format::LOG_ENTRY_OF_ONE_SECTOR,
         alignment: format::BAT_UNIT,
         block_head: 0,
+        trailer: 0,
     };
     let info = LayerInfo {
         path: path.to_owned(),

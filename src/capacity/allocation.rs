@@ -2,21 +2,17 @@
 
 use super::{
     backing::{Backing, Walk},
-    budget::Budget,
+    file_usage::FileUsage,
     host::{HostMap, HostSpace},
-    slots::Slots,
 };
 use crate::{
     Result,
-    container::{Format, Growth, Kind, Layer},
+    container::{Growth, Layer},
 };
-
-/// A VHD ends with a copy of its first sector, which is no block.
-const VHD_FOOTER: u64 = 512;
 
 /// How the virtual bytes of a disk are backed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Stock {
+pub(super) struct Allocation {
     /// Block in the top layer's file, host blocks there.
     pub(super) backed: u64,
     /// Of those: the host blocks belong to another file as well.
@@ -50,17 +46,17 @@ pub(super) struct Stock {
     pub(super) unused_on_host: u64,
 }
 
-impl Stock {
+impl Allocation {
     /// Walks the block table of `layer`. `host`: where its file occupies space, unless it does everywhere.
-    pub(super) fn count(layer: &dyn Layer, slots: &Slots, host: Option<&HostMap>) -> Result<Self> {
-        let mut stock = Self {
-            group_holes: slots.group_holes,
-            unused: slots.unused,
-            unused_on_host: slots.unused_on_host,
+    pub(super) fn count(layer: &dyn Layer, file_usage: &FileUsage, host: Option<&HostMap>) -> Result<Self> {
+        let mut allocation = Self {
+            group_holes: file_usage.group_holes,
+            unused: file_usage.unused,
+            unused_on_host: file_usage.unused_on_host,
             ..Self::default()
         };
-        let mut walk = Walk::new(layer, host).without(&slots.aliases);
-        let mut groups = Groups::new(&layer.growth(), slots);
+        let mut walk = Walk::new(layer, host).without(&file_usage.aliases);
+        let mut groups = Groups::new(&layer.growth(), file_usage);
         let block = layer.growth().block_size.max(1);
         let mut offset = 0;
         while offset < layer.virtual_size() {
@@ -68,32 +64,32 @@ impl Stock {
             let len = piece.end - offset;
             match piece.backing {
                 Backing::Host => {
-                    stock.backed += len;
-                    stock.shared += if piece.shared { len } else { 0 };
+                    allocation.backed += len;
+                    allocation.shared += if piece.shared { len } else { 0 };
                 }
-                Backing::Hole => stock.holes += len,
+                Backing::Hole => allocation.holes += len,
                 Backing::Absent => {
-                    stock.absent += len;
+                    allocation.absent += len;
                     // The last block of a disk may be cut short; it costs a whole one.
                     let blocks = offset / block..piece.end.div_ceil(block);
-                    stock.absent_blocks += blocks.end - blocks.start;
+                    allocation.absent_blocks += blocks.end - blocks.start;
                     groups.add(blocks);
                 }
-                Backing::Damaged => stock.damaged += len,
+                Backing::Damaged => allocation.damaged += len,
             }
             offset = piece.end;
         }
-        stock.problem = walk.problem;
-        (stock.covered_blocks, stock.bare_groups) = (groups.covered, groups.bare);
+        allocation.problem = walk.problem;
+        (allocation.covered_blocks, allocation.bare_groups) = (groups.covered, groups.bare);
         if let Some(host) = host {
             let structures = layer.structures();
             let lacks =
                 |range: std::ops::Range<u64>| (range.end - range.start).saturating_sub(host.occupied(range));
-            stock.host_unit = host.unit();
-            stock.log_holes = lacks(structures.log);
-            stock.table_holes = lacks(structures.table);
+            allocation.host_unit = host.unit();
+            allocation.log_holes = lacks(structures.log);
+            allocation.table_holes = lacks(structures.table);
         }
-        Ok(stock)
+        Ok(allocation)
     }
 
     /// The host cannot tell reserved space from holes: of its holes only `missing`, what the file is short of its
@@ -119,25 +115,6 @@ impl Stock {
         let payload = self.absent_blocks.saturating_mul(growth.block_size);
         self.holes + self.unbacked + payload + self.overhead_to_full(growth)
     }
-
-    /// Virtual bytes that can be backed now: whole blocks.
-    pub(super) fn achievable(&self, budget: &Budget) -> u64 {
-        let (filled, left) = budget.fill(self.holes, self.unbacked);
-        let blocks = budget.blocks(left).min(self.absent_blocks);
-        self.backed + filled + blocks.saturating_mul(budget.growth.block_size).min(self.absent)
-    }
-
-    /// The same by a writer that leaves holes where it has written nothing yet, and logs nothing.
-    pub(super) fn achievable_at_most(&self, budget: &Budget) -> u64 {
-        let (filled, left) = budget.fill(self.holes, self.unbacked);
-        self.backed + filled + budget.partial_blocks(left).min(self.absent)
-    }
-}
-
-/// Where the blocks of `layer` end in a file of `size` bytes.
-pub(super) fn end_of_blocks(layer: &dyn Layer, size: u64) -> u64 {
-    let footer = layer.info().format == Format::Vhd && layer.info().kind != Kind::Fixed;
-    size.saturating_sub(if footer { VHD_FOOTER } else { 0 })
 }
 
 /// Counts absent blocks by whether their group has its bitmap block.
@@ -151,9 +128,9 @@ struct Groups<'a> {
 }
 
 impl<'a> Groups<'a> {
-    fn new(growth: &Growth, slots: &'a Slots) -> Self {
+    fn new(growth: &Growth, file_usage: &'a FileUsage) -> Self {
         let blocks = growth.group.map_or(0, |(blocks, _)| blocks);
-        Self { blocks, present: &slots.groups, covered: 0, bare: 0, last: None }
+        Self { blocks, present: &file_usage.groups, covered: 0, bare: 0, last: None }
     }
 
     fn add(&mut self, blocks: std::ops::Range<u64>) {

@@ -3,14 +3,14 @@
 //! group has its bitmap first, neighbours in the block table together.
 
 use super::{
+    allocation::Allocation,
     host::{HostSpace, limits::net_of_pointer_blocks},
-    stock::{Stock, end_of_blocks},
 };
 use crate::container::{Growth, Layer, Structures};
 
 /// Space to be spent on one image file.
 #[derive(Debug, Clone)]
-pub(super) struct Budget {
+pub(super) struct HostBudget {
     pub(super) growth: Growth,
     structures: Structures,
     /// Host bytes for data.
@@ -30,9 +30,9 @@ pub(super) struct Budget {
     beyond_end: u64,
 }
 
-impl Budget {
-    pub(super) fn new(layer: &dyn Layer, space: &HostSpace, stock: &Stock) -> Self {
-        let unit = space.unit.max(stock.host_unit).max(1);
+impl HostBudget {
+    pub(super) fn new(layer: &dyn Layer, space: &HostSpace, allocation: &Allocation) -> Self {
+        let unit = space.unit.max(allocation.host_unit).max(1);
         let free = space.free.saturating_sub(space.margin) / unit * unit;
         Self {
             growth: layer.growth(),
@@ -40,15 +40,15 @@ impl Budget {
             free: space.pointers.map_or(free, |each| net_of_pointer_blocks(free, unit, each)),
             below: space.below,
             room: space.room,
-            end: end_of_blocks(layer, space.file_size),
+            end: space.file_size.saturating_sub(layer.structures().trailer),
             unit,
-            absent_blocks: stock.absent_blocks,
-            covered_blocks: stock.covered_blocks,
+            absent_blocks: allocation.absent_blocks,
+            covered_blocks: allocation.covered_blocks,
             // A part of a host block is paid as a whole one.
-            log_holes: round_up(stock.log_holes, unit),
-            table_holes: round_up(stock.table_holes, unit),
-            group_holes: stock.group_holes,
-            beyond_end: stock.beyond_end,
+            log_holes: round_up(allocation.log_holes, unit),
+            table_holes: round_up(allocation.table_holes, unit),
+            group_holes: allocation.group_holes,
+            beyond_end: allocation.beyond_end,
         }
     }
 
@@ -60,6 +60,19 @@ impl Budget {
             below: self.below.map(|below| below.min(free)),
             ..self.clone()
         }
+    }
+
+    /// Virtual bytes that can be backed now: whole blocks.
+    pub(super) fn achievable(&self, allocation: &Allocation) -> u64 {
+        let (filled, left) = self.fill(allocation.holes, allocation.unbacked);
+        let blocks = self.blocks(left).min(allocation.absent_blocks);
+        allocation.backed + filled + blocks.saturating_mul(self.growth.block_size).min(allocation.absent)
+    }
+
+    /// The same by a writer that leaves holes where it has written nothing yet, and logs nothing.
+    pub(super) fn achievable_at_most(&self, allocation: &Allocation) -> u64 {
+        let (filled, left) = self.fill(allocation.holes, allocation.unbacked);
+        allocation.backed + filled + self.partial_blocks(left).min(allocation.absent)
     }
 
     /// Fills holes of the file: how many bytes, and what is left for blocks. `unbacked` takes nothing of the volume, but

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Bits of the map, 32 MiB: a file of 256 TiB, four times the largest VHDX.
-const MAX_SLOTS: u64 = 1 << 28;
+const MAX_UNITS: u64 = 1 << 28;
 /// Stretches of the disk that are remembered as claimed twice; behind so many the rest of the disk counts as such.
 const MAX_ALIASES: usize = 1 << 16;
 /// From this alignment on a bit for each unit is cheap.
@@ -21,7 +21,7 @@ const BITMAP_UNIT: u64 = 1 << 20;
 
 /// What became of a file's space.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Slots {
+pub(super) struct FileUsage {
     /// Stretches of the disk whose place in the file another block has; ascending.
     pub(super) aliases: Vec<Range<u64>>,
     /// Groups of blocks that have what [`crate::container::Growth::group`] adds.
@@ -34,29 +34,30 @@ pub(super) struct Slots {
     pub(super) unused_on_host: u64,
 }
 
-impl Slots {
-    /// Looks at every entry of the block table of `layer`, a file of `end` bytes without what follows its blocks.
-    pub(super) fn survey(layer: &dyn Layer, end: u64, host: Option<&HostMap>) -> Result<Self> {
-        let mut slots = Self::default();
+impl FileUsage {
+    /// Looks at every entry of the block table of `layer`.
+    pub(super) fn survey(layer: &dyn Layer, host: Option<&HostMap>) -> Result<Self> {
+        let mut file_usage = Self::default();
         let structures = layer.structures();
         if structures.reserved.is_empty() {
-            return Ok(slots);
+            return Ok(file_usage);
         }
+        let end = layer.source().size().saturating_sub(structures.trailer);
         let mut claims = Claims::new(layer, &structures, end)?;
-        slots.survey_groups(layer, &mut claims, host)?;
+        file_usage.survey_groups(layer, &mut claims, host)?;
         each_block(layer, &mut |offset, position, len| {
-            slots.claim(layer, &mut claims, offset, position, len);
+            file_usage.claim(layer, &mut claims, offset, position, len);
         })?;
         let mut reserved = structures.reserved;
         reserved.retain(|range| !range.is_empty());
         reserved.sort_unstable_by_key(|range| range.start);
         let mut before = 0;
         claims.each(&mut |used| {
-            slots.add_unused(before..used.start.min(end), &reserved, host);
+            file_usage.add_unused(before..used.start.min(end), &reserved, host);
             before = before.max(used.end);
         });
-        slots.add_unused(before..end, &reserved, host);
-        Ok(slots)
+        file_usage.add_unused(before..end, &reserved, host);
+        Ok(file_usage)
     }
 
     fn survey_groups(
@@ -159,8 +160,8 @@ impl Claims {
     fn new(layer: &dyn Layer, structures: &Structures, end: u64) -> Result<Self> {
         let unit = structures.alignment.max(1);
         if unit >= BITMAP_UNIT {
-            let words = (end.div_ceil(unit)).min(MAX_SLOTS).div_ceil(64);
-            let words = usize::try_from(words).expect("at most MAX_SLOTS / 64");
+            let words = (end.div_ceil(unit)).min(MAX_UNITS).div_ceil(64);
+            let words = usize::try_from(words).expect("at most MAX_UNITS / 64");
             return Ok(Self::Bits { unit, words: vec![0; words] });
         }
         let head = structures.block_head;
@@ -273,12 +274,12 @@ mod tests {
 
     #[test]
     fn what_is_neither_block_nor_structure_is_unused() {
-        let mut slots = Slots::default();
-        slots.add_unused(0..100, &[0..10, 20..30, 90..120], None);
-        assert_eq!((slots.unused, slots.unused_on_host), (70, 70));
-        slots.add_unused(5..8, &[0..10, 10..10], None);
-        assert_eq!(slots.unused, 70);
-        slots.add_unused(200..210, &[0..10, 10..10], Some(&HostMap::default()));
-        assert_eq!((slots.unused, slots.unused_on_host), (80, 70));
+        let mut file_usage = FileUsage::default();
+        file_usage.add_unused(0..100, &[0..10, 20..30, 90..120], None);
+        assert_eq!((file_usage.unused, file_usage.unused_on_host), (70, 70));
+        file_usage.add_unused(5..8, &[0..10, 10..10], None);
+        assert_eq!(file_usage.unused, 70);
+        file_usage.add_unused(200..210, &[0..10, 10..10], Some(&HostMap::default()));
+        assert_eq!((file_usage.unused, file_usage.unused_on_host), (80, 70));
     }
 }

@@ -1,24 +1,24 @@
 //! What is kept of an image when it is closed again: enough to say how far it gets with a part of the host's space.
 
-use super::{Capacity, HostSpace, budget::Budget, stock::Stock};
+use super::{Capacity, HostSpace, allocation::Allocation, host_budget::HostBudget};
 use crate::Result;
 
 /// The growth of one image, without the image.
 #[derive(Debug, Clone)]
-pub(super) struct Outlook {
-    stock: Stock,
+pub(super) struct GrowthModel {
+    allocation: Allocation,
     space: HostSpace,
-    budget: Budget,
+    budget: HostBudget,
 }
 
-impl Outlook {
+impl GrowthModel {
     /// As things are now.
     pub(super) fn of(capacity: &Capacity) -> Result<Self> {
         let space = capacity.space()?;
         let scan = capacity.scan(&space)?;
         Ok(Self {
-            budget: Budget::new(capacity.top(), &space, &scan.stock),
-            stock: scan.stock.clone(),
+            budget: HostBudget::new(capacity.top(), &space, &scan.allocation),
+            allocation: scan.allocation.clone(),
             space,
         })
     }
@@ -30,7 +30,7 @@ impl Outlook {
 
     /// The size that the disk reaches when its host gives it so many bytes: whole blocks.
     pub(super) fn achievable(&self, host_bytes: u64) -> u64 {
-        self.stock.achievable(&self.budget.with_free(host_bytes, &self.space))
+        self.budget.with_free(host_bytes, &self.space).achievable(&self.allocation)
     }
 
     /// Host bytes that the next block takes.

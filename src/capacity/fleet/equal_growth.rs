@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use super::Image;
 
-/// A disk among others that grow alike, in bytes.
+/// A disk among others that grow equally, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Alike {
+pub struct EqualGrowth {
     /// What it gets of the host.
     pub grows_by: u64,
     /// The size that it reaches with that: whole blocks.
@@ -21,7 +21,7 @@ pub struct Alike {
 }
 
 /// The level at which the host is full (`None`: it never is), and the share of each image.
-pub(super) fn shares(host_free: u64, images: &[Image]) -> (Option<u64>, Vec<Alike>) {
+pub(super) fn shares(host_free: u64, images: &[Image]) -> (Option<u64>, Vec<EqualGrowth>) {
     let wants: Vec<u64> =
         images.iter().map(|image| image.report.growth_to_full.min(image.report.host_free)).collect();
     let level = level(host_free, &wants);
@@ -29,9 +29,9 @@ pub(super) fn shares(host_free: u64, images: &[Image]) -> (Option<u64>, Vec<Alik
         let grows_by = want.min(level.unwrap_or(u64::MAX));
         let full = grows_by == image.report.growth_to_full;
         let alone = image.report.achievable_size;
-        Alike {
+        EqualGrowth {
             grows_by,
-            achievable_size: if full { alone } else { image.outlook.achievable(grows_by).min(alone) },
+            achievable_size: if full { alone } else { image.growth.achievable(grows_by).min(alone) },
             full_before_host: full,
         }
     });
@@ -55,14 +55,14 @@ fn level(free: u64, wants: &[u64]) -> Option<u64> {
 
 /// The one that runs out first: of those that do not get all, the one that gets least; when all stop at the same level, the
 /// one whose next block is largest, since the others may still fit one; then the one that lacks most.
-pub(super) fn first(images: &[Image], shares: &[Alike]) -> Option<usize> {
+pub(super) fn first(images: &[Image], shares: &[EqualGrowth]) -> Option<usize> {
     let short =
         shares.iter().enumerate().filter(|(_, share)| !share.full_before_host).map(|(index, _)| index);
     short.min_by_key(|index| {
         let image = &images[*index];
         (
             shares[*index].grows_by,
-            Reverse(image.outlook.next_block()),
+            Reverse(image.growth.next_block()),
             Reverse(image.report.growth_to_full),
             *index,
         )
