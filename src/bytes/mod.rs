@@ -15,6 +15,7 @@ mod pool;
 mod read_ahead;
 mod reader;
 mod sectors;
+mod sequence;
 pub mod signature;
 mod window;
 pub mod windows_path;

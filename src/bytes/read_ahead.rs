@@ -1,45 +1,43 @@
-//! Reading ahead: a sequential reader's next bytes are asked of the host before it comes for them. A host that reads ahead
-//! of the reader by itself sees only its own small requests (128 KiB, where it is FUSE and nobody may change that), and
-//! with each the image would be waited for anew.
+//! Read-ahead of a sequential reader: asks the host for the next bytes before the reader does. The kernel reads ahead of
+//! the mounted file in requests of at most 128 KiB unless root raises that, and each of them would wait for the image.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
-use super::{ByteSource, Extent};
+use super::{
+    ByteSource, Extent,
+    sequence::{self, LARGE_READ},
+};
 use crate::Result;
 
 /// How far ahead: some milliseconds of a fast disk's work.
 const LEAD: u64 = 4 << 20;
-/// Requests of a host that are sent side by side arrive in any order.
-const SLACK: u64 = 4 << 20;
-/// Nobody reads that much at random positions.
-const LARGE: u64 = 64 << 10;
 
-/// A source whose sequential readers find the image in memory.
+/// A source that requests what follows its sequential readers.
 pub struct ReadAhead {
     inner: Arc<dyn ByteSource>,
     /// The end of the furthest read of the sequence.
     next: AtomicU64,
-    /// Up to where was asked for.
+    /// The end of what was requested.
     asked: AtomicU64,
 }
 
 impl ReadAhead {
-    /// Around `inner`; what is read with few requests is left as it is.
+    /// Around `inner`; a source that takes only few requests is returned as it is.
     pub fn over(inner: Arc<dyn ByteSource>) -> Arc<dyn ByteSource> {
-        if inner.size() < 2 * LARGE {
+        if inner.size() < 2 * LARGE_READ {
             return inner;
         }
         Arc::new(Self { inner, next: AtomicU64::new(0), asked: AtomicU64::new(0) })
     }
 
-    /// Takes note of a read. Parallel readers may mix their notes up: then too much is asked for, or too little.
+    /// Records a read and requests what follows it. A race of parallel readers costs a request too many or too few.
     fn note(&self, offset: u64, len: u64) {
         let (end, next) = (offset.saturating_add(len), self.next.load(Ordering::Relaxed));
-        // Who reads the first bytes may want no others.
-        let goes_on = offset > 0 && (offset == next || len >= LARGE && offset.abs_diff(next) <= SLACK);
+        // A reader of the first bytes may want no others.
+        let goes_on = offset > 0 && sequence::continues(next, offset, len);
         if !goes_on {
             self.next.store(end, Ordering::Relaxed);
             self.asked.store(end, Ordering::Relaxed);

@@ -18,18 +18,16 @@ use std::{
 
 pub use self::decoders::Decoders;
 use self::piece::{Piece, Seen};
-use super::{ByteSource, Extent, check_range};
+use super::{
+    ByteSource, Extent, check_range,
+    sequence::{self, MAX_DISTANCE},
+};
 use crate::Result;
 
 /// The longest piece: each takes a buffer of this size.
 const MAX_PIECE: usize = 128 << 10;
 /// Longer reads are served in parts of this length, so that what comes behind is decoded meanwhile.
 const STRIDE: usize = 1 << 20;
-/// A host that reads ahead sends its requests side by side, and they arrive in any order: a large read this near to
-/// where the last one ended belongs to the same sequence.
-const SLACK: u64 = 4 << 20;
-/// From this length on a read is large: nobody reads that much at random positions.
-const LARGE: u64 = 64 << 10;
 /// Reads in sequence before anything is decoded that nobody has asked for.
 const SEQUENCE: u32 = 2;
 
@@ -181,16 +179,15 @@ impl DecodeAhead {
 impl Window {
     /// Takes note of a read; true when it goes on where the sequence was.
     fn note(&mut self, range: &Range<u64>, piece: u64) -> bool {
-        let near = range.end - range.start >= LARGE && range.start.abs_diff(self.next) <= SLACK;
-        let sequential = range.start == self.next || near;
+        let sequential = sequence::continues(self.next, range.start, range.end - range.start);
         if sequential {
             self.next = self.next.max(range.end);
             self.streak = self.streak.saturating_add(1);
         } else {
             (self.next, self.streak) = (range.end, 0);
         }
-        // What lies far from here nobody will come for.
-        let kept = self.next.saturating_sub(SLACK)..self.next.saturating_add(SLACK);
+        // Pieces further away belong to no read of this sequence.
+        let kept = self.next.saturating_sub(MAX_DISTANCE)..self.next.saturating_add(MAX_DISTANCE);
         self.pieces.retain(|number, _| number * piece < kept.end && (number + 1) * piece > kept.start);
         sequential
     }
