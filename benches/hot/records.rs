@@ -8,7 +8,7 @@ use vhdmount::{
     codec::lznt1,
     fs::{
         Name,
-        ntfs::{fixup, record::Header, upcase::UpCase},
+        ntfs::{fixup, records::Header, volume::upcase::UpCase},
     },
 };
 

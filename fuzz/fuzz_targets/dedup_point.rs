@@ -1,7 +1,7 @@
 //! The data of a deduplication reparse point, without its length and the CRC at its end, which no fuzzer would find.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
-use vhdmount::fs::ntfs::dedup::point::Point;
+use vhdmount::fs::ntfs::content::dedup::point::Point;
 
 fuzz_target!(|data: &[u8]| {
     let mut data = data.to_vec();

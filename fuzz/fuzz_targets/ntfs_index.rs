@@ -2,7 +2,8 @@
 #![no_main]
 use libfuzzer_sys::fuzz_target;
 use vhdmount::fs::ntfs::{
-    index::{Entries, IndexBlock, IndexRoot, MAX_NAME},
+    attributes::file_name::MAX_NAME,
+    index::{Entries, IndexBlock, IndexRoot},
     reparse::Reparse,
     security,
 };

@@ -2,7 +2,12 @@
 #![no_main]
 use libfuzzer_sys::fuzz_target;
 use vhdmount::fs::{
-    ntfs::{BootSector, attribute::Form, attribute_list, detect_backup, mapping_pairs, record::Header},
+    ntfs::{
+        BootSector,
+        attributes::{Form, attribute_list, mapping_pairs},
+        detect_backup,
+        records::Header,
+    },
     runs::RunList,
 };
 

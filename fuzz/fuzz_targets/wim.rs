@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use vhdmount::{
     bytes::{ByteSource, MemorySource},
     cache::Cache,
-    fs::{ntfs::wim_overlay, wim::Wim},
+    fs::{ntfs::content::wim_overlay, wim::Wim},
 };
 
 fuzz_target!(|data: &[u8]| {

@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use vhdmount::{
     bytes::{ByteSource, MemorySource},
     cache::Cache,
-    fs::ntfs::{reparse::WofAlgorithm, wof::WofSource},
+    fs::ntfs::{content::wof::WofSource, reparse::WofAlgorithm},
 };
 
 fuzz_target!(|data: &[u8]| {

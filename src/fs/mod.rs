@@ -14,6 +14,7 @@ pub mod numbered;
 pub mod orphans;
 pub mod probe;
 pub mod reach;
+mod reader;
 mod recognize;
 pub mod runs;
 mod volume_info;

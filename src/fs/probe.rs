@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::{FileSystem, Options, fat, ntfs, recognize};
+pub use super::reader::{Known, UNFORMATTED};
+use super::{FileSystem, Options, fat, ntfs, reader::Reader, recognize};
 use crate::{
     Error, Result,
     bytes::{ByteSource, read_vec, signature::read_front},
@@ -11,9 +12,6 @@ use crate::{
 
 /// What the readers' `detect` is given: the largest sector.
 const BOOT_LEN: u64 = 4096;
-
-/// The name of a volume that holds nothing yet.
-pub const UNFORMATTED: &str = "unformatted";
 
 /// What a volume turned out to be.
 pub enum Probe {
@@ -37,30 +35,8 @@ pub enum Probe {
     Unknown,
 }
 
-/// How a format is read: a folder of its own with a value of this type, and a line in [`READERS`].
-pub(super) struct Reader {
-    /// Its name, where it cannot be opened.
-    pub(super) name: &'static str,
-    /// Whether the first bytes of a volume say that it is in this format.
-    pub(super) detect: fn(boot: &[u8]) -> bool,
-    /// Whether a copy of a lost boot sector says so.
-    pub(super) detect_backup: fn(volume: &dyn ByteSource) -> bool,
-    pub(super) open: Open,
-}
-
-type Open = fn(Arc<dyn ByteSource>, &Options) -> Result<Arc<dyn FileSystem>>;
-
 /// In this order they are asked.
 const READERS: &[Reader] = &[ntfs::READER, fat::READER];
-
-/// Something recognized that is not read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Known {
-    /// Its name (`ext4`).
-    pub name: &'static str,
-    /// Why it is not readable and what the user can do.
-    pub hint: &'static str,
-}
 
 /// A moment of the search at which others are asked, who know what is no filesystem: parts of pools, encrypted volumes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +89,7 @@ fn by_signature(
         return Ok(Some(known.into()));
     }
     if let Some(reader) = READERS.iter().find(|reader| (reader.detect)(&boot)) {
-        return Ok(Some(reader.probe(volume, options)));
+        return Ok(Some(open(reader, volume, options)));
     }
     let front = read_front(volume.as_ref(), recognize::FRONT_LEN)?;
     let mut known = others(Stage::Front, &front)?;
@@ -135,15 +111,14 @@ fn read_boot(volume: &dyn ByteSource) -> Result<Vec<u8>> {
 /// What the copy of a lost boot sector leads to.
 fn by_backup(volume: &Arc<dyn ByteSource>, options: &Options) -> Option<Probe> {
     let reader = READERS.iter().find(|reader| (reader.detect_backup)(volume.as_ref()))?;
-    Some(reader.probe(volume, options))
+    Some(open(reader, volume, options))
 }
 
-impl Reader {
-    fn probe(&self, volume: &Arc<dyn ByteSource>, options: &Options) -> Probe {
-        match (self.open)(volume.clone(), options) {
-            Ok(filesystem) => Probe::Readable(filesystem),
-            Err(error) => Probe::Damaged { name: self.name, error },
-        }
+/// What `reader` makes of the volume.
+fn open(reader: &Reader, volume: &Arc<dyn ByteSource>, options: &Options) -> Probe {
+    match (reader.open)(volume.clone(), options) {
+        Ok(filesystem) => Probe::Readable(filesystem),
+        Err(error) => Probe::Damaged { name: reader.name, error },
     }
 }
 

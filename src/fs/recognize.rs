@@ -1,6 +1,6 @@
 //! Filesystems that have a signature but no reader here. Bounded reads only; a name and a sentence on what the user can do.
 
-use super::probe::Known;
+use super::reader::{Known, UNFORMATTED};
 use crate::{
     Result,
     bytes::{
@@ -70,7 +70,7 @@ pub(super) fn unformatted(volume: &dyn ByteSource) -> Result<Option<Known>> {
     // What cannot be read is not known to be zeros.
     let (front, unread) = read_around_bad_sectors(volume, 0, len)?;
     let blank = unread.is_empty() && front.iter().all(|byte| *byte == 0);
-    Ok(blank.then_some(known(super::probe::UNFORMATTED, "holds nothing but zeros where a filesystem begins")))
+    Ok(blank.then_some(known(UNFORMATTED, "holds nothing but zeros where a filesystem begins")))
 }
 
 /// What the first [`FRONT_LEN`] bytes of a volume say, or fewer, and one place behind them.

@@ -6,6 +6,7 @@
 mod bcache;
 mod bitlocker;
 mod format;
+mod formats;
 mod ldm;
 mod luks;
 mod lvm;
@@ -18,8 +19,10 @@ mod zfs;
 
 use std::sync::Arc;
 
-use format::{FORMATS, Format};
-pub use format::{Known, Look, Stage, recognize};
+use format::Format;
+pub use format::{Known, Look, Stage};
+use formats::FORMATS;
+pub use formats::recognize;
 pub use place::{Placed, Placement, Stretch, Stretches};
 
 use crate::{

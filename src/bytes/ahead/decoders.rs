@@ -13,6 +13,7 @@ use std::{
 
 use super::{
     MAX_PIECE,
+    permit::Permit,
     piece::{Claim, Piece},
 };
 use crate::bytes::BufferPool;
@@ -38,7 +39,7 @@ struct Shared {
     orders: Mutex<Orders>,
     ordered: Condvar,
     /// Permits given out.
-    pieces: AtomicUsize,
+    pieces: Arc<AtomicUsize>,
     /// Reads at this moment.
     readers: AtomicUsize,
     buffers: Arc<BufferPool>,
@@ -50,15 +51,6 @@ struct Orders {
     /// All that may still hold memory, oldest first.
     given: VecDeque<Weak<Piece>>,
     stop: bool,
-}
-
-/// The right to keep one piece in memory.
-pub(super) struct Permit(Arc<Shared>);
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.pieces.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// A read that is going on.
@@ -92,7 +84,7 @@ impl Decoders {
         let shared = Shared {
             orders: Mutex::default(),
             ordered: Condvar::new(),
-            pieces: AtomicUsize::new(0),
+            pieces: Arc::default(),
             readers: AtomicUsize::new(0),
             buffers: BufferPool::new(MAX_PIECE),
         };
@@ -130,7 +122,7 @@ impl Decoders {
             self.shared.pieces.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()
         };
         let taken = take().or_else(|| self.shared.give_up_stale().then(take).flatten());
-        taken.map(|_| Permit(self.shared.clone()))
+        taken.map(|_| Permit::taken(&self.shared.pieces))
     }
 
     /// Has pieces decoded; the first `urgent` of them before all others.
@@ -183,7 +175,7 @@ impl Decoders {
 
     /// Held by the threads, by each piece, and by `self`.
     pub(super) fn watch(&self) -> Weak<impl Sized + use<>> {
-        Arc::downgrade(&self.shared)
+        Arc::downgrade(&self.shared.pieces)
     }
 }
 

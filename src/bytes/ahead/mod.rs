@@ -6,6 +6,7 @@
 //! piece that fails or panics decides nothing, its reader asks the source itself and gets the error of its own bytes.
 
 mod decoders;
+mod permit;
 mod piece;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::decoders::Permit;
+use super::permit::Permit;
 use crate::bytes::{Buffer, BufferPool, ByteSource};
 
 /// A piece that nobody has come for in so long belongs to a reader that has stopped.

@@ -34,7 +34,7 @@ use self::{
     pages::Pages,
     table::Table,
 };
-use super::{NodeId, Usage, VolumeInfo, probe::Reader, reach, runs::RunList};
+use super::{NodeId, Usage, VolumeInfo, reach, reader::Reader, runs::RunList};
 use crate::{
     Error, Place, Result,
     bytes::{ByteSource, read_vec},

@@ -6,19 +6,20 @@ use std::{
 };
 
 use super::{
-    Ntfs, allocation,
-    attribute::{Attribute, code},
+    Ntfs,
+    attributes::{Attribute, code, ea, efs_size, standard_information::ATTRIBUTE_DIRECTORY},
     check,
     deleted::Deleted,
-    ea, efs,
-    file::File,
-    home::name_of,
-    interix,
-    node::{self, Node, Summary},
+    nodes::{
+        home::name_of,
+        interix,
+        node::{self, Node, Summary},
+    },
+    opening,
     orphans::Lost,
+    records::{file::File, number},
     reparse::Data,
-    standard_information::ATTRIBUTE_DIRECTORY,
-    volume::{self, number},
+    volume::allocation,
 };
 use crate::{
     Error, Result,
@@ -60,8 +61,8 @@ impl FileSystem for Ntfs {
         if self.root_is_lost && node == (Node { record: number::ROOT, ordinal: 0 }) {
             return Ok(self.lost_root());
         }
-        match self.mft.brief(node.record).filter(|_| node.ordinal == 0) {
-            Some(brief) => Ok(brief.stat()),
+        match self.stats.record(node.record).filter(|_| node.ordinal == 0) {
+            Some(record) => Ok(record.stat()),
             None => self.full_stat(node),
         }
     }
@@ -90,7 +91,7 @@ impl FileSystem for Ntfs {
             return Ok(self.root());
         }
         if let Some(parent) =
-            self.mft.brief(node.record).and_then(|brief| Node::file(brief.parent().record()))
+            self.stats.record(node.record).and_then(|record| Node::file(record.parent().record()))
         {
             return Ok(parent);
         }
@@ -137,7 +138,7 @@ impl FileSystem for Ntfs {
         let node = Node::from(node);
         if node.ordinal == 0 {
             self.each_stream(&self.file(node.record)?, &mut |_, attribute| {
-                let raw = efs::shown_size(attribute).filter(|_| self.options.efs_raw);
+                let raw = efs_size::shown_size(attribute).filter(|_| self.options.efs_raw);
                 let size = raw.unwrap_or_else(|| attribute.size());
                 streams.push(StreamInfo { name: NameBuf(attribute.name_units()), size });
                 ControlFlow::Continue(())
@@ -260,7 +261,7 @@ impl Ntfs {
             let mut start = [0; 4];
             Ok(content.size() >= 4
                 && content.read_exact_at(0, &mut start).is_ok()
-                && volume::is_hibernation_signature(&start))
+                && opening::is_hibernation_signature(&start))
         };
         read().unwrap_or(false)
     }

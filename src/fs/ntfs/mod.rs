@@ -4,45 +4,21 @@
 //! NTFS projects. Damage is local: a record, an index block or a run list that contradicts itself is an error for the
 //! file that owns it.
 
-mod allocation;
-pub mod attribute;
-pub mod attribute_list;
-mod boot;
-mod brief;
+pub mod attributes;
 mod check;
-mod cloud;
-mod clusters;
-mod compressed;
-mod content;
-pub mod dedup;
+pub mod content;
 mod deleted;
 mod directory;
-mod ea;
-mod efs;
-mod expect;
-mod file;
-mod file_name;
 mod filesystem;
 pub mod fixup;
-mod home;
 pub mod index;
-mod interix;
-mod logfile;
-pub mod mapping_pairs;
-mod mft;
-mod node;
+mod nodes;
+mod opening;
 mod orphans;
-pub mod record;
+pub mod records;
 pub mod reparse;
 pub mod security;
-pub mod standard_information;
-pub mod time;
-pub mod upcase;
-mod view;
-mod volume;
-mod wim_backed;
-pub mod wim_overlay;
-pub mod wof;
+pub mod volume;
 mod xattr;
 
 #[cfg(test)]
@@ -53,14 +29,20 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-pub use boot::{BootSector, detect, detect_backup};
+pub use volume::boot::{BootSector, detect, detect_backup};
 
-use self::{directory::Directory, mft::Mft, upcase::UpCase, volume::number};
+use self::{
+    content::{compressed, dedup, wim_backed},
+    directory::Directory,
+    nodes::stat_cache::StatCache,
+    records::{mft::Mft, number},
+    volume::{boot, upcase::UpCase},
+};
 use crate::{
     Result,
     bytes::{Buffer, BufferPool, ByteSource},
     cache::Cache,
-    fs::{Options, VolumeInfo, probe::Reader},
+    fs::{Options, VolumeInfo, reader::Reader},
     guid::Guid,
 };
 
@@ -90,6 +72,7 @@ const WARNED_BUDGET: usize = 64 << 10;
 pub struct Ntfs {
     volume: Arc<dyn ByteSource>,
     mft: Arc<Mft>,
+    stats: StatCache,
     upcase: UpCase,
     options: Options,
     info: VolumeInfo,
@@ -127,10 +110,10 @@ pub fn open(volume: Arc<dyn ByteSource>) -> Result<Ntfs> {
 /// [`crate::Error::Corrupt`] when neither boot sector nor its backup leads to a table with a root directory.
 pub fn open_with(volume: Arc<dyn ByteSource>, options: &Options) -> Result<Ntfs> {
     let mut problems = Vec::new();
-    let mut mft = volume::open_mft(&volume, &mut problems)?;
+    let mut mft = opening::open_mft(&volume, &mut problems)?;
     mft.limit(options);
-    let upcase = volume::read_upcase(&mft, &mut problems);
-    let info = volume::read_info(&mft, problems);
+    let upcase = opening::read_upcase(&mft, &mut problems);
+    let info = opening::read_info(&mft, problems);
     let mut ntfs = assemble(volume, mft, upcase, info, options);
     if let Err(error) = ntfs.root_record() {
         // Without any other file there is no volume to show.
@@ -155,10 +138,12 @@ fn assemble(
     info: VolumeInfo,
     options: &Options,
 ) -> Ntfs {
+    let mft = Arc::new(mft);
     let block_size = usize::try_from(mft.boot.index_block_size).expect("the boot sector bounds it");
     Ntfs {
         volume,
-        mft: Arc::new(mft),
+        stats: StatCache::new(mft.clone(), options),
+        mft,
         upcase,
         options: options.clone(),
         info,

@@ -1,13 +1,17 @@
 //! Volumes built record by record: what no tool makes on demand (a table in pieces, contradictions, circles).
 
-mod brief;
 mod reach;
 mod special;
+mod stat_record;
 mod wof;
 
 use std::{ops::ControlFlow, sync::Arc};
 
-use super::{Ntfs, attribute::code, file_name::tests::file_name, open};
+use super::{
+    Ntfs,
+    attributes::{code, file_name::tests::file_name},
+    open,
+};
 use crate::{
     Error, Result,
     bytes::{ByteSource, Faulty, MemorySource},
@@ -474,9 +478,9 @@ fn streams_are_nodes_of_their_own() {
         [("first".into(), 1), ("Second".into(), 2)]
     );
     let second = volume.lookup_stream(NodeId(FILE), NameBuf::literal("SECOND").as_name()).unwrap().unwrap();
-    assert_eq!(second, NodeId(FILE | 2 << super::node::RECORD_BITS));
+    assert_eq!(second, NodeId(FILE | 2 << super::records::RECORD_BITS));
     assert_eq!((volume.stat(second).unwrap().size, volume.open(second).unwrap().size()), (2, 2));
-    assert!(matches!(volume.stat(NodeId(FILE | 3 << super::node::RECORD_BITS)), Err(Error::NotFound(_))));
+    assert!(matches!(volume.stat(NodeId(FILE | 3 << super::records::RECORD_BITS)), Err(Error::NotFound(_))));
     assert!(matches!(volume.lookup(second, NameBuf::literal("x").as_name()), Err(Error::Invalid(_))));
     assert_eq!(volume.lookup_stream(NodeId(FILE), NameBuf::literal("third").as_name()).unwrap(), None);
 }

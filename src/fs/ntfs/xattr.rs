@@ -3,16 +3,17 @@
 
 use super::{
     Ntfs,
-    attribute::code,
-    ea::MAX_EA,
-    file::File,
-    index::{FileName, Namespace},
-    node::{self, MAX_REPARSE_DATA, Node},
+    attributes::{
+        Form, code,
+        ea::MAX_EA,
+        file_name::{FileName, Namespace},
+        standard_information::{ATTRIBUTE_DIRECTORY, StandardInformation},
+    },
+    index::view::View,
+    nodes::node::{self, MAX_REPARSE_DATA, Node},
+    records::{file::File, number},
     reparse::Reparse,
     security::{self, Location},
-    standard_information::{ATTRIBUTE_DIRECTORY, StandardInformation},
-    view::View,
-    volume::number,
 };
 use crate::{
     Error, Result,
@@ -134,7 +135,7 @@ impl Ntfs {
     fn dos_name(&self, file: &File<'_>) -> Result<Option<Vec<u8>>> {
         let mut found = None;
         file.visit(Some(code::FILE_NAME), &mut |attribute| {
-            let super::attribute::Form::Resident(value) = attribute.form else {
+            let Form::Resident(value) = attribute.form else {
                 return Ok(ControlFlow::Continue(()));
             };
             let name = FileName::parse(value)?;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::resource::ResourceHeader;
+use super::header::ResourceHeader;
 use crate::{Error, Result, bytes::ByteSource};
 
 /// SHA-1 of a blob's content.

@@ -1,7 +1,6 @@
 //! The header of a WIM file: 208 bytes at its start. Guards: what is not an ordinary, complete WIM of version 1.13 is
 //! refused by name.
 
-use super::resource::ResourceHeader;
 use crate::{Error, Place, Result, codec::lzx, guid::Guid};
 
 /// Bytes of a header.
@@ -46,6 +45,27 @@ pub struct Header {
     pub part: u16,
     /// Where the blob table is.
     pub blob_table: ResourceHeader,
+}
+
+/// Where a resource is and how it is stored (24 bytes).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResourceHeader {
+    /// Bytes in the file, the chunk table included.
+    pub stored: u64,
+    /// How it is stored.
+    pub flags: u8,
+    /// Byte offset in the file.
+    pub offset: u64,
+    /// Bytes of content.
+    pub size: u64,
+}
+
+impl ResourceHeader {
+    /// Any 24 bytes are a header: [`super::Resource::open`] checks what it says.
+    pub fn parse(bytes: &[u8; 24]) -> Self {
+        let field = |at: usize| u64::from_le_bytes(*bytes[at..].first_chunk().expect("24 bytes"));
+        Self { stored: field(0) & ((1 << 56) - 1), flags: bytes[7], offset: field(8), size: field(16) }
+    }
 }
 
 impl Header {

@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 pub use blobs::Hash;
 use blobs::Index;
-pub use header::{Compression, HEADER_LEN, Header};
-pub use resource::{ChunkCache, Resource, ResourceHeader};
+pub use header::{Compression, HEADER_LEN, Header, ResourceHeader};
+pub use resource::{ChunkCache, Resource};
 
 use crate::{
     Error, Place, Result,

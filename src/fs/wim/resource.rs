@@ -4,7 +4,7 @@
 
 use std::{cell::Cell, ops::Range, sync::Arc};
 
-use super::header::{Compression, Header};
+use super::header::{Compression, Header, ResourceHeader};
 use crate::{
     Error, Place, Result,
     bytes::{ByteSource, Window, check_range},
@@ -25,27 +25,6 @@ const BATCH: u64 = 512;
 thread_local! {
     /// A chunk's compressed bytes: taken while in use, so that a source inside a source finds it empty, not borrowed.
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
-/// Where a resource is and how it is stored (24 bytes).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ResourceHeader {
-    /// Bytes in the file, the chunk table included.
-    pub stored: u64,
-    /// How it is stored.
-    pub flags: u8,
-    /// Byte offset in the file.
-    pub offset: u64,
-    /// Bytes of content.
-    pub size: u64,
-}
-
-impl ResourceHeader {
-    /// Any 24 bytes are a header: [`Resource::open`] checks what it says.
-    pub fn parse(bytes: &[u8; 24]) -> Self {
-        let field = |at: usize| u64::from_le_bytes(*bytes[at..].first_chunk().expect("24 bytes"));
-        Self { stored: field(0) & ((1 << 56) - 1), flags: bytes[7], offset: field(8), size: field(16) }
-    }
 }
 
 /// The content of a resource.

@@ -11,7 +11,7 @@ use vhdmount::{
     bytes::FileSource,
     fs::{
         FileSystem, NameBuf,
-        ntfs::{self, Ntfs, dedup::point::Point},
+        ntfs::{self, Ntfs, content::dedup::point::Point},
     },
 };
 use writer::{Container, HashKind, point_1, point_2, point_3, store, store_map};

@@ -11,7 +11,7 @@ use vhdmount::{
     bytes::{FileSource, MemorySource},
     fs::{
         FileSystem, NameBuf, NodeId, NodeKind,
-        ntfs::{self, upcase::UpCase},
+        ntfs::{self, volume::upcase::UpCase},
     },
 };
 

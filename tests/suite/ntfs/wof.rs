@@ -15,9 +15,9 @@ use vhdmount::{
     fs::{
         FileSystem, NameBuf, NodeKind,
         ntfs::{
+            attributes::standard_information::{ATTRIBUTE_REPARSE_POINT, ATTRIBUTE_SPARSE_FILE},
+            content::wof::WofSource,
             reparse::WofAlgorithm,
-            standard_information::{ATTRIBUTE_REPARSE_POINT, ATTRIBUTE_SPARSE_FILE},
-            wof::WofSource,
         },
     },
 };

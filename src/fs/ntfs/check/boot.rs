@@ -1,10 +1,14 @@
 //! The boot sector and its backup, which lies in the sector after the last one of the volume.
 
-use super::{
-    super::{boot::BootSector, volume::contradicting_backup},
-    Check,
+use super::Check;
+use crate::{
+    bytes::read_vec,
+    check::Severity,
+    fs::{
+        findings::Kind,
+        ntfs::volume::{backup::contradicting_backup, boot::BootSector},
+    },
 };
-use crate::{bytes::read_vec, check::Severity, fs::findings::Kind};
 
 const BOOT: Kind = Kind {
     severity: Severity::Warning,

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::scan::Bits;
+use super::bits::Bits;
 
 /// Ranges that are kept to find their owners.
 const MAX_RANGES: usize = 4096;

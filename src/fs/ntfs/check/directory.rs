@@ -3,12 +3,6 @@
 use std::cmp::Ordering;
 
 use super::{
-    super::{
-        attribute::code,
-        directory::I30,
-        file::File,
-        index::{FileName, FileReference, IndexEntry, MAX_NAME},
-    },
     Check,
     facts::flag,
     tree::{Event, Tree},
@@ -16,7 +10,19 @@ use super::{
 use crate::{
     Result,
     check::Severity,
-    fs::{Name, findings::Kind},
+    fs::{
+        Name,
+        findings::Kind,
+        ntfs::{
+            attributes::{
+                I30, code,
+                file_name::{FileName, MAX_NAME},
+                reference::FileReference,
+            },
+            index::IndexEntry,
+            records::file::File,
+        },
+    },
 };
 
 const INDEX: Kind = Kind {

@@ -7,7 +7,7 @@ use std::{
     rc::Rc,
 };
 
-use super::{super::index::FileReference, scan::Layout};
+use crate::fs::ntfs::{attributes::reference::FileReference, records::each::Layout};
 
 /// `Facts::flags`.
 pub(super) mod flag {

@@ -3,16 +3,26 @@
 
 use std::ops::ControlFlow;
 
-use super::{
-    super::{
-        attribute::{Attribute, Form, NonResident, utf16_eq},
-        attribute_list::{self, Entry},
-        file::{File, Place},
-        index::FileReference,
+use super::Check;
+use crate::{
+    Result,
+    check::Severity,
+    fs::{
+        findings::Kind,
+        ntfs::{
+            attributes::{
+                Attribute, Form, NonResident,
+                attribute_list::{self, Entry},
+                reference::FileReference,
+                utf16_eq,
+            },
+            records::{
+                Record,
+                file::{File, Place},
+            },
+        },
     },
-    Check,
 };
-use crate::{Result, check::Severity, fs::findings::Kind};
 
 const LIST: Kind = Kind {
     severity: Severity::Error,
@@ -120,7 +130,7 @@ impl Check<'_, '_> {
 }
 
 /// True when the record holds the attribute, or the extent of it, that the entry of the list means.
-fn holds(record: &super::super::record::Record, entry: &Entry<'_>) -> bool {
+fn holds(record: &Record, entry: &Entry<'_>) -> bool {
     record.attributes().flatten().any(|attribute| {
         let lowest_vcn = match &attribute.form {
             Form::Resident(_) => 0,

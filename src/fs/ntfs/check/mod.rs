@@ -5,6 +5,7 @@
 //! 64 MiB: 1.25 million records that are stored and 2^28 clusters at a time. A larger volume takes several passes; what concerns one
 //! structure alone is told in the first. Owners of clusters are looked for in one more pass, when there is a reason to.
 
+mod bits;
 mod boot;
 mod clusters;
 mod directory;
@@ -12,7 +13,6 @@ mod facts;
 mod listed;
 mod owners;
 mod record;
-mod scan;
 mod secure;
 mod state;
 mod tree;
@@ -20,19 +20,23 @@ mod verdict;
 
 use std::{collections::BTreeSet, rc::Rc};
 
-pub(super) use self::scan::{Layout, Slot, each_record};
 use self::{
+    bits::Bits,
     clusters::Segment,
     facts::{Window, flag},
-    scan::Bits,
 };
 use super::{
     Ntfs,
-    attribute::code,
-    file::File,
-    index::{FileName, MAX_NAME, Namespace},
-    node::Summary,
-    volume::number,
+    attributes::{
+        Form, code,
+        file_name::{FileName, MAX_NAME, Namespace},
+    },
+    nodes::node::Summary,
+    records::{
+        each::{Layout, each_record},
+        file::File,
+        number,
+    },
 };
 use crate::{
     Result,
@@ -133,8 +137,8 @@ impl Check<'_, '_> {
         self.table_bits = self.table_bits();
         // Every list names attributes that lie in records, every index lies in clusters.
         self.lists_left = mft.data().runs().allocated().saturating_mul(2) + (1 << 20);
-        self.blocks_left = scan::stored(&*mft.volume).min(mft.boot.size());
-        scan::each_record(mft, &self.layout.clone(), &mut |number, slot| {
+        self.blocks_left = bits::stored(&*mft.volume).min(mft.boot.size());
+        each_record(mft, &self.layout.clone(), &mut |number, slot| {
             if number.is_multiple_of(STEP) {
                 self.findings.progress("MFT records", number, mft.records());
             }
@@ -222,7 +226,7 @@ impl Check<'_, '_> {
 fn best_name(file: &File<'_>) -> Option<(u64, String)> {
     let mut best: Option<(bool, u64, String)> = None;
     let _ = file.visit(Some(code::FILE_NAME), &mut |attribute| {
-        if let super::attribute::Form::Resident(value) = attribute.form
+        if let Form::Resident(value) = attribute.form
             && let Ok(name) = FileName::parse(value)
         {
             let short = name.namespace() == Namespace::Dos;

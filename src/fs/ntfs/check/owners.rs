@@ -6,23 +6,23 @@ use std::{
     ops::Range,
 };
 
-use super::{
-    super::{
-        attribute::{Attribute, Form, code},
-        attribute_list,
-        file::{self, File},
-        index::FileReference,
-        mapping_pairs,
-        volume::number,
-    },
-    Check,
-    clusters::Ranges,
-    scan::{self, Bits, Slot},
-};
+use super::{Check, bits::Bits, clusters::Ranges};
 use crate::{
     Error,
     check::Severity,
-    fs::{findings::Kind, runs::RunList},
+    fs::{
+        findings::Kind,
+        ntfs::{
+            attributes::{Attribute, Form, attribute_list, code, mapping_pairs, reference::FileReference},
+            records::{
+                each::{Slot, each_record},
+                extents,
+                file::File,
+                number,
+            },
+        },
+        runs::RunList,
+    },
 };
 
 const SHARED: Kind = Kind {
@@ -145,7 +145,7 @@ impl Check<'_, '_> {
         let mut lookups = 0;
         let (mft, cluster_size) = (&self.ntfs.mft, self.ntfs.mft.boot.cluster_size);
         if shared.ranges.len() + unprotected.ranges.len() + suspects.bases.len() > 0 {
-            scan::each_record(mft, &self.layout.clone(), &mut |number, slot| {
+            each_record(mft, &self.layout.clone(), &mut |number, slot| {
                 let Slot::InUse(header, bytes) = slot else { return };
                 let base = header.base;
                 let owner = if base.0 == 0 { number } else { base.record() };
@@ -244,7 +244,7 @@ fn keep(to: &mut Vec<Range<u64>>, clusters: &mut u64, from: Ranges) {
 fn runs(attribute: &Attribute<'_>, cluster_size: u64) -> Vec<(u64, u64)> {
     let Form::NonResident(extent) = &attribute.form else { return Vec::new() };
     let mut runs = RunList::new();
-    let _ = mapping_pairs::decode(extent.mapping_pairs, file::clusters(extent), cluster_size, &mut runs);
+    let _ = mapping_pairs::decode(extent.mapping_pairs, extents::clusters(extent), cluster_size, &mut runs);
     let stored =
         runs.iter().filter_map(|(_, position, len)| Some((position? / cluster_size, len / cluster_size)));
     stored.collect()

@@ -1,23 +1,25 @@
 //! One record: header, attributes in their order, the run lists and sizes of what lies in clusters.
 
 use super::{
-    super::{
-        attribute::{Attribute, FLAG_COMPRESSION_MASK, FLAG_SPARSE, Form, NonResident, code},
-        directory::I30,
-        file,
-        index::{FileName, FileReference, Namespace},
-        mapping_pairs,
-        record::Header,
-        standard_information::StandardInformation,
-        volume::number,
-    },
     Check,
     facts::{Facts, flag},
-    scan::Slot,
 };
 use crate::{
     check::Severity,
-    fs::{findings::Kind, runs::RunList},
+    fs::{
+        findings::Kind,
+        ntfs::{
+            attributes::{
+                Attribute, FLAG_COMPRESSION_MASK, FLAG_SPARSE, Form, I30, NonResident, code,
+                file_name::{FileName, Namespace},
+                mapping_pairs,
+                reference::FileReference,
+                standard_information::StandardInformation,
+            },
+            records::{Header, each::Slot, extents, number},
+        },
+        runs::RunList,
+    },
     printable::printable,
 };
 
@@ -242,7 +244,7 @@ impl Check<'_, '_> {
         let what = || describe(attribute);
         let mut runs = RunList::new();
         let decoded =
-            mapping_pairs::decode(extent.mapping_pairs, file::clusters(extent), cluster_size, &mut runs);
+            mapping_pairs::decode(extent.mapping_pairs, extents::clusters(extent), cluster_size, &mut runs);
         // What comes before the damage most probably belongs to the file.
         self.claim(number, attribute, &runs);
         if let Err(problem) = decoded {

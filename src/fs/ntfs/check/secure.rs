@@ -3,16 +3,20 @@
 use std::collections::BTreeSet;
 
 use super::{
-    super::{
-        attribute::code,
-        file::File,
-        security::{self, Location},
-        volume::number,
-    },
     Check,
     tree::{Event, Tree},
 };
-use crate::{check::Severity, fs::findings::Kind};
+use crate::{
+    check::Severity,
+    fs::{
+        findings::Kind,
+        ntfs::{
+            attributes::code,
+            records::{file::File, number},
+            security::{self, Location},
+        },
+    },
+};
 
 const DESCRIPTOR: Kind = Kind {
     severity: Severity::Warning,

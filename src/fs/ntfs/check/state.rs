@@ -1,16 +1,23 @@
 //! The volume as a whole: its state, `$MFTMirr` against `$MFT`, `$UpCase`.
 
-use super::{
-    super::{
-        attribute::code,
-        file::{File, Place},
-        fixup,
-        upcase::UpCase,
-        volume::number,
+use super::Check;
+use crate::{
+    Error, Result,
+    bytes::read_vec,
+    check::Severity,
+    fs::{
+        findings::Kind,
+        ntfs::{
+            attributes::code,
+            fixup,
+            records::{
+                file::{File, Place},
+                number,
+            },
+            volume::upcase::UpCase,
+        },
     },
-    Check,
 };
-use crate::{Error, Result, bytes::read_vec, check::Severity, fs::findings::Kind};
 
 const STATE: Kind = Kind {
     severity: Severity::Warning,

@@ -1,23 +1,22 @@
 //! What is found does not depend on how many passes it takes; hostile volumes end.
 
-use super::{
-    super::{
-        Ntfs,
-        attribute::code,
-        open,
-        tests::{Image, data, resident},
+use super::*;
+use crate::{
+    bytes::{ByteSource, Extent, ExtentKind, check_range},
+    check::Severity,
+    fs::{
+        findings::Collected,
+        ntfs::{
+            Ntfs,
+            attributes::code,
+            open,
+            tests::{Image, data, resident},
+        },
     },
-    *,
 };
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
-};
-
-use crate::{
-    bytes::{ByteSource, Extent, ExtentKind, check_range},
-    check::Severity,
-    fs::findings::Collected,
 };
 
 const FILE: u64 = 21;

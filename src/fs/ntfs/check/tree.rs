@@ -7,21 +7,21 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    super::{
-        attribute::code,
-        boot::BootSector,
-        file::{File, Place},
-        fixup,
-        index::{Entries, IndexBlock, IndexEntry, IndexRoot},
-    },
-    scan::Bits,
-};
+use super::bits::Bits;
 use crate::{
     Error, Result,
     bytes::{ByteSource, read_vec},
     error,
-    fs::runs::RunSource,
+    fs::{
+        ntfs::{
+            attributes::code,
+            fixup,
+            index::{Entries, IndexBlock, IndexEntry, IndexRoot},
+            records::file::{File, Place},
+            volume::boot::BootSector,
+        },
+        runs::RunSource,
+    },
 };
 
 /// The root is resident: it is never larger than a record.

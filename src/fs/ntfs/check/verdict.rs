@@ -1,14 +1,16 @@
 //! The end of a pass: records against `$MFT`'s bitmap, names of records against entries of directories.
 
 use super::{
-    super::{
-        attribute::{Form, code},
-        index::FileName,
-    },
     Check,
     facts::{Facts, flag},
 };
-use crate::{check::Severity, fs::findings::Kind};
+use crate::{
+    check::Severity,
+    fs::{
+        findings::Kind,
+        ntfs::attributes::{Form, code, file_name::FileName},
+    },
+};
 
 const UNPROTECTED: Kind = Kind {
     severity: Severity::Error,

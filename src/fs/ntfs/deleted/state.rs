@@ -1,20 +1,17 @@
 //! How much of a deleted file's content is left: its runs against `$Bitmap` and against what the disk stores.
 
-use super::{
-    super::{
-        attribute::{FLAG_COMPRESSION_MASK, code},
-        file::{File, Place, Value},
-        node::{self, Node},
-        wof,
-    },
-    Deleted,
-};
+use super::Deleted;
 use crate::{
     Result,
     bytes::{ByteSource, ExtentKind},
     fs::{
         NodeId,
         deleted::{Layout, State},
+        ntfs::{
+            attributes::{FLAG_COMPRESSION_MASK, WOF_STREAM, code},
+            nodes::node::{self, Node},
+            records::file::{File, Place, Value},
+        },
     },
 };
 
@@ -31,8 +28,8 @@ pub(super) fn of(deleted: &Deleted<'_>, id: NodeId) -> Result<State> {
     }
     let state = of_data(deleted, &file, &[])?;
     // Of such a file the unnamed stream is one hole.
-    if state.clusters == 0 && file.value(code::DATA, &wof::STREAM)?.is_some() {
-        return of_data(deleted, &file, &wof::STREAM);
+    if state.clusters == 0 && file.value(code::DATA, &WOF_STREAM)?.is_some() {
+        return of_data(deleted, &file, &WOF_STREAM);
     }
     Ok(state)
 }

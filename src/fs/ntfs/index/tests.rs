@@ -1,5 +1,5 @@
 use super::*;
-use crate::fs::ntfs::file_name::tests::file_name;
+use crate::fs::ntfs::attributes::file_name::{MAX_NAME, tests::file_name};
 
 fn entry(reference: u64, key: &[u8], child: Option<u64>, flags: u16) -> Vec<u8> {
     let padding = key.len().next_multiple_of(8) - key.len();

@@ -9,9 +9,11 @@ use std::ops::ControlFlow;
 use super::{
     Ntfs,
     deleted::Deleted,
-    home::name_of,
-    node::{Node, Summary},
-    volume::number,
+    nodes::{
+        home::name_of,
+        node::{Node, Summary},
+    },
+    records::number,
 };
 use crate::{
     Error, Result,

@@ -4,19 +4,25 @@
 
 use std::collections::BTreeMap;
 
-use super::super::{
-    Ntfs,
-    attribute::code,
-    check::{Layout, Slot, each_record},
-    directory::Directory,
-    file::File,
-    file_name::{MAX_NAME, Namespace},
-    home::{self, Home, name_of},
-    index::FileReference,
-    record::Header,
-    volume::number,
+use crate::fs::{
+    DirCursor,
+    ntfs::{
+        Ntfs,
+        attributes::{
+            I30, code,
+            file_name::{MAX_NAME, Namespace},
+            reference::FileReference,
+        },
+        directory::Directory,
+        nodes::home::{self, Home, name_of},
+        records::{
+            Header,
+            each::{Layout, Slot, each_record},
+            file::File,
+            number,
+        },
+    },
 };
-use crate::fs::DirCursor;
 
 /// Records whose facts are kept together: the least that a disk stores of the table has several.
 const CHUNK: u64 = CHUNK_LEN as u64;
@@ -106,9 +112,10 @@ impl Scan<'_> {
             return;
         }
         let has_index = header.directory
-            || header.attributes(bytes).flatten().any(|attribute| {
-                attribute.type_code == code::INDEX_ROOT && attribute.is_named(super::super::directory::I30)
-            });
+            || header
+                .attributes(bytes)
+                .flatten()
+                .any(|attribute| attribute.type_code == code::INDEX_ROOT && attribute.is_named(I30));
         let mut home = None;
         if has_index && let Ok(file) = self.ntfs.file(number) {
             home = Home::of(&file).ok().flatten();

@@ -4,8 +4,8 @@ use super::*;
 use crate::fs::{
     Stat,
     ntfs::{
+        attributes::standard_information::{ATTRIBUTE_REPARSE_POINT, ATTRIBUTE_SPARSE_FILE},
         open_with,
-        standard_information::{ATTRIBUTE_REPARSE_POINT, ATTRIBUTE_SPARSE_FILE},
     },
 };
 

@@ -1,0 +1,118 @@
+//! Bitmaps bit by bit, and how much of a volume is stored. Guards: holes are passed over in bulk, so that the work is bounded
+//! by what is really stored.
+
+use std::{ops::Range, sync::Arc};
+
+use crate::bytes::{ByteSource, ExtentKind, read_vec};
+
+/// Bitmaps are read in pieces of this size.
+const BITS: u64 = 64 << 10;
+
+/// Stretches of a volume that are counted before it is taken for stored as a whole.
+const MAX_RANGES: usize = 1 << 20;
+
+/// How many bytes of a volume are stored; all of them where they are too scattered to be counted.
+pub(super) fn stored(volume: &dyn ByteSource) -> u64 {
+    let (mut at, mut stored) = (0, 0);
+    for _ in 0..MAX_RANGES {
+        match volume.extent_at(at) {
+            Ok(extent) if extent.len > 0 => {
+                stored += if extent.kind == ExtentKind::Data { extent.len } else { 0 };
+                at += extent.len;
+            }
+            Ok(_) => return stored,
+            Err(_) => break,
+        }
+    }
+    volume.size()
+}
+
+/// A bitmap, asked mostly in ascending order.
+pub(super) struct Bits {
+    source: Arc<dyn ByteSource>,
+    piece: u64,
+    bytes: Vec<u8>,
+    /// Bytes of a hole that was met last.
+    hole: Range<u64>,
+}
+
+impl Bits {
+    pub(super) fn new(source: Arc<dyn ByteSource>) -> Self {
+        Self { source, piece: u64::MAX, bytes: Vec::new(), hole: 0..0 }
+    }
+
+    /// Bit `index`; `None` behind the end, or where it cannot be read.
+    pub(super) fn get(&mut self, index: u64) -> Option<bool> {
+        self.byte(index / 8).map(|byte| byte >> (index % 8) & 1 == 1)
+    }
+
+    /// The bits from `index` on, a multiple of 64, and which of them could be read.
+    pub(super) fn word(&mut self, index: u64) -> (u64, u64) {
+        let at = self.load(index / 8);
+        if let Some(word) = self.bytes.get(at..).and_then(<[u8]>::first_chunk) {
+            return (u64::from_le_bytes(*word), u64::MAX);
+        }
+        (0..8).fold((0, 0), |(bits, read), byte| match self.byte(index / 8 + byte) {
+            Some(value) => (bits | u64::from(value) << (8 * byte), read | 0xff << (8 * byte)),
+            None => (bits, read),
+        })
+    }
+
+    fn byte(&mut self, index: u64) -> Option<u8> {
+        let at = self.load(index);
+        self.bytes.get(at).copied()
+    }
+
+    /// Reads the piece with byte `index`; where in it that byte is.
+    fn load(&mut self, index: u64) -> usize {
+        let piece = index / BITS;
+        if piece != self.piece {
+            let len = self.source.size().saturating_sub(piece.saturating_mul(BITS)).min(BITS);
+            let start = piece.saturating_mul(BITS);
+            let is_hole = len > 0 && self.hole_at(start) >= len;
+            let missing = self.source.missing_from().is_some_and(|held| held <= start);
+            let len = usize::try_from(len).expect("at most 64 KiB");
+            self.bytes = match is_hole {
+                true => vec![0; len],
+                false if missing => Vec::new(),
+                false => read_vec(&*self.source, start, len).unwrap_or_default(),
+            };
+            self.piece = piece;
+        }
+        usize::try_from(index % BITS).expect("64 KiB")
+    }
+
+    /// How many bytes from `start` on are a hole.
+    fn hole_at(&mut self, start: u64) -> u64 {
+        if !self.hole.contains(&start) {
+            let extent = self.source.extent_at(start).ok();
+            let hole = extent.filter(|extent| extent.kind == ExtentKind::Hole).map_or(0, |extent| extent.len);
+            self.hole = start..start.saturating_add(hole);
+        }
+        self.hole.end - start
+    }
+
+    /// How many bits of a range are set, and the first of them; holes are passed over in bulk.
+    pub(super) fn count(&mut self, range: Range<u64>) -> (u64, Option<u64>) {
+        let (mut count, mut first) = (0, None);
+        let mut at = range.start - range.start % 64;
+        let end = range.end.min(self.source.missing_from().unwrap_or(self.source.size()).saturating_mul(8));
+        while at < end {
+            let hole = self.hole_at(at / 8) / 8 * 64;
+            if hole > 0 {
+                at = at.saturating_add(hole);
+                continue;
+            }
+            let (bits, read) = self.word(at);
+            let after = u64::MAX << range.start.saturating_sub(at).min(63);
+            let before = u64::MAX >> (64 - (range.end - at).min(64));
+            let bits = bits & read & after & before;
+            count += u64::from(bits.count_ones());
+            if bits != 0 {
+                first = first.or(Some(at + u64::from(bits.trailing_zeros())));
+            }
+            at += 64;
+        }
+        (count, first)
+    }
+}

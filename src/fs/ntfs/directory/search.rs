@@ -1,0 +1,150 @@
+//! A lookup: the descent of the B+tree for one name. Guards: its depth, and the number of blocks.
+
+use std::{cmp::Ordering, ops::ControlFlow};
+
+use super::{Block, Directory};
+use crate::{
+    Error, Result, error,
+    fs::DirCursor,
+    fs::NodeId,
+    fs::ntfs::nodes::node::Node,
+    fs::ntfs::{
+        Ntfs,
+        attributes::{
+            file_name::{FileName, MAX_NAME, Namespace},
+            reference::FileReference,
+        },
+    },
+};
+
+/// A B+tree of blocks with at least two entries each would hold 2^32 files in fewer levels.
+const MAX_DEPTH: usize = 32;
+/// A descent needs one block per level, and a few more where names differ only in case.
+const MAX_LOOKUP_BLOCKS: usize = 1024;
+
+impl Directory {
+    /// The entry with this name: exactly, else but for case.
+    pub(in super::super) fn lookup(&self, ntfs: &Ntfs, name: &[u16]) -> Result<Option<NodeId>> {
+        // The root names itself `.`, which is an entry of no listing.
+        if name == [u16::from(b'.')] {
+            return Ok(None);
+        }
+        let mut search = Search { directory: self, ntfs, name, similar: None, blocks: 0 };
+        let found = match search.descend(&Block::Root, 0) {
+            Ok(exact) => exact.or(search.similar),
+            Err(error) => {
+                log::debug!("index of MFT record {}: {error}; searched from end to end", self.record);
+                self.lookup_linear(ntfs, name)?
+            }
+        };
+        let Some(Hit { reference, name, namespace }) = found else { return Ok(None) };
+        // The record may have been given to another file; one that cannot be read is found and fails by itself.
+        let sequence_number = match ntfs.stats.record(reference.record()) {
+            Some(record) => Ok(record.sequence_number()),
+            None => ntfs.mft.record(reference.record()).map(|record| record.header.sequence_number),
+        };
+        if let Ok(sequence_number) = sequence_number
+            && ![0, sequence_number].contains(&reference.sequence())
+        {
+            let problem = format!("names MFT record {}, which another file has now", reference.record());
+            return Err(Error::corrupt("index", error::Place::Record(self.record), problem));
+        }
+        let node = Node::file(reference.record());
+        Ok(node.map(|node| ntfs.entered_from(self, node, &name, namespace, true)))
+    }
+
+    /// For a damaged tree: every readable entry.
+    fn lookup_linear(&self, ntfs: &Ntfs, name: &[u16]) -> Result<Option<Hit>> {
+        let (mut exact, mut similar) = (None, None);
+        let walked = self.walk(ntfs, DirCursor(0), &mut |entry, _| {
+            let mut buf = [0; MAX_NAME];
+            let file_name = entry.file_name()?;
+            let units = file_name.name(&mut buf);
+            if units == name {
+                exact = Some(Hit::new(entry.file_reference, units, &file_name));
+                return Ok(ControlFlow::Break(()));
+            }
+            if similar.is_none() && ntfs.upcase.eq(units, name) {
+                similar = Some(Hit::new(entry.file_reference, units, &file_name));
+            }
+            Ok(ControlFlow::Continue(()))
+        });
+        match exact.or(similar) {
+            Some(hit) => Ok(Some(hit)),
+            None => walked.map(|()| None),
+        }
+    }
+}
+
+/// A descent for one name. Names that are equal but for case lie next to each other, but which of them comes first is
+/// not relied upon: every child that may hold one is visited until the exact name is found.
+struct Search<'a> {
+    directory: &'a Directory,
+    ntfs: &'a Ntfs,
+    name: &'a [u16],
+    similar: Option<Hit>,
+    blocks: usize,
+}
+
+/// An entry that was looked for.
+struct Hit {
+    reference: FileReference,
+    /// As the entry has it.
+    name: Vec<u16>,
+    namespace: Namespace,
+}
+
+impl Hit {
+    fn new(reference: FileReference, units: &[u16], name: &FileName<'_>) -> Self {
+        Self { reference, name: units.to_vec(), namespace: name.namespace() }
+    }
+}
+
+impl Search<'_> {
+    /// The exact name in or below a node; the first similar one is kept.
+    fn descend(&mut self, block: &Block, depth: usize) -> Result<Option<Hit>> {
+        for entry in block.entries(self.directory, 0)? {
+            let entry = entry?;
+            let order = if entry.last {
+                Ordering::Less
+            } else {
+                let mut buf = [0; MAX_NAME];
+                let file_name = entry.file_name()?;
+                let units = file_name.name(&mut buf);
+                if units == self.name {
+                    return Ok(Some(Hit::new(entry.file_reference, units, &file_name)));
+                }
+                let order = self.ntfs.upcase.compare(self.name, units);
+                if order == Ordering::Equal && self.similar.is_none() {
+                    self.similar = Some(Hit::new(entry.file_reference, units, &file_name));
+                }
+                order
+            };
+            if order == Ordering::Greater {
+                continue;
+            }
+            if let Some(vcn) = entry.child_vcn
+                && let Some(exact) = self.child(vcn, depth)?
+            {
+                return Ok(Some(exact));
+            }
+            if order == Ordering::Less {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    fn child(&mut self, vcn: u64, depth: usize) -> Result<Option<Hit>> {
+        let corrupt = |problem| Error::corrupt("index", error::Place::Vcn(vcn), problem);
+        self.blocks += 1;
+        if depth >= MAX_DEPTH || self.blocks > MAX_LOOKUP_BLOCKS {
+            return Err(corrupt("too deep, or a circle"));
+        }
+        let (directory, ntfs) = (self.directory, self.ntfs);
+        let start = vcn.checked_mul(directory.vcn_size).filter(|start| start % directory.block_size == 0);
+        let start = start.ok_or_else(|| corrupt("child between two blocks"))?;
+        let bytes = directory.block(ntfs, start / directory.block_size, 0)?;
+        self.descend(&Block::Index(bytes), depth + 1)
+    }
+}

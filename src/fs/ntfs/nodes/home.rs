@@ -1,0 +1,69 @@
+//! A directory's home: the parent and the name that its own record states. An index entry leads into the directory only if it
+//! stands there; any other one would make of the tree a graph, in which walks go in circles or take exponential time. A
+//! link has to lie in the directory that its record names: from any other its target could lead out of the volume.
+
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    ops::ControlFlow,
+    sync::LazyLock,
+};
+
+use crate::{
+    Result,
+    fs::{
+        NameBuf,
+        ntfs::{
+            attributes::{
+                Form, code,
+                file_name::{FileName, Namespace},
+                reference::FileReference,
+            },
+            records::file::File,
+        },
+    },
+};
+
+/// The place of a directory, in 12 bytes: of the name a hash that is seeded, so that no image can be made whose entries
+/// all seem to be the right one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) struct Home {
+    pub(in super::super) parent: FileReference,
+    /// Never 0.
+    pub(in super::super) name: u32,
+}
+
+/// Of this process alone.
+static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+/// As [`Home::name`] has it.
+pub(in super::super) fn hash(units: impl IntoIterator<Item = u16>) -> u32 {
+    let mut hasher = SEED.build_hasher();
+    units.into_iter().for_each(|unit| hasher.write_u16(unit));
+    u32::try_from(hasher.finish() >> 32).expect("32 bits are left").max(1)
+}
+
+impl Home {
+    /// The home of the directory `file`; `None`: its record states none.
+    pub(in super::super) fn of(file: &File<'_>) -> Result<Option<Self>> {
+        Ok(name_of(file)?.map(|(name, parent)| Self { parent, name: hash(name.0) }))
+    }
+}
+
+/// The name that a person would use, and the directory that holds it.
+pub(in super::super) fn name_of(file: &File<'_>) -> Result<Option<(NameBuf, FileReference)>> {
+    let mut best: Option<(u8, NameBuf, FileReference)> = None;
+    file.visit(Some(code::FILE_NAME), &mut |attribute| {
+        let Form::Resident(value) = attribute.form else { return Ok(ControlFlow::Continue(())) };
+        let name = FileName::parse(value)?;
+        let rank = match name.namespace() {
+            Namespace::Win32 | Namespace::Win32AndDos => 0,
+            Namespace::Posix => 1,
+            Namespace::Dos => 2,
+        };
+        if best.as_ref().is_none_or(|(other, ..)| rank < *other) {
+            best = Some((rank, NameBuf(name.units().collect()), name.parent()));
+        }
+        Ok(if rank == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    Ok(best.map(|(_, name, parent)| (name, parent)))
+}

@@ -1,0 +1,331 @@
+//! What a node is, from one walk over its attributes: times, sizes, names, reparse point. Node numbers hold the record
+//! number (34 bits) and above it the ordinal of a named stream (13 bits; 0: the file itself). The bits above those mark misplaced
+//! directories and links, orphans and deleted files.
+
+use std::ops::ControlFlow;
+
+use super::interix;
+use crate::{
+    Error, Result,
+    fs::{
+        NodeId, NodeKind, Stat, Times,
+        ntfs::{
+            attributes::{
+                Attribute, FLAG_ENCRYPTED, Form, I30, WOF_STREAM, code, ea, efs_size,
+                file_name::{FileName, Namespace},
+                reference::FileReference,
+                standard_information::{
+                    ATTRIBUTE_DIRECTORY, ATTRIBUTE_ENCRYPTED, ATTRIBUTE_REPARSE_POINT, ATTRIBUTE_SPARSE_FILE,
+                    StandardInformation,
+                },
+                time::from_filetime,
+            },
+            records::{RECORD_BITS, file::File},
+            reparse::Reparse,
+        },
+    },
+};
+
+/// An attribute list has room for 8192 attributes, of which one is its own.
+const MAX_ORDINAL: u16 = 0x1fff;
+
+const _: () = assert!(RECORD_BITS + MAX_ORDINAL.trailing_ones() == NodeId::OWN_BITS);
+
+/// Windows limits reparse data to 16 KiB; its header is not counted.
+pub(in super::super) const MAX_REPARSE_DATA: usize = (16 << 10) + 64;
+
+/// A node number, taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) struct Node {
+    pub(in super::super) record: u64,
+    /// 0: the file itself; from 1 on its named streams.
+    pub(in super::super) ordinal: u16,
+}
+
+impl From<NodeId> for Node {
+    fn from(NodeId(id): NodeId) -> Self {
+        let ordinal = u16::try_from(id >> RECORD_BITS & u64::from(MAX_ORDINAL)).expect("13 bits are left");
+        Self { record: id & ((1 << RECORD_BITS) - 1), ordinal }
+    }
+}
+
+impl From<Node> for NodeId {
+    fn from(node: Node) -> Self {
+        Self(node.record | u64::from(node.ordinal) << RECORD_BITS)
+    }
+}
+
+impl Node {
+    /// A file itself. `None` for a record number that no volume has.
+    pub(in super::super) fn file(record: u64) -> Option<NodeId> {
+        (record < 1 << RECORD_BITS).then_some(NodeId(record))
+    }
+}
+
+/// Sizes of a stream.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in super::super) struct Extent {
+    pub(in super::super) size: u64,
+    pub(in super::super) allocated: u64,
+    pub(in super::super) flags: u16,
+    /// The size in EFS's raw form, where that is another.
+    pub(in super::super) raw_size: Option<u64>,
+}
+
+impl Extent {
+    /// The size that is shown.
+    fn shown_size(&self, efs_raw: bool) -> u64 {
+        self.raw_size.filter(|_| efs_raw).unwrap_or(self.size)
+    }
+}
+
+/// What one walk over all attributes finds.
+#[derive(Default)]
+pub(in super::super) struct Summary {
+    pub(in super::super) information: StandardInformation,
+    /// Names other than those of the DOS namespace.
+    links: u32,
+    /// The directory of the first of those names; without any, of the first name.
+    pub(in super::super) parent: Option<FileReference>,
+    /// The unnamed data stream, or for a directory its index blocks.
+    pub(in super::super) data: Option<Extent>,
+    /// The stream that holds the content of a file compressed by WOF.
+    wof_data: Option<Extent>,
+    pub(in super::super) reparse: Option<Reparse>,
+    pub(in super::super) kind: Option<NodeKind>,
+}
+
+impl Summary {
+    /// Walks over the attributes of `file`.
+    pub(in super::super) fn of(file: &File<'_>) -> Result<Self> {
+        let mut summary = Self::default();
+        let mut names_times = None;
+        let mut reparse = None;
+        let mut has_information = false;
+        file.visit(None, &mut |attribute| {
+            match (attribute.type_code, &attribute.form) {
+                (code::STANDARD_INFORMATION, Form::Resident(value)) => {
+                    if let Some(information) = StandardInformation::parse(value) {
+                        (summary.information, has_information) = (information, true);
+                    }
+                }
+                (code::FILE_NAME, Form::Resident(value)) => {
+                    let name = FileName::parse(value)?;
+                    names_times.get_or_insert_with(|| name_times(&name));
+                    summary.count_name(&name);
+                }
+                (code::DATA, _) if attribute.name.is_empty() => summary.data = Some(extent(attribute)),
+                (code::DATA, _) if attribute.is_named(&WOF_STREAM) => {
+                    summary.wof_data = Some(extent(attribute));
+                }
+                (code::INDEX_ALLOCATION, _) if attribute.is_named(I30) => {
+                    summary.data = summary.data.or(Some(extent(attribute)));
+                }
+                (code::REPARSE_POINT, Form::Resident(value)) => reparse = Some(Some(value.to_vec())),
+                (code::REPARSE_POINT, Form::NonResident(_)) => reparse = Some(None),
+                _ => {}
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if !has_information {
+            summary.information.times = names_times.unwrap_or_default();
+        }
+        if let Some(value) = reparse {
+            let value = match value {
+                Some(value) => Some(value),
+                None => file.bytes(code::REPARSE_POINT, &[], MAX_REPARSE_DATA)?,
+            };
+            summary.reparse = value.map(|value| Reparse::parse(&value)).transpose()?;
+        }
+        // A file of which the content is lost is not an empty one, and what a lost reparse point stands for is not known.
+        let points = summary.information.attributes & ATTRIBUTE_REPARSE_POINT != 0;
+        let lost = [
+            (code::DATA, summary.data.is_none() && !file.base.header.directory),
+            (code::REPARSE_POINT, points && summary.reparse.is_none()),
+        ];
+        if let Some((code, _)) = lost.into_iter().find(|(code, absent)| *absent && file.may_have_lost(*code))
+        {
+            return Err(file.lost(code));
+        }
+        summary.kind = Some(summary.find_kind(file)?);
+        Ok(summary)
+    }
+
+    fn count_name(&mut self, name: &FileName<'_>) {
+        if name.namespace() == Namespace::Dos {
+            self.parent.get_or_insert(name.parent());
+            return;
+        }
+        if self.links == 0 {
+            self.parent = Some(name.parent());
+        }
+        self.links = self.links.saturating_add(1);
+    }
+
+    fn find_kind(&self, file: &File<'_>) -> Result<NodeKind> {
+        if let Some(kind) = self.reparse.as_ref().and_then(Reparse::kind) {
+            return device_of_wsl(file, kind);
+        }
+        if file.base.header.directory {
+            return Ok(NodeKind::Directory);
+        }
+        if self.may_be_interix()
+            && let Some(special) = interix::read(file)?
+        {
+            return Ok(special.kind());
+        }
+        Ok(NodeKind::File)
+    }
+
+    /// True when the content can be that of a special file of Interix (Services for UNIX).
+    pub(in super::super) fn may_be_interix(&self) -> bool {
+        self.reparse.is_none()
+            && self.data.is_some_and(|data| interix::may_be(self.information.attributes, data.size))
+    }
+
+    /// The answer of `stat` for the file itself, or with `stream` for one of its named streams.
+    /// `efs_raw`: with the size that an encrypted one has then.
+    pub(in super::super) fn stat(&self, file: &File<'_>, stream: Option<Extent>, efs_raw: bool) -> Stat {
+        let kind = if stream.is_some() { NodeKind::File } else { self.kind.unwrap_or(NodeKind::File) };
+        let mut data = stream.or(self.data).unwrap_or_default();
+        let mut attributes = self.information.attributes;
+        if file.base.header.directory {
+            attributes |= ATTRIBUTE_DIRECTORY;
+        }
+        if self.reparse.is_some() {
+            attributes |= ATTRIBUTE_REPARSE_POINT;
+        }
+        // As Windows shows such a file: an ordinary one that takes the space of its compressed data.
+        if self.reparse.as_ref().is_some_and(Reparse::is_wof) {
+            attributes &= !(ATTRIBUTE_REPARSE_POINT | ATTRIBUTE_SPARSE_FILE);
+            if stream.is_none() {
+                data.allocated = self.wof_data.unwrap_or_default().allocated;
+            }
+        }
+        if data.flags & FLAG_ENCRYPTED != 0 {
+            attributes |= ATTRIBUTE_ENCRYPTED;
+        }
+        let size =
+            if matches!(kind, NodeKind::File | NodeKind::Directory) { data.shown_size(efs_raw) } else { 0 };
+        Stat {
+            kind,
+            size,
+            allocated: data.allocated,
+            links: self.links.max(1),
+            times: self.information.times,
+            attributes,
+        }
+    }
+}
+
+/// A device whose reparse point has no number: WSL keeps it in an extended attribute.
+fn device_of_wsl(file: &File<'_>, kind: NodeKind) -> Result<NodeKind> {
+    let number = || -> Result<(u32, u32)> {
+        let chain = file.bytes(code::EA, &[], ea::MAX_EA)?;
+        Ok(chain.and_then(|chain| ea::device(&chain)).unwrap_or_default())
+    };
+    Ok(match kind {
+        NodeKind::CharDevice(0, 0) => number().map(|(major, minor)| NodeKind::CharDevice(major, minor))?,
+        NodeKind::BlockDevice(0, 0) => number().map(|(major, minor)| NodeKind::BlockDevice(major, minor))?,
+        kind => kind,
+    })
+}
+
+fn name_times(name: &FileName<'_>) -> Times {
+    let [created, modified, changed, accessed] = name.times().map(from_filetime);
+    Times { created, modified, changed, accessed }
+}
+
+fn extent(attribute: &Attribute<'_>) -> Extent {
+    Extent {
+        size: attribute.size(),
+        allocated: attribute.allocated(),
+        flags: attribute.flags,
+        raw_size: efs_size::shown_size(attribute),
+    }
+}
+
+/// The named data streams of a file: `f` gets each one's ordinal, from 1 on.
+pub(in super::super) fn each_stream(
+    file: &File<'_>,
+    f: &mut dyn FnMut(u16, &Attribute<'_>) -> ControlFlow<()>,
+) -> Result<()> {
+    let mut ordinal = 0_u16;
+    file.visit(Some(code::DATA), &mut |attribute| {
+        if attribute.name.is_empty() {
+            return Ok(ControlFlow::Continue(()));
+        }
+        // More streams than ordinals: those that have none cannot be reached.
+        if ordinal == MAX_ORDINAL {
+            return Ok(ControlFlow::Break(()));
+        }
+        ordinal += 1;
+        Ok(f(ordinal, attribute))
+    })
+}
+
+/// The ordinal of the named stream with exactly this name.
+pub(in super::super) fn ordinal(file: &File<'_>, name: &[u16]) -> Result<Option<u16>> {
+    let mut found = None;
+    each_stream(file, &mut |ordinal, attribute| {
+        if !attribute.is_named(name) {
+            return ControlFlow::Continue(());
+        }
+        found = Some(ordinal);
+        ControlFlow::Break(())
+    })?;
+    Ok(found)
+}
+
+/// As [`each_stream`], without the stream that Windows hides: the compressed data of a file whose reparse point says
+/// that WOF decompresses it.
+pub(in super::super) fn each_visible_stream(
+    file: &File<'_>,
+    f: &mut dyn FnMut(u16, &Attribute<'_>) -> ControlFlow<()>,
+) -> Result<()> {
+    let is_wof = match ordinal(file, &WOF_STREAM)? {
+        // Damaged reparse data hides nothing.
+        Some(_) => file
+            .bytes(code::REPARSE_POINT, &[], MAX_REPARSE_DATA)?
+            .is_some_and(|value| Reparse::parse(&value).is_ok_and(|reparse| reparse.is_wof_file())),
+        None => false,
+    };
+    each_stream(file, &mut |ordinal, attribute| {
+        if is_wof && attribute.is_named(&WOF_STREAM) {
+            return ControlFlow::Continue(());
+        }
+        f(ordinal, attribute)
+    })
+}
+
+/// The name and sizes of the stream with this ordinal.
+pub(in super::super) fn stream(file: &File<'_>, ordinal: u16) -> Result<(Vec<u16>, Extent)> {
+    let mut found = None;
+    each_stream(file, &mut |at, attribute| {
+        if at != ordinal {
+            return ControlFlow::Continue(());
+        }
+        found = Some((attribute.name_units(), extent(attribute)));
+        ControlFlow::Break(())
+    })?;
+    found.ok_or_else(|| Error::not_found(format!("MFT record {} has no stream {ordinal}", file.base.number)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_numbers_fit_below_the_marks_and_come_back() {
+        let last = (1 << RECORD_BITS) - 1;
+        for (record, ordinal) in [(0, 0), (0, MAX_ORDINAL), (last, 0), (last, MAX_ORDINAL)] {
+            let node = Node { record, ordinal };
+            let number = NodeId::from(node);
+            assert!(number.0 < 1 << NodeId::OWN_BITS);
+            assert_eq!(Node::from(number), node);
+        }
+        assert!(
+            Node::file(last).is_some() && Node::file(last + 1).is_none() && Node::file(u64::MAX).is_none()
+        );
+    }
+}

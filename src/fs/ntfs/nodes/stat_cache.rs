@@ -1,0 +1,104 @@
+//! The cache of [`StatRecord`]s: made of a whole piece of the table when it is read, and for a listing of many pieces at once,
+//! in the table's order. Guards: one read is never larger than [`RUN`], whatever a listing names; where a run cannot be
+//! read, its records are read one by one when they are asked for.
+
+use std::{ops::Range, sync::Arc};
+
+use super::stat_record::StatRecord;
+use crate::{
+    bytes::{BufferPool, ByteSource},
+    cache::Cache,
+    fs::{
+        Options,
+        ntfs::records::mft::{Mft, PIECE, Whole},
+    },
+};
+
+/// Memory for 230,000 records.
+const BUDGET: usize = 16 << 20;
+/// Neighbouring pieces are read together up to this size.
+const RUN: usize = 256 << 10;
+/// A listing by name wants most pieces sooner or later: one that lies between two wanted ones is read with them.
+const MAX_GAP: u64 = 1;
+
+/// What `stat` says of the plain files in each piece that was read lately; of nothing in the table of freed records.
+pub(in super::super) struct StatCache {
+    mft: Arc<Mft>,
+    pieces: Cache<u64, Arc<[StatRecord]>>,
+    /// For several pieces at once.
+    buffers: Arc<BufferPool>,
+}
+
+impl StatCache {
+    pub(in super::super) fn new(mft: Arc<Mft>, options: &Options) -> Self {
+        let budget = if mft.freed { 0 } else { options.share(BUDGET) };
+        Self { mft, pieces: Cache::new(budget), buffers: BufferPool::new(RUN) }
+    }
+
+    /// What `stat` says of a plain file, if that is known without reading more than its piece of the table.
+    pub(in super::super) fn record(&self, number: u64) -> Option<StatRecord> {
+        let mft = &self.mft;
+        if mft.freed || number >= mft.records() {
+            return None;
+        }
+        let (index, within) = mft.split(number);
+        let records = match self.pieces.get(&index) {
+            Some(records) => records,
+            None if mft.is_alone(index, number) => return None,
+            None => self.keep(&mft.whole(index).ok()?),
+        };
+        records.get(within).copied()?.known()
+    }
+
+    /// As [`Self::record`], if that is in memory.
+    pub(in super::super) fn known(&self, number: u64) -> Option<StatRecord> {
+        let (index, within) = self.mft.split(number);
+        self.pieces.get(&index)?.get(within).copied()?.known()
+    }
+
+    /// Reads what is not known yet of these records, for a listing that will ask for all of them: the pieces of which it
+    /// wants several now, or sooner or later by the number of its `entries`. Where the others are, the host gets as a hint.
+    pub(in super::super) fn expect(&self, records: &[u64], entries: u64) {
+        let mft = &self.mft;
+        let size = mft.boot.record_size;
+        let per_piece = PIECE / size;
+        let dense = entries.saturating_mul(per_piece) >= mft.records();
+        let inside = |record: &&u64| **record < mft.records() && !mft.freed;
+        let mut records: Vec<u64> = records.iter().filter(inside).copied().collect();
+        records.sort_unstable();
+        records.dedup();
+        let mut wanted = Vec::new();
+        for of_piece in records.chunk_by(|a, b| a / per_piece == b / per_piece) {
+            let index = of_piece[0] / per_piece;
+            if self.pieces.get(&index).is_some() {
+                continue;
+            }
+            match of_piece {
+                [record] if !dense => mft.data().will_need(record * size, size),
+                _ => wanted.push(index),
+            }
+        }
+        let most = RUN as u64 / PIECE;
+        let mut rest = &wanted[..];
+        while let [first, ..] = *rest {
+            let joined = |pair: &&[u64]| pair[1] - pair[0] <= 1 + MAX_GAP && pair[1] - first < most;
+            let count = 1 + rest.windows(2).take_while(joined).count();
+            self.read_run(first..rest[count - 1] + 1);
+            rest = &rest[count..];
+        }
+    }
+
+    fn read_run(&self, pieces: Range<u64>) {
+        for piece in self.mft.read_run(pieces, &self.buffers).iter().flatten() {
+            self.keep(piece);
+        }
+    }
+
+    fn keep(&self, piece: &Whole) -> Arc<[StatRecord]> {
+        let records = self.mft.records_of(piece);
+        let records: Arc<[StatRecord]> =
+            records.map(|record| StatRecord::of(&self.mft, record?)).map(Option::unwrap_or_default).collect();
+        self.pieces.put(piece.index, records.clone(), size_of_val(&*records));
+        records
+    }
+}

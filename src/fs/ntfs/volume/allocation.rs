@@ -1,0 +1,119 @@
+//! `$Bitmap`: one bit per cluster, read as a stream of words. Guards: what is scanned is bounded by the clusters that
+//! the volume really has room for.
+
+use std::ops::{ControlFlow, Range};
+
+use crate::{Result, bytes::ByteSource};
+
+/// The bitmap is read in pieces of this size.
+const PIECE: usize = 256 << 10;
+
+/// Calls `sink` with each range of free clusters, ascending, as long as possible each.
+pub(in super::super) fn free_clusters(
+    bitmap: &dyn ByteSource,
+    clusters: u64,
+    sink: &mut dyn FnMut(Range<u64>) -> ControlFlow<()>,
+) -> Result<()> {
+    // Clusters that the bitmap does not reach count as used.
+    let clusters = clusters.min(bitmap.size().saturating_mul(8));
+    let mut buf = vec![0; PIECE];
+    let mut free = None;
+    let mut first = 0;
+    while first < clusters {
+        let bytes = (clusters - first).div_ceil(8);
+        let take = usize::try_from(bytes).unwrap_or(PIECE).min(PIECE);
+        bitmap.read_exact_at(first / 8, &mut buf[..take])?;
+        // The last word is filled up with used clusters.
+        let padded = take.next_multiple_of(8);
+        buf[take..padded].fill(0xff);
+        for word in buf[..padded].as_chunks().0 {
+            let mut used = u64::from_le_bytes(*word);
+            if clusters - first < 64 {
+                used |= u64::MAX << (clusters - first);
+            }
+            if scan(used, first, &mut free, sink).is_break() {
+                return Ok(());
+            }
+            first += 64;
+        }
+    }
+    if let Some(start) = free
+        && start < clusters
+    {
+        let _ = sink(start..clusters);
+    }
+    Ok(())
+}
+
+/// One word: `free` is the start of a free range that is still open.
+fn scan(
+    used: u64,
+    first: u64,
+    free: &mut Option<u64>,
+    sink: &mut dyn FnMut(Range<u64>) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let mut at = 0;
+    while at < 64 {
+        let rest = used >> at;
+        match *free {
+            None => {
+                at += rest.trailing_ones().min(64 - at);
+                if at < 64 {
+                    *free = Some(first + u64::from(at));
+                }
+            }
+            Some(start) => {
+                let end = (at + rest.trailing_zeros()).min(64);
+                if end < 64 {
+                    *free = None;
+                    sink(start..first + u64::from(end))?;
+                }
+                at = end;
+            }
+        }
+    }
+    ControlFlow::Continue(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bytes::MemorySource;
+
+    fn ranges(bitmap: Vec<u8>, clusters: u64) -> Vec<(u64, u64)> {
+        let mut found = Vec::new();
+        let sink = &mut |range: Range<u64>| {
+            found.push((range.start, range.end));
+            ControlFlow::Continue(())
+        };
+        free_clusters(&MemorySource(bitmap), clusters, sink).unwrap();
+        found
+    }
+
+    #[test]
+    fn free_ranges_are_joined_across_words_and_pieces() {
+        assert_eq!(ranges(vec![0xf1, 0, 0, 0, 0, 0, 0, 0, 0x80], 72), [(1, 4), (8, 71)]);
+        assert_eq!(ranges(vec![0xff; 9], 72), []);
+        assert_eq!(ranges(vec![0; 9], 67), [(0, 67)]);
+        assert_eq!(ranges(vec![0; 9], 1 << 40), [(0, 72)]);
+        assert_eq!(ranges(vec![0x0f; 2], 12), [(4, 8)]);
+        assert_eq!(ranges(Vec::new(), 12), []);
+        let mut large = vec![0; PIECE + 100];
+        large[0] = 1;
+        large[PIECE + 50] = 2;
+        let middle = (PIECE as u64 + 50) * 8 + 1;
+        assert_eq!(
+            ranges(large, (PIECE as u64 + 100) * 8),
+            [(1, middle), (middle + 1, (PIECE as u64 + 100) * 8)]
+        );
+    }
+
+    #[test]
+    fn every_bit_counts() {
+        let bytes: Vec<u8> =
+            (0..1000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24).to_le_bytes()[0]).collect();
+        let zeros: u32 = bytes.iter().map(|byte| byte.count_zeros()).sum();
+        let free: u64 = ranges(bytes, 8000).iter().map(|(start, end)| end - start).sum();
+        assert_eq!(free, u64::from(zeros));
+    }
+}

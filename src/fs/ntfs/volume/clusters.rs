@@ -1,0 +1,45 @@
+//! The volume as its run lists see it: a run that leaves the volume is damage of the file that claims it, found when
+//! it is read.
+
+use std::sync::Arc;
+
+use crate::{
+    Error, Place, Result,
+    bytes::{ByteSource, Extent},
+};
+
+/// Bytes `0 .. size` of the volume.
+pub(in super::super) struct Clusters {
+    inner: Arc<dyn ByteSource>,
+    size: u64,
+}
+
+impl Clusters {
+    /// The part of `inner` that has clusters.
+    pub(in super::super) fn new(inner: Arc<dyn ByteSource>, size: u64) -> Self {
+        let size = size.min(inner.size());
+        Self { inner, size }
+    }
+}
+
+impl ByteSource for Clusters {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        match offset.checked_add(buf.len() as u64) {
+            Some(end) if end <= self.size => self.inner.read_exact_at(offset, buf),
+            _ => Err(Error::corrupt("run list", Place::Byte(offset), "leads beyond the end of the volume")),
+        }
+    }
+
+    fn will_need(&self, offset: u64, len: u64) {
+        self.inner.will_need(offset, len.min(self.size.saturating_sub(offset)));
+    }
+
+    fn extent_at(&self, offset: u64) -> Result<Extent> {
+        let extent = self.inner.extent_at(offset)?;
+        Ok(Extent { len: extent.len.min(self.size.saturating_sub(offset)), ..extent })
+    }
+}
