@@ -246,3 +246,17 @@ pub(super) fn u32_of(len: usize) -> u32 {
 fn size_of_u32<T>() -> u32 {
     u32_of(size_of::<T>())
 }
+
+/// A string of Windows in memory of its own, without its NUL; at most [`MAX_PATH`] units.
+///
+/// # Safety
+/// `text` is null, or points to UTF-16 that ends with NUL and stays as it is for `'a`.
+pub(super) unsafe fn units_before_nul<'a>(text: *const u16) -> &'a [u16] {
+    if text.is_null() {
+        return &[];
+    }
+    // SAFETY: no unit before the NUL is skipped, so each one that is read belongs to the string.
+    let len = (0..MAX_PATH).take_while(|index| unsafe { *text.add(*index) } != 0).count();
+    // SAFETY: `len` units were just read.
+    unsafe { std::slice::from_raw_parts(text, len) }
+}

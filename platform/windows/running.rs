@@ -102,9 +102,9 @@ fn backing(entry: &STORAGE_DEPENDENCY_INFO_TYPE_2) -> Backing {
     // SAFETY: Windows has set each pointer to a string inside the list, which lives as long as `entry`, or to null.
     let (device, volume, relative) = unsafe {
         (
-            text(entry.DependencyDeviceName),
-            text(entry.HostVolumeName),
-            text(entry.DependentVolumeRelativePath),
+            calls::units_before_nul(entry.DependencyDeviceName).to_vec(),
+            calls::units_before_nul(entry.HostVolumeName).to_vec(),
+            calls::units_before_nul(entry.DependentVolumeRelativePath).to_vec(),
         )
     };
     let image = path(&backing_path(&volume, &relative));
@@ -121,20 +121,6 @@ fn backing(entry: &STORAGE_DEPENDENCY_INFO_TYPE_2) -> Backing {
         space: space.map(|answers| answers.space()),
         image,
     }
-}
-
-/// A string of Windows.
-///
-/// # Safety
-/// `text` is null or points to UTF-16 that ends with NUL.
-unsafe fn text(text: *const u16) -> Vec<u16> {
-    if text.is_null() {
-        return Vec::new();
-    }
-    // SAFETY: no unit before the NUL is skipped, so each one that is read belongs to the string.
-    let len = (0..calls::MAX_PATH).take_while(|index| unsafe { *text.add(*index) } != 0).count();
-    // SAFETY: `len` units were just read.
-    unsafe { std::slice::from_raw_parts(text, len) }.to_vec()
 }
 
 /// A file, volume or disk, without the right to read its content.

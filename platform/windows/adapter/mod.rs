@@ -30,7 +30,7 @@ use vhdmount::{
 
 pub(crate) use info::Info;
 #[cfg(windows)]
-pub(crate) use records::{DIR_INFO, FILE_INFO, STREAM_INFO, directory_entry};
+pub(crate) use records::{DIR_INFO, FILE_INFO, MAX_DIRECTORY_ENTRY, STREAM_INFO, directory_entry};
 pub(crate) use status::{Answer, Status};
 pub(crate) use volume::Face;
 #[cfg(windows)]

@@ -10,7 +10,10 @@ pub(crate) const DIR_INFO: usize = 104;
 /// `FSP_FSCTL_STREAM_INFO` without the name.
 pub(crate) const STREAM_INFO: usize = 24;
 /// Longest name of an entry, in UTF-16 units.
-pub(crate) const MAX_NAME: usize = 255;
+const MAX_NAME: usize = 255;
+/// The longest record of [`directory_entry`].
+#[cfg(windows)]
+pub(crate) const MAX_DIRECTORY_ENTRY: usize = DIR_INFO + 2 * MAX_NAME;
 
 const ALIGNMENT: usize = 8;
 

@@ -22,9 +22,10 @@ use windows_sys::Win32::{
 };
 use windows_sys::core::w;
 
-use super::raw::{
-    Boolean, Fs, GetReparsePointByName, Interface, IoStatusBlock, NtStatus, OperationContext, VolumeParams,
-    Wide,
+use super::{
+    arguments::{Buffer, FileSystem, IoStatus, Room, Text},
+    interface::{GetReparsePointByName, Interface},
+    raw::{Boolean, Fs, NtStatus, OperationContext, VolumeParams, Wide},
 };
 
 const NAME: &str = if cfg!(target_arch = "aarch64") { "winfsp-a64.dll" } else { "winfsp-x64.dll" };
@@ -70,7 +71,7 @@ library! {
     stop_dispatcher = FspFileSystemStopDispatcher: fn(Fs);
     operation_context = FspFileSystemGetOperationContext: fn() -> *mut OperationContext;
     resolve_reparse_points = FspFileSystemResolveReparsePoints: fn(
-        Fs, GetReparsePointByName, *mut c_void, Wide, u32, Boolean, *mut IoStatusBlock, *mut c_void, *mut usize
+        FileSystem, GetReparsePointByName, *mut c_void, Text, u32, Boolean, IoStatus, Buffer, Room
     ) -> NtStatus;
     set_debug_log = FspFileSystemSetDebugLogF: fn(Fs, u32);
     set_debug_handle = FspDebugLogSetHandle: fn(*mut c_void);

@@ -1,7 +1,9 @@
 //! The binding to WinFsp, and all of it: the [`Library`] that is found at run time, its structures, and a [`Volume`] that is
 //! mounted with them. Another binding would take the place of this module alone.
 
+mod arguments;
 mod callbacks;
+mod interface;
 mod library;
 mod raw;
 
@@ -11,8 +13,11 @@ use library::Library;
 use windows_sys::Win32::System::Console::{GetStdHandle, STD_ERROR_HANDLE};
 use windows_sys::core::w;
 
-use self::raw::{Interface, VolumeParams, flag};
-use super::adapter::Adapter;
+use self::{
+    interface::Interface,
+    raw::{VolumeParams, flag},
+};
+use super::{adapter::Adapter, calls::units_before_nul};
 
 /// The volume's sector: the unit in which its allocation units are told.
 const SECTOR: u16 = 512;
@@ -115,8 +120,8 @@ impl Volume {
         }
         self.serving = true;
         // SAFETY: a mounted volume has the name of its mountpoint, which ends with NUL.
-        let text = unsafe { wide((self.library.mount_point)(self.fs)) };
-        Ok(OsString::from_wide(&text))
+        let text = unsafe { units_before_nul((self.library.mount_point)(self.fs)) };
+        Ok(OsString::from_wide(text))
     }
 }
 
@@ -164,18 +169,4 @@ fn params(adapter: &Adapter, settings: Settings) -> VolumeParams {
         volume_info_timeout: VOLUME_INFO_TIMEOUT,
         ..VolumeParams::default()
     }
-}
-
-/// # Safety
-/// `text` is null or ends with NUL.
-unsafe fn wide(text: raw::Wide) -> Vec<u16> {
-    let mut units = Vec::new();
-    while !text.is_null() {
-        // SAFETY: no unit before the NUL is skipped.
-        match unsafe { *text.add(units.len()) } {
-            0 => break,
-            unit => units.push(unit),
-        }
-    }
-    units
 }

@@ -1,65 +1,52 @@
 //! Lists: the entries of a directory, from a position on or one by its name, and the streams of a file.
 
-use std::{ffi::c_void, ptr};
-
 use super::{
     super::{
         super::adapter::{Status, directory_entry},
-        raw::{Context, DirInfo, Fs, NtStatus, Wide},
+        arguments::{Buffer, EntryOut, FileSystem, Len, Marker, OpenFile, Out, Text},
+        raw::NtStatus,
     },
-    adapter, guarded, handle,
-    memory::{name, put_filled},
+    guarded,
 };
 
 /// The pattern is left to WinFsp, which applies it in any case; a pattern without wildcards is a request by name.
-pub(super) unsafe extern "C" fn read_directory(
-    fs: Fs,
-    context: Context,
-    _pattern: Wide,
-    marker: Wide,
-    to: *mut c_void,
-    len: u32,
-    done: *mut u32,
+pub(super) extern "C" fn read_directory(
+    fs: FileSystem,
+    file: OpenFile,
+    _pattern: Text,
+    marker: Marker,
+    to: Buffer,
+    len: Len,
+    done: Out<u32>,
 ) -> NtStatus {
     guarded(|| {
-        // SAFETY: the volume's flags ask for a position in 64 bits as the marker, instead of a name.
-        let marker = if marker.is_null() { 0 } else { unsafe { marker.cast::<u64>().read_unaligned() } };
-        // SAFETY: as `callbacks` says.
-        unsafe {
-            let (adapter, handle) = (adapter(fs), handle(context));
-            put_filled(to, len, done, |buffer| adapter.list(handle, marker, buffer))
-        }
+        let handle = file.handle()?;
+        to.fill(&len, &done, |buffer| fs.adapter().list(handle, marker.position(), buffer))
     })
 }
 
-pub(super) unsafe extern "C" fn get_dir_info_by_name(
-    fs: Fs,
-    context: Context,
-    file: Wide,
-    out: *mut DirInfo,
+pub(super) extern "C" fn get_dir_info_by_name(
+    fs: FileSystem,
+    file: OpenFile,
+    name: Text,
+    out: EntryOut,
 ) -> NtStatus {
     guarded(|| {
-        // SAFETY: as `callbacks` says.
-        let (stored, info) = unsafe { adapter(fs).entry(handle(context), name(file))? };
-        let record = directory_entry(&stored, &info, 0).ok_or(Status::OBJECT_NAME_NOT_FOUND)?;
-        // SAFETY: WinFsp's buffer has room for the longest name that an entry may have, 255 units.
-        unsafe { ptr::copy_nonoverlapping(record.as_ptr(), out.cast(), record.len()) };
+        let (stored, info) = fs.adapter().entry(file.handle()?, name.units())?;
+        out.put(&directory_entry(&stored, &info, 0).ok_or(Status::OBJECT_NAME_NOT_FOUND)?);
         Ok(())
     })
 }
 
-pub(super) unsafe extern "C" fn get_stream_info(
-    fs: Fs,
-    context: Context,
-    to: *mut c_void,
-    len: u32,
-    done: *mut u32,
+pub(super) extern "C" fn get_stream_info(
+    fs: FileSystem,
+    file: OpenFile,
+    to: Buffer,
+    len: Len,
+    done: Out<u32>,
 ) -> NtStatus {
     guarded(|| {
-        // SAFETY: as `callbacks` says.
-        unsafe {
-            let (adapter, handle) = (adapter(fs), handle(context));
-            put_filled(to, len, done, |buffer| adapter.streams(handle, buffer))
-        }
+        let handle = file.handle()?;
+        to.fill(&len, &done, |buffer| fs.adapter().streams(handle, buffer))
     })
 }

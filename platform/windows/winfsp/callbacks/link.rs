@@ -6,53 +6,43 @@ use std::{ffi::c_void, ptr};
 use super::{
     super::{
         super::adapter::Status,
-        raw::{Boolean, Context, Fs, IoStatusBlock, NtStatus, Wide},
+        arguments::{Buffer, FileSystem, IoStatus, OpenFile, Room, Text},
+        raw::{Boolean, NtStatus},
     },
-    adapter, guarded, handle,
-    memory::{name, put_sized},
-    mounted,
+    guarded,
 };
 
-pub(super) unsafe extern "C" fn resolve_reparse_points(
-    fs: Fs,
-    path: Wide,
+pub(super) extern "C" fn resolve_reparse_points(
+    fs: FileSystem,
+    path: Text,
     first: u32,
     last_too: Boolean,
-    status: *mut IoStatusBlock,
-    to: *mut c_void,
-    len: *mut usize,
+    status: IoStatus,
+    to: Buffer,
+    room: Room,
 ) -> NtStatus {
-    // SAFETY: as `callbacks` says; the arguments are passed on to the function that is made for them, which returns its
-    // status. Nothing here can panic.
-    unsafe {
-        let resolve = mounted(fs).library.resolve_reparse_points;
-        resolve(fs, link_by_name, ptr::null_mut(), path, first, last_too, status, to, len)
-    }
+    let resolve = fs.mounted().library.resolve_reparse_points;
+    // SAFETY: the function is made to be called here, with the arguments of this callback. Nothing here can panic.
+    unsafe { resolve(fs, link_by_name, ptr::null_mut(), path, first, last_too, status, to, room) }
 }
 
-unsafe extern "C" fn link_by_name(
-    fs: Fs,
+extern "C" fn link_by_name(
+    fs: FileSystem,
     _context: *mut c_void,
-    path: Wide,
+    path: Text,
     _is_directory: Boolean,
-    to: *mut c_void,
-    len: *mut usize,
+    to: Buffer,
+    room: Room,
 ) -> NtStatus {
-    guarded(|| {
-        // SAFETY: as `callbacks` says.
-        unsafe { put_sized(&adapter(fs).link_at(name(path))?, to, len, Status::BUFFER_TOO_SMALL) }
-    })
+    guarded(|| to.put_all(&fs.adapter().link_at(path.units())?, &room, Status::BUFFER_TOO_SMALL))
 }
 
-pub(super) unsafe extern "C" fn get_reparse_point(
-    fs: Fs,
-    context: Context,
-    _path: Wide,
-    to: *mut c_void,
-    len: *mut usize,
+pub(super) extern "C" fn get_reparse_point(
+    fs: FileSystem,
+    file: OpenFile,
+    _path: Text,
+    to: Buffer,
+    room: Room,
 ) -> NtStatus {
-    guarded(|| {
-        // SAFETY: as `callbacks` says.
-        unsafe { put_sized(&adapter(fs).reparse_point(handle(context))?, to, len, Status::BUFFER_TOO_SMALL) }
-    })
+    guarded(|| to.put_all(&fs.adapter().reparse_point(file.handle()?)?, &room, Status::BUFFER_TOO_SMALL))
 }

@@ -1,23 +1,17 @@
-//! What WinFsp calls: pointers become values and slices for the adapter, its answers are written where WinFsp wants them.
-//! Several threads call at once.
-//!
-//! WinFsp guarantees to each callback: the file system is the one that [`super::Volume`] made, so its user context is a live
-//! [`Mounted`]; a file context is one that `open` gave and `close` did not yet take; names end with NUL; a buffer has the
-//! length that is told beside it, and nobody else uses it meanwhile, except that the memory to be read into may belong to the
-//! program that asked, which is why it is only ever written.
+//! What WinFsp calls: requests become calls of the adapter, its answers are written where WinFsp wants them. Several threads
+//! call at once. The arguments' types are safe to use: see [`super::arguments`].
 
 mod directory;
 mod file;
 mod link;
-mod memory;
 mod volume;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{
-    super::adapter::{Adapter, Answer, Handle, Status},
-    Mounted,
-    raw::{Context, Fs, Interface, NtStatus},
+    super::adapter::{Answer, Status},
+    interface::Interface,
+    raw::NtStatus,
 };
 
 /// The callbacks of a volume that is only read. Those that would change something are there to refuse: without them WinFsp
@@ -60,7 +54,7 @@ pub(super) const INTERFACE: Interface = Interface {
 };
 
 /// In place of every callback that would change something; C's calling convention lets it ignore its arguments.
-unsafe extern "C" fn write_protected() -> NtStatus {
+extern "C" fn write_protected() -> NtStatus {
     Status::MEDIA_WRITE_PROTECTED.code()
 }
 
@@ -71,25 +65,4 @@ fn guarded(work: impl FnOnce() -> Answer<()>) -> NtStatus {
         Ok(Err(status)) => status.code(),
         Err(_) => Status::INTERNAL_ERROR.code(),
     }
-}
-
-/// # Safety
-/// As the module says of `fs`.
-unsafe fn mounted<'a>(fs: Fs) -> &'a Mounted {
-    // SAFETY: the caller's.
-    unsafe { &*(*fs).user_context.cast::<Mounted>() }
-}
-
-/// # Safety
-/// As the module says of `fs`.
-unsafe fn adapter<'a>(fs: Fs) -> &'a Adapter {
-    // SAFETY: the caller's.
-    unsafe { &mounted(fs).adapter }
-}
-
-/// # Safety
-/// As the module says of `context`.
-unsafe fn handle<'a>(context: Context) -> &'a Handle {
-    // SAFETY: the caller's. Requests for one file may run at once, and share it.
-    unsafe { &*context.cast::<Handle>() }
 }
