@@ -2,8 +2,6 @@
 //! `windows`: opening, reading at an offset, where the holes are.
 
 mod guarded;
-#[cfg(target_os = "linux")]
-mod host_prefetch;
 #[cfg_attr(windows, path = "file/windows.rs")]
 #[cfg_attr(not(windows), path = "file/unix.rs")]
 mod system;
@@ -25,8 +23,6 @@ pub struct FileSource {
     path: PathBuf,
     /// Of a device that gives out whole sectors alone.
     sectors: Option<Sectors>,
-    #[cfg(target_os = "linux")]
-    host_prefetch: host_prefetch::HostPrefetch,
 }
 
 impl FileSource {
@@ -51,16 +47,10 @@ impl FileSource {
 
     fn new(file: File, size: u64, path: &Path, sectors: Option<Sectors>) -> Self {
         #[cfg(target_os = "linux")]
-        // What comes next is known better here. Where the host refuses, it goes on guessing.
+        // The kernel takes a reader of many small files for a sequential one and reads megabytes that it does not ask for;
+        // sequential readers of a disk's files have `ReadAhead`. A host that refuses reads ahead as before.
         let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Random);
-        Self {
-            file,
-            size,
-            path: path.to_owned(),
-            sectors,
-            #[cfg(target_os = "linux")]
-            host_prefetch: host_prefetch::HostPrefetch::default(),
-        }
+        Self { file, size, path: path.to_owned(), sectors }
     }
 
     /// The host's handle, for what only the host can tell (allocated size, free space).
@@ -90,28 +80,6 @@ impl FileSource {
     }
 }
 
-#[cfg(target_os = "linux")]
-impl FileSource {
-    /// Pieces of data between holes that are looked for in what is asked for.
-    const MAX_PIECES: usize = 4;
-
-    /// Asks for what is stored of a range: of holes the host would make pages of zeros.
-    fn ask_for_data(&self, range: std::ops::Range<u64>) {
-        let (mut at, end) = (range.start, range.end.min(self.size));
-        for _ in 0..Self::MAX_PIECES {
-            if at >= end {
-                break;
-            }
-            let extent = system::extent_at(&self.file, self.size, at);
-            let len = extent.len.min(end - at);
-            if extent.kind == super::ExtentKind::Data {
-                self.will_need(at, len);
-            }
-            at += len.max(1);
-        }
-    }
-}
-
 impl ByteSource for FileSource {
     fn size(&self) -> u64 {
         self.size
@@ -120,10 +88,6 @@ impl ByteSource for FileSource {
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         check_range(self.size, offset, buf.len())?;
         let len = buf.len();
-        #[cfg(target_os = "linux")]
-        if let Some(range) = self.host_prefetch.note(offset, len as u64) {
-            self.ask_for_data(range);
-        }
         let read = match &self.sectors {
             Some(sectors) => sectors.read(offset, buf, &|at, piece| system::read_at(&self.file, at, piece)),
             None => system::read_exact_at(&self.file, offset, buf),

@@ -11,7 +11,7 @@ mod used;
 use std::{
     cell::RefCell,
     ops::{ControlFlow, RangeInclusive},
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
 };
 
 pub(super) use used::UsedBlocks;
@@ -63,8 +63,6 @@ pub(super) struct Directory {
     blocks: Option<RunSource>,
     /// One bit per block; none: every block counts.
     bitmap: Option<Arc<dyn ByteSource>>,
-    /// Somebody has looked at all of it, as programs do that walk over a tree.
-    pub(super) listed: AtomicBool,
 }
 
 impl Directory {
@@ -91,8 +89,7 @@ impl Directory {
         };
         let bitmap = if blocks.is_some() { file.source(code::BITMAP, I30)? } else { None };
         let sequence = file.base.header.sequence_number;
-        let listed = AtomicBool::new(false);
-        Ok(Self { record, sequence, root, block_size, vcn_size, blocks, bitmap, listed })
+        Ok(Self { record, sequence, root, block_size, vcn_size, blocks, bitmap })
     }
 
     fn memory(&self) -> usize {

@@ -8,15 +8,11 @@ use crate::fs::{
     NodeKind, Stat, Times,
     ntfs::{
         attributes::{
-            I30, code,
+            code,
             reference::FileReference,
             time::{from_filetime, to_filetime},
         },
-        records::{
-            Record,
-            file::{File, Place},
-            mft::Mft,
-        },
+        records::{Record, file::File, mft::Mft},
     },
 };
 
@@ -33,8 +29,6 @@ pub(in super::super) struct StatRecord {
     sequence: u16,
     /// Of a directory, [`Home::name`]; 0 in a file.
     home: u32,
-    /// The cluster of a directory's first index block; 0 where there is none, or it has no such number.
-    index: u32,
 }
 
 impl StatRecord {
@@ -71,7 +65,6 @@ impl StatRecord {
             links: u16::try_from(stat.links).ok()?,
             sequence: header.sequence_number,
             home: home.map_or(0, |home| home.name),
-            index: home.and_then(|_| first_block(&file, mft)).unwrap_or(0),
         })
     }
 
@@ -107,22 +100,10 @@ impl StatRecord {
         FileReference(self.parent)
     }
 
-    /// Where on the volume a directory's index blocks begin, and how many bytes of them there may be.
-    pub(in super::super) fn index_blocks(&self, mft: &Mft) -> Option<(u64, u64)> {
-        let position = u64::from(self.index).checked_mul(mft.boot.cluster_size)?;
-        (position > 0).then_some((position, self.size))
-    }
-
     /// How often the record was reused.
     pub(in super::super) fn sequence_number(&self) -> u16 {
         self.sequence
     }
-}
-
-fn first_block(file: &File<'_>, mft: &Mft) -> Option<u32> {
-    let Place::Clusters(runs) = file.value(code::INDEX_ALLOCATION, I30).ok()??.place else { return None };
-    let (_, position, _) = runs.iter().next()?;
-    u32::try_from(position? / mft.boot.cluster_size).ok()
 }
 
 fn filetimes(times: Times) -> Option<[u64; 4]> {
