@@ -1,6 +1,8 @@
-//! What identifies a disk and a partition, as data: text only where it is shown.
+//! What identifies a disk, a partition and its type, as data: text only where it is shown.
 
 use std::fmt;
+
+use serde::{Serialize, Serializer};
 
 use crate::guid::Guid;
 
@@ -19,6 +21,36 @@ impl fmt::Display for DiskId {
             Self::Gpt(guid) => guid.fmt(f),
             Self::Mbr(signature) => write!(f, "{signature:08x}"),
         }
+    }
+}
+
+impl Serialize for DiskId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// What a partition is for, as its table says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartitionType {
+    /// In a GUID partition table.
+    Gpt(Guid),
+    /// In a master boot record.
+    Mbr(u8),
+}
+
+impl fmt::Display for PartitionType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gpt(guid) => guid.fmt(f),
+            Self::Mbr(byte) => write!(f, "{byte:02x}"),
+        }
+    }
+}
+
+impl Serialize for PartitionType {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -55,6 +87,7 @@ mod tests {
     #[test]
     fn disks_are_shown_as_other_tools_show_them() {
         assert_eq!(DiskId::Mbr(0xabc).to_string(), "00000abc");
+        assert_eq!(PartitionType::Mbr(7).to_string(), "07");
         let text = "01234567-89ab-cdef-0123-456789abcdef";
         assert_eq!(DiskId::Gpt(Guid::parse(text).unwrap()).to_string(), text);
     }

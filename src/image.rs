@@ -13,7 +13,7 @@ use std::{
 };
 
 pub use find::{Found, find};
-pub use info::{DiskInfo, NO_FILESYSTEM, PartitionInfo, VolumeState};
+pub use info::{DiskInfo, PartitionInfo, VolumeState, VolumeSummary};
 pub use probe::probe;
 
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
     capacity::{self, Capacity, Host, System},
     container::{self, Container},
     fs::{FileSystem, Timestamp, Usage, probe::Probe},
+    json,
     partition::{self, Partition, Scheme, Table},
     tree::{self, Generator, Parts, RawView, Tree},
     volume::{self, Origin, Piece, Volume},
@@ -260,7 +261,7 @@ impl Image {
         let index = self.readable().position(|(volume, _)| volume.name == content.volume.name);
         index.ok_or_else(|| {
             let state = VolumeState::of(0, &content.probe);
-            Error::unsupported(format!("partition {number} cannot be read: {}", state.describe()))
+            Error::unsupported(format!("partition {number} cannot be read: {state}"))
         })
     }
 
@@ -299,11 +300,11 @@ impl Generator for Synthesis {
     }
 
     fn capacity_json(&self) -> Result<String> {
-        Ok(self.capacity.report()?.to_json())
+        Ok(json::to_text(&self.capacity.report()?))
     }
 
     fn info_json(&self) -> Result<String> {
-        Ok(self.opened.info(u64::MAX).to_json())
+        Ok(json::to_text(&self.opened.info(u64::MAX)))
     }
 
     fn disk_usage(&self) -> Result<Usage> {
@@ -360,7 +361,7 @@ mod tests {
         let lookup = |dir, name| tree.lookup(dir, NameBuf::literal(name).as_name()).unwrap();
         assert!(lookup(Tree::ROOT, "p1").is_some());
         assert!(read() < 8 << 20, "{} bytes are read", read());
-        assert!(image.quick_info().volume_table().contains("fat32") && read() < 8 << 20);
+        assert!(image.quick_info().partitions[0].volume.to_string().contains("fat32") && read() < 8 << 20);
         let hidden = lookup(Tree::ROOT, ".vhdmount").unwrap();
         let info = tree.open(lookup(hidden, "info.json").unwrap()).unwrap();
         assert!(info.size() > 0 && read() > 32 << 20);

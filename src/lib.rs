@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Imports form a DAG, checked by `tests/architecture.rs`:
-//! `error, guid, identity, cache, check, codec ← bytes ← {container, partition, volume, fs, registry} ← {capacity, tree} ←
+//! `error, guid, identity, cache, check, codec, json ← bytes ← {container, partition, volume, fs, registry} ← {capacity, tree} ←
 //! image ← map ← binary`.
 //! Opening an image, walking it, and reading a file as any `Read`:
 //!
@@ -53,6 +53,7 @@ pub mod fs;
 pub mod guid;
 pub mod identity;
 pub mod image;
+pub mod json;
 pub mod map;
 pub mod partition;
 pub mod printable;

@@ -38,6 +38,11 @@ pub fn printable_bytes(text: &[u8]) -> String {
     printable(&String::from_utf8_lossy(text)).into_owned()
 }
 
+/// A label in quotation marks, as it is but for characters that control a terminal.
+pub fn quoted(label: &str) -> String {
+    format!("\"{}\"", label.replace(char::is_control, "\u{fffd}"))
+}
+
 fn replaced(text: &str, is_harmful: impl Fn(char) -> bool) -> Cow<'_, str> {
     match text.contains(&is_harmful) {
         true => text.chars().map(|c| if is_harmful(c) { REPLACEMENT } else { c }).collect(),

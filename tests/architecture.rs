@@ -11,7 +11,7 @@ use imports::{Module, Siblings, library, paths, siblings};
 /// Each layer with its modules. A module imports from itself and from earlier layers, never from its siblings.
 const LAYERS: [&[&str]; 8] = [
     &["error", "printable"],
-    &["guid", "cache", "check", "codec"],
+    &["guid", "cache", "check", "codec", "json"],
     &["identity"],
     &["bytes"],
     &["container", "partition", "volume", "fs", "registry"],

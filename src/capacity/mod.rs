@@ -31,6 +31,7 @@ pub use host::{
 };
 use host_budget::HostBudget;
 pub use native_boot::NativeBoot;
+use report::{Chain, Figures};
 pub use report::{Report, Status, VolumeReport, human};
 pub use self_report::{SelfDisk, SelfReport};
 pub use survey::Stored;
@@ -64,8 +65,8 @@ pub struct Capacity {
 
 struct Scan {
     allocation: Allocation,
-    /// The host file has more pieces than were looked at.
-    cut: bool,
+    /// The host file has more extents than were examined.
+    truncated: bool,
     volumes: Vec<Result<(Usage, Free), String>>,
     /// For each volume, what a Windows on it does with a dynamic disk when it is booted natively.
     expansions: Vec<Option<Expansion>>,
@@ -87,23 +88,24 @@ impl Capacity {
     /// # Errors
     /// When the block table or the host cannot be read. A volume whose bitmap is damaged is named in the report.
     pub fn report(&self) -> Result<Report> {
+        self.report_with("")
+    }
+
+    /// As [`Self::report`]; `note` is part of [`Report::problem`].
+    pub(crate) fn report_with(&self, note: &str) -> Result<Report> {
         let space = self.space()?;
         let scan = self.scan(&space)?;
         let budget = HostBudget::new(self.top(), &space, &scan.allocation);
-        let mut report = Report::new(self.top(), &space, &scan.allocation, &budget);
-        report.parents = self.parents();
-        report.parent_hosts = self.parent_hosts();
-        report.volumes = self.volume_reports(&scan, &budget);
-        let boots = scan.expansions.iter().map(|found| found.map(|found| NativeBoot::new(found, &report)));
-        let boots: Vec<_> = boots.collect();
-        report.volumes.iter_mut().zip(boots).for_each(|(volume, boot)| volume.native_boot = boot);
-        if scan.cut {
-            report.estimate =
-                "the image file is in too many pieces to look at all of them: what lies behind counts \
-                               as not backed"
-                    .into();
-        }
-        Ok(report)
+        let figures = Figures {
+            layer: self.top(),
+            space: &space,
+            allocation: &scan.allocation,
+            budget: &budget,
+            truncated: scan.truncated,
+            note,
+        };
+        let chain = Chain { parents: self.parents(), hosts: self.parent_hosts() };
+        Ok(Report::new(&figures, chain, self.volume_reports(&scan, &space, &budget)))
     }
 
     /// The achievable space of the whole disk, as `df` is told: what is backed counts as used.
@@ -206,30 +208,35 @@ impl Capacity {
             .iter()
             .map(|volume| dynamic.then(|| native_boot::expansion(&*volume.fs)).flatten())
             .collect();
-        let scan = Arc::new(Scan { allocation, cut: map.is_some_and(HostMap::is_cut), volumes, expansions });
+        let scan =
+            Arc::new(Scan { allocation, truncated: map.is_some_and(HostMap::is_cut), volumes, expansions });
         *self.scan.lock().unwrap_or_else(PoisonError::into_inner) = Some((space.clone(), scan.clone()));
         Ok(scan)
     }
 
-    fn volume_reports(&self, scan: &Scan, budget: &HostBudget) -> Vec<VolumeReport> {
-        let reports = self.volumes.iter().zip(&scan.volumes).map(|(volume, counted)| {
+    fn volume_reports(&self, scan: &Scan, space: &HostSpace, budget: &HostBudget) -> Vec<VolumeReport> {
+        let growth_to_full = scan.allocation.growth_to_full(&budget.growth);
+        let boot = |expansion| NativeBoot::new(expansion, growth_to_full, space.free);
+        let counted = scan.volumes.iter().zip(&scan.expansions);
+        let reports = self.volumes.iter().zip(counted).map(|(volume, (counted, expansion))| {
             let info = volume.fs.volume();
-            let mut report = VolumeReport {
+            let named = VolumeReport {
                 name: volume.volume.name.clone(),
                 label: info.label,
                 filesystem: info.filesystem.name(),
+                native_boot: expansion.map(boot),
                 ..VolumeReport::default()
             };
             match counted {
-                Ok((usage, free)) => {
-                    report.size = usage.total;
-                    report.free_reported = usage.free;
-                    report.free_backed = free.backed;
-                    report.free_achievable = free.achievable(budget, usage.cluster_size);
-                }
-                Err(problem) => report.problem.clone_from(problem),
+                Ok((usage, free)) => VolumeReport {
+                    size: usage.total,
+                    free_reported: usage.free,
+                    free_backed: free.backed,
+                    free_achievable: free.achievable(budget, usage.cluster_size),
+                    ..named
+                },
+                Err(problem) => VolumeReport { problem: problem.clone(), ..named },
             }
-            report
         });
         reports.collect()
     }

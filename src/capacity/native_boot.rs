@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::{
-    Expansion, Report, human,
+    Expansion, human,
     report::{line, quoted},
 };
 use crate::{
@@ -31,10 +31,10 @@ pub struct NativeBoot {
 }
 
 impl NativeBoot {
-    /// For the disk of this report.
-    pub(super) fn new(expand_at_boot: Expansion, report: &Report) -> Self {
-        let needs = (expand_at_boot == Expansion::AtBoot).then_some(report.growth_to_full);
-        Self { expand_at_boot, boot_needs: needs, boot_fits: needs.map(|needs| needs <= report.host_free) }
+    /// For a disk that still needs `growth_to_full` bytes of a host with `host_free`.
+    pub(super) fn new(expand_at_boot: Expansion, growth_to_full: u64, host_free: u64) -> Self {
+        let needs = (expand_at_boot == Expansion::AtBoot).then_some(growth_to_full);
+        Self { expand_at_boot, boot_needs: needs, boot_fits: needs.map(|needs| needs <= host_free) }
     }
 
     /// The lines of its volume's table.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{HostSpace, NativeBoot, allocation::Allocation, host_budget::HostBudget};
 use crate::{
     container::{Kind, Layer},
+    json::Document,
     printable::{is_harmful, printable},
 };
 
@@ -109,14 +110,43 @@ pub struct VolumeReport {
     pub problem: String,
 }
 
+/// What the figures of a report are computed from.
+#[derive(Clone, Copy)]
+pub(super) struct Figures<'a> {
+    pub(super) layer: &'a dyn Layer,
+    pub(super) space: &'a HostSpace,
+    pub(super) allocation: &'a Allocation,
+    pub(super) budget: &'a HostBudget,
+    /// The host file has more extents than were examined.
+    pub(super) truncated: bool,
+    /// What else is wrong; empty if nothing is.
+    pub(super) note: &'a str,
+}
+
+/// The parents of an image, nearest first.
+#[derive(Default)]
+pub(super) struct Chain {
+    pub(super) parents: Vec<String>,
+    /// Mount point and filesystem of each.
+    pub(super) hosts: Vec<String>,
+}
+
+fn problem(allocation: &Allocation, note: &str) -> String {
+    let damage = match allocation.damaged {
+        0 => String::new(),
+        bytes => format!("{} cannot be found: {}", human(bytes), allocation.problem),
+    };
+    let separator = if damage.is_empty() || note.is_empty() { "" } else { "; " };
+    format!("{damage}{separator}{note}")
+}
+
+impl Document for Report {
+    const SCHEMA: &'static str = "image-capacity/1";
+}
+
 impl Report {
-    /// Without parents and volumes, which the caller knows.
-    pub(super) fn new(
-        layer: &dyn Layer,
-        space: &HostSpace,
-        allocation: &Allocation,
-        budget: &HostBudget,
-    ) -> Self {
+    pub(super) fn new(figures: &Figures<'_>, chain: Chain, volumes: Vec<VolumeReport>) -> Self {
+        let Figures { layer, space, allocation, budget, truncated, note } = *figures;
         let info = layer.info();
         let virtual_size = layer.virtual_size();
         let achievable_size = budget.achievable(allocation).min(virtual_size);
@@ -135,7 +165,10 @@ impl Report {
             host_reserved: space.reserved,
             host: space.place(),
             host_note: space.note.clone(),
-            estimate: space.estimate.clone(),
+            estimate: match truncated {
+                true => "the image file is in too many pieces to examine all of them: the rest counts as not backed".into(),
+                false => space.estimate.clone(),
+            },
             backed: allocation.backed,
             shared_on_host: allocation.shared,
             growth_to_full: allocation.growth_to_full(&budget.growth),
@@ -148,13 +181,10 @@ impl Report {
             kind: info.kind,
             unused_in_file: allocation.unused,
             unused_on_host: allocation.unused_on_host,
-            parents: Vec::new(),
-            parent_hosts: Vec::new(),
-            problem: match allocation.damaged {
-                0 => String::new(),
-                bytes => format!("{} cannot be found: {}", human(bytes), allocation.problem),
-            },
-            volumes: Vec::new(),
+            parents: chain.parents,
+            parent_hosts: chain.hosts,
+            problem: problem(allocation, note),
+            volumes,
         }
     }
 
@@ -222,6 +252,7 @@ impl Report {
         }
         let kind = format!("{:?}", self.kind).to_lowercase();
         line(&mut out, "kind", &quoted(&kind), "");
+        line(&mut out, "schema", &quoted(Self::SCHEMA), "");
         for (key, text) in [("estimate", &self.estimate), ("problem", &self.problem)] {
             if !text.is_empty() {
                 line(&mut out, key, &quoted(text), "");
@@ -236,14 +267,6 @@ impl Report {
         }
         self.volumes.iter().for_each(|volume| volume.push_toml(&mut out));
         out
-    }
-
-    /// The same data as JSON.
-    ///
-    /// # Panics
-    /// Never: every field is a plain value.
-    pub fn to_json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("plain values always serialize") + "\n"
     }
 }
 

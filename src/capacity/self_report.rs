@@ -11,7 +11,7 @@ use super::{
     native_boot::expansion_line,
     report::{human, line, quoted},
 };
-use crate::{Error, Result, container::Kind};
+use crate::{Error, Result, container::Kind, json::Document};
 
 /// The running system's disk, and the disks on whose volumes it lies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -60,6 +60,10 @@ pub struct SelfDisk {
     /// All figures, where the image can be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<Report>,
+}
+
+impl Document for SelfReport {
+    const SCHEMA: &'static str = "self-capacity/1";
 }
 
 impl SelfReport {
@@ -132,6 +136,7 @@ impl SelfReport {
     /// TOML with comments for people.
     pub fn to_toml(&self) -> String {
         let mut out = format!("# {}\n", self.headline());
+        line(&mut out, "schema", &quoted(Self::SCHEMA), "");
         if let Some(native) = self.native_boot {
             line(&mut out, "native_boot", &native.to_string(), "");
         }
@@ -144,14 +149,6 @@ impl SelfReport {
             });
         }
         out
-    }
-
-    /// The same data as JSON.
-    ///
-    /// # Panics
-    /// Never: every field is a plain value.
-    pub fn to_json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("plain values always serialize") + "\n"
     }
 }
 

@@ -39,9 +39,9 @@ impl Thin {
             block_size,
             logical_sector_size: 512,
             physical_sector_size: 512,
-            disk_id: String::new(),
-            data_id: String::new(),
-            parent_id: String::new(),
+            disk_id: None,
+            data_id: None,
+            parent_id: None,
             parent_paths: Vec::new(),
             log: None,
             problems: Vec::new(),
@@ -123,7 +123,19 @@ fn report(layer: &Thin, allocated: u64, free: u64) -> Report {
 
 fn report_on(layer: &Thin, space: &HostSpace) -> Report {
     let allocation = allocation(layer, None);
-    Report::new(layer, space, &allocation, &HostBudget::new(layer, space, &allocation))
+    report_of(layer, space, &allocation, Chain::default(), Vec::new())
+}
+
+fn report_of(
+    layer: &Thin,
+    space: &HostSpace,
+    allocation: &Allocation,
+    chain: Chain,
+    volumes: Vec<VolumeReport>,
+) -> Report {
+    let budget = HostBudget::new(layer, space, allocation);
+    let figures = Figures { layer, space, allocation, budget: &budget, truncated: false, note: "" };
+    Report::new(&figures, chain, volumes)
 }
 
 fn free(layer: &Thin, start: u64, ranges: Vec<Range<u64>>) -> Free {
@@ -481,15 +493,19 @@ fn a_volume_in_stretches_of_any_order_is_counted_as_by_byte() {
 #[test]
 fn report_is_valid_toml_with_the_same_data_as_json() {
     let layer = Thin::new(100 * GIB, 32 * MIB, 32 * MIB, |block| block < 30 * 32);
-    let mut report = report(&layer, 30 * GIB, 15 * GIB);
-    report.parents = vec!["C:\\a \"b\"\n.vhdx".into()];
-    report.volumes =
-        vec![VolumeReport { name: "p3".into(), label: "Wörk\u{1}".into(), ..VolumeReport::default() }];
+    let chain = Chain { parents: vec!["C:\\a \"b\"\n.vhdx".into()], hosts: vec!["/srv (ext4)".into()] };
+    let volume = VolumeReport { name: "p3".into(), label: "Wörk\u{1}".into(), ..VolumeReport::default() };
+    let report =
+        report_of(&layer, &space(30 * GIB, 15 * GIB), &allocation(&layer, None), chain, vec![volume]);
     let toml: toml::Value = toml::from_str(&report.to_toml()).unwrap();
-    let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&crate::json::to_text(&report)).unwrap();
     for key in ["virtual_size", "backed", "achievable_size", "shortfall", "host_free", "growth_to_full"] {
         assert_eq!(toml[key].as_integer(), json[key].as_i64(), "{key}");
     }
+    assert_eq!(
+        (toml["schema"].as_str(), json["schema"].as_str()),
+        (Some("image-capacity/1"), Some("image-capacity/1"))
+    );
     assert_eq!(toml["parents"][0].as_str(), Some(report.parents[0].as_str()));
     assert_eq!(toml["volume"]["p3"]["label"].as_str(), Some("Wörk\u{1}"));
 }

@@ -6,6 +6,7 @@ use vhdmount::{
     Result,
     capacity::{Fleet, FleetReport},
     image::{Found, Image, OpenOptions, find},
+    json,
 };
 
 use super::{
@@ -27,28 +28,26 @@ pub(super) fn run(command: &Capacity) -> std::result::Result<(), Failure> {
         return monitor(command, &options);
     }
     if let Some(image) = single(command) {
-        return print(&report(command, image, &options).map_err(|error| Failure::image(image, &error))?);
+        return print(&report(image, &options).map_err(|error| Failure::image(image, &error))?);
     }
     let fleet = fleet(command, &options);
     print(&text(command, &fleet))?;
     // The table has named them.
-    match (command.prometheus || command.json, fleet.errors.len()) {
-        (_, 0) => Ok(()),
+    match (command.prometheus || command.json, &fleet.errors[..]) {
+        (_, []) => Ok(()),
         (false, _) => Err(Failure::silent_image()),
-        (true, count) => {
-            let first = &fleet.errors[0];
-            Err(Failure::image_text(format_args!(
-                "{count} could not be looked at, first {}: {}",
-                first.image, first.error
-            )))
+        (true, [only]) => Err(Failure::image_text(only.text())),
+        (true, [first, others @ ..]) => {
+            let text = format!("{}\n{} more could not be examined", first.text(), others.len());
+            Err(Failure::image_text(text))
         }
     }
 }
 
-/// The image that is looked at alone.
+/// The image that is looked at alone, and reported as TOML. Programs get one shape for one image and for many.
 fn single(command: &Capacity) -> Option<&Path> {
     match &command.image[..] {
-        [image] if command.recursive.is_empty() && !command.prometheus => Some(image),
+        [image] if command.recursive.is_empty() && !command.prometheus && !command.json => Some(image),
         _ => None,
     }
 }
@@ -57,20 +56,20 @@ fn single(command: &Capacity) -> Option<&Path> {
 fn block(command: &Capacity, options: &OpenOptions) -> std::result::Result<String, String> {
     match single(command) {
         Some(image) => {
-            report(command, image, options).map_err(|error| Failure::image(image, &error).text().to_owned())
+            report(image, options).map_err(|error| Failure::image(image, &error).text().to_owned())
         }
         None => Ok(text(command, &fleet(command, options))),
     }
 }
 
-fn report(command: &Capacity, image: &Path, options: &OpenOptions) -> Result<String> {
+fn report(image: &Path, options: &OpenOptions) -> Result<String> {
     let report = Image::open(image, options)?.capacity().report()?;
-    Ok(if command.json { report.to_json() } else { report.to_toml() })
+    Ok(report.to_toml())
 }
 
 fn text(command: &Capacity, fleet: &FleetReport) -> String {
     match (command.json, command.prometheus) {
-        (true, _) => fleet.to_json(),
+        (true, _) => json::to_text(fleet),
         (_, true) => fleet.to_prometheus(),
         _ => fleet.to_text(),
     }

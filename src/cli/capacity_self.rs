@@ -4,6 +4,7 @@ use vhdmount::{
     Result,
     capacity::{Host, SelfReport},
     image::{Image, OpenOptions},
+    json,
 };
 
 use super::{
@@ -28,5 +29,5 @@ fn report(options: &OpenOptions) -> Result<SelfReport> {
 }
 
 fn text(command: &Capacity, report: &SelfReport) -> String {
-    if command.json { report.to_json() } else { report.to_toml() }
+    if command.json { json::to_text(report) } else { report.to_toml() }
 }

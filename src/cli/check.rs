@@ -3,7 +3,10 @@
 mod progress;
 mod text;
 
-use vhdmount::image::check::{CheckOptions, Verdict, check};
+use vhdmount::{
+    image::check::{CheckOptions, Verdict, check},
+    json,
+};
 
 use super::{Failure, args::Check, exit, print, progress::Line};
 
@@ -18,7 +21,7 @@ pub(super) fn run(command: &Check, quiet: bool) -> Result<(), Failure> {
     let examined = check(&command.image, &options, &mut |progress| line.show(|| progress::render(progress)));
     line.clear();
     let examination = examined.map_err(|error| Failure::image(&command.image, &error))?;
-    print(&if command.json { examination.to_json() } else { text::of(&examination, quiet) })?;
+    print(&if command.json { json::to_text(&examination) } else { text::of(&examination, quiet) })?;
     match examination.verdict {
         Verdict::Clean => Ok(()),
         Verdict::Warnings => Err(Failure::verdict(exit::WARNINGS)),

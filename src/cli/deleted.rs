@@ -69,16 +69,18 @@ pub(super) fn run(tree: &Tree, command: &Ls) -> Result<(), Failure> {
     let out = BufWriter::new(std::io::stdout().lock());
     let mut list = Listing { command, out, terminal, rows: 0 };
     let mut failed = None;
-    let written = volumes.iter().try_for_each(|volume| {
-        if headings {
-            let gap = if list.rows > 0 { "\n" } else { "" };
-            writeln!(list.out, "{gap}{}:", volume.name)?;
-        }
-        let listed = if command.orphans { list.orphans(volume) } else { list.volume(volume) }?;
-        if let Err(error) = listed {
-            failed.get_or_insert_with(|| Failure::inside(&volume.name, error));
-        }
-        Ok(())
+    let written = list.begin().and_then(|()| {
+        volumes.iter().try_for_each(|volume| {
+            if headings {
+                let gap = if list.rows > 0 { "\n" } else { "" };
+                writeln!(list.out, "{gap}{}:", volume.name)?;
+            }
+            let listed = if command.orphans { list.orphans(volume) } else { list.volume(volume) }?;
+            if let Err(error) = listed {
+                failed.get_or_insert_with(|| Failure::inside(&volume.name, error));
+            }
+            Ok(())
+        })
     });
     match written.and_then(|()| list.end()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::output(&error)),
@@ -112,7 +114,7 @@ impl<W: Write> Listing<'_, W> {
     pub(super) fn row(&mut self, row: &Row) -> std::io::Result<()> {
         self.rows += 1;
         if self.command.json {
-            let separator = if self.rows == 1 { "[\n" } else { ",\n" };
+            let separator = if self.rows == 1 { "\n" } else { ",\n" };
             self.out.write_all(separator.as_bytes())?;
             return serde_json::to_writer(&mut self.out, row).map_err(Into::into);
         }
@@ -130,9 +132,18 @@ impl<W: Write> Listing<'_, W> {
         self.out.write_all(&[&shown(path.as_bytes(), self.terminal), &b"\n"[..]].concat())
     }
 
+    /// Opens the document: one file a line, as they are found.
+    fn begin(&mut self) -> std::io::Result<()> {
+        let schema = if self.command.orphans { "orphans/1" } else { "deleted/1" };
+        match self.command.json {
+            true => write!(self.out, "{{\"schema\": \"{schema}\", \"files\": ["),
+            false => Ok(()),
+        }
+    }
+
     fn end(&mut self) -> std::io::Result<()> {
         if self.command.json {
-            self.out.write_all(if self.rows == 0 { b"[]\n" } else { b"\n]\n" })?;
+            self.out.write_all(if self.rows == 0 { b"]}\n" } else { b"\n]}\n" })?;
         }
         self.out.flush()
     }

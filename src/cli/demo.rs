@@ -31,7 +31,7 @@ pub(super) fn run(command: &Demo) -> Result<(), Failure> {
     let before = digest(&std::fs::read(&path).map_err(setup)?);
     let fail = |error| Failure::image(&path, &error);
     let image = Image::open(&path, &OpenOptions::default()).map_err(fail)?;
-    println!("A small Windows-like disk, as a dynamic VHDX:\n\n{}", image.info().to_text());
+    println!("A small Windows-like disk, as a dynamic VHDX:\n\n{}", super::info::text::of(&image.info()));
     let tree = Arc::new(image.tree(None).map_err(fail)?);
     println!("What is in it:\n");
     show_tree(&tree, Tree::ROOT, 0);

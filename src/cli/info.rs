@@ -1,6 +1,8 @@
 //! `vhdmount info`
 
-use vhdmount::image::Image;
+pub(super) mod text;
+
+use vhdmount::{image::Image, json};
 
 use super::{
     Failure,
@@ -11,6 +13,6 @@ use super::{
 pub(super) fn run(command: &Info) -> Result<(), Failure> {
     let fail = |error| Failure::image(&command.image, &error);
     let info = Image::open(&command.image, &command.open.options(&View::default())).map_err(fail)?.info();
-    let text = if command.json { info.to_json() } else { info.to_text() };
-    print(&text)
+    let output = if command.json { json::to_text(&info) } else { text::of(&info) };
+    print(&output)
 }

@@ -10,8 +10,9 @@ use std::path::Path;
 use vhdmount::{
     Error,
     container::LogState,
-    fs::probe::{Probe, UNFORMATTED},
-    image::{DiskInfo, Image, NO_FILESYSTEM, VolumeState},
+    fs::probe::Probe,
+    image::{DiskInfo, Image, VolumeState},
+    json,
     printable::printable,
     tree::Tree,
 };
@@ -20,7 +21,7 @@ use vhdmount::{
 use self::linux as system;
 #[cfg(windows)]
 use self::windows as system;
-use super::{Failure, args};
+use super::{Failure, args, info::text::volume_table};
 use crate::platform;
 
 pub(super) use system::run;
@@ -36,20 +37,20 @@ fn open(
     image: &Path,
     open: &args::Open,
     view: &args::View,
-    json: bool,
+    as_json: bool,
     quiet: bool,
     with_table: bool,
 ) -> Result<(Tree, String, bool), Failure> {
     let fail = |error| Failure::image(image, &error);
     let opened = Image::open(image, &open.options(view)).map_err(fail)?;
     let tree = opened.tree(view.partition).map_err(fail)?;
-    let mut info = if json { opened.info() } else { opened.quick_info() };
-    let announcement = match (json, quiet) {
-        (true, _) => info.to_json(),
+    let mut info = if as_json { opened.info() } else { opened.quick_info() };
+    let announcement = match (as_json, quiet) {
+        (true, _) => json::to_text(&info),
         (false, true) => String::new(),
         (false, false) => {
             info.partitions.retain(|found| view.partition.is_none_or(|n| n == found.partition.number));
-            let (table, problems) = (info.volume_table(), problems(&info));
+            let (table, problems) = (volume_table(&info), problems(&info));
             if with_table { table + &problems } else { unreadable(&info) + &problems }
         }
     };
@@ -60,12 +61,14 @@ fn open(
 /// Why volumes are not shown, where no table says it.
 fn unreadable(info: &DiskInfo) -> String {
     let told = info.partitions.iter().filter(|found| match &found.volume {
-        VolumeState::Damaged { .. } => true,
-        VolumeState::Unsupported { name, .. } => !matches!(*name, NO_FILESYSTEM | UNFORMATTED),
-        VolumeState::Readable(_) | VolumeState::Unknown => false,
+        VolumeState::Damaged { .. } | VolumeState::Unsupported { .. } => true,
+        VolumeState::Readable(_)
+        | VolumeState::NoFilesystem { .. }
+        | VolumeState::Unformatted
+        | VolumeState::Unknown => false,
     });
     let line = |name: &str, text: &str| format!("{name}: {}\n", printable(text));
-    told.map(|found| line(&found.volume_name, &found.volume.describe())).collect()
+    told.map(|found| line(&found.volume_name, &found.volume.to_string())).collect()
 }
 
 /// Every problem, and what was done about a dirty log: a mount must not hide what `info` would tell.
@@ -83,12 +86,7 @@ fn problems(info: &DiskInfo) -> String {
         }
     }
     for partition in &info.partitions {
-        let of_volume: &[String] = match &partition.volume {
-            VolumeState::Readable(volume) => &volume.info.problems,
-            _ => &[],
-        };
-        let of_partition = partition.partition.problems.iter().map(|problem| &problem.text);
-        for problem in of_partition.chain(of_volume) {
+        for problem in partition.problems() {
             out += &format!("{}: PROBLEM: {}\n", partition.volume_name, printable(problem));
         }
     }

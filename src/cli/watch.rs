@@ -42,7 +42,9 @@ pub(super) fn run(
         shown = match (look(), syntax) {
             (Ok(text), _) => text,
             (Err(error), Syntax::Hash) => format!("# {}\n", printable(&error)),
-            (Err(error), Syntax::Json) => format!("{}\n", serde_json::json!({ "error": error })),
+            (Err(error), Syntax::Json) => {
+                format!("{}\n", serde_json::json!({ "schema": "error/1", "error": error }))
+            }
         };
         let now = date::now();
         let ended = match (&screen, syntax) {

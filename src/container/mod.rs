@@ -22,7 +22,7 @@ pub use log_state::LogState;
 pub use open::{Container, OpenOptions, open, open_file, open_source};
 use serde::Serialize;
 
-use crate::{Result, bytes::ByteSource};
+use crate::{Result, bytes::ByteSource, guid::Guid};
 
 /// One image file of a chain: a map from offsets of the virtual disk to places in the file.
 pub trait Layer: Send + Sync {
@@ -143,7 +143,7 @@ pub enum Kind {
     Differencing,
 }
 
-/// What `info` shows of a layer; fields that a format lacks are empty. Sizes in bytes.
+/// What `info` shows of a layer; what a format lacks is empty or `None`. Sizes in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LayerInfo {
     /// The image file; empty for a source without a path.
@@ -167,11 +167,11 @@ pub struct LayerInfo {
     /// Bytes per physical sector, 0 when the format does not say.
     pub physical_sector_size: u32,
     /// Identity of the virtual disk (VHDX: virtual disk id; VHD: unique id).
-    pub disk_id: String,
+    pub disk_id: Option<Guid>,
     /// Identity of the content, which a child's linkage names (VHDX: DataWriteGuid; VHD: unique id).
-    pub data_id: String,
+    pub data_id: Option<Guid>,
     /// The linkage to the parent: the identity expected of it.
-    pub parent_id: String,
+    pub parent_id: Option<Guid>,
     /// Where the image says that its parent is, in its own words.
     pub parent_paths: Vec<String>,
     /// The log; `None` where the format has none.

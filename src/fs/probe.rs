@@ -31,7 +31,9 @@ pub enum Probe {
         /// What is wrong.
         error: Error,
     },
-    /// No known signature: unformatted, or unknown.
+    /// Nothing but zeros where a filesystem begins.
+    Unformatted,
+    /// No known signature, and not blank.
     Unknown,
 }
 
@@ -70,7 +72,8 @@ pub fn probe_among(volume: &Arc<dyn ByteSource>, options: &Options, others: &Oth
         // After the signatures: what was formatted anew may still have the old backup.
         Ok(None) => match by_backup(volume, options) {
             Some(found) => Ok(found),
-            None => Ok(recognize::unformatted(volume.as_ref())?.map_or(Probe::Unknown, Probe::from)),
+            None if recognize::is_blank(volume.as_ref())? => Ok(Probe::Unformatted),
+            None => Ok(Probe::Unknown),
         },
         // Where the copy does not lead to files, the unreadable sector is what is reported.
         Err(error) => {

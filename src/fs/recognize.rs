@@ -61,16 +61,15 @@ const SIGNATURES: &[Signature] = &[
     at(0x2000, &0xf995_e849_u32.to_le_bytes(), "HPFS", "the filesystem of OS/2, not supported: mount the raw view on Linux"),
 ];
 
-/// A volume that begins with zeros only.
+/// True for a volume that begins with zeros only.
 ///
 /// # Errors
 /// When its beginning cannot be read.
-pub(super) fn unformatted(volume: &dyn ByteSource) -> Result<Option<Known>> {
+pub(super) fn is_blank(volume: &dyn ByteSource) -> Result<bool> {
     let len = usize::try_from(volume.size()).map_or(BLANK_LEN, |size| size.min(BLANK_LEN));
     // What cannot be read is not known to be zeros.
     let (front, unread) = read_around_bad_sectors(volume, 0, len)?;
-    let blank = unread.is_empty() && front.iter().all(|byte| *byte == 0);
-    Ok(blank.then_some(known(UNFORMATTED, "holds nothing but zeros where a filesystem begins")))
+    Ok(unread.is_empty() && front.iter().all(|byte| *byte == 0))
 }
 
 /// What the first [`FRONT_LEN`] bytes of a volume say, or fewer, and one place behind them.
@@ -188,10 +187,10 @@ mod tests {
     fn a_bad_sector_among_zeros_is_not_taken_for_zeros() {
         let zeros: std::sync::Arc<dyn ByteSource> =
             std::sync::Arc::new(crate::bytes::MemorySource(vec![0; 8192]));
-        assert!(unformatted(&*zeros).unwrap().is_some());
+        assert!(is_blank(&*zeros).unwrap());
         let bad = 4096..4608;
         let faulty = crate::bytes::Faulty::new(zeros, Vec::from([bad]));
-        assert!(unformatted(&faulty).unwrap().is_none());
+        assert!(!is_blank(&faulty).unwrap());
     }
 
     #[test]
@@ -228,10 +227,10 @@ mod tests {
         for size in [0, 1, 511, 4096, 0x1_0000, 2 << 20] {
             let mut bytes = vec![0; size];
             assert_eq!(of(&MemorySource(bytes.clone())), None);
-            assert!(unformatted(&MemorySource(bytes.clone())).unwrap().is_some());
+            assert!(is_blank(&MemorySource(bytes.clone())).unwrap());
             if let Some(byte) = bytes.get_mut(510) {
                 *byte = 1;
-                assert!(unformatted(&MemorySource(bytes)).unwrap().is_none());
+                assert!(!is_blank(&MemorySource(bytes)).unwrap());
             }
         }
     }

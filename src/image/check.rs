@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use serde::Serialize;
 
-use super::{Content, Image, OpenOptions, info::quoted};
+use super::{Content, Image, OpenOptions};
 use crate::{
     Error, Remedy, Result,
     bytes::ByteSource,
@@ -14,11 +14,10 @@ use crate::{
         Container, LayerInfo,
         check::{Subject, Subjects},
     },
-    fs::{
-        Timestamp,
-        probe::{Probe, UNFORMATTED},
-    },
+    fs::{Timestamp, probe::Probe},
+    json::Document,
     partition::{self, Partition, Scheme},
+    printable::quoted,
 };
 
 /// What is examined.
@@ -256,11 +255,11 @@ impl Run<'_> {
                 };
                 format!("{}{label}", volume.filesystem)
             }
-            Probe::Unknown | Probe::Recognized { name: UNFORMATTED, .. } => match partition.type_hint() {
-                Some(_) => format!("{}: no filesystem", partition.type_name),
-                None if matches!(content, Probe::Unknown) => format!("{}: unknown", partition.type_name),
-                None => UNFORMATTED.to_owned(),
-            },
+            Probe::Unknown | Probe::Unformatted if partition.type_hint().is_some() => {
+                format!("{}: no filesystem", partition.type_name)
+            }
+            Probe::Unknown => format!("{}: unknown", partition.type_name),
+            Probe::Unformatted => "unformatted".to_owned(),
             Probe::Recognized { name, .. } | Probe::Damaged { name, .. } => (*name).to_owned(),
         };
         self.area(name, what, |report| match content {
@@ -271,7 +270,7 @@ impl Run<'_> {
             }
             Probe::Readable(fs) => fs.check(report),
             // Nothing to examine.
-            Probe::Recognized { name: UNFORMATTED, .. } => Ok(()),
+            Probe::Unformatted => Ok(()),
             Probe::Unknown if partition.type_hint().is_some() => Ok(()),
             Probe::Recognized { name, hint } => {
                 report.finding(Finding::note(*name, "its structures are not examined", *hint));
@@ -312,12 +311,6 @@ impl Report for Reporter<'_> {
     }
 }
 
-impl Examination {
-    /// As JSON.
-    ///
-    /// # Panics
-    /// Never: every field is a plain value.
-    pub fn to_json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("plain values always serialize") + "\n"
-    }
+impl Document for Examination {
+    const SCHEMA: &'static str = "check/1";
 }

@@ -89,15 +89,7 @@ impl Live {
     /// The report of this moment.
     pub(super) fn report(&self) -> Result<Report> {
         let now = self.look(false);
-        let mut report = now.capacity.report()?;
-        if !now.problem.is_empty() {
-            report.problem = [report.problem, now.problem]
-                .into_iter()
-                .filter(|text| !text.is_empty())
-                .collect::<Vec<_>>()
-                .join("; ");
-        }
-        Ok(report)
+        now.capacity.report_with(&now.problem)
     }
 
     /// As [`Capacity::disk_usage`].

@@ -187,6 +187,7 @@ fn partitions(image: &Image, disk: u64) -> Vec<Span> {
                 info => info.label,
             },
             Probe::Recognized { name, .. } | Probe::Damaged { name, .. } => (*name).to_owned(),
+            Probe::Unformatted => "unformatted".to_owned(),
             Probe::Unknown => partition.type_name.clone(),
         };
         Span { name: volume.name.clone(), label: shown(&label), range: place(partition, disk) }
@@ -206,7 +207,7 @@ fn strips(image: &Image, disk: u64, columns: usize) -> Vec<Strip> {
     chosen.sort_by_key(|(index, _)| *index);
     let strips = chosen.into_iter().map(|(_, ((partition, content), name))| {
         let range = place(partition, disk);
-        let state = VolumeState::of_partition(partition, content).describe();
+        let state = VolumeState::of_partition(partition, content);
         let title = format!("{}, {}: {}", partition.type_name, human(range.end - range.start), state);
         Strip { name: name.clone(), title: shown(&title), cells: Cells::new(range, columns) }
     });

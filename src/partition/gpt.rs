@@ -15,7 +15,7 @@ use crate::{
     bytes::{ByteSource, read_vec},
     check::Severity,
     guid::Guid,
-    identity::DiskId,
+    identity::{DiskId, PartitionType},
 };
 
 const SIGNATURE: &[u8] = b"EFI PART";
@@ -325,15 +325,16 @@ fn partition(
         problems
             .push(Problem::warning(text, "it is shown as it is; other programs may refuse it or the table"));
     }
-    let type_id = entry.part_type_guid.guid.to_string();
+    let type_guid = Guid(entry.part_type_guid.guid.to_bytes_le());
+    let type_id = PartitionType::Gpt(type_guid);
     Partition {
         number,
         // Saturated values lie beyond every disk, which the caller reports.
         start: entry.first_lba.saturating_mul(sector_size.into()),
         size: sectors.saturating_mul(sector_size.into()),
-        type_name: names::gpt_type(&type_id).map_or_else(|| type_id.clone(), str::to_owned),
-        esp: type_id == names::ESP,
-        type_id,
+        type_name: names::type_name(type_id),
+        esp: type_guid == names::ESP,
+        type_id: Some(type_id),
         id: Some(Guid(entry.part_guid.to_bytes_le())),
         name: entry.name.clone(),
         attributes: entry.flags,

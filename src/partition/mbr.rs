@@ -13,7 +13,7 @@ use mbrman::{MBRHeader, MBRPartitionEntry as Entry};
 use super::{Partition, Problem, boot_sector, names};
 use crate::{
     bytes::{ByteSource, read_vec},
-    identity::DiskId,
+    identity::{DiskId, PartitionType},
 };
 
 /// Bytes of a record, whatever the sector size.
@@ -145,13 +145,13 @@ fn partition(number: u32, entry: &Entry, base: u64, sector_size: u32) -> Partiti
     let sector_size = u64::from(sector_size);
     // At most (2^33 + 2^32) * 4096: no overflow.
     let start = (base + u64::from(entry.starting_lba)) * sector_size;
-    let type_name = names::mbr_type(entry.sys);
+    let type_id = PartitionType::Mbr(entry.sys);
     Partition {
         number,
         start,
         size: u64::from(entry.sectors) * sector_size,
-        type_name: type_name.map_or_else(|| format!("{:02x}", entry.sys), str::to_owned),
-        type_id: format!("{:02x}", entry.sys),
+        type_name: names::type_name(type_id),
+        type_id: Some(type_id),
         id: None,
         name: String::new(),
         attributes: entry.is_active().into(),

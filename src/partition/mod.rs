@@ -13,17 +13,17 @@ mod problem;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt::Display, sync::Arc};
+use std::sync::Arc;
 
 pub use check::check;
 pub use problem::Problem;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::{
     Result,
     bytes::{ByteSource, Window, read_vec},
     guid::Guid,
-    identity::{DiskId, PartitionId},
+    identity::{DiskId, PartitionId, PartitionType},
 };
 
 const MIN_SECTOR_SIZE: u32 = 512;
@@ -38,8 +38,7 @@ pub struct Table {
     pub scheme: Scheme,
     /// Bytes per sector, in which the table counts.
     pub sector_size: u32,
-    /// GPT disk GUID or MBR disk signature, as text; empty if none.
-    #[serde(serialize_with = "as_text")]
+    /// GPT disk GUID or MBR disk signature.
     pub disk_id: Option<DiskId>,
     /// Partitions by number. For [`Scheme::None`] the whole disk as number 1.
     pub partitions: Vec<Partition>,
@@ -70,10 +69,9 @@ pub struct Partition {
     pub size: u64,
     /// What the type means (`EFI system partition`, `Microsoft reserved`); the bare code where unknown.
     pub type_name: String,
-    /// GPT type GUID, or MBR type as two hex digits; empty without a table.
-    pub type_id: String,
-    /// GPT partition GUID; as text, empty otherwise.
-    #[serde(serialize_with = "as_text")]
+    /// What it is for, by its table; `None` without a table.
+    pub type_id: Option<PartitionType>,
+    /// GPT partition GUID; `None` otherwise.
     pub id: Option<Guid>,
     /// GPT partition name; empty otherwise.
     pub name: String,
@@ -83,13 +81,6 @@ pub struct Partition {
     pub esp: bool,
     /// Out of the disk, overlapping, …
     pub problems: Vec<Problem>,
-}
-
-fn as_text<T: Display, S: Serializer>(id: &Option<T>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    match id {
-        Some(id) => serializer.collect_str(id),
-        None => serializer.serialize_str(""),
-    }
 }
 
 impl Table {
@@ -110,12 +101,12 @@ impl Partition {
 
     /// What the set bits of [`Self::attributes`] mean.
     pub fn attribute_names(&self) -> Vec<&'static str> {
-        names::attributes(&self.type_id, self.attributes)
+        names::attributes(self.type_id, self.attributes)
     }
 
     /// For types whose partitions have no filesystem, or none that is readable by itself: what they hold.
     pub fn type_hint(&self) -> Option<&'static str> {
-        names::hint(&self.type_id)
+        self.type_id.and_then(names::hint)
     }
 }
 
@@ -305,7 +296,7 @@ impl Partition {
             start: 0,
             size,
             type_name: "whole disk".into(),
-            type_id: String::new(),
+            type_id: None,
             id: None,
             name: String::new(),
             attributes: 0,

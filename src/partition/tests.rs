@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{Scheme, Table, names, scan};
+use super::{Scheme, Table, scan};
 use crate::{
     bytes::{ByteSource, Faulty, MemorySource},
     guid::Guid,
@@ -8,6 +8,7 @@ use crate::{
 };
 
 const MIB: u64 = 1 << 20;
+const ESP: &str = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
 const LINUX: &str = "0fc63daf-8483-4772-8e79-3d69d8477de4";
 
 /// One entry of a GPT: type, first and last sector.
@@ -170,7 +171,7 @@ fn problems(table: &Table) -> String {
 #[test]
 fn gpt_is_read_with_sectors_of_512_and_4096_bytes() {
     for (sector, sectors) in [(512, 8192), (4096, 1024)] {
-        let disk = GptDisk::new(sector, sectors, 128, 128, &[(names::ESP, 200, 299), (LINUX, 300, 399)]);
+        let disk = GptDisk::new(sector, sectors, 128, 128, &[(ESP, 200, 299), (LINUX, 300, 399)]);
         for hint in [None, Some(512), Some(4096), Some(7)] {
             let table = scan_bytes(&disk.bytes, hint);
             assert_eq!((table.scheme, table.sector_size as usize), (Scheme::Gpt, sector));
@@ -574,7 +575,7 @@ fn survives(bytes: &[u8]) {
 
 #[test]
 fn truncated_and_mutated_disks_never_fail() {
-    let gpt = GptDisk::new(512, 200, 128, 128, &[(LINUX, 40, 60), (names::ESP, 61, 90)]).bytes;
+    let gpt = GptDisk::new(512, 200, 128, 128, &[(LINUX, 40, 60), (ESP, 61, 90)]).bytes;
     let large = GptDisk::new(4096, 40, 256, 16, &[(LINUX, 10, 20)]).bytes;
     let mbr = mbr_disk(4)[..1300 * 512].to_vec();
     // xorshift64*: seeded, so that a failure repeats.

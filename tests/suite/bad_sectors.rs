@@ -72,7 +72,7 @@ fn look(source: Arc<dyn ByteSource>) -> Result<Seen, String> {
     let complaint = !info.problems.is_empty()
         || info.layers.iter().any(|layer| !layer.problems.is_empty())
         || info.partitions.iter().any(|p| !p.volume.is_readable())
-        || info.to_text().contains("PROBLEM");
+        || info.partitions.iter().any(|p| p.problems().next().is_some());
     let mut seen = Seen { partitions, complaint, ..Seen::default() };
     let tree = image.tree(None).map_err(|e| format!("tree: {e}"))?;
     walk(&tree, tree.root(), "", &mut seen);

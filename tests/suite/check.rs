@@ -29,7 +29,7 @@ fn examine_file(path: &Path) -> Examination {
 /// A line for each finding of an area, the worst first.
 fn lines(examination: &Examination, area: &str) -> Vec<String> {
     let area = examination.areas.iter().find(|found| found.area == area);
-    let area = area.unwrap_or_else(|| panic!("no such area in {}", examination.to_json()));
+    let area = area.unwrap_or_else(|| panic!("no such area in {}", vhdmount::json::to_text(examination)));
     let line = |finding: &Finding| {
         let Finding { severity, structure, problem, meaning } = finding;
         assert!(!meaning.is_empty() && !problem.is_empty(), "{finding:?}");

@@ -158,6 +158,7 @@ fn compare(entry: &Entry, image: &Image, problems: &mut Vec<String>) -> usize {
             Some((_, Probe::Readable(fs))) => Ok(fs),
             Some((_, Probe::Damaged { name, error })) => Err(format!("{name}, damaged: {error}")),
             Some((_, Probe::Recognized { name, .. })) => Err((*name).to_owned()),
+            Some((_, Probe::Unformatted)) => Err("unformatted".to_owned()),
             Some((_, Probe::Unknown)) => Err("unknown".to_owned()),
             None => Err("no such partition".to_owned()),
         };

@@ -49,7 +49,8 @@ fn ls_and_cat_reach_deleted_files() {
     assert_eq!((code, text.lines().count()), (Some(0), 2), "{text}");
     let rows = run(vhdmount().args(["ls", "--deleted", "--json"]).arg(&image)).stdout;
     let rows: serde_json::Value = serde_json::from_slice(&rows).unwrap();
-    let rows = rows.as_array().unwrap();
+    assert_eq!(rows["schema"], "deleted/1");
+    let rows = rows["files"].as_array().unwrap();
     assert_eq!(rows[0]["path"], "a deleted file.txt");
     assert_eq!((&rows[0]["state"], &rows[0]["clusters"]), (&"full, guessed".into(), &2.into()));
     assert_eq!((&rows[0]["size"], &rows[0]["volume"]), (&1000.into(), &"p1".into()));
@@ -72,7 +73,8 @@ fn ls_and_cat_reach_deleted_files() {
     let (_, text, _) = outcome(&run(vhdmount().arg("ls").arg(&image).arg("p1/.deleted")));
     assert_eq!(text.lines().count(), 2, "{text}");
     let empty = run(vhdmount().args(["ls", "--deleted", "--json", "-p", "1"]).arg(&image)).stdout;
-    assert_eq!(serde_json::from_slice::<serde_json::Value>(&empty).unwrap().as_array().unwrap().len(), 2);
+    let rows: serde_json::Value = serde_json::from_slice(&empty).unwrap();
+    assert_eq!(rows["files"].as_array().unwrap().len(), 2);
 }
 
 #[test]

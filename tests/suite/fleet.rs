@@ -15,7 +15,7 @@ use vhdmount::{
 
 use crate::support::{
     self,
-    demo::{outcome, unpack, vhdmount},
+    demo::{only_disk, outcome, unpack, vhdmount},
     run, scratch,
     vhdx_writer::{Block, MIB, Recipe, pattern},
 };
@@ -214,9 +214,27 @@ fn one_image_alone_is_reported_as_ever() {
         text.starts_with("# 64.0 GiB promised") && toml::from_str::<toml::Value>(&text).is_ok(),
         "{text}"
     );
-    let json: Value =
-        serde_json::from_slice(&run(vhdmount().args(["capacity", "--json"]).arg(&image)).stdout).unwrap();
-    assert_eq!(json["virtual_size"], 64_u64 << 30);
+}
+
+#[test]
+fn json_has_one_shape_for_one_image_and_for_many() {
+    let folder = scratch();
+    let image = unpack(folder.path());
+    let json = |command: &mut std::process::Command| -> Value {
+        serde_json::from_slice(&command.output().unwrap().stdout).unwrap()
+    };
+    let one = json(vhdmount().args(["capacity", "--json"]).arg(&image));
+    let many = json(vhdmount().args(["capacity", "--json", "-r"]).arg(folder.path()));
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(one["schema"], "capacity/1");
+    assert_eq!(keys(&one), keys(&many));
+    assert_eq!(keys(only_disk(&one)), keys(only_disk(&many)));
+    assert_eq!(only_disk(&one)["virtual_size"], 64_u64 << 30);
+    let gone = folder.path().join("gone.vhdx");
+    let (code, text, error) = outcome(&vhdmount().args(["capacity", "--json"]).arg(&gone).output().unwrap());
+    let none: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((code, none["errors"].as_array().unwrap().len()), (Some(2), 1));
+    assert_eq!(error.matches("gone.vhdx").count(), 1, "{error}");
 }
 
 #[test]

@@ -135,7 +135,7 @@ fn raw_views_hold_what_qemu_reads() {
     }
     let info: serde_json::Value =
         serde_json::from_slice(&std::fs::read(mounted.path(".vhdmount/info.json")).unwrap()).unwrap();
-    assert_eq!(info["VhdFormat"], "VHDX");
+    assert_eq!((&info["schema"], &info["format"]), (&"info/1".into(), &"vhdx".into()));
 }
 
 #[test]

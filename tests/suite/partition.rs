@@ -68,7 +68,7 @@ fn assert_like_partx(path: &Path, table: &Table) {
             Scheme::Gpt => p.id.map(|id| id.to_string()).unwrap_or_default(),
             _ => format!("{}-{:02x}", disk_id(table), p.number),
         };
-        (p.number, p.start, p.size, p.type_id.clone(), id)
+        (p.number, p.start, p.size, p.type_id.map(|id| id.to_string()).unwrap_or_default(), id)
     });
     assert_eq!(ours.collect::<Vec<_>>(), partx(path, table.sector_size), "{}", path.display());
 }
@@ -143,7 +143,7 @@ fn gpt_of_sgdisk_is_read_as_sgdisk_reads_it() {
         assert_eq!(partition.esp, number == "1");
         let said = stdout(tool("sgdisk").args(["-i", number]).arg(&path)).to_lowercase();
         for value in [
-            format!("guid code: {} ", partition.type_id),
+            format!("guid code: {} ", partition.type_id.expect("a GUID")),
             format!("unique guid: {}\n", partition.id.expect("a GUID")),
             format!("first sector: {} ", partition.start / 512),
             format!("size: {} sectors", partition.size / 512),
@@ -306,6 +306,7 @@ fn corpus_disks_have_the_tables_and_volumes_that_others_find() {
             let volume: Arc<dyn ByteSource> = Arc::new(partition.window(&disk));
             let found = match probe(&volume, &Options::default()).expect("the volume is readable") {
                 Probe::Recognized { name, .. } => name,
+                Probe::Unformatted => "unformatted",
                 Probe::Readable(_) | Probe::Damaged { .. } | Probe::Unknown => continue,
             };
             named += 1;
@@ -354,6 +355,7 @@ fn filesystems_without_a_reader_are_named_as_mkfs_made_them() {
         assert_eq!((table.scheme, table.partitions.len()), (Scheme::None, 1), "{program}");
         match probe(&disk, &Options::default()).expect("the volume is readable") {
             Probe::Recognized { name: found, .. } => assert_eq!(found, name, "{program}"),
+            Probe::Unformatted => assert_eq!(name, "unformatted", "{program}"),
             _ => panic!("{program} {arguments:?}: {name} is not recognized"),
         }
     }

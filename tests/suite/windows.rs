@@ -27,6 +27,11 @@ fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// Of the only disk.
+fn figures(output: &Output) -> Value {
+    crate::support::demo::only_disk(&json(output)).clone()
+}
+
 /// A dynamic disk of 64 GiB with a block, whose file has no holes.
 fn image(folder: &Path) -> PathBuf {
     let path = folder.join("Server 2022.vhdx");
@@ -42,8 +47,8 @@ fn figures_on_windows_are_those_of_the_host_below() {
     let Some(wine) = wine() else { return };
     let folder = scratch();
     let image = image(folder.path());
-    let there = json(&run(wine.vhdmount().args(["capacity", "--json"]).arg(&image)));
-    let here = json(&run(vhdmount().args(["capacity", "--json"]).arg(&image)));
+    let there = figures(&run(wine.vhdmount().args(["capacity", "--json"]).arg(&image)));
+    let here = figures(&run(vhdmount().args(["capacity", "--json"]).arg(&image)));
     for figure in ["virtual_size", "file_size", "allocated_on_host", "backed", "growth_to_full", "block_size"]
     {
         assert_eq!(there[figure], here[figure], "{figure}");
@@ -63,8 +68,8 @@ fn holes_that_are_not_told_make_an_estimate_that_promises_no_more() {
     let file = std::fs::File::create(&raw).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, &vec![1; 3 << 20], 1 << 20).unwrap();
     file.set_len(64 << 20).unwrap();
-    let there = json(&run(wine.vhdmount().args(["capacity", "--json"]).arg(&raw)));
-    let here = json(&run(vhdmount().args(["capacity", "--json"]).arg(&raw)));
+    let there = figures(&run(wine.vhdmount().args(["capacity", "--json"]).arg(&raw)));
+    let here = figures(&run(vhdmount().args(["capacity", "--json"]).arg(&raw)));
     assert_eq!(there["backed"], here["backed"]);
     assert_eq!(there["growth_to_full"], here["growth_to_full"]);
     assert!(there["estimate"].as_str().unwrap().contains("holes"), "{there}");
@@ -96,7 +101,7 @@ fn a_windows_on_no_virtual_disk_says_so_and_one_on_an_image_tells_how_far_it_gro
     assert!(disk["image"].as_str().unwrap().ends_with(r"\Server 2022.vhdx"), "{disk}");
     assert_eq!(disk["device"], r"\\.\PhysicalDrive7");
     assert_eq!((&on["expand_at_boot"], &disk["virtual_size"]), (&"on".into(), &(64_u64 << 30).into()));
-    let here = json(&run(vhdmount().args(["capacity", "--json"]).arg(&image)));
+    let here = figures(&run(vhdmount().args(["capacity", "--json"]).arg(&image)));
     assert_eq!(disk["report"]["backed"], here["backed"]);
     assert_eq!(disk["boot_needs"], here["growth_to_full"]);
 

@@ -13,7 +13,7 @@ use serde::Serialize;
 pub use verdict::{State, Threshold, Verdict};
 
 use super::{Capacity, Family, HostSpace, Report, Status, growth_model::GrowthModel, report};
-use crate::{Result, bytes::FileId};
+use crate::{Result, bytes::FileId, json::Document};
 
 /// Images, as they are looked at one after the other.
 #[derive(Default)]
@@ -123,6 +123,10 @@ pub struct Failure {
     pub image: String,
     /// The reason.
     pub error: String,
+}
+
+impl Document for FleetReport {
+    const SCHEMA: &'static str = "capacity/1";
 }
 
 impl Fleet {

@@ -1,4 +1,4 @@
-//! The fleet as a table for people, and as JSON.
+//! The fleet as a table for people.
 
 use std::fmt::Write;
 
@@ -23,19 +23,11 @@ impl FleetReport {
         }
         out
     }
-
-    /// The same data as JSON.
-    ///
-    /// # Panics
-    /// Never: every field is a plain value.
-    pub fn to_json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("plain values always serialize") + "\n"
-    }
 }
 
 impl super::Failure {
     /// One line; most errors name the image themselves.
-    pub(super) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         if self.error.contains(&self.image) {
             self.error.clone()
         } else {

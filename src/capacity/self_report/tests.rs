@@ -74,7 +74,7 @@ fn a_locked_image_is_told_by_the_rule_of_thumb() {
     let disk = &toml["disk"][0];
     assert_eq!(disk["achievable_size"].as_integer(), Some(48_318_382_080));
     assert_eq!(disk["image"].as_str(), Some(r"\\?\Volume{e0b4}\Server2022.vhdx"));
-    let json: serde_json::Value = serde_json::from_str(&found.to_json()).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&crate::json::to_text(&found)).unwrap();
     assert_eq!(json["disk"][0]["shortfall"].as_u64(), Some(55 * GIB));
     assert_eq!((&json["expand_at_boot"], &json["native_boot"]), (&"off".into(), &true.into()));
 }

@@ -10,7 +10,7 @@ use super::Open;
 /// `vhdmount capacity`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-One IMAGE alone prints its report as TOML (--json: JSON). Several, or --recursive, print a table of the host volumes on \
+One IMAGE alone prints its report as TOML. Several, or --recursive, print a table of the host volumes on \
 which they lie and of the disks on each; a parent of several disks counts once, and so does an image that is named twice.
 
   growth_to_full   what the host must still give until every promised byte is backed

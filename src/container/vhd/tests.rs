@@ -40,7 +40,7 @@ fn dynamic_disk_reads_as_written() {
     let vhd = open_bytes(image.build()).unwrap();
     assert_eq!(vhd.info().problems, Vec::<String>::new());
     assert_eq!(vhd.info().creator, "Microsoft Windows 6.1 on Windows");
-    assert_eq!(vhd.info().disk_id, "11111111-1111-1111-1111-111111111111");
+    assert_eq!(vhd.info().disk_id.unwrap().to_string(), "11111111-1111-1111-1111-111111111111");
     assert_eq!(vhd.growth(), Growth { block_size: 128 << 10, block_cost: (128 << 10) + 512, group: None });
     assert!(read_all(vec![vhd]).unwrap() == image.content(&[]));
 }

@@ -89,7 +89,7 @@ fn parent_that_is_missing_or_another_is_an_error() {
     broken.save(&path);
     let examination = examine_file(&top);
     assert_eq!(areas(&examination), ["container", "parent 1", "parent 2"]);
-    assert_eq!(examination.areas[2].counts.errors, 2, "{}", examination.to_json());
+    assert_eq!(examination.areas[2].counts.errors, 2, "{}", vhdmount::json::to_text(&examination));
 
     fs::remove_file(&path).unwrap();
     let examination = examine_file(&top);

@@ -67,6 +67,7 @@ fn json_is_one_object_with_stable_names() {
     assert_eq!((code, errors.as_str()), (Some(5), ""));
     let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!((&json["verdict"], &json["counts"]["warnings"]), (&"warnings".into(), &1.into()));
+    assert_eq!(json["schema"], "check/1");
     assert_eq!(json["image"], path.display().to_string());
     let areas: Vec<_> =
         json["areas"].as_array().unwrap().iter().map(|area| area["area"].as_str().unwrap()).collect();

@@ -110,7 +110,9 @@ fn a_volume_without_its_root_directory_is_all_orphans() {
     let (_, out, _) = outcome(&run(vhdmount().args(["info"]).arg(&path)));
     assert!(out.contains("the root directory is lost") && out.contains(".orphans"), "{out}");
     let rows = run(vhdmount().args(["ls", "--orphans", "-R", "--json"]).arg(&path)).stdout;
-    let rows: Vec<serde_json::Value> = serde_json::from_slice(&rows).unwrap();
+    let rows: serde_json::Value = serde_json::from_slice(&rows).unwrap();
+    assert_eq!(rows["schema"], "orphans/1");
+    let rows = rows["files"].as_array().unwrap();
     assert_eq!(rows.len(), 206);
     let is = |row: &&serde_json::Value| row["entry"].as_str().unwrap().ends_with("-docs/deep/er/a");
     let row = rows.iter().find(is).unwrap();

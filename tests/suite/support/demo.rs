@@ -50,6 +50,11 @@ pub(crate) fn manifest() -> Vec<Row> {
     rows.collect()
 }
 
+/// The only disk of what `capacity --json` prints.
+pub(crate) fn only_disk(report: &serde_json::Value) -> &serde_json::Value {
+    &report["host_volumes"][0]["disks"][0]
+}
+
 /// Exit code, standard output and standard error as text.
 pub(crate) fn outcome(output: &Output) -> (Option<i32>, String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -154,7 +154,8 @@ impl Drop for Mounted {
 /// What `vhdmount capacity` says.
 pub(crate) fn capacity(image: &Path) -> Value {
     let output = run(vhdmount().args(["capacity", "--json"]).arg(image));
-    serde_json::from_slice(&output.stdout).unwrap()
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    super::demo::only_disk(&report).clone()
 }
 
 pub(crate) fn figure(report: &Value, name: &str) -> u64 {

@@ -270,7 +270,7 @@ fn exercise(source: Arc<dyn ByteSource>) -> bool {
             exercise_volume(&orphans::View::new(fs.clone()));
         }
     }
-    let _ = (image.info().to_text(), image.info().to_json(), image.capacity().report());
+    let _ = (vhdmount::json::to_text(&image.info()), image.capacity().report());
     let style = Style { width: 80, colour: true };
     let _ = Map::of(&image, style.columns()).map(|map| (map.to_text(style), map.draw("").to_svg()));
     // The tree resolves links, which a volume by itself does not.

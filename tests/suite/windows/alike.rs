@@ -92,6 +92,7 @@ impl Both<'_> {
         compare("exit code", &outcome(&here).0, &outcome(&there).0);
         let json = |output: &Output| serde_json::from_slice::<Value>(&output.stdout).ok();
         let (Some(here), Some(there)) = (json(&here), json(&there)) else { return };
+        let (here, there) = (&here["host_volumes"][0]["disks"][0], &there["host_volumes"][0]["disks"][0]);
         // With holes in the file Linux knows where they are, and Wine does not.
         let has_holes = there["estimate"].as_str().is_some_and(|text| text.contains("holes"));
         for figure in FIGURES.iter().filter(|figure| !has_holes || figure.ends_with("size")) {
@@ -103,7 +104,7 @@ impl Both<'_> {
             let names = ["name", "label", "filesystem", "size", "free_reported"];
             rows.iter().map(|row| names.map(|name| figure(row, name))).collect::<Vec<_>>()
         };
-        compare("volumes", &volumes(&here), &volumes(&there));
+        compare("volumes", &volumes(here), &volumes(there));
     }
 
     /// Everything that needs no mount.

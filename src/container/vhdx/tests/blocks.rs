@@ -16,8 +16,8 @@ fn dynamic_disk_reads_present_blocks_and_zeros() {
     assert_eq!((info.kind, info.block_size, info.virtual_size), (Kind::Dynamic, MIB, 3 * MIB + 512 * 1024));
     assert_eq!((info.logical_sector_size, info.physical_sector_size), (512, 4096));
     assert_eq!(info.creator, "vhdmount test writer");
-    assert_eq!(info.data_id, disk.data_write_guid().to_string());
-    assert_eq!(info.data_id, "d1d1d1d1-d1d1-d1d1-d1d1-d1d1d1d1d1d1");
+    assert_eq!(info.data_id, Some(disk.data_write_guid()));
+    assert_eq!(info.data_id.unwrap().to_string(), "d1d1d1d1-d1d1-d1d1-d1d1-d1d1d1d1d1d1");
     assert_eq!(info.log, Some(crate::container::LogState::Clean));
     assert_eq!(info.problems, Vec::<String>::new());
     assert_eq!(disk.growth(), Growth { block_size: MIB, block_cost: MIB, group: None });

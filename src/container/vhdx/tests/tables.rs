@@ -174,7 +174,7 @@ fn parent_locator_names_identity_and_paths() {
     assert_eq!(parent.relative_path.as_deref(), Some(".\\elternplatte Ä.vhdx"));
     assert_eq!(parent.absolute_win32_path.as_deref(), Some("\\\\?\\C:\\disks\\elternplatte Ä.vhdx"));
     assert_eq!(parent.volume_path, None);
-    assert_eq!(disk.info().parent_id, linkage.to_string());
+    assert_eq!(disk.info().parent_id, Some(linkage));
     assert_eq!(disk.info().parent_paths.len(), 2);
     assert!(opened(&small().build()).parent().is_none());
 
