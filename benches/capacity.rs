@@ -26,9 +26,10 @@ use std::{
 use vhdmount::{
     Error, Result,
     bytes::{ByteSource, Extent, ExtentKind, FileSource, Window},
-    capacity::{Capacity, Readable, System},
+    capacity::{Capacity, Readable},
     container,
     fs::{DirCursor, DirEntry, FileSystem, LinkTarget, Name, NodeId, Stat, Usage, VolumeInfo},
+    host::System,
     image::{Image, OpenOptions},
     volume::{Origin, Piece},
 };
@@ -150,7 +151,7 @@ fn checkered(folder: &Path, block: u64) {
     let bytes = Window::new(disk.clone(), 0, u64::MAX);
     let piece = Piece { id: None, name: "p1".into(), origin: Origin::WholeDisk, bytes };
     let volume = Readable { volume: piece.into(), fs: Arc::new(Checkered) };
-    let capacity = Capacity::new(disk, container.files().to_vec(), vec![volume], Box::new(System));
+    let capacity = Capacity::new(disk, container.files().to_vec(), vec![volume], Arc::new(System));
     let start = Instant::now();
     let report = capacity.report().expect("a report");
     let elapsed = start.elapsed();

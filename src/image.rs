@@ -19,9 +19,10 @@ pub use probe::probe;
 use crate::{
     Error, Result,
     bytes::ByteSource,
-    capacity::{self, Capacity, Host, System},
+    capacity::{self, Capacity},
     container::{self, Container},
     fs::{FileSystem, Timestamp, Usage, probe::Probe},
+    host::Host,
     json,
     partition::{self, Partition, Scheme, Table},
     tree::{self, Generator, Parts, RawView, Tree},
@@ -34,24 +35,12 @@ const MAX_READABLE: usize = 128;
 const QUICKLY_COUNTED: u64 = 4 << 20;
 
 /// How an image is opened.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct OpenOptions {
-    /// Parents, log.
+    /// Parents, log, the host.
     pub container: container::OpenOptions,
     /// What the filesystems show and how.
     pub fs: crate::fs::Options,
-    /// Who is asked for the space below the image file.
-    pub host: Arc<dyn Host>,
-}
-
-impl Default for OpenOptions {
-    fn default() -> Self {
-        Self {
-            container: container::OpenOptions::default(),
-            fs: crate::fs::Options::default(),
-            host: Arc::new(System),
-        }
-    }
 }
 
 impl OpenOptions {
@@ -63,7 +52,7 @@ impl OpenOptions {
         let container = container::OpenOptions {
             parents: absolute(&self.container.parents),
             parent_dirs: absolute(&self.container.parent_dirs),
-            ..self.container
+            ..self.container.clone()
         };
         Self { container, ..self.clone() }
     }
@@ -165,7 +154,7 @@ impl Image {
                 .filter_map(|content| Some((content.volume.id?, Arc::downgrade(content.readable()?)))),
         );
         let opened = Arc::new(Opened { container, table, volumes });
-        let host = options.host.clone();
+        let host = options.container.host.clone();
         Ok(Self { opened, list_deleted: options.fs.list_deleted, time, host, origin: None })
     }
 
@@ -206,14 +195,14 @@ impl Image {
 
     /// The capacity of this image, asked of the host that it was opened with.
     pub fn capacity(&self) -> Capacity {
-        self.capacity_on(Box::new(self.host.clone()))
-    }
-
-    /// The capacity of this image on a given host.
-    pub fn capacity_on(&self, host: Box<dyn Host>) -> Capacity {
         let volumes =
             self.readable().map(|(volume, fs)| capacity::Readable { volume: volume.clone(), fs: fs.clone() });
-        Capacity::new(self.disk().clone(), self.opened.container.files().to_vec(), volumes.collect(), host)
+        Capacity::new(
+            self.disk().clone(),
+            self.opened.container.files().to_vec(),
+            volumes.collect(),
+            self.host.clone(),
+        )
     }
 
     /// The tree that is mounted. `only` is a partition number: that volume becomes the root.

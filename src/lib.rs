@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Imports form a DAG, checked by `tests/architecture.rs`:
-//! `error, guid, identity, cache, check, codec, json ← bytes ← {container, partition, volume, fs, registry} ← {capacity, tree} ←
+//! `error, guid, identity, cache, check, codec, json, size ← bytes ← host ← {container, partition, volume, fs, registry} ← {capacity, tree} ←
 //! image ← map ← binary`.
 //! Opening an image, walking it, and reading a file as any `Read`:
 //!
@@ -51,6 +51,7 @@ pub mod container;
 pub mod error;
 pub mod fs;
 pub mod guid;
+pub mod host;
 pub mod identity;
 pub mod image;
 pub mod json;
@@ -58,6 +59,7 @@ pub mod map;
 pub mod partition;
 pub mod printable;
 pub mod registry;
+pub mod size;
 pub mod tree;
 pub mod volume;
 

@@ -9,11 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use imports::{Module, Siblings, library, paths, siblings};
 
 /// Each layer with its modules. A module imports from itself and from earlier layers, never from its siblings.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
     &["error", "printable"],
-    &["guid", "cache", "check", "codec", "json"],
+    &["guid", "cache", "check", "codec", "json", "size"],
     &["identity"],
     &["bytes"],
+    &["host"],
     &["container", "partition", "volume", "fs", "registry"],
     &["capacity", "tree"],
     &["image"],

@@ -10,7 +10,7 @@ use std::{
 use vhdmount::{
     Error, Result,
     bytes::{ByteSource, FileSource, windows_path},
-    capacity::{Host, HostMap, HostSpace, Running, WindowsAnswers},
+    host::{Host, HostMap, HostSpace, Running, WindowsAnswers},
 };
 
 use super::{calls, running};
@@ -23,6 +23,10 @@ const MAX_RANGES: usize = 3 << 20;
 pub(crate) struct Windows;
 
 impl Host for Windows {
+    fn device_size(&self, device: &File) -> io::Result<(u64, u32)> {
+        calls::device(device)
+    }
+
     fn space(&self, file: &FileSource) -> Result<HostSpace> {
         match file.is_windows_device() {
             true => Ok(HostSpace::of_device(file.size())),

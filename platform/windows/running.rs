@@ -12,7 +12,7 @@ use std::{
 
 use vhdmount::{
     Error, Result,
-    capacity::{Backing, Expansion, Running, backing_path},
+    host::{Backing, Expansion, Running, backing_path},
 };
 use windows_sys::{
     Win32::{

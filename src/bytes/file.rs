@@ -8,6 +8,7 @@ mod system;
 
 use std::{
     fs::File,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -15,6 +16,10 @@ pub use guarded::{Guarded, is_of_the_kernel};
 
 use super::{ByteSource, Extent, Sectors, check_range};
 use crate::{Error, Result};
+
+/// Finds the length in bytes of an open disk or volume of Windows, and the bytes in a sector, 0 if unknown: a question to the
+/// system (`IOCTL_DISK_GET_LENGTH_INFO`) that this library has no code for.
+pub type DeviceSize<'a> = dyn Fn(&File) -> io::Result<(u64, u32)> + 'a;
 
 /// An image file or a device. Never opened for writing.
 pub struct FileSource {
@@ -26,13 +31,24 @@ pub struct FileSource {
 }
 
 impl FileSource {
-    /// Opens `path` for reading only. On Windows others may go on reading, writing, renaming and removing it.
+    /// Opens a file, or a block device of Unix, for reading only. On Windows others may go on reading, writing, renaming and
+    /// removing it.
     ///
     /// # Errors
     /// [`Error::Io`] with the path when it cannot be opened or its size cannot be found; directories are refused.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_with(path, &|_| {
+            Err(io::Error::new(io::ErrorKind::Unsupported, "a disk, not a file: its size is not known here"))
+        })
+    }
+
+    /// The same; `path` may also be a disk or volume of Windows, whose size `device_size` finds.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and those of `device_size`.
+    pub fn open_with(path: &Path, device_size: &DeviceSize<'_>) -> Result<Self> {
         let fail = |error| Error::io(path.display().to_string(), error);
-        if let Some((file, sectors)) = system::open_device(path).transpose().map_err(fail)? {
+        if let Some((file, sectors)) = system::open_device(path, device_size).transpose().map_err(fail)? {
             return Ok(Self::new(file, sectors.size(), path, Some(sectors)));
         }
         let mut file = system::open(path).map_err(fail)?;

@@ -4,7 +4,6 @@
 //! so that sibling reads run in parallel.
 
 mod ahead;
-mod devices;
 mod faulty;
 mod file;
 mod identity;
@@ -21,9 +20,8 @@ mod window;
 pub mod windows_path;
 
 pub use ahead::{DecodeAhead, Decoders};
-pub use devices::{AskDevice, ask_devices_with};
 pub use faulty::Faulty;
-pub use file::{FileSource, Guarded, is_of_the_kernel};
+pub use file::{DeviceSize, FileSource, Guarded, is_of_the_kernel};
 pub use identity::FileId;
 pub use joined::Joined;
 pub use memory::MemorySource;

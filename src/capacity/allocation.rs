@@ -3,11 +3,11 @@
 use super::{
     backing::{Backing, Walk},
     file_usage::FileUsage,
-    host::{HostMap, HostSpace},
 };
 use crate::{
     Result,
     container::{Growth, Layer},
+    host::{HostMap, HostSpace},
 };
 
 /// How the virtual bytes of a disk are backed.

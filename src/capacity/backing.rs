@@ -3,10 +3,10 @@
 
 use std::ops::Range;
 
-use super::host::{Held, HostMap};
 use crate::{
     Error, Result,
     container::{Layer, Place},
+    host::{Held, HostMap},
 };
 
 /// Blocks with a damaged table entry that are looked at one by one; behind so many the rest of the table counts as damaged.

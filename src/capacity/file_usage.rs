@@ -3,13 +3,11 @@
 
 use std::ops::Range;
 
-use super::{
-    backing::{MAX_DAMAGED, end_of_block},
-    host::HostMap,
-};
+use super::backing::{MAX_DAMAGED, end_of_block};
 use crate::{
     Error, Result,
     container::{Layer, Place, Structures},
+    host::HostMap,
 };
 
 /// Bits of the map, 32 MiB: a file of 256 TiB, four times the largest VHDX.

@@ -9,10 +9,15 @@ use std::{
 use super::{
     backing::{Backing, Walk},
     file_usage::FileUsage,
-    host::{HostMap, HostSpace},
     host_budget::HostBudget,
 };
-use crate::{Result, container::Layer, fs::FileSystem, volume::Volume};
+use crate::{
+    Result,
+    container::Layer,
+    fs::FileSystem,
+    host::{HostMap, HostSpace},
+    volume::Volume,
+};
 
 /// How the free space of a volume is backed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What is kept of an image when it is closed again: enough to say how far it gets with a part of the host's space.
 
-use super::{Capacity, HostSpace, allocation::Allocation, host_budget::HostBudget};
-use crate::Result;
+use super::{Capacity, allocation::Allocation, host_budget::HostBudget};
+use crate::{Result, host::HostSpace};
 
 /// The growth of one image, without the image.
 #[derive(Debug, Clone)]

@@ -2,11 +2,11 @@
 //! to each block, and no longer than the host lets a file get. The guest is taken to fill the disk densely: blocks whose
 //! group has its bitmap first, neighbours in the block table together.
 
-use super::{
-    allocation::Allocation,
+use super::allocation::Allocation;
+use crate::{
+    container::{Growth, Layer, Structures},
     host::{HostSpace, limits::net_of_pointer_blocks},
 };
-use crate::container::{Growth, Layer, Structures};
 
 /// Space to be spent on one image file.
 #[derive(Debug, Clone)]

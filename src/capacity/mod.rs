@@ -8,7 +8,6 @@ mod file_usage;
 mod fleet;
 mod free;
 mod growth_model;
-mod host;
 mod host_budget;
 mod native_boot;
 mod report;
@@ -25,14 +24,10 @@ pub use fleet::{
     EqualGrowth, Failure, Fleet, FleetReport, HostVolume, Member, ParentFile, State, Threshold, Verdict,
 };
 use free::Free;
-pub use host::{
-    Backing, Expansion, Family, Held, Host, HostFs, HostMap, HostSpace, Running, System, WindowsAnswers,
-    backing_path,
-};
 use host_budget::HostBudget;
 pub use native_boot::NativeBoot;
 use report::{Chain, Figures};
-pub use report::{Report, Status, VolumeReport, human};
+pub use report::{Report, Status, VolumeReport};
 pub use self_report::{SelfDisk, SelfReport};
 pub use survey::Stored;
 
@@ -41,6 +36,7 @@ use crate::{
     bytes::FileSource,
     container::{Disk, Kind, Layer},
     fs::{FileSystem, Usage},
+    host::{Expansion, Host, HostMap, HostSpace},
     volume::Volume,
 };
 
@@ -58,7 +54,7 @@ pub struct Capacity {
     /// The image files of the chain, top first; only the first grows.
     files: Vec<Option<Arc<FileSource>>>,
     volumes: Vec<Readable>,
-    host: Box<dyn Host>,
+    host: Arc<dyn Host>,
     /// What does not change while the image file does not: the scan of the tables.
     scan: Mutex<Option<(HostSpace, Arc<Scan>)>>,
 }
@@ -78,7 +74,7 @@ impl Capacity {
         disk: Arc<Disk>,
         files: Vec<Option<Arc<FileSource>>>,
         volumes: Vec<Readable>,
-        host: Box<dyn Host>,
+        host: Arc<dyn Host>,
     ) -> Self {
         Self { disk, files, volumes, host, scan: Mutex::new(None) }
     }

@@ -3,14 +3,13 @@
 
 use serde::Serialize;
 
-use super::{
-    Expansion, human,
-    report::{line, quoted},
-};
+use super::report::{line, quoted};
 use crate::{
     Result,
     fs::{FileSystem, windows::system_hive},
+    host::Expansion,
     registry::{Hive, Key},
+    size::human,
 };
 
 const REG_DWORD: u32 = 4;

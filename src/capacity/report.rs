@@ -4,11 +4,13 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{HostSpace, NativeBoot, allocation::Allocation, host_budget::HostBudget};
+use super::{NativeBoot, allocation::Allocation, host_budget::HostBudget};
 use crate::{
     container::{Kind, Layer},
+    host::HostSpace,
     json::Document,
     printable::{is_harmful, printable},
+    size::human,
 };
 
 /// Below this the next burst of writes may fill the host before anyone looks.
@@ -314,17 +316,4 @@ pub(super) fn quoted(text: &str) -> String {
     }
     out.push('"');
     out
-}
-
-/// Bytes for people: `45.0 GiB`.
-pub fn human(bytes: u64) -> String {
-    const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    let unit = (bytes.max(1).ilog2() / 10) as usize;
-    // Rounding 1023.96 KiB up to 1024.0 KiB would read oddly; the next unit then.
-    let tenths = |unit: usize| (u128::from(bytes) * 10 + (1 << (10 * unit) >> 1)) >> (10 * unit);
-    let unit = if unit < 6 && tenths(unit) >= 10_240 { unit + 1 } else { unit };
-    match unit {
-        0 => format!("{bytes} B"),
-        _ => format!("{}.{} {}", tenths(unit) / 10, tenths(unit) % 10, UNITS[unit]),
-    }
 }

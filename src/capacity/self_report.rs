@@ -6,12 +6,17 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::{
-    HostSpace, Report,
-    host::{Backing, Expansion, Running},
+    Report,
     native_boot::expansion_line,
-    report::{human, line, quoted},
+    report::{line, quoted},
 };
-use crate::{Error, Result, container::Kind, json::Document};
+use crate::{
+    Error, Result,
+    container::Kind,
+    host::{Backing, Expansion, HostSpace, Running},
+    json::Document,
+    size::human,
+};
 
 /// The running system's disk, and the disks on whose volumes it lies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -276,6 +276,7 @@ impl Open {
                 force_parent: self.force_parent,
                 confine: self.confine,
                 replay: !self.no_replay,
+                host: super::host(),
             },
             fs: fs::Options {
                 show_system: view.show_sys_files,
@@ -286,7 +287,6 @@ impl Open {
                 utc_offset_minutes: view.utc_offset_minutes,
                 ..fs::Options::default()
             },
-            host: super::host(),
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use vhdmount::{
     Result,
-    capacity::{Host, SelfReport},
+    capacity::SelfReport,
+    host::Host,
     image::{Image, OpenOptions},
     json,
 };
@@ -24,7 +25,7 @@ pub(super) fn run(command: &Capacity) -> std::result::Result<(), Failure> {
 }
 
 fn report(options: &OpenOptions) -> Result<SelfReport> {
-    let running = options.host.running()?;
+    let running = options.container.host.running()?;
     SelfReport::new(&running, &mut |backing| Image::open(&backing.image, options)?.capacity().report())
 }
 

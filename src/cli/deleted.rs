@@ -9,11 +9,11 @@ use std::{
 use serde::Serialize;
 use vhdmount::{
     Result,
-    capacity::human,
     fs::{
         Name, NodeId, NodeKind, Timestamp,
         deleted::{Found, NAME, State, Undelete},
     },
+    size::human,
     tree::{Tree, Volume},
 };
 

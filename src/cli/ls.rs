@@ -8,10 +8,10 @@ use std::{
 
 use vhdmount::{
     Error, Result,
-    capacity::human,
     fs::{DirCursor, FileSystem, NameBuf, NodeId, NodeKind, Stat, reach},
     image::Image,
     printable::printable_bytes,
+    size::human,
     tree::Tree,
 };
 

@@ -30,8 +30,8 @@ use clap::{Parser, error::ErrorKind};
 pub(crate) use exit::Failure;
 use helper::MountHelper;
 use vhdmount::{
-    capacity::Host,
     fs::NodeId,
+    host::Host,
     printable::printable_lines,
     tree::{Resolver, Tree},
 };
@@ -40,7 +40,6 @@ use vhdmount::{
 pub(crate) fn main() -> ExitCode {
     #[cfg(windows)]
     {
-        vhdmount::bytes::ask_devices_with(crate::platform::device);
         crate::platform::understand_escapes();
     }
     let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -105,12 +104,12 @@ fn run(arguments: Arguments, helper: Option<MountHelper>) -> Result<(), Failure>
     }
 }
 
-/// Who is asked for the space below an image.
+/// The operating system, asked about disks and about the space below an image.
 fn host() -> Arc<dyn Host> {
     #[cfg(windows)]
     return Arc::new(crate::platform::Windows);
     #[cfg(not(windows))]
-    return Arc::new(vhdmount::capacity::System);
+    return Arc::new(vhdmount::host::System);
 }
 
 #[cfg(any(target_os = "linux", windows))]

@@ -16,6 +16,7 @@ use crate::{
     Error, Result,
     bytes::ByteSource,
     check::{Finding, Report},
+    host::Host,
 };
 
 /// Parents that are in the way but cannot be opened and are examined nevertheless.
@@ -45,13 +46,13 @@ impl Subjects {
     /// # Errors
     /// When there is nothing to examine: no such file, no right to read it, a format that is not read.
     pub fn open(path: &Path, options: &OpenOptions, parents: bool) -> Result<Self> {
-        let top = Subject::open(path)?;
+        let top = Subject::open(path, &*options.host)?;
         if top.disguised {
             return Ok(Self::unreadable(top));
         }
         match Image::open(path, options) {
             Ok(image) if image.linkage.is_some() && !parents => Ok(Self::alone(top)),
-            Ok(image) => Self::of_chain(top, chain::walk(image, options)),
+            Ok(image) => Self::of_chain(top, chain::walk(image, options), &*options.host),
             Err(error) => Ok(Self { files: vec![(top, Vec::new())], container: Err(error) }),
         }
     }
@@ -85,13 +86,13 @@ impl Subjects {
         Self { files: vec![(top, Vec::new())], container: Err(error) }
     }
 
-    fn of_chain(top: Subject, walk: chain::Walk) -> Result<Self> {
+    fn of_chain(top: Subject, walk: chain::Walk, host: &dyn Host) -> Result<Self> {
         let mut files = vec![(top, Vec::new())];
         for image in walk.images.iter().skip(1) {
             // The file that was found, whatever its name leads to by now.
             let subject = match &image.file {
                 Some(file) => Subject::new(file.clone(), image.path.clone())?,
-                None => Subject::open(&image.path)?,
+                None => Subject::open(&image.path, host)?,
             };
             files.push((subject, Vec::new()));
         }
@@ -117,8 +118,8 @@ impl Subjects {
 }
 
 impl Subject {
-    fn open(path: &Path) -> Result<Self> {
-        Self::new(split::open(path)?.source, path.to_owned())
+    fn open(path: &Path, host: &dyn Host) -> Result<Self> {
+        Self::new(split::open(path, host)?.source, path.to_owned())
     }
 
     fn new(source: Arc<dyn ByteSource>, path: PathBuf) -> Result<Self> {

@@ -1,10 +1,11 @@
-//! One image of a chain: its layer, who it is, and whom it builds on.
+//! One image of a chain: its layer, its identity, and the parent that it names.
 
 use std::{path::Path, path::PathBuf, sync::Arc};
 
 use super::{
-    Layer, OpenOptions,
+    Layer,
     detect::{Detected, detect},
+    options::OpenOptions,
     raw, split, vhd, vhdx,
 };
 use crate::{
@@ -81,7 +82,7 @@ pub(super) struct Linkage {
 
 impl Image {
     pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Self> {
-        let split::Opened { source, files } = split::open(path)?;
+        let split::Opened { source, files } = split::open(path, &*options.host)?;
         Self::of_files(source, files, path, options)
     }
 

@@ -6,9 +6,12 @@ mod chain;
 pub mod check;
 pub mod detect;
 mod disk;
+mod host_file;
 mod image;
 mod log_state;
 mod open;
+mod opened;
+mod options;
 pub mod raw;
 mod refusal;
 mod split;
@@ -18,8 +21,11 @@ pub mod vhdx;
 use std::{ops::Range, sync::Arc};
 
 pub use disk::Disk;
+pub use host_file::open_file;
 pub use log_state::LogState;
-pub use open::{Container, OpenOptions, open, open_file, open_source};
+pub use open::{open, open_source};
+pub use opened::Container;
+pub use options::OpenOptions;
 use serde::Serialize;
 
 use crate::{Result, bytes::ByteSource, guid::Guid};

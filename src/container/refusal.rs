@@ -101,10 +101,10 @@ mod tests {
         let path = folder.path().join("disk.raw");
         std::fs::write(&path, [0; 4096]).unwrap();
         let lock = std::fs::OpenOptions::new().read(true).write(true).share_mode(0).open(&path).unwrap();
-        let error = super::super::open_file(&path).err().unwrap();
+        let error = super::super::open_file(&path, &crate::host::System).err().unwrap();
         assert!(matches!(error, Error::Denied(_)), "{error:?}");
         assert!(error.to_string().contains("shadow copy"), "{error}");
         drop(lock);
-        super::super::open_file(&path).unwrap();
+        super::super::open_file(&path, &crate::host::System).unwrap();
     }
 }

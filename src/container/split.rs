@@ -7,10 +7,11 @@ use std::{
     sync::Arc,
 };
 
-use super::open::open_file;
+use super::host_file::open_file;
 use crate::{
     Error, Result,
     bytes::{ByteSource, FileSource, Joined, read_vec},
+    host::Host,
 };
 
 /// Each piece takes a descriptor; a disk of 2 TB in the customary pieces of 2 GB has a thousand.
@@ -27,9 +28,9 @@ pub(super) struct Opened {
 ///
 /// # Errors
 /// As [`open_file`]; [`Error::NotFound`] for a set with a gap.
-pub(super) fn open(path: &Path) -> Result<Opened> {
-    let Some(set) = Set::around(path) else { return single(path) };
-    let mut files = vec![Arc::new(open_file(&set.path(set.first))?)];
+pub(super) fn open(path: &Path, host: &dyn Host) -> Result<Opened> {
+    let Some(set) = Set::around(path) else { return single(path, host) };
+    let mut files = vec![Arc::new(open_file(&set.path(set.first), host)?)];
     for number in set.first + 1.. {
         if !is_file(&set.path(number)) {
             break;
@@ -38,10 +39,10 @@ pub(super) fn open(path: &Path) -> Result<Opened> {
             let text = format!("{}: a split image of more than {MAX_PIECES} pieces", path.display());
             return Err(Error::unsupported(text));
         }
-        files.push(Arc::new(open_file(&set.path(number))?));
+        files.push(Arc::new(open_file(&set.path(number), host)?));
     }
     if !are_pieces(&files) {
-        return single(path);
+        return single(path, host);
     }
     // Where the set ends, a later piece must not follow: the disk would end too early without a word.
     let missing = set.first + u32::try_from(files.len()).unwrap_or(u32::MAX);
@@ -56,8 +57,8 @@ pub(super) fn open(path: &Path) -> Result<Opened> {
     Ok(Opened { source: Arc::new(Joined::new(parts)?), files })
 }
 
-fn single(path: &Path) -> Result<Opened> {
-    let file = Arc::new(open_file(path)?);
+fn single(path: &Path, host: &dyn Host) -> Result<Opened> {
+    let file = Arc::new(open_file(path, host)?);
     Ok(Opened { source: file.clone(), files: vec![file] })
 }
 
@@ -116,6 +117,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::host::System;
 
     fn write(folder: &Path, name: &str, byte: u8, len: usize) -> PathBuf {
         let path = folder.join(name);
@@ -136,7 +138,7 @@ mod tests {
         write(folder.path(), "a.b.003", 3, 100);
         let whole = [vec![1; 1024], vec![2; 1024], vec![3; 100]].concat();
         for path in [first, second] {
-            let opened = open(&path).unwrap();
+            let opened = open(&path, &System).unwrap();
             assert_eq!((bytes(&opened), opened.files.len()), (whole.clone(), 3));
         }
     }
@@ -145,15 +147,15 @@ mod tests {
     fn numbered_files_that_are_no_pieces_are_opened_alone() {
         let folder = tempfile::tempdir().unwrap();
         let alone = write(folder.path(), "x.001", 1, 512);
-        assert_eq!(open(&alone).unwrap().files.len(), 1);
+        assert_eq!(open(&alone, &System).unwrap().files.len(), 1);
         // Backups of one disk, numbered: equal in size and at the beginning.
         let backup = write(folder.path(), "y.001", 7, 1024);
         write(folder.path(), "y.002", 7, 1024);
-        assert_eq!(open(&backup).unwrap().files.len(), 1);
+        assert_eq!(open(&backup, &System).unwrap().files.len(), 1);
         // The second is larger.
         let first = write(folder.path(), "z.001", 1, 512);
         write(folder.path(), "z.002", 2, 1024);
-        assert_eq!(open(&first).unwrap().files.len(), 1);
+        assert_eq!(open(&first, &System).unwrap().files.len(), 1);
     }
 
     #[test]
@@ -163,7 +165,7 @@ mod tests {
         write(folder.path(), "d.002", 2, 512);
         let fourth = write(folder.path(), "d.004", 4, 512);
         for path in [first, fourth] {
-            let error = open(&path).err().expect("a gap");
+            let error = open(&path, &System).err().expect("a gap");
             assert!(matches!(error, Error::NotFound(_)) && error.to_string().contains("d.003"), "{error}");
         }
     }

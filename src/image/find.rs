@@ -10,6 +10,7 @@ use crate::{
         detect::{Detected, detect},
         open_file,
     },
+    host::System,
 };
 
 /// Deeper than any path that Linux or Windows opens.
@@ -89,7 +90,7 @@ fn is_image(path: &Path) -> Result<bool> {
     if !metadata.is_file() || metadata.len() < MIN_IMAGE {
         return Ok(false);
     }
-    let source = open_file(path)?;
+    let source = open_file(path, &System)?;
     if source.size() < MIN_IMAGE {
         return Ok(false);
     }

@@ -7,13 +7,13 @@ use serde::Serialize;
 
 use super::Opened;
 use crate::{
-    capacity::human,
     container::{Format, Kind, LayerInfo},
     fs::{FsKind, VolumeInfo, probe::Probe},
     identity::DiskId,
     json::Document,
     partition::{Partition, Scheme},
     printable::quoted,
+    size::human,
 };
 
 /// A disk as `info` shows it.

@@ -12,6 +12,7 @@ use crate::{
     Result,
     bytes::{FileId, FileSource},
     capacity::{Capacity, Report},
+    container,
     fs::Usage,
     volume::Placed,
 };
@@ -140,7 +141,7 @@ impl Live {
     fn open_again(&self) -> Option<Result<Image>> {
         let (path, options) = self.origin.as_ref()?;
         let id: FileId = self.file.as_ref()?.id();
-        FileSource::open(path).ok().filter(|file| file.id() == id)?;
+        container::open_file(path, &*options.container.host).ok().filter(|file| file.id() == id)?;
         Some(Image::open(path, options))
     }
 }

@@ -8,7 +8,7 @@ use super::{
     palette::{EDGE, FAINT_INK, FREE, INK, LINE, PAPER, PARTITIONS, Rgb, UNKNOWN, USED},
     text::shown,
 };
-use crate::capacity::human;
+use crate::size::human;
 
 /// Cells that a [`Map`] should have for a picture.
 pub const PICTURE_COLUMNS: usize = 1060;

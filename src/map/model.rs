@@ -12,10 +12,11 @@ use super::{
 };
 use crate::{
     Result,
-    capacity::{Report, Stored, human},
+    capacity::{Report, Stored},
     fs::{FileSystem, probe::Probe},
     image::{Image, VolumeState},
     partition::{Partition, Scheme},
+    size::human,
     volume::Volume,
 };
 

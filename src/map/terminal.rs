@@ -9,7 +9,7 @@ use super::{
     palette,
     text::cut,
 };
-use crate::capacity::human;
+use crate::size::human;
 
 /// What stands before each row.
 const GUTTER: usize = 8;

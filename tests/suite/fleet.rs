@@ -9,7 +9,8 @@ use serde_json::Value;
 use vhdmount::{
     Result,
     bytes::FileSource,
-    capacity::{Fleet, FleetReport, Host, HostSpace, State, Status},
+    capacity::{Fleet, FleetReport, State, Status},
+    host::{Host, HostSpace},
     image::{Found, Image, OpenOptions, find},
 };
 
@@ -52,9 +53,9 @@ fn look(paths: &[PathBuf], free: u64) -> FleetReport {
     let mut fleet = Fleet::default();
     for path in paths {
         let name = path.file_name().unwrap().to_str().unwrap();
-        let image = Image::open(path, &OpenOptions::default());
-        if let Err(error) = image.and_then(|image| fleet.add(name, &image.capacity_on(Box::new(Left(free)))))
-        {
+        let mut options = OpenOptions::default();
+        options.container.host = std::sync::Arc::new(Left(free));
+        if let Err(error) = Image::open(path, &options).and_then(|image| fleet.add(name, &image.capacity())) {
             fleet.fail(name, &error);
         }
     }

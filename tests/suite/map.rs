@@ -5,7 +5,7 @@ use std::{path::Path, process::Command, sync::Arc};
 use vhdmount::{
     Result,
     bytes::FileSource,
-    capacity::{Host, HostSpace},
+    host::{Host, HostSpace},
     image::{Image, OpenOptions},
     map::{Class, Map, Style},
 };
@@ -65,7 +65,8 @@ fn a_chain_shows_what_is_whose() {
     let child = child.block(1, full(4)).block(2, Block::State(vhdx_writer::ZERO)).block(5, full(5));
     let path = folder.path().join("child.avhdx");
     child.build().save(&path);
-    let options = OpenOptions { host: Arc::new(Ample), ..OpenOptions::default() };
+    let mut options = OpenOptions::default();
+    options.container.host = Arc::new(Ample);
     let map = Map::of(&Image::open(&path, &options).unwrap(), 8).unwrap();
     let found = [Class::Backed, Class::Parent, Class::Zero, Class::Absent].map(|class| stored(&map, class));
     assert_eq!(found.map(|bytes| bytes / MIB), [2, 1, 1, 4]);

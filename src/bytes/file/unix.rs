@@ -36,7 +36,7 @@ pub(super) fn open_with(path: &Path, flags: OFlags) -> io::Result<File> {
 }
 
 /// Block devices are read like files.
-pub(super) fn open_device(_: &Path) -> Option<io::Result<(File, Sectors)>> {
+pub(super) fn open_device(_: &Path, _: &super::DeviceSize<'_>) -> Option<io::Result<(File, Sectors)>> {
     None
 }
 

@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use super::super::{Extent, ExtentKind, Sectors, devices, windows_path};
+use super::super::{Extent, ExtentKind, Sectors, windows_path};
 
 /// `FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE`: an image in use must not be refused, nor its user disturbed.
 const SHARE_ALL: u32 = 7;
@@ -18,10 +18,13 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 }
 
 /// `None` for the path of a file.
-pub(super) fn open_device(path: &Path) -> Option<io::Result<(File, Sectors)>> {
+pub(super) fn open_device(
+    path: &Path,
+    device_size: &super::DeviceSize<'_>,
+) -> Option<io::Result<(File, Sectors)>> {
     let name = windows_path::device(path.to_str()?)?;
     let opened = open(name.as_ref()).and_then(|device| {
-        let (size, sector) = devices::ask(&device)?;
+        let (size, sector) = device_size(&device)?;
         Ok((device, Sectors::new(size, sector)?))
     });
     Some(opened)

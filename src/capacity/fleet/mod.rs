@@ -12,8 +12,13 @@ pub use equal_growth::EqualGrowth;
 use serde::Serialize;
 pub use verdict::{State, Threshold, Verdict};
 
-use super::{Capacity, Family, HostSpace, Report, Status, growth_model::GrowthModel, report};
-use crate::{Result, bytes::FileId, json::Document};
+use super::{Capacity, Report, Status, growth_model::GrowthModel, report};
+use crate::{
+    Result,
+    bytes::FileId,
+    host::{Family, HostSpace},
+    json::Document,
+};
 
 /// Images, as they are looked at one after the other.
 #[derive(Default)]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{FleetReport, HostVolume, Status};
-use crate::capacity::human;
+use crate::size::human;
 
 impl FleetReport {
     /// For people.

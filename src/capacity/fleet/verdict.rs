@@ -6,7 +6,7 @@
 use std::{fmt, str::FromStr};
 
 use super::{FleetReport, HostVolume, Member, table::shown};
-use crate::capacity::{Status, human};
+use crate::{capacity::Status, size::human};
 
 /// From which headroom down something is alarming.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

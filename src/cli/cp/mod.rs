@@ -30,7 +30,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use vhdmount::{capacity::human, image::Image, tree::Tree};
+use vhdmount::{image::Image, size::human, tree::Tree};
 
 use self::{
     count::Total,

@@ -10,8 +10,8 @@ use std::{
 
 use vhdmount::{
     bytes::{ByteSource, ExtentKind},
-    capacity::human,
     fs::{FileSystem, NodeId, NodeKind, Stat},
+    size::human,
 };
 
 use super::{

@@ -1,11 +1,11 @@
 //! What `info` reports, for people: the layers, the partition table, a table of the volumes, and everything that is not well.
 
 use vhdmount::{
-    capacity::human,
     container::LayerInfo,
     image::{DiskInfo, PartitionInfo, VolumeState},
     partition::Scheme,
     printable::printable,
+    size::human,
 };
 
 /// A short table of the volumes: what a mount prints.

@@ -5,8 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::OpenOptions;
 use crate::bytes::is_of_the_kernel;
+use crate::container::options::OpenOptions;
 
 pub(super) struct Bounds {
     /// Canonical folders, with everything below them.

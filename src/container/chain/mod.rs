@@ -22,9 +22,9 @@ use self::{
     places::Named,
 };
 use super::{
-    Container, OpenOptions,
+    host_file::open_file,
     image::{Image, Linkage},
-    open::open_file,
+    options::OpenOptions,
 };
 use crate::{
     Error, Result,
@@ -42,7 +42,7 @@ pub(super) const WITHOUT_PARENT: &str =
 pub(super) struct Walk {
     /// Top first; never empty.
     pub(super) images: Vec<Image>,
-    /// For [`Container::warnings`].
+    /// For [`super::Container::warnings`].
     pub(super) warnings: Vec<String>,
     /// The warnings and what is only worth knowing, for an examination: index of the child, finding.
     pub(super) findings: Vec<(usize, Finding)>,
@@ -50,15 +50,6 @@ pub(super) struct Walk {
     pub(super) stopped: Option<Error>,
     /// Files where that parent should be which are open, but are no readable images.
     pub(super) unreadable: Vec<Arc<FileSource>>,
-}
-
-/// Joins `top` with its parents.
-pub(super) fn open(top: Image, options: &OpenOptions) -> Result<Container> {
-    let walk = walk(top, options);
-    match walk.stopped {
-        Some(error) => Err(error),
-        None => Ok(Container::new(walk.images, walk.warnings)),
-    }
 }
 
 /// Follows the chain from `top` to its last parent.
@@ -188,7 +179,7 @@ impl<'a> Search<'a> {
 
     /// A file, or a device, that the user named.
     fn open_by_user(&mut self, path: &Path, linkage: &Linkage, size: u64) -> Result<Image, Outcome> {
-        let file = open_file(path).map_err(|error| match error {
+        let file = open_file(path, &*self.options.host).map_err(|error| match error {
             Error::NotFound(_) => Outcome::NotFound,
             error => Outcome::Unreadable(error, None),
         })?;

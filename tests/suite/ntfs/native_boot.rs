@@ -4,7 +4,8 @@
 use std::{fs, path::Path};
 
 use vhdmount::{
-    capacity::{Expansion, NativeBoot, Report},
+    capacity::{NativeBoot, Report},
+    host::Expansion,
     image::{Image, OpenOptions},
 };
 

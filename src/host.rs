@@ -1,8 +1,8 @@
-//! What the host says about an image file: what it occupies and where, and how much may still be taken. The one place
-//! that asks the operating system, behind a trait so that tests can set the scene.
+//! What the host says about an image file: how large it is, what it occupies and where, and how much may still be taken. The
+//! one place that asks the operating system, behind a trait, so that a test can answer instead.
 
 mod filesystem;
-pub(super) mod limits;
+pub(crate) mod limits;
 #[cfg(target_os = "linux")]
 mod linux;
 mod map;
@@ -13,7 +13,7 @@ mod root;
 mod running;
 mod windows;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, fs::File, io};
 
 pub use filesystem::{Family, HostFs};
 pub use map::{Held, HostMap};
@@ -110,13 +110,23 @@ impl HostSpace {
     fn limit_to_largest_file(&mut self, largest: Option<u64>) {
         let Some(largest) = largest else { return };
         self.room = Some(largest.saturating_sub(self.file_size));
-        let why = format!("files on {} end at {}", self.filesystem, super::human(largest));
+        let why = format!("files on {} end at {}", self.filesystem, crate::size::human(largest));
         self.limit(largest.saturating_sub(self.allocated), &why);
     }
 }
 
-/// The operating system, as far as capacity needs it.
+/// The operating system, as far as images need it.
 pub trait Host: Send + Sync {
+    /// Length in bytes of an open disk or volume of Windows, and the bytes in a sector, 0 if unknown. Asked of nothing else:
+    /// other systems have files for their disks.
+    ///
+    /// # Errors
+    /// When the host does not answer, or this is not Windows.
+    fn device_size(&self, _device: &File) -> io::Result<(u64, u32)> {
+        let text = "the size of a disk is not known here: the library asks the host in its options";
+        Err(io::Error::new(io::ErrorKind::Unsupported, text))
+    }
+
     /// The space of the volume that holds `file`, and what `file` takes of it.
     ///
     /// # Errors
@@ -140,21 +150,6 @@ pub trait Host: Send + Sync {
 impl fmt::Debug for dyn Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Host")
-    }
-}
-
-/// One host for many images.
-impl<H: Host + ?Sized> Host for Arc<H> {
-    fn space(&self, file: &FileSource) -> Result<HostSpace> {
-        (**self).space(file)
-    }
-
-    fn map(&self, file: &FileSource, space: &HostSpace) -> Option<HostMap> {
-        (**self).map(file, space)
-    }
-
-    fn running(&self) -> Result<Running> {
-        (**self).running()
     }
 }
 

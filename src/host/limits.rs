@@ -40,7 +40,7 @@ fn largest_of_f2fs() -> u64 {
 
 /// What of `free` bytes is left for data when pointer blocks are taken from it as well: one block for each `pointers`
 /// data blocks, and one above for each `pointers` of those.
-pub(in crate::capacity) fn net_of_pointer_blocks(free: u64, unit: u64, pointers: u64) -> u64 {
+pub(crate) fn net_of_pointer_blocks(free: u64, unit: u64, pointers: u64) -> u64 {
     if pointers < 2 || unit == 0 {
         return free;
     }

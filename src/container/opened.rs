@@ -1,0 +1,44 @@
+//! An open image: the disk, and what the host knows about each file of the chain.
+
+use std::sync::Arc;
+
+use super::{Disk, LayerInfo, image::Image};
+use crate::bytes::FileSource;
+
+/// An open image with its parents.
+pub struct Container {
+    /// The virtual disk.
+    pub disk: Arc<Disk>,
+    /// What the user should know before trusting the disk: forced parents, differing sizes.
+    pub warnings: Vec<String>,
+    files: Vec<Option<Arc<FileSource>>>,
+    pieces: Vec<Arc<FileSource>>,
+}
+
+impl Container {
+    /// What each image says of itself, top first.
+    pub fn infos(&self) -> impl Iterator<Item = &LayerInfo> {
+        self.disk.layers().iter().map(|layer| layer.info())
+    }
+
+    /// Bytes per logical sector, if the container says.
+    pub fn logical_sector_size(&self) -> Option<u32> {
+        self.infos().next().map(|info| info.logical_sector_size).filter(|size| *size != 0)
+    }
+
+    /// The host's file of each layer, top first; `None` for a source that is not a file of the host.
+    pub fn files(&self) -> &[Option<Arc<FileSource>>] {
+        &self.files
+    }
+
+    /// The files of each layer that is a split image, in order.
+    pub fn pieces(&self) -> &[Arc<FileSource>] {
+        &self.pieces
+    }
+
+    pub(super) fn new(images: Vec<Image>, warnings: Vec<String>) -> Self {
+        let pieces = images.iter().flat_map(|image| image.pieces.iter().cloned()).collect();
+        let (layers, files) = images.into_iter().map(|image| (image.layer, image.file)).unzip();
+        Self { disk: Arc::new(Disk::new(layers)), warnings, files, pieces }
+    }
+}
