@@ -26,7 +26,6 @@ use std::{
 
 use vhdmount::tree::Tree;
 
-pub(crate) use calls::device;
 pub(crate) use console::understand_escapes;
 pub(crate) use control::on_control;
 pub(crate) use files::{file_id, rename_new, set_attributes, set_sparse};

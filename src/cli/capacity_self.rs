@@ -3,7 +3,6 @@
 use vhdmount::{
     Result,
     capacity::SelfReport,
-    host::Host,
     image::{Image, OpenOptions},
     json,
 };

@@ -137,7 +137,7 @@ fn show_tree(tree: &Tree, dir: NodeId, depth: usize) {
                 let target = tree.read_link_text(node).unwrap_or_default();
                 println!("{indent}{name} -> {}", String::from_utf8_lossy(&target));
             }
-            (_, Ok(stat)) => println!("{indent}{name}  {}", vhdmount::capacity::human(stat.size)),
+            (_, Ok(stat)) => println!("{indent}{name}  {}", vhdmount::size::human(stat.size)),
             (_, Err(error)) => println!("{indent}{name}  {error}"),
         }
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-pub use super::reader::{Known, UNFORMATTED};
+pub use super::reader::Known;
 use super::{FileSystem, Options, fat, ntfs, reader::Reader, recognize};
 use crate::{
     Error, Result,

@@ -5,9 +5,6 @@ use std::sync::Arc;
 use super::{FileSystem, Options};
 use crate::{Result, bytes::ByteSource};
 
-/// The name of a volume that holds nothing yet.
-pub const UNFORMATTED: &str = "unformatted";
-
 /// How a format is read: a folder of its own with a value of this type, and a line in [`super::probe`]'s table.
 pub(super) struct Reader {
     /// Its name, where it cannot be opened.

@@ -1,6 +1,6 @@
 //! Filesystems that have a signature but no reader here. Bounded reads only; a name and a sentence on what the user can do.
 
-use super::reader::{Known, UNFORMATTED};
+use super::reader::Known;
 use crate::{
     Result,
     bytes::{

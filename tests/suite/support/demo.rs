@@ -52,7 +52,9 @@ pub(crate) fn manifest() -> Vec<Row> {
 
 /// The only disk of what `capacity --json` prints.
 pub(crate) fn only_disk(report: &serde_json::Value) -> &serde_json::Value {
-    &report["host_volumes"][0]["disks"][0]
+    let mut volumes = report["host_volumes"].as_array().expect("an array").iter();
+    // The others hold parents alone.
+    &volumes.find(|volume| volume["disks"][0].is_object()).expect("a disk")["disks"][0]
 }
 
 /// Exit code, standard output and standard error as text.

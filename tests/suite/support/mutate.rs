@@ -258,7 +258,7 @@ fn check(image: Arc<dyn ByteSource>, case: &str) {
 fn exercise(source: Arc<dyn ByteSource>) -> bool {
     let container = container::OpenOptions { replay: true, ..container::OpenOptions::default() };
     let fs = vhdmount::fs::Options { show_system: true, ..vhdmount::fs::Options::default() };
-    let options = OpenOptions { container, fs, ..OpenOptions::default() };
+    let options = OpenOptions { container, fs };
     let Ok(image) = Image::open_source(source, &options) else { return false };
     let disk: Arc<dyn ByteSource> = image.disk().clone();
     touch(&*disk);
