@@ -4,6 +4,7 @@
 //! so that sibling reads run in parallel.
 
 mod ahead;
+mod counted;
 mod faulty;
 mod file;
 mod identity;
@@ -20,6 +21,7 @@ mod window;
 pub mod windows_path;
 
 pub use ahead::{DecodeAhead, Decoders};
+pub use counted::Counted;
 pub use faulty::Faulty;
 pub use file::{DeviceSize, FileSource, Guarded, is_of_the_kernel};
 pub use identity::FileId;

@@ -33,6 +33,13 @@ pub fn settle(
     Ok(fs.lookup(dir, name)?.unwrap_or(NodeId(node.0 | MISPLACED)))
 }
 
+/// True for the node of an entry that does not lead into its directory, or from which its link does not go up.
+pub fn is_misplaced(node: NodeId) -> bool {
+    // The numbers of the directories that are added to a volume, `.orphans` and `.deleted`, have all bits below as well.
+    let is_added = !node.0 & (MISPLACED - 1) == 0;
+    node.0 & MISPLACED != 0 && !is_added
+}
+
 /// True where an entry that a listing calls `listed` has to be looked up, as its node is a directory or a link.
 pub fn is_unsettled(listed: NodeKind, kind: NodeKind) -> bool {
     listed != kind && matches!(kind, NodeKind::Directory | NodeKind::Symlink)

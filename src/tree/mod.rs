@@ -114,12 +114,17 @@ impl Tree {
         &self.volumes
     }
 
+    /// The number of the volume in which a node lies, from 1; 0: one of the tree's own.
+    pub fn volume_number(node: NodeId) -> u64 {
+        node.0 >> VOLUME_SHIFT
+    }
+
     fn place(&self, node: NodeId) -> Result<Place<'_>> {
         if let (Self::ROOT, Some(index)) = (node, self.only) {
             let fs = &*self.volumes[index].fs;
             return Ok(Place::In(index, fs, fs.root()));
         }
-        let (volume, local) = (node.0 >> VOLUME_SHIFT, node.0 & LOCAL);
+        let (volume, local) = (Self::volume_number(node), node.0 & LOCAL);
         let Some(index) = volume.checked_sub(1) else {
             return Ok(Place::Own(self.synthetic.own(node)?));
         };

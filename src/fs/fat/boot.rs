@@ -187,6 +187,15 @@ impl Geometry {
     pub(super) fn cluster_offset(&self, cluster: u32) -> u64 {
         self.data_offset + u64::from(cluster.saturating_sub(2)) * u64::from(self.cluster_size)
     }
+
+    /// The data cluster in which a byte lies; 0: none.
+    pub(super) fn cluster_at(&self, position: u64) -> u32 {
+        let index = position.checked_sub(self.data_offset).map(|from| from / u64::from(self.cluster_size));
+        index
+            .and_then(|index| u32::try_from(index + 2).ok())
+            .filter(|at| self.is_data_cluster(*at))
+            .unwrap_or(0)
+    }
 }
 
 /// `BPB_ExtFlags`: bit 7 says that only the table in the low four bits is written.

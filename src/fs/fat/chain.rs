@@ -34,6 +34,23 @@ pub(super) struct Chain {
     pub(super) clusters: u32,
     /// Why the runs are not the whole chain.
     pub(super) damage: Option<String>,
+    /// Of one of them; 0: it has none.
+    pub(super) cluster_size: u32,
+}
+
+impl Chain {
+    /// Its first clusters: those that follow are another chain's.
+    pub(super) fn cut(&self, clusters: u32) -> Result<Self> {
+        let mut left = u64::from(clusters) * u64::from(self.cluster_size);
+        let mut runs = RunList::new();
+        for (_, position, len) in self.runs.iter() {
+            let take = len.min(left);
+            runs.push(take, position)?;
+            left -= take;
+        }
+        let damage = Some("it runs into another directory".into());
+        Ok(Self { runs: Arc::new(runs), clusters, damage, cluster_size: self.cluster_size })
+    }
 }
 
 /// Consecutive clusters: first, count.
@@ -97,7 +114,7 @@ impl Chains {
         }
         let clusters = fragments.iter().map(|(_, len)| len).sum();
         let runs = run_list(geometry, pages.volume().size(), &fragments, &mut damage)?;
-        Ok(Chain { runs: Arc::new(runs), clusters, damage })
+        Ok(Chain { runs: Arc::new(runs), clusters, damage, cluster_size: geometry.cluster_size })
     }
 }
 

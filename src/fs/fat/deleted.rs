@@ -80,7 +80,7 @@ impl<'a> Deleted<'a> {
         if let Some(index) = self.fat.deleted.get() {
             return Ok(index);
         }
-        let index = Box::new(walk::walk(self.fat)?);
+        let index = Box::new(walk::walk(self.fat));
         Ok(self.fat.deleted.get_or_init(|| index))
     }
 

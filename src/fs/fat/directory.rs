@@ -66,6 +66,11 @@ impl<'a> Slots<'a> {
         Self { directory, reader: pages.reader(), at: from }
     }
 
+    fn begins_cluster(&self, offset: u64) -> bool {
+        let size = u64::from(self.directory.cluster_size);
+        size > 0 && offset.is_multiple_of(size)
+    }
+
     /// The next slot and its position in the volume; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<(Slot, u64)>> {
         let offset = u64::from(self.at) * u64::from(slot::SIZE);
@@ -81,8 +86,14 @@ impl<'a> Slots<'a> {
         let mut bytes = [0; slot::SIZE as usize];
         self.reader.read(position, &mut bytes)?;
         let slot = Slot::parse(&bytes);
-        if matches!(slot, Slot::End) {
-            return Ok(None);
+        match slot {
+            Slot::End => return Ok(None),
+            // Where it would be the second slot of a directory that begins there: each slot belongs to one directory, so that
+            // all of them together are no longer than what is stored.
+            Slot::DotDot(_) if self.at >= 2 && self.begins_cluster(offset - u64::from(slot::SIZE)) => {
+                return Err(damaged("it runs into another directory".into()));
+            }
+            _ => {}
         }
         self.at += 1;
         Ok(Some((slot, position)))

@@ -16,6 +16,7 @@ mod name;
 mod orphans;
 mod pages;
 mod starts;
+mod stored;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -149,7 +150,7 @@ fn root_region(geometry: &Geometry, volume_size: u64) -> Result<Option<Arc<Chain
     let stored = volume_size.saturating_sub(offset).min(len);
     runs.push(stored, Some(offset))?;
     let damage = (stored < len).then(|| "the root directory lies beyond the end of the volume".into());
-    Ok(Some(Arc::new(Chain { runs: Arc::new(runs), clusters: 0, damage })))
+    Ok(Some(Arc::new(Chain { runs: Arc::new(runs), clusters: 0, damage, cluster_size: 0 })))
 }
 
 /// Reads the flags in the table's second entry, which is otherwise an end mark.
@@ -273,7 +274,16 @@ impl Fat {
         if node == ROOT {
             return self.root_directory();
         }
-        self.directory_at(self.directory_cluster(node)?)
+        self.own_directory_at(self.directory_cluster(node)?)
+    }
+
+    /// As [`Self::directory_at`], without clusters that belong to another directory.
+    fn own_directory_at(&self, first_cluster: u32) -> Result<Arc<Chain>> {
+        let chain = self.directory_at(first_cluster)?;
+        Ok(match self.shared_from(first_cluster) {
+            Some(clusters) if clusters < chain.clusters => Arc::new(chain.cut(clusters)?),
+            _ => chain,
+        })
     }
 
     /// Where a directory's chain begins; 0: the root, or one without any cluster.

@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    ops::ControlFlow,
+    ops::{ControlFlow, Range},
     sync::Arc,
 };
 
@@ -41,6 +41,9 @@ pub(super) struct Index {
     claims: BTreeMap<u32, Claim>,
     /// The node of each orphan that lies in no other one, and its first cluster.
     tops: BTreeMap<u64, u32>,
+    /// Of directories that do not begin with `..`, by their first cluster, after how many clusters they run into another
+    /// such directory. Any other one ends where a further `..` stands.
+    shared: BTreeMap<u32, u32>,
     incomplete: bool,
 }
 
@@ -51,16 +54,20 @@ struct Walk<'a> {
     seen: HashSet<u32>,
     /// One bit per cluster: something leads to it.
     claimed: Vec<u64>,
+    /// One bit per cluster: a directory has it that does not begin with `..`.
+    taken: Vec<u64>,
     /// Slots that may still be looked at: hostile directories could share their clusters.
     slots: u64,
 }
 
 fn walk(fat: &Fat) -> Index {
-    let index = Index { claims: BTreeMap::new(), tops: BTreeMap::new(), incomplete: false };
+    let (claims, tops, shared) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let index = Index { claims, tops, shared, incomplete: false };
     let words = u64::from(fat.geometry.clusters).div_ceil(64) + 1;
     let claimed = vec![0; usize::try_from(words).expect("at most 2^23")];
+    let taken = claimed.clone();
     let slots = fat.geometry.size / u64::from(slot::SIZE);
-    let mut walk = Walk { fat, index, pending: vec![0], seen: HashSet::from([0]), claimed, slots };
+    let mut walk = Walk { fat, index, pending: vec![0], seen: HashSet::from([0]), claimed, taken, slots };
     if let Some(root) = fat.root_cluster() {
         walk.claim(root);
     }
@@ -92,7 +99,14 @@ impl Walk<'_> {
 
     fn directory(&mut self, dir: u32) -> Result<()> {
         let fat = self.fat;
-        let chain: Arc<Chain> = if dir == 0 { fat.root_directory()? } else { fat.directory_at(dir)? };
+        let mut chain: Arc<Chain> = if dir == 0 { fat.root_directory()? } else { fat.directory_at(dir)? };
+        if dir != 0
+            && fat.dot_dot(dir).is_err()
+            && let Some(clusters) = self.take(&chain)
+        {
+            self.index.shared.insert(dir, clusters);
+            chain = Arc::new(chain.cut(clusters)?);
+        }
         let mut slots = Slots::new(&chain, &fat.pages, 0);
         let mut name = Vec::new();
         while let Some(entry) = slots.next_entry(&fat.decoder, &mut name)? {
@@ -125,6 +139,20 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Takes the clusters of a directory; returns how many it has before the first one that another directory took.
+    fn take(&mut self, chain: &Chain) -> Option<u32> {
+        let size = u64::from(chain.cluster_size);
+        for index in 0..chain.clusters {
+            let Some((Some(position), _)) = chain.runs.find(u64::from(index) * size) else { break };
+            let (word, bit) = bit(self.fat.geometry.cluster_at(position));
+            if self.taken[word] & bit != 0 {
+                return Some(index);
+            }
+            self.taken[word] |= bit;
+        }
+        None
+    }
+
     fn claim(&mut self, mut cluster: u32) {
         let mut reader = self.fat.pages.reader();
         while self.fat.geometry.is_data_cluster(cluster) {
@@ -145,25 +173,24 @@ impl Walk<'_> {
         let fat = self.fat;
         let mut reader = fat.pages.reader();
         let mut lost = Vec::new();
-        let mut stretch = 2..2;
-        let end = fat.geometry.clusters + 2;
-        for cluster in 2..=end {
-            let (word, bit) = bit(cluster);
-            let is_lost = cluster < end
-                && self.claimed[word] & bit == 0
-                && matches!(
-                    fat.chains.table().entry(0, cluster, &mut reader),
-                    Ok(Entry::Next(_) | Entry::End)
-                );
-            if is_lost {
-                stretch.end = cluster + 1;
-                continue;
-            }
-            fat.each_start(stretch.clone(), &mut |cluster, bytes| {
+        let mut look = |stretch: Range<u32>| {
+            fat.each_start(stretch, &mut |cluster, bytes| {
                 lost.extend(fat.way_back(cluster, bytes, false).map(|_| cluster));
             });
-            stretch = cluster + 1..cluster + 1;
+        };
+        let (mut stretch, mut next, end) = (2..2, 2, fat.readable_entries());
+        while let Some(cluster) = fat.next_stored(&mut next, end) {
+            let (word, bit) = bit(cluster);
+            let mut entry = || fat.chains.table().entry(0, cluster, &mut reader);
+            if self.claimed[word] & bit != 0 || !matches!(entry(), Ok(Entry::Next(_) | Entry::End)) {
+                continue;
+            }
+            if stretch.end != cluster {
+                look(std::mem::replace(&mut stretch, cluster..cluster));
+            }
+            stretch.end = cluster + 1;
         }
+        look(stretch);
         lost
     }
 
@@ -199,6 +226,14 @@ fn bit(cluster: u32) -> (usize, u64) {
 impl Fat {
     fn reach(&self) -> &Index {
         self.reach.get_or_init(|| Box::new(walk(self)))
+    }
+
+    /// After how many clusters the directory that begins at this one runs into another, if that is not seen by a `..` in it.
+    pub(super) fn shared_from(&self, first: u32) -> Option<u32> {
+        match self.dot_dot(first) {
+            Ok(_) => None,
+            Err(_) => self.reach().shared.get(&first).copied(),
+        }
     }
 
     /// False for what no entry of directory `dir` can lead into: the root, itself, no cluster at all.

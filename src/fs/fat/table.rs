@@ -7,7 +7,10 @@ use super::{
     boot::{Geometry, Width},
     pages::{Pages, Reader},
 };
-use crate::{Result, bytes::ByteSource};
+use crate::{
+    Result,
+    bytes::{ByteSource, Extent, ExtentKind},
+};
 
 /// Piece in which a whole table is scanned.
 const SCAN_PIECE: u64 = 1 << 20;
@@ -154,6 +157,17 @@ impl Table {
         let mut offset = 0;
         while offset < len {
             let take = usize::try_from((len - offset).min(SCAN_PIECE)).expect("at most SCAN_PIECE");
+            // Holes are zeros, and these mean that clusters are free.
+            let hole = self.hole_pieces(volume, offset, len);
+            if hole > 0 {
+                let first = cluster;
+                cluster += u32::try_from(hole * 8 / self.width.bits()).expect("below 2^28 entries");
+                if mark(first, 0).is_break() || first < 2 && mark(2, 0).is_break() {
+                    return Ok(());
+                }
+                offset += hole;
+                continue;
+            }
             let piece = &mut buf[..take];
             self.read_piece(volume, offset, piece)?;
             let flow = match self.width {
@@ -183,6 +197,17 @@ impl Table {
         }
         let _ = mark(end, 1);
         Ok(())
+    }
+
+    /// How many bytes of whole pieces from `offset` of the table on lie in a hole.
+    fn hole_pieces(&self, volume: &dyn ByteSource, offset: u64, len: u64) -> u64 {
+        match volume.extent_at(self.copies[0] + offset) {
+            Ok(Extent { kind: ExtentKind::Hole, len: hole }) if self.width != Width::Fat12 => {
+                let hole = hole.min(len - offset);
+                hole - hole % SCAN_PIECE
+            }
+            _ => 0,
+        }
     }
 
     fn read_piece(&self, volume: &dyn ByteSource, offset: u64, piece: &mut [u8]) -> Result<()> {

@@ -15,7 +15,7 @@ use zerocopy::IntoBytes;
 use self::image::{Image, SECTOR, WIDTHS, entry, long_slots};
 use super::*;
 use crate::{
-    bytes::{Faulty, MemorySource, check_range},
+    bytes::{Counted, Faulty, MemorySource, check_range},
     fs::{
         DirCursor, FileSystem, NameBuf, Timestamp,
         probe::{Probe, probe},

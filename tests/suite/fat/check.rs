@@ -86,7 +86,7 @@ const KINDS: [(Damage, Severity, &str, &str); 9] = [
             volume.entry(ONE)[26..28].copy_from_slice(&first);
         },
         Severity::Error,
-        "they belong to /ONE and /OTHER",
+        "they belong to file /ONE and file /OTHER",
         "share clusters",
     ),
     (|volume| volume.entry(ONE)[29] += 0x20, Severity::Error, "its chain has", "cluster chain length is"),

@@ -147,8 +147,9 @@ fn bitmap_and_run_lists_are_compared_both_ways() {
     let bit = |lcn: u64| (bitmap + usize::try_from(lcn / 8).unwrap(), 1 << (lcn % 8));
     let (byte, mask) = bit(lcn);
     patient.image[byte] &= !mask;
-    let problem =
-        format!("1 clusters of MFT record {file} (/many/file 200), from {lcn:#x} on, are marked as free");
+    let problem = format!(
+        "1 clusters of MFT record {file} (file /many/file 200), from {lcn:#x} on, are marked as free"
+    );
     patient.expect(&[(Error, "$Bitmap", &problem)]);
     patient.image[byte] |= mask;
 
@@ -156,7 +157,9 @@ fn bitmap_and_run_lists_are_compared_both_ways() {
     let free = (0..2046).rev().find(is_free).unwrap();
     let (byte, mask) = bit(free);
     patient.image[byte] |= mask;
-    let problem = format!("1 clusters marked as used belong to no file (4096 bytes), the first: {free:#x}");
+    let problem = format!(
+        "1 clusters marked as used belong to no file or directory (4096 bytes), the first: {free:#x}"
+    );
     patient.expect(&[(Warning, "$Bitmap", &problem)]);
 }
 
@@ -169,7 +172,7 @@ fn cross_linked_files_are_both_named() {
     let run: Vec<u8> = patient.attribute(one, 0x80)[at..at + 8].to_vec();
     patient.attribute(other, 0x80)[other_at..other_at + 8].copy_from_slice(&run);
     let problem = format!(
-        "1 clusters from {lcn:#x} on belong to MFT record {one} (/many/file 150) and MFT record {other} (/many/file 151)"
+        "1 clusters from {lcn:#x} on belong to MFT record {one} (file /many/file 150) and MFT record {other} (file /many/file 151)"
     );
     patient.expect(&[
         (Error, "cross-linked clusters", &problem),
@@ -362,7 +365,10 @@ fn directories_are_walked_in_order() {
 
     let block = at / 4096 * 4096;
     patient.image[block + 510] ^= 0xff;
-    patient.expect(&[(Error, &many, "index block"), (Note, "directories", "files lack an entry there")]);
+    patient.expect(&[
+        (Error, &many, "index block"),
+        (Note, "directories", "files and directories lack an entry there"),
+    ]);
     patient.image[block + 510] ^= 0xff;
     assert_eq!(patient.findings(), []);
 

@@ -1,6 +1,6 @@
 //! One chain: its clusters become its owner's, one after the other.
 
-use super::{super::table::Entry, Check, MAX_MEETINGS, MAX_OWNERS, bit};
+use super::{super::table::Entry, Check, MAX_MEETINGS, MAX_OWNERS, Object, bit};
 
 /// A chain, as far as it goes.
 pub(super) struct Claimed {
@@ -19,8 +19,8 @@ pub(super) enum End {
 }
 
 impl Check<'_, '_> {
-    /// Takes the chain from cluster `first` on for the entry of this name in the present directory.
-    pub(super) fn claim(&mut self, first: u32, name: &str) -> Claimed {
+    /// Takes the chain from cluster `first` on for an object.
+    pub(super) fn claim(&mut self, first: u32, object: Object<'_>) -> Claimed {
         let geometry = &self.fat.geometry;
         if !geometry.is_data_cluster(first) {
             let problem = format!("it begins at cluster {first}, which does not exist");
@@ -28,7 +28,7 @@ impl Check<'_, '_> {
         }
         let (mut cluster, mut clusters) = (first, 0);
         loop {
-            self.note_owner(cluster, name);
+            self.note_owner(cluster, object);
             if self.is_claimed(cluster) {
                 let end = match self.is_own(first, clusters, cluster) {
                     true => {
@@ -81,11 +81,11 @@ impl Check<'_, '_> {
         false
     }
 
-    fn note_owner(&mut self, cluster: u32, name: &str) {
+    fn note_owner(&mut self, cluster: u32, object: Object<'_>) {
         if let Some(owners) = self.owners.as_mut().and_then(|owners| owners.get_mut(&cluster))
             && owners.len() < MAX_OWNERS
         {
-            owners.push(format!("{}/{name}", self.path));
+            owners.push(object.with_path(&self.path));
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{
         format::{ShortEntry, attr, slot},
         name::{Assembler, fold, push_short},
     },
-    Check,
+    Check, Object,
     chain::End,
     tree::{MAX_LOSERS, shown},
 };
@@ -26,8 +26,8 @@ const DOTS: Kind = Kind {
 };
 const LONG_NAME: Kind = Kind {
     severity: Severity::Warning,
-    name: "long names without their file",
-    meaning: "Nothing but the long name is lost; the file is listed by its short one.",
+    name: "long names without their entry",
+    meaning: "Nothing but the long name is lost; the file or directory is listed by its short one.",
 };
 const BAD_NAME: Kind = Kind {
     severity: Severity::Warning,
@@ -37,7 +37,7 @@ const BAD_NAME: Kind = Kind {
 const DUPLICATE: Kind = Kind {
     severity: Severity::Error,
     name: "names that occur twice in a directory",
-    meaning: "Only one of the files can be reached by this name.",
+    meaning: "Only one of them can be reached by this name.",
 };
 const LABEL: Kind = Kind {
     severity: Severity::Warning,
@@ -100,7 +100,7 @@ impl Check<'_, '_> {
                 if pieces > 0 && units.is_none() {
                     let problem =
                         format!("{pieces} pieces of a long name before slot {at} do not belong to it");
-                    self.tell_of(&LONG_NAME, "", &problem);
+                    self.tell_of(&LONG_NAME, Object::Here, &problem);
                 }
                 pieces = 0;
                 long.clear();
@@ -109,13 +109,13 @@ impl Check<'_, '_> {
                     Slot::Label(_) => {
                         labels += 1;
                         if first != 0 || labels > 1 {
-                            self.tell_of(&LABEL, "", &format!("in slot {at}"));
+                            self.tell_of(&LABEL, Object::Here, &format!("a volume label in slot {at}"));
                         }
                     }
                     Slot::Dot(_) if at == 0 && first != 0 => {}
                     Slot::DotDot(entry) if at == 1 && first != 0 => self.dot_dot(&entry, parent),
                     Slot::Dot(_) | Slot::DotDot(_) => {
-                        self.tell_of(&DOTS, "", &format!("one of them is in slot {at}"))
+                        self.tell_of(&DOTS, Object::Here, &format!("`.` or `..` in slot {at}"));
                     }
                     Slot::End | Slot::Deleted(_) | Slot::Long(_) => {}
                 }
@@ -127,7 +127,7 @@ impl Check<'_, '_> {
         }
         if pieces > 0 {
             let problem = format!("{pieces} pieces of a long name at the end belong to nothing");
-            self.tell_of(&LONG_NAME, "", &problem);
+            self.tell_of(&LONG_NAME, Object::Here, &problem);
         }
         Ok(())
     }
@@ -146,9 +146,9 @@ impl Check<'_, '_> {
         match (dot, dot_dot) {
             (Slot::Dot(_), Slot::DotDot(_)) if own == first & 0xffff => {}
             (Slot::Dot(_), Slot::DotDot(_)) => {
-                self.tell_of(&DOTS, "", &format!("`.` leads to cluster {own}, not to {first}"));
+                self.tell_of(&DOTS, Object::Here, &format!("`.` leads to cluster {own}, not to {first}"));
             }
-            _ => self.tell_of(&DOTS, "", "they are not its first entries"),
+            _ => self.tell_of(&DOTS, Object::Here, "`.` and `..` are not its first entries"),
         }
     }
 
@@ -157,7 +157,7 @@ impl Check<'_, '_> {
         let is_root = self.fat.geometry.root == Root::Chain { first_cluster: up };
         // 0 stands for the root; some write FAT32's own first cluster of it.
         if up != parent && !(parent == 0 && is_root) {
-            self.tell_of(&DOTS, "", &format!("`..` leads to cluster {up}, not to {parent}"));
+            self.tell_of(&DOTS, Object::Here, &format!("`..` leads to cluster {up}, not to {parent}"));
         }
     }
 
@@ -165,25 +165,27 @@ impl Check<'_, '_> {
         let mut short = Vec::new();
         push_short(entry, &self.fat.decoder, true, &mut short);
         let name = shown(long.as_deref().unwrap_or(&short));
-        self.names(entry, long.as_deref(), &name, names);
+        let is_directory = entry.attr & attr::DIRECTORY != 0;
+        let object = if is_directory { Object::Directory(&name) } else { Object::File(&name) };
+        self.names(entry, long.as_deref(), object, names);
         let first = self.fat.first_cluster(entry);
-        if entry.attr & attr::DIRECTORY == 0 {
-            return self.file(first, entry.file_size.get(), &name);
+        if !is_directory {
+            return self.file(first, entry.file_size.get(), object);
         }
         if entry.file_size.get() != 0 {
-            self.tell_of(&DIRECTORY_SIZE, &name, &format!("{} bytes", entry.file_size));
+            self.tell_of(&DIRECTORY_SIZE, object, &format!("has a size of {} bytes", entry.file_size));
         }
         if first == 0 {
-            return self.tell_of(&NO_CLUSTERS, &name, "a directory without clusters");
+            return self.tell_of(&NO_CLUSTERS, object, "no clusters");
         }
-        let claimed = self.claim(first, &name);
+        let claimed = self.claim(first, object);
         if claimed.clusters == 0 && self.losers.len() < MAX_LOSERS {
             self.losers.insert(position);
         }
-        self.directory_chain(&name, claimed.end);
+        self.directory_chain(object, claimed.end);
     }
 
-    fn names(&mut self, entry: &ShortEntry, long: Option<&[u16]>, name: &str, names: &mut Names) {
+    fn names(&mut self, entry: &ShortEntry, long: Option<&[u16]>, object: Object<'_>, names: &mut Names) {
         let first = match entry.name[0] {
             slot::ESCAPED_E5 => 0xe5,
             byte => byte,
@@ -191,7 +193,7 @@ impl Check<'_, '_> {
         let mut bytes = std::iter::once(first).chain(entry.name[1..].iter().copied());
         if first == b' ' || bytes.any(|byte| byte < 0x20 || FORBIDDEN.contains(&byte)) {
             let text = entry.name.escape_ascii();
-            self.tell_of(&BAD_NAME, name, &format!("the short name \"{text}\""));
+            self.tell_of(&BAD_NAME, object, &format!("the short name \"{text}\""));
         }
         let long = long.map(|units| {
             let folded: Vec<u16> = units.iter().map(|unit| fold(*unit)).collect();
@@ -200,37 +202,37 @@ impl Check<'_, '_> {
         let twice = !names.short.insert(entry.name) || long.is_some_and(|hash| !names.long.insert(hash));
         if twice {
             let text = entry.name.escape_ascii();
-            self.tell_of(&DUPLICATE, name, &format!("the name is there already (short name \"{text}\")"));
+            self.tell_of(&DUPLICATE, object, &format!("the name is there already (short name \"{text}\")"));
         }
     }
 
-    fn file(&mut self, first: u32, size: u32, name: &str) {
+    fn file(&mut self, first: u32, size: u32, file: Object<'_>) {
         let expected = u64::from(size).div_ceil(self.fat.geometry.cluster_size.into());
         if first == 0 {
             if size > 0 {
-                self.tell_of(&SHORT, name, &format!("{size} bytes, but no clusters"));
+                self.tell_of(&SHORT, file, &format!("{size} bytes, but no clusters"));
             }
             return;
         }
-        let claimed = self.claim(first, name);
+        let claimed = self.claim(first, file);
         let clusters = u64::from(claimed.clusters);
         match claimed.end {
             End::Shared => {}
             End::Broken(problem) if clusters < expected => {
-                self.tell_of(&SHORT, name, &format!("{size} bytes; its chain is damaged: {problem}"));
+                self.tell_of(&SHORT, file, &format!("{size} bytes; its chain is damaged: {problem}"));
             }
-            End::Broken(problem) => self.tell_of(&BEHIND, name, &problem),
+            End::Broken(problem) => self.tell_of(&BEHIND, file, &problem),
             End::Proper if clusters < expected => {
                 self.tell_of(
                     &SHORT,
-                    name,
+                    file,
                     &format!("{size} bytes, {expected} clusters; its chain has {clusters}"),
                 );
             }
             End::Proper if clusters > expected => {
                 self.tell_of(
                     &LONG,
-                    name,
+                    file,
                     &format!("{size} bytes, {expected} clusters; its chain has {clusters}"),
                 );
             }

@@ -1,22 +1,12 @@
 //! Clusters that the table says are in use, although no directory leads to them.
 
-use super::{
-    super::{boot::Width, table::Entry},
-    Check, bit, bits,
-};
-use crate::{
-    bytes::{Extent, ExtentKind},
-    check::Severity,
-    fs::findings::Kind,
-};
-
-/// Entries after which is asked whether they lie in a hole.
-const HOLES: u32 = 4096;
+use super::{super::table::Entry, Check, bit, bits};
+use crate::{check::Severity, fs::findings::Kind};
 
 const LOST: Kind = Kind {
     severity: Severity::Warning,
     name: "lost clusters",
-    meaning: "They are the content of files whose directory entry is gone, or lost space; they are not free for new files. \
+    meaning: "They are the content of files and directories whose entry is gone, or lost space; they are not free for new files. \
               `ls --orphans` lists the directories among them; fsck.fat or chkdsk can turn them into files.",
 };
 const BAD: Kind = Kind {
@@ -36,14 +26,14 @@ impl Check<'_, '_> {
         let clusters = self.fat.geometry.clusters;
         let mut free = Some(0);
         let (mut lost, mut first, mut bad, mut unreadable) = (0_u64, None, 0_u64, 0_u64);
-        let readable = self.readable_entries();
+        let readable = self.fat.readable_entries();
         if readable < clusters + 2 {
             unreadable += u64::from(clusters + 2 - readable);
             free = None;
         }
         let mut next = 2;
         while next < readable {
-            let (cluster, hole) = (next, self.hole_entries(next).min(readable - next));
+            let (cluster, hole) = (next, self.fat.hole_entries(next).min(readable - next));
             if hole > 0 {
                 // Zeros mean that a cluster is free.
                 free = free.map(|free| free + hole);
@@ -73,7 +63,7 @@ impl Check<'_, '_> {
             let chains = self.lost_chains();
             let damage = if self.incomplete { "; damaged chains are among them" } else { "" };
             let problem = format!(
-                "{lost} clusters ({bytes} bytes) in {chains} chains belong to no file, the first: cluster {first}{damage}"
+                "{lost} clusters ({bytes} bytes) in {chains} chains belong to no file or directory, the first: cluster {first}{damage}"
             );
             self.tell(&LOST, "table", problem);
         }
@@ -86,55 +76,12 @@ impl Check<'_, '_> {
         free
     }
 
-    /// How many entries of the table lie before the end of a volume that is cut short, in one copy at least.
-    fn readable_entries(&self) -> u32 {
-        let (fat, geometry) = (self.fat, &self.fat.geometry);
-        let table = fat.chains.table();
-        let start = (0..table.copies()).map(|copy| table.position(copy)).min().unwrap_or(0);
-        let bits = fat.pages.volume().size().saturating_sub(start).saturating_mul(8);
-        let entries = u32::try_from(bits / geometry.width.bits()).unwrap_or(u32::MAX);
-        entries.min(geometry.clusters + 2)
-    }
-
-    /// The next cluster, before `end`, whose entry is stored; `next` goes on behind it.
-    fn next_stored(&self, next: &mut u32, end: u32) -> Option<u32> {
-        while *next < end {
-            match self.hole_entries(*next) {
-                0 => {
-                    *next += 1;
-                    return Some(*next - 1);
-                }
-                hole => *next = next.saturating_add(hole),
-            }
-        }
-        None
-    }
-
-    /// How many entries from that of `cluster` on lie in a hole of what is below the volume. Asked once in many entries.
-    fn hole_entries(&self, cluster: u32) -> u32 {
-        let geometry = &self.fat.geometry;
-        // The entries of FAT12 straddle bytes, and there are few of them.
-        if geometry.width == Width::Fat12 || !cluster.is_multiple_of(HOLES) {
-            return 0;
-        }
-        let at = u64::from(cluster) * geometry.width.bits() / 8;
-        let at = self.fat.chains.table().position(0).saturating_add(at);
-        match self.fat.pages.volume().extent_at(at) {
-            Ok(Extent { kind: ExtentKind::Hole, len }) => {
-                let entries =
-                    u32::try_from(len.saturating_mul(8) / geometry.width.bits()).unwrap_or(u32::MAX);
-                entries - entries % HOLES
-            }
-            _ => 0,
-        }
-    }
-
     /// How many lost clusters are followed to by none of the others. Circles count as none.
     fn lost_chains(&mut self) -> u64 {
         let mut followers = bits(self.fat);
-        let end = self.readable_entries();
+        let end = self.fat.readable_entries();
         let mut next = 2;
-        while let Some(cluster) = self.next_stored(&mut next, end) {
+        while let Some(cluster) = self.fat.next_stored(&mut next, end) {
             if !self.is_claimed(cluster)
                 && let Ok(Entry::Next(next)) = self.fat.chains.table().entry(0, cluster, &mut self.reader)
             {
@@ -143,7 +90,7 @@ impl Check<'_, '_> {
             }
         }
         let (mut heads, mut next) = (0, 2);
-        while let Some(cluster) = self.next_stored(&mut next, end) {
+        while let Some(cluster) = self.fat.next_stored(&mut next, end) {
             let (word, bit) = bit(cluster);
             if followers[word] & bit == 0 && !self.is_claimed(cluster) {
                 let entry = self.fat.chains.table().entry(0, cluster, &mut self.reader);

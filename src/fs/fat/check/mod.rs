@@ -22,7 +22,7 @@ use crate::{
 
 const SHARED: Kind = Kind {
     severity: Severity::Error,
-    name: "clusters of several files",
+    name: "clusters of several files or directories",
     meaning: "At most one of them has its own content there, the others show what was written last. Compare each with a \
               backup.",
 };
@@ -31,6 +31,29 @@ const SHARED: Kind = Kind {
 const MAX_MEETINGS: usize = 1000;
 /// Owners of one cluster that are named.
 const MAX_OWNERS: usize = 4;
+
+/// What a finding is about: `file /A/B.TXT`.
+#[derive(Clone, Copy)]
+enum Object<'a> {
+    /// The directory that is looked at.
+    Here,
+    /// A file in it, by its name.
+    File(&'a str),
+    /// A directory in it, by its name.
+    Directory(&'a str),
+}
+
+impl Object<'_> {
+    /// Its kind and its path, when the present directory has this one; that of the root is empty.
+    fn with_path(self, here: &str) -> String {
+        match self {
+            Self::Here if here.is_empty() => "root directory".into(),
+            Self::Here => format!("directory {here}"),
+            Self::File(name) => format!("file {here}/{name}"),
+            Self::Directory(name) => format!("directory {here}/{name}"),
+        }
+    }
+}
 
 /// An examination on its way.
 struct Check<'a, 'r> {
@@ -92,10 +115,10 @@ impl Check<'_, '_> {
         }
     }
 
-    /// Something about the file or directory of this name in the directory that is looked at.
-    fn tell_of(&mut self, kind: &'static Kind, name: &str, problem: &str) {
+    /// Something about an object that an entry of the present directory is of, or about that directory.
+    fn tell_of(&mut self, kind: &'static Kind, object: Object<'_>, problem: &str) {
         if self.owners.is_none() && self.findings.counted(kind) {
-            let problem = format!("{}/{name}: {problem}", self.path);
+            let problem = format!("{}: {problem}", object.with_path(&self.path));
             self.findings.tell(kind, "directory entry".into(), problem);
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     super::{ROOT, boot::Root, chain::Chain, directory::Slots, format::attr},
-    Check,
+    Check, Object,
     chain::End,
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 const DAMAGED: Kind = Kind {
     severity: Severity::Error,
     name: "damaged directories",
-    meaning: "What lies behind the damage is not listed. The clusters of those files are among the lost ones.",
+    meaning: "What lies behind the damage is not listed. The clusters of those files and directories are among the lost ones.",
 };
 const DEEP: Kind = Kind {
     severity: Severity::Error,
@@ -43,8 +43,8 @@ impl Check<'_, '_> {
     pub(super) fn tree(&mut self) {
         self.path.clear();
         if let Root::Chain { first_cluster } = self.fat.geometry.root {
-            let claimed = self.claim(first_cluster, "");
-            self.directory_chain("", claimed.end);
+            let claimed = self.claim(first_cluster, Object::Here);
+            self.directory_chain(Object::Here, claimed.end);
         }
         let root = match self.fat.directory(ROOT) {
             Ok(root) => root,
@@ -71,10 +71,10 @@ impl Check<'_, '_> {
             let shown = shown(&name);
             if stack.len() >= MAX_DEPTH || self.losers.len() >= MAX_LOSERS {
                 self.incomplete = true;
-                self.tell_of(&DEEP, &shown, &format!("{} directories deep", stack.len()));
+                self.tell_of(&DEEP, Object::Directory(&shown), &format!("{} directories deep", stack.len()));
                 continue;
             }
-            let Ok(chain) = self.fat.directory_at(first) else { continue };
+            let Ok(chain) = self.fat.own_directory_at(first) else { continue };
             self.path = format!("{}/{shown}", self.path);
             stack.push(self.enter(chain, first, parent));
         }
@@ -84,16 +84,16 @@ impl Check<'_, '_> {
     fn enter(&mut self, chain: Arc<Chain>, first: u32, parent: u32) -> Level {
         if let Err(error) = self.entries(&chain, first, parent) {
             self.incomplete = true;
-            self.tell_of(&DAMAGED, "", &error.to_string());
+            self.tell_of(&DAMAGED, Object::Here, &error.to_string());
         }
         Level { chain, first, cursor: 0, path: self.path.len() }
     }
 
     /// How the chain of a directory ends.
-    pub(super) fn directory_chain(&mut self, name: &str, end: End) {
+    pub(super) fn directory_chain(&mut self, directory: Object<'_>, end: End) {
         if let End::Broken(problem) = end {
             self.incomplete = true;
-            self.tell_of(&DAMAGED, name, &problem);
+            self.tell_of(&DAMAGED, directory, &problem);
         }
     }
 }

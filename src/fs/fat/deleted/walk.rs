@@ -55,10 +55,10 @@ struct Walk<'a> {
 }
 
 /// Finds everything that is deleted.
-pub(super) fn walk(fat: &Fat) -> Result<Index> {
+pub(super) fn walk(fat: &Fat) -> Index {
     let root = Directory { name: Box::default(), parent: 0, known: true };
-    let index =
-        Index { files: Vec::new(), directories: vec![root], free: free_clusters(fat)?, incomplete: None };
+    let (free, incomplete) = free_clusters(fat);
+    let index = Index { files: Vec::new(), directories: vec![root], free, incomplete };
     let slots = fat.geometry.size / u64::from(slot::SIZE);
     let (pending, seen) = (vec![Pending { place: 0, first: None, deleted: false }], HashSet::new());
     let mut walk = Walk { fat, index, pending, seen, doubtful: Vec::new(), slots, memory: 0 };
@@ -76,21 +76,23 @@ pub(super) fn walk(fat: &Fat) -> Result<Index> {
     index.files.sort_unstable_by_key(|lost| lost.node);
     // Hostile chains may share clusters.
     index.files.dedup_by_key(|lost| lost.node);
-    Ok(index)
+    index
 }
 
-/// The table as one bit per cluster, at most 32 MiB; the clusters' numbers begin at 2.
-fn free_clusters(fat: &Fat) -> Result<FreeClusters> {
+/// The table as one bit per cluster, at most 32 MiB; the clusters' numbers begin at 2. Where it cannot be read, none is free,
+/// and that is said.
+fn free_clusters(fat: &Fat) -> (FreeClusters, Option<String>) {
     let end = u64::from(fat.geometry.clusters) + 2;
     let mut used = vec![0xff_u8; usize::try_from(end.div_ceil(8)).expect("at most 32 MiB")];
-    fat.chains.table().scan_free(&**fat.pages.volume(), &mut |range| {
+    let scanned = fat.chains.table().scan_free(&**fat.pages.volume(), &mut |range| {
         for cluster in range {
             let at = usize::try_from(cluster / 8).expect("below the length");
             used[at] &= !(1 << (cluster % 8));
         }
         ControlFlow::Continue(())
-    })?;
-    Ok(FreeClusters::new(Arc::new(MemorySource(used)), end))
+    });
+    let incomplete = scanned.err().map(|error| format!("the table cannot be read whole: {error}"));
+    (FreeClusters::new(Arc::new(MemorySource(used)), end), incomplete)
 }
 
 impl Walk<'_> {
@@ -314,7 +316,7 @@ impl Walk<'_> {
                 break;
             }
         }
-        (clusters > 0).then(|| Chain { runs: Arc::new(runs), clusters, damage: None })
+        (clusters > 0).then(|| Chain { runs: Arc::new(runs), clusters, damage: None, cluster_size: 0 })
     }
 
     fn cluster(&self, cluster: u32) -> Option<Vec<u8>> {

@@ -218,3 +218,69 @@ fn long_names_outlive_their_short_slots() {
     }
     assert_eq!(all(&image.open()), ["/NEW.TXT"]);
 }
+
+/// How many entries all directories list, each entered once.
+fn listed(fs: &Fat) -> (u64, u64) {
+    let (mut entries, mut damaged, mut todo) = (0, 0, vec![ROOT]);
+    while let Some(dir) = todo.pop() {
+        let read = fs.read_dir(dir, DirCursor(0), &mut |entry| {
+            entries += 1;
+            if entry.kind == NodeKind::Directory {
+                todo.push(entry.node);
+            }
+            ControlFlow::Continue(())
+        });
+        damaged += u64::from(read.is_err());
+    }
+    (entries, damaged)
+}
+
+#[test]
+fn directories_in_each_others_clusters_list_no_more_than_is_stored() {
+    const CLUSTERS: u32 = 1900;
+    const APART: u32 = 31;
+    for way_back in [true, false] {
+        let mut image = Image::new(Width::Fat16);
+        let all: Vec<u32> = (10..10 + CLUSTERS).collect();
+        image.chain(&all);
+        for cluster in all {
+            let at = image.cluster(cluster);
+            (0..SECTOR / 32).for_each(|slot| {
+                image.slot(at + 32 * slot, entry(b"F          ", 0x20, 0, 0).as_bytes());
+            });
+        }
+        let heads: Vec<u32> = (10..10 + CLUSTERS).step_by(usize::try_from(APART).unwrap()).take(60).collect();
+        // In an order that is not that of the clusters.
+        for (index, head) in heads.iter().enumerate() {
+            let name: [u8; 11] = format!("D{:<10}", index * 37 % 60).into_bytes().try_into().unwrap();
+            image.entry(index * 37 % 60, &name, FOLDER, *head, 0);
+            if way_back {
+                let at = image.cluster(*head);
+                image.slot(at, entry(b".          ", FOLDER, *head, 0).as_bytes());
+                image.slot(at + 32, entry(b"..         ", FOLDER, 0, 0).as_bytes());
+            }
+        }
+        let volume = Arc::new(Counted::new(Arc::new(MemorySource(image.bytes.clone()))));
+        let fs = open(volume.clone()).unwrap();
+        volume.take();
+        let (entries, damaged) = listed(&fs);
+        let slots = u64::from(CLUSTERS) * SECTOR as u64 / 32;
+        // Each once, and those in the root.
+        assert!(entries > slots * 9 / 10 && entries <= slots + 60, "{way_back}: {entries} of {slots}");
+        assert!(damaged >= 59, "those that run into another one say so");
+        let (operations, bytes) = volume.take();
+        let stored = image.bytes.len() as u64;
+        assert!(
+            operations <= stored / 64 && bytes <= stored * 8,
+            "{way_back}: {operations}, {bytes} of {stored}"
+        );
+        // Nor does the examination go through them again and again.
+        let mut collected = crate::fs::findings::Collected::default();
+        fs.check(&mut collected).unwrap();
+        let (operations, bytes) = volume.take();
+        assert!(
+            operations <= stored / 64 && bytes <= stored * 8,
+            "{way_back}: {operations}, {bytes} of {stored}"
+        );
+    }
+}

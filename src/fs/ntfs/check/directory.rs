@@ -28,8 +28,8 @@ use crate::{
 const INDEX: Kind = Kind {
     severity: Severity::Error,
     name: "damaged directories",
-    meaning: "Names in that part of the directory are not listed, though their files may be sound. chkdsk /f rebuilds \
-              it from the files' own records.",
+    meaning: "Names in that part of the directory are not listed, though what they name may be sound: `ls --orphans` lists it. \
+              chkdsk /f rebuilds the directory from the records.",
 };
 const VIEW: Kind = Kind {
     severity: Severity::Warning,
@@ -45,23 +45,23 @@ const ORDER: Kind = Kind {
 const DUPLICATE: Kind = Kind {
     severity: Severity::Error,
     name: "names that occur twice in a directory",
-    meaning: "Only one of the files can be reached by this name. chkdsk /f repairs the directory.",
+    meaning: "Only one of them can be reached by this name. chkdsk /f repairs the directory.",
 };
 const DANGLING: Kind = Kind {
     severity: Severity::Error,
-    name: "directory entries without a file",
-    meaning: "The name is listed, but its file is lost: it was deleted, or never written. Restore it from a backup.",
+    name: "directory entries without an MFT record",
+    meaning: "The name is listed, but what it names is lost: it was deleted, or never written. Restore it from a backup.",
 };
 const STALE: Kind = Kind {
     severity: Severity::Error,
     name: "directory entries that lead to another file",
-    meaning: "The file of this name is lost, its record was given to another file, which is not shown in its place. \
+    meaning: "What had this name is lost, its record was given to another file or directory, which is not shown in its place. \
               Restore it from a backup.",
 };
 const PARENT: Kind = Kind {
     severity: Severity::Warning,
     name: "directory entries of another directory",
-    meaning: "The file is found and read; the entry may have been written to the wrong directory.",
+    meaning: "What it names is found and read; the entry may have been written to the wrong directory.",
 };
 const UNMARKED: Kind = Kind {
     severity: Severity::Error,
@@ -234,8 +234,8 @@ impl Check<'_, '_> {
         let hash = self.window.name_hash(directory, units.iter().copied());
         let dangling = |check: &mut Self, why: &str| {
             if check.findings.counted(&DANGLING) {
-                let problem = check
-                    .with_path(directory, &format!("{:?} leads to MFT record {number}, {why}", shown(units)));
+                let problem = format!("{} leads to MFT record {number}, {why}", named(name, units));
+                let problem = check.with_path(directory, &problem);
                 check.findings.tell(&DANGLING, format!("MFT record {directory}"), problem);
             }
         };
@@ -260,8 +260,8 @@ impl Check<'_, '_> {
             dangling(self, "which is a part of another file");
         } else if ![0, facts.sequence].contains(&reference.sequence()) {
             if self.findings.counted(&STALE) {
-                let name = shown(units);
-                let problem = self.with_path(directory, &format!("{name:?} led to MFT record {number}"));
+                let problem = format!("{} led to MFT record {number}", named(name, units));
+                let problem = self.with_path(directory, &problem);
                 self.findings.tell(&STALE, format!("MFT record {directory}"), problem);
             }
         } else {
@@ -303,6 +303,12 @@ impl Check<'_, '_> {
         let problem = self.with_path(number, &problem);
         self.findings.tell(&OUTDATED, format!("MFT record {directory}"), problem);
     }
+}
+
+/// What an entry is of, by what the entry itself says: `file "a.txt"`.
+fn named(name: &FileName<'_>, units: &[u16]) -> String {
+    let kind = if name.is_directory() { "directory" } else { "file" };
+    format!("{kind} {:?}", shown(units))
 }
 
 fn shown(units: &[u16]) -> String {

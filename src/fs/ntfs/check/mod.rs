@@ -179,31 +179,37 @@ impl Check<'_, '_> {
 
     /// A record as a finding names it: its number and its path, as far as that can be told.
     fn who(&self, number: u64) -> String {
-        match self.path(number) {
-            Some(path) => format!("MFT record {number} ({path})"),
+        match self.object_with_path(number) {
+            Some(object) => format!("MFT record {number} ({object})"),
             None => format!("MFT record {number}"),
         }
     }
 
     /// What is wrong with a record, and which object that is.
     fn with_path(&self, number: u64, problem: &str) -> String {
-        match self.path(number) {
-            Some(path) => format!("{} {path}: {problem}", self.object(number)),
+        match self.object_with_path(number) {
+            Some(object) => format!("{object}: {problem}"),
             None => problem.to_owned(),
         }
     }
 
+    /// `file /a/b.txt`; `None` where the record cannot be read.
+    fn object_with_path(&self, number: u64) -> Option<String> {
+        let object = self.object(number)?;
+        Some(self.path(number).map_or_else(|| object.to_owned(), |path| format!("{object} {path}")))
+    }
+
     /// What a record is of, in a word.
-    fn object(&self, number: u64) -> &'static str {
-        let Ok(file) = File::open(&self.ntfs.mft, number) else { return "file" };
+    fn object(&self, number: u64) -> Option<&'static str> {
+        let file = File::open(&self.ntfs.mft, number).ok()?;
         let kind = Summary::of(&file).ok().and_then(|summary| summary.kind);
-        match kind {
+        Some(match kind {
             _ if number < number::FIRST_USER && number != number::ROOT => "metadata file",
             Some(NodeKind::Symlink) => "link",
             _ if file.base.header.directory => "directory",
             Some(NodeKind::File) | None => "file",
             Some(_) => "special file",
-        }
+        })
     }
 
     fn path(&self, mut number: u64) -> Option<String> {

@@ -27,14 +27,14 @@ use crate::{
 
 const SHARED: Kind = Kind {
     severity: Severity::Error,
-    name: "clusters of several files",
-    meaning: "At most one of the files has its own content there, the others show what was written last. Compare each with \
+    name: "clusters of several files or directories",
+    meaning: "At most one of them has its own content there, the others show what was written last. Compare each with \
               a backup.",
 };
 const UNPROTECTED: Kind = Kind {
     severity: Severity::Error,
-    name: "files in clusters marked as free",
-    meaning: "The file is read, but the next one that Windows writes may overwrite it. Run chkdsk /f before the volume is \
+    name: "content in clusters marked as free",
+    meaning: "It is read, but the next one that Windows writes may overwrite it. Run chkdsk /f before the volume is \
               written to.",
 };
 const LEAKED: Kind = Kind {
@@ -174,7 +174,7 @@ impl Check<'_, '_> {
             let bytes = suspects.leaked.saturating_mul(cluster_size);
             let first = suspects.first_leaked.unwrap_or_default();
             let problem = format!(
-                "{} clusters marked as used belong to no file ({bytes} bytes), the first: {first:#x}",
+                "{} clusters marked as used belong to no file or directory ({bytes} bytes), the first: {first:#x}",
                 suspects.leaked
             );
             self.findings.add(kind, "$Bitmap", problem);

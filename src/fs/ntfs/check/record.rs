@@ -26,7 +26,7 @@ use crate::{
 const UNREADABLE: Kind = Kind {
     severity: Severity::Error,
     name: "damaged MFT records",
-    meaning: "The file of this record cannot be read; other files are not affected. Restore it from a backup.",
+    meaning: "The file or directory of this record cannot be read; others are not affected. Restore it from a backup.",
 };
 const MIRRORED: Kind = Kind {
     severity: Severity::Warning,
@@ -36,33 +36,33 @@ const MIRRORED: Kind = Kind {
 const ATTRIBUTES: Kind = Kind {
     severity: Severity::Error,
     name: "damaged attributes",
-    meaning: "The file cannot be read, or only in part. Restore it from a backup.",
+    meaning: "It cannot be read, or only in part. Restore it from a backup.",
 };
 const NUMBER: Kind = Kind {
     severity: Severity::Warning,
     name: "MFT records that state another number",
-    meaning: "The record may have been written to the wrong place: check whether the file's content is its own.",
+    meaning: "The record may have been written to the wrong place: check whether its content is its own.",
 };
 const HEADER: Kind = Kind {
     severity: Severity::Warning,
     name: "wrong headers of MFT records",
-    meaning: "The file is read by its attributes; Windows may refuse to change the record, or overwrite a part of it. chkdsk /f \
+    meaning: "It is read by its attributes; Windows may refuse to change the record, or overwrite a part of it. chkdsk /f \
               corrects it.",
 };
 const RUNS: Kind = Kind {
     severity: Severity::Error,
     name: "damaged run lists",
-    meaning: "Where the data lies is not known from there on: reading it is an error. Restore the file from a backup.",
+    meaning: "Where the data lies is not known from there on: reading it is an error. Restore it from a backup.",
 };
 const OUTSIDE: Kind = Kind {
     severity: Severity::Error,
     name: "runs beyond the end of the volume",
-    meaning: "That part of the file cannot be read. Restore it from a backup.",
+    meaning: "That part cannot be read. Restore it from a backup.",
 };
 const SHORT: Kind = Kind {
     severity: Severity::Error,
-    name: "files that are longer than their run lists",
-    meaning: "The end of the data is not there: reading it is an error. Restore the file from a backup.",
+    name: "data that is longer than its run list",
+    meaning: "The end of the data is not there: reading it is an error. Restore it from a backup.",
 };
 const SIZES: Kind = Kind {
     severity: Severity::Warning,

@@ -55,7 +55,7 @@ fn passes_find_together_what_one_finds() {
     let found = beside(&shared);
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].2.starts_with("2 clusters from 0x3c on belong to MFT record 0"), "{found:?}");
-    assert!(found[0].2.ends_with("MFT record 21 (/file)"), "{found:?}");
+    assert!(found[0].2.ends_with("MFT record 21 (file /file)"), "{found:?}");
 
     let mut deleted = Image::new();
     deleted.0[Image::at(FILE) + 22] = 0;

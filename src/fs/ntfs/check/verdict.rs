@@ -14,8 +14,8 @@ use crate::{
 
 const UNPROTECTED: Kind = Kind {
     severity: Severity::Error,
-    name: "files whose MFT record is marked as free",
-    meaning: "The file is read, but the next one that Windows makes may take its record. Run chkdsk /f before the \
+    name: "MFT records in use that are marked as free",
+    meaning: "What they hold is read, but the next file that Windows makes may take the record. Run chkdsk /f before the \
               volume is written to.",
 };
 const RESERVED: Kind = Kind {
@@ -25,31 +25,31 @@ const RESERVED: Kind = Kind {
 };
 const NAMELESS: Kind = Kind {
     severity: Severity::Error,
-    name: "files without a name",
-    meaning: "No directory can lead to the file; `ls --orphans` lists it, and it is read as pN/.orphans/NUMBER. chkdsk /f puts it \
+    name: "files and directories without a name",
+    meaning: "No directory can lead to it; `ls --orphans` lists it, and it is read as pN/.orphans/NUMBER. chkdsk /f puts it \
               into a folder found.000.",
 };
 const ORPHAN: Kind = Kind {
     severity: Severity::Error,
-    name: "files that no directory names",
-    meaning: "The file exists, but it is not listed anywhere: `ls --orphans` lists it, and it is read as pN/.orphans/NUMBER. chkdsk /f puts it back into its directory, or into a folder \
+    name: "files and directories that no directory names",
+    meaning: "It exists, but it is not listed anywhere: `ls --orphans` lists it, and it is read as pN/.orphans/NUMBER. chkdsk /f puts it back into its directory, or into a folder \
               found.000.",
 };
 const UNNAMED: Kind = Kind {
     severity: Severity::Note,
-    name: "files in damaged directories",
-    meaning: "They follow from the damage that is told of their directories; the files themselves may be sound, and `ls --orphans` lists \
+    name: "files and directories in damaged directories",
+    meaning: "They follow from the damage that is told of their directories; they themselves may be sound, and `ls --orphans` lists \
               those that no readable part of a directory names.",
 };
 const NAMES: Kind = Kind {
     severity: Severity::Warning,
     name: "names that record and directories do not agree on",
-    meaning: "The file is found and read by the names that are listed; one name may be missing, or one too many.",
+    meaning: "It is found and read by the names that are listed; one name may be missing, or one too many.",
 };
 const LINKS: Kind = Kind {
     severity: Severity::Warning,
     name: "wrong link counts",
-    meaning: "Nothing is lost as long as the volume is only read; Windows could free the file when one of its names is \
+    meaning: "Nothing is lost as long as the volume is only read; Windows could free it when one of its names is \
               deleted. chkdsk /f corrects the count.",
 };
 
@@ -106,7 +106,7 @@ impl Check<'_, '_> {
             self.findings.add(&RESERVED, "$MFT's bitmap", problem);
         }
         if self.unnamed > 0 {
-            let problem = format!("{} files lack an entry there", self.unnamed);
+            let problem = format!("{} files and directories lack an entry there", self.unnamed);
             self.findings.add(&UNNAMED, "directories", problem);
         }
     }

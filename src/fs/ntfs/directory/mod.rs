@@ -9,7 +9,7 @@ mod search;
 mod used;
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     ops::{ControlFlow, RangeInclusive},
     sync::Arc,
 };
@@ -44,6 +44,9 @@ const MAX_ROOT: usize = 64 << 10;
 const BLOCK_SIZES: RangeInclusive<u64> = 512..=64 << 10;
 /// Damaged blocks that a listing skips before it gives up: a whole index of them must not be read in vain.
 const MAX_BAD_BLOCKS: usize = 256;
+/// Blocks in use without an entry that a listing passes over, and one more for each that has some: drivers free a block with its last
+/// entry, and any number of hostile directories can have the same empty ones.
+const MAX_EMPTY_BLOCKS: usize = 1024;
 /// A listing reads this many bytes of index blocks at once.
 pub(super) const READ_AHEAD: u64 = 64 << 10;
 /// Bits of a cursor that hold the offset in a block; above them is 0 for the root or 1 + the block.
@@ -137,6 +140,7 @@ impl Directory {
         let first = from.0 >> OFFSET_BITS;
         let first_offset = usize::try_from(from.0 & ((1 << OFFSET_BITS) - 1)).expect("17 bits");
         let damage = RefCell::new(None);
+        let useful = Cell::new(false);
         let note = |error: Error| {
             damage.borrow_mut().get_or_insert(error);
         };
@@ -146,8 +150,11 @@ impl Directory {
                 let entry = entry?;
                 // Cursors point behind the entry's first byte, so that the next one is the first at or after it.
                 let next = DirCursor(place << OFFSET_BITS | (entry.offset as u64 + 1));
-                match if entry.last { Ok(ControlFlow::Continue(())) } else { f(&entry, next) } {
-                    Ok(ControlFlow::Continue(())) => {}
+                if entry.last {
+                    continue;
+                }
+                match f(&entry, next) {
+                    Ok(ControlFlow::Continue(())) => useful.set(true),
                     Ok(ControlFlow::Break(())) => return Ok(ControlFlow::Break(())),
                     Err(error) => note(error),
                 }
@@ -164,12 +171,14 @@ impl Directory {
             }
         }
         let mut used = UsedBlocks::new(self, first.saturating_sub(1));
-        let mut bad = 0;
+        let (mut bad, mut empty) = (0, 0_usize);
         // Without its bitmap the rest of the index says nothing reliable: an error of the bitmap ends the walk.
         while let Some(index) = used.next()? {
-            let visited =
-                self.block(ntfs, index, READ_AHEAD).and_then(|bytes| visit(index + 1, &Block::Index(bytes)));
-            match visited {
+            // Behind a bad one, what would be read with it might be read in vain again.
+            let ahead = if bad > 0 { 0 } else { READ_AHEAD };
+            let block = self.block(ntfs, index, ahead);
+            useful.set(false);
+            match block.and_then(|bytes| visit(index + 1, &Block::Index(bytes))) {
                 Ok(ControlFlow::Break(())) => return ended(),
                 Ok(ControlFlow::Continue(())) => {}
                 Err(error) => {
@@ -179,6 +188,12 @@ impl Directory {
                         break;
                     }
                 }
+            }
+            empty = if useful.get() { empty.saturating_sub(1) } else { empty + 1 };
+            if empty > MAX_EMPTY_BLOCKS {
+                let problem = "more blocks without a name than with one";
+                note(Error::corrupt("index", error::Place::Record(self.record), problem));
+                break;
             }
         }
         ended()
@@ -254,14 +269,27 @@ impl Directory {
             fixup::apply(bytes, "index block", error::Place::Byte(start))?;
         }
         let vcn = IndexBlock::parse(bytes)?.vcn();
+        let corrupt = |problem: String| Error::corrupt("index block", error::Place::Byte(start), problem);
         if vcn != start / self.vcn_size {
-            return Err(Error::corrupt(
-                "index block",
-                error::Place::Byte(start),
-                format!("states VCN {vcn:#x}"),
-            ));
+            return Err(corrupt(format!("states VCN {vcn:#x}")));
         }
-        Ok(())
+        match self.other_owner(bytes)? {
+            Some(other) => Err(corrupt(format!("has names of MFT record {other} alone"))),
+            None => Ok(()),
+        }
+    }
+
+    /// The directory to which a block belongs, if it is another one: each entry names its directory. Otherwise directories that
+    /// share all their clusters would list the product of what is stored.
+    fn other_owner(&self, bytes: &[u8]) -> Result<Option<u64>> {
+        let mut other = None;
+        for entry in IndexBlock::parse(bytes)?.entries().map_while(Result::ok).filter(|entry| !entry.last) {
+            match entry.file_name().map(|name| name.parent().record()) {
+                Ok(parent) if parent == self.record => return Ok(None),
+                parent => other = other.or(parent.ok()),
+            }
+        }
+        Ok(other)
     }
 }
 

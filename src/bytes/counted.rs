@@ -1,0 +1,45 @@
+//! A source that counts what is asked of it: for tests that bound work, which a clock cannot.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use super::{ByteSource, Extent};
+use crate::Result;
+
+/// Passes everything on.
+pub struct Counted {
+    inner: Arc<dyn ByteSource>,
+    operations: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Counted {
+    /// `inner`, of which nothing has been asked yet.
+    pub fn new(inner: Arc<dyn ByteSource>) -> Self {
+        Self { inner, operations: AtomicU64::new(0), bytes: AtomicU64::new(0) }
+    }
+
+    /// Reads and questions for extents since the last call, and the bytes read.
+    pub fn take(&self) -> (u64, u64) {
+        (self.operations.swap(0, Ordering::Relaxed), self.bytes.swap(0, Ordering::Relaxed))
+    }
+}
+
+impl ByteSource for Counted {
+    fn size(&self) -> u64 {
+        self.inner.size()
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.operations.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(buf.len() as u64, Ordering::Relaxed);
+        self.inner.read_exact_at(offset, buf)
+    }
+
+    fn extent_at(&self, offset: u64) -> Result<Extent> {
+        self.operations.fetch_add(1, Ordering::Relaxed);
+        self.inner.extent_at(offset)
+    }
+}
