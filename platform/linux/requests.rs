@@ -37,14 +37,17 @@ pub(super) struct Requests {
     adapter: Adapter,
     /// None where the kernel can do without the request.
     opendir_flags: Option<FopenFlags>,
+    /// Directories are opened by request even where the kernel could do without.
+    opens_directories: bool,
     /// The kernel opens files without asking.
     no_open: bool,
 }
 
 impl Requests {
-    pub(super) fn new(adapter: Adapter) -> Self {
+    /// `auto_unmount`: fusermount3 finds out that a mount is dead by opening its root directory, which must then fail.
+    pub(super) fn new(adapter: Adapter, auto_unmount: bool) -> Self {
         let opendir_flags = Some(FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_CACHE_DIR);
-        Self { adapter, opendir_flags, no_open: false }
+        Self { adapter, opendir_flags, opens_directories: auto_unmount, no_open: false }
     }
 }
 
@@ -129,7 +132,10 @@ impl Filesystem for Requests {
             | InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP
             | InitFlags::FUSE_NO_OPEN_SUPPORT
             | InitFlags::FUSE_NO_OPENDIR_SUPPORT;
-        let offered = wanted & config.capabilities();
+        let mut offered = wanted & config.capabilities();
+        if self.opens_directories {
+            offered -= InitFlags::FUSE_NO_OPENDIR_SUPPORT;
+        }
         // Each of these only makes things faster or is checked below, so what an old kernel lacks is left out.
         let _ = config.add_capabilities(offered);
         if offered.contains(InitFlags::FUSE_NO_OPENDIR_SUPPORT) {

@@ -151,8 +151,13 @@ impl Session {
         let adapter = Adapter::new(fs, settings);
         let prefill = adapter.prefill().clone();
         let workers = config.n_threads;
-        let session = fuser::Session::from_fd(Requests::new(adapter), device, options::acl(options), config)
-            .map_err(refused)?;
+        let session = fuser::Session::from_fd(
+            Requests::new(adapter, attributes.auto_unmount),
+            device,
+            options::acl(options),
+            config,
+        )
+        .map_err(refused)?;
         if workers.is_some_and(|workers| workers > 1) && !options.direct_io {
             prefill.start(session.notifier());
         }

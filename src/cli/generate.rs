@@ -52,7 +52,9 @@ pub(super) fn man(command: &Man) -> Result<(), Failure> {
 pub(super) fn completions(command: &Completions) -> Result<(), Failure> {
     let mut text = Vec::new();
     clap_complete::generate(command.shell, &mut Arguments::command(), NAME, &mut text);
-    print(&String::from_utf8_lossy(&text))
+    let text = String::from_utf8_lossy(&text);
+    // Words of this would be parts of a path with a space. Without any, bash completes the path by itself, and quotes it.
+    print(&text.replace(r#"COMPREPLY=($(compgen -f "${cur}"))"#, "COMPREPLY=()"))
 }
 
 fn write_pages(directory: &Path) -> io::Result<()> {

@@ -214,8 +214,8 @@ fn watch_draws_in_place_on_a_terminal_and_leaves_it_as_it_was() {
     let image = unpack(folder.path());
     let line = format!(
         "stty cols 60 rows 12; timeout -s INT 3 {} capacity --watch=1 {}",
-        env!("CARGO_BIN_EXE_vhdmount"),
-        image.display()
+        support::quoted(Path::new(env!("CARGO_BIN_EXE_vhdmount"))),
+        support::quoted(&image)
     );
     let mut script = support::tool("script");
     script.args(["-q", "-e", "-c", &line, "/dev/null"]).stdin(Stdio::null()).stdout(Stdio::piped());

@@ -9,7 +9,7 @@ use std::{
 
 use crate::support::{
     demo::{outcome, vhdmount},
-    have, have_fuse, run, scratch, sha256, tool,
+    have, have_fuse, quoted, run, scratch, sha256, tool,
 };
 
 const SHELLS: [(&str, &[&str]); 3] =
@@ -95,11 +95,19 @@ fn completions_are_accepted_by_their_shells() {
         assert!(script.contains(&format!("'vhdmount;{command}'")), "PowerShell does not know {command}");
     }
     if have(&["bash"]) {
-        let ask = format!(
-            "source {}; COMP_WORDS=(vhdmount cap); COMP_CWORD=1; _vhdmount vhdmount cap vhdmount; echo \"${{COMPREPLY[*]}}\"",
-            folder.path().join("bash").display()
-        );
-        assert_eq!(outcome(&run(tool("bash").args(["-c", &ask]))).1.trim(), "capacity");
+        // A path is left to bash, which knows how to quote it.
+        fs::write(folder.path().join("my parent.vhd"), "").unwrap();
+        for (words, answer) in [("cap", "capacity"), ("--parent my", ""), ("map --output my", "")] {
+            let (word, before) =
+                words.rsplit_once(' ').map_or((words, "vhdmount"), |(all, word)| (word, all));
+            let before = before.rsplit(' ').next().unwrap();
+            let ask = format!(
+                "cd {}; source ./bash; COMP_WORDS=(vhdmount {words}); COMP_CWORD={}; _vhdmount vhdmount {word} {before}; echo \"${{COMPREPLY[*]}}\"",
+                quoted(folder.path()),
+                words.split(' ').count()
+            );
+            assert_eq!(outcome(&run(tool("bash").args(["-c", &ask]))).1.trim(), answer, "{words}");
+        }
     }
 }
 

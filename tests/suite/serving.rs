@@ -78,6 +78,30 @@ fn a_dead_mount_is_named_and_cured() {
     assert!(code == Some(3) && stderr.contains("nothing is mounted"), "{stderr}");
 }
 
+/// fusermount3 holds the other end of a socket, which the kernel closes with the process.
+#[test]
+fn with_auto_unmount_a_killed_process_leaves_no_mount() {
+    if !support::have_fuse() || !support::have(&["fusermount3"]) {
+        return;
+    }
+    let folder = scratch();
+    let (image, at, pid_file) = (unpack(folder.path()), folder.path().join("mnt"), folder.path().join("pid"));
+    fs::create_dir(&at).unwrap();
+    run(vhdmount().arg(&image).arg(&at).args(["-o", "auto_unmount", "--pid-file"]).arg(&pid_file));
+    let pid = fs::read_to_string(&pid_file).unwrap().trim().to_owned();
+    let served = Served { at, pid, folder };
+    assert!(served.at.join("p3/Windows").is_dir());
+    served.signal("-KILL");
+    served.wait_until_ended();
+    let mounted = || support::mounts().contains(&served.at);
+    let start = Instant::now();
+    while mounted() {
+        assert!(start.elapsed() < Duration::from_secs(20), "the dead mount is still there");
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(fs::read_dir(&served.at).unwrap().count(), 0);
+}
+
 /// A mount that nobody serves at the moment is unmounted within a time limit, and no other program has to wait for it.
 #[test]
 fn a_stopped_mount_is_unmounted_in_time() {
@@ -121,9 +145,7 @@ fn of_eight_mounts_at_once_one_wins_and_the_others_leave_nothing() {
         let pid_files =
             || (0..8).filter(|number| folder.path().join(format!("pid{number}")).exists()).count();
         assert_eq!(pid_files(), 1);
-        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-        let here = |line: &&str| line.split(' ').nth(1) == at.to_str();
-        assert_eq!(mounts.lines().filter(here).count(), 1);
+        assert_eq!(support::mounts().iter().filter(|mount| **mount == at).count(), 1);
         assert!(at.join("p3/Windows").is_dir(), "the winner is served");
         run(vhdmount().arg("-u").arg(&at));
         assert_eq!((pid_files(), at.exists()), (0, named));

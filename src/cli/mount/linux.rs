@@ -20,6 +20,8 @@ pub(in super::super) fn run(mount: args::Mount) -> Result<(), Failure> {
     }
     let how_to_end = how_to_end(&options);
     let made = options.remove_mountpoint.then(|| options.mountpoint.clone());
+    // Locked until it is removed.
+    let _lock = made.as_ref().and(options.lock.clone());
     let mounted = platform::mount(options, move || {
         let (tree, mut announcement, readable) = super::open(&image, &open, &view, json, quiet, with_table)?;
         if with_table && !json && !quiet {
@@ -90,13 +92,9 @@ fn resolve(mut mount: args::Mount) -> Result<Resolved, Failure> {
         }
     }
     check_exists(&image)?;
-    (options.mountpoint, options.remove_mountpoint) = match mount.mountpoint {
-        Some(mountpoint) => (mountpoint, false),
-        None => make_mountpoint(&image)?,
-    };
-    if options.remove_mountpoint {
-        // From now on, so that another mount does not find it empty and then removed.
-        options.lock = Some(Arc::new(MountLock::take(&options.mountpoint)?));
+    match mount.mountpoint {
+        Some(mountpoint) => options.mountpoint = mountpoint,
+        None => make_mountpoint(&image, &mut options)?,
     }
     Ok(Resolved { options, image, open: mount.open, view: mount.view })
 }
@@ -161,8 +159,9 @@ fn octal(name: &str, value: Option<&str>) -> Result<u16, Failure> {
     mask.ok_or_else(|| Failure::usage(format!("-o {name} needs an octal mask, as in -o {name}=022")))
 }
 
-/// `disk.vhdx` → `./disk`, and whether it was made: an empty directory of that name may be there.
-fn make_mountpoint(image: &Path) -> Result<(PathBuf, bool), Failure> {
+/// `disk.vhdx` → `./disk`, which is locked from now on, so that no other mount finds it empty and then removed. An empty directory of that name
+/// may be there.
+fn make_mountpoint(image: &Path, options: &mut MountOptions) -> Result<(), Failure> {
     let stem = image
         .file_stem()
         .ok_or_else(|| Failure::usage("name a MOUNTPOINT: the image has no name to take"))?;
@@ -171,22 +170,38 @@ fn make_mountpoint(image: &Path) -> Result<(PathBuf, bool), Failure> {
         // An image without an extension in this very folder: its own name is taken.
         mountpoint.as_mut_os_string().push(".mnt");
     }
-    match std::fs::create_dir(&mountpoint) {
-        Ok(()) => Ok((mountpoint, true)),
-        // The platform says what is wrong with a mountpoint that is in use.
-        Err(_) if is_free(&mountpoint) => Ok((mountpoint, false)),
-        Err(error) => Err(Failure::mountpoint(format!(
+    options.mountpoint = mountpoint;
+    let mountpoint = &options.mountpoint;
+    let mut tries = 0..MAX_TRIES;
+    loop {
+        let error = match MountLock::make(mountpoint) {
+            Ok(lock) => {
+                (options.lock, options.remove_mountpoint) = (Some(Arc::new(lock)), true);
+                return Ok(());
+            }
+            // The platform says what is wrong with a mountpoint that is in use.
+            Err(_) if platform::is_mounted(mountpoint) => return Ok(()),
+            Err(error) => error,
+        };
+        if std::fs::read_dir(mountpoint).is_ok_and(|mut entries| entries.next().is_none()) {
+            if let Some(lock) = MountLock::take_if_there(mountpoint)? {
+                options.lock = Some(Arc::new(lock));
+                return Ok(());
+            }
+            // It was another mount's, which has failed.
+            if tries.next().is_some() {
+                continue;
+            }
+        }
+        return Err(Failure::mountpoint(format!(
             "{}: {error}; name the MOUNTPOINT yourself: vhdmount IMAGE MOUNTPOINT",
             mountpoint.display()
-        ))),
+        )));
     }
 }
 
-/// An empty directory, or one of our mounts, dead or alive.
-fn is_free(mountpoint: &Path) -> bool {
-    platform::is_mounted(mountpoint)
-        || std::fs::read_dir(mountpoint).is_ok_and(|mut entries| entries.next().is_none())
-}
+/// Mounts that make the same directory, fail and remove it again, one after the other.
+const MAX_TRIES: usize = 100;
 
 #[cfg(test)]
 mod tests {

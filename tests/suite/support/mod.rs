@@ -35,6 +35,27 @@ pub(crate) fn have_fuse() -> bool {
     opened.is_ok() || skip("/dev/fuse cannot be opened")
 }
 
+/// Where something is mounted. The table escapes spaces, tabs, line feeds and backslashes.
+#[cfg(target_os = "linux")]
+pub(crate) fn mounts() -> Vec<PathBuf> {
+    let unescaped = |field: &str| {
+        let mut parts = field.split('\\');
+        let mut path = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            path.push(u8::from_str_radix(&part[..3], 8).unwrap().into());
+            path += &part[3..];
+        }
+        PathBuf::from(path)
+    };
+    let table = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    table.lines().filter_map(|line| line.split(' ').nth(1)).map(unescaped).collect()
+}
+
+/// A path in a line for a shell.
+pub(crate) fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
+}
+
 /// Says SKIPPED past the test harness's capture. Returns false.
 pub(crate) fn skip(why: &str) -> bool {
     let name = std::thread::current().name().unwrap_or("test").to_owned();
