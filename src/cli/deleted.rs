@@ -22,7 +22,7 @@ use super::{
     args::Ls,
     date::date,
     find,
-    ls::{letter, shown},
+    ls::{Notes, letter, shown},
 };
 
 /// What is printed of one file or stream.
@@ -67,24 +67,32 @@ pub(super) fn run(tree: &Tree, command: &Ls) -> Result<(), Failure> {
     let headings = volumes.len() > 1 && !command.json;
     let terminal = std::io::stdout().is_terminal();
     let out = BufWriter::new(std::io::stdout().lock());
-    let mut list = Listing { command, out, terminal, rows: 0 };
+    let mut list = Listing { command, out, terminal, rows: 0, notes: Notes::default() };
     let mut failed = None;
     let written = list.begin().and_then(|()| {
         volumes.iter().try_for_each(|volume| {
             if headings {
-                let gap = if list.rows > 0 { "\n" } else { "" };
+                let gap = if list.rows > 0 {
+                    "
+"
+                } else {
+                    ""
+                };
                 writeln!(list.out, "{gap}{}:", volume.name)?;
             }
-            let listed = if command.orphans { list.orphans(volume) } else { list.volume(volume) }?;
-            if let Err(error) = listed {
+            if command.orphans {
+                list.orphans(volume)?;
+            } else if let Err(error) = list.volume(volume)? {
                 failed.get_or_insert_with(|| Failure::inside(&volume.name, error));
             }
             Ok(())
         })
     });
-    match written.and_then(|()| list.end()) {
+    let written = written.and_then(|()| list.end());
+    let noted = list.notes.end();
+    match written {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::output(&error)),
-        _ => failed.map_or(Ok(()), Err),
+        _ => failed.or(noted).map_or(Ok(()), Err),
     }
 }
 
@@ -93,6 +101,7 @@ pub(super) struct Listing<'a, W> {
     out: W,
     terminal: bool,
     rows: u64,
+    pub(super) notes: Notes,
 }
 
 impl<W: Write> Listing<'_, W> {

@@ -93,7 +93,7 @@ fn mounted(_: &Demo, _: &Path, _: Arc<Tree>) -> Option<Never> {
 enum Never {}
 
 /// Writes the image with holes where it is zero.
-fn unpack(path: &Path) -> std::io::Result<()> {
+pub(super) fn unpack(path: &Path) -> std::io::Result<()> {
     use std::io::{Seek, SeekFrom};
     let mut file = std::fs::File::create_new(path)?;
     let (mut packed, mut piece, mut size) = (GzDecoder::new(IMAGE), vec![0; 64 << 10], 0);

@@ -1,5 +1,7 @@
 //! `vhdmount ls`
 
+mod notes;
+
 use std::{
     borrow::Cow,
     io::{ErrorKind, IsTerminal, Write},
@@ -15,6 +17,7 @@ use vhdmount::{
     tree::Tree,
 };
 
+pub(super) use self::notes::Notes;
 use super::{Failure, args::Ls, date::date, deleted, find};
 
 /// Bytes of a path: Windows' longest has 32,767 units of at most three. What lies deeper is listed, not entered: with each
@@ -30,9 +33,10 @@ pub(super) fn run(command: &Ls) -> std::result::Result<(), Failure> {
     }
     let terminal = std::io::stdout().is_terminal();
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    let mut list = Listing { tree: &tree, command, out: &mut out, terminal, begun: false, failed: None };
+    let mut list =
+        Listing { tree: &tree, command, out: &mut out, terminal, begun: false, notes: Notes::default() };
     let written = list.paths()?;
-    let failed = list.failed;
+    let failed = list.notes.end();
     match written.and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::output(&error)),
         _ => failed.map_or(Ok(()), Err),
@@ -55,7 +59,7 @@ struct Listing<'a, W> {
     /// A directory has been listed: the next one's heading stands apart.
     begun: bool,
     /// What could not be listed; the rest is.
-    failed: Option<Failure>,
+    notes: Notes,
 }
 
 impl<W: Write> Listing<'_, W> {
@@ -90,11 +94,17 @@ impl<W: Write> Listing<'_, W> {
                 let shown = [&path[..path.len().min(40)], b"\xe2\x80\xa6/", &name].concat();
                 let problem =
                     format!("{} directories deep, in a path of over {MAX_PATH} bytes", levels.len());
-                self.note(&shown, Some(Error::unsupported(problem + ": listed, not entered")));
+                self.notes.error(&shown, Error::unsupported(problem + ": listed, not entered"));
                 continue;
             }
             path.push(b'/');
             path.extend_from_slice(&name);
+            if reach::is_misplaced(node) {
+                self.notes.misplaced(&path, || {
+                    entries(self.tree, node).1.unwrap_or_else(|| Error::not_found("no way"))
+                });
+                continue;
+            }
             let below = self.list(&path, node)?;
             levels.push(Level { path: path.len(), below });
         }
@@ -110,7 +120,9 @@ impl<W: Write> Listing<'_, W> {
         }
         self.begun = true;
         let (entries, error) = entries(self.tree, dir);
-        self.note(path, error);
+        if let Some(error) = error {
+            self.notes.error(path, error);
+        }
         let mut below = Vec::new();
         for (name, node, kind) in entries {
             self.entry(path, &name, node, Some((dir, kind)))?;
@@ -147,7 +159,7 @@ impl<W: Write> Listing<'_, W> {
                     }
                 }
                 Err(error) => {
-                    self.note(&[dir, if dir.is_empty() { b"" } else { b"/" }, name].concat(), Some(error));
+                    self.notes.error(&[dir, if dir.is_empty() { b"" } else { b"/" }, name].concat(), error);
                     write!(self.out, "? {:>14} {:19} ", "?", "?")?;
                 }
             }
@@ -182,14 +194,6 @@ impl<W: Write> Listing<'_, W> {
 
     fn shown<'n>(&self, name: &'n [u8]) -> Cow<'n, [u8]> {
         shown(name, self.terminal)
-    }
-
-    fn note(&mut self, path: &[u8], error: Option<Error>) {
-        if let Some(error) = error {
-            let path = String::from_utf8_lossy(path).into_owned();
-            log::warn!("{path}: {error}");
-            self.failed.get_or_insert_with(|| Failure::inside(path, error));
-        }
     }
 }
 

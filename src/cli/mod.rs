@@ -21,6 +21,7 @@ mod mount;
 mod orphans;
 mod progress;
 mod screen;
+mod warnings;
 mod watch;
 
 use std::{ffi::OsString, io::Write, process::ExitCode, sync::Arc};
@@ -170,7 +171,13 @@ fn start_log(arguments: &Arguments) {
     let environment = env_logger::Env::default().default_filter_or(format!("{level},fuser=error"));
     let mut builder = env_logger::Builder::from_env(environment);
     // Messages quote images. What begins a line is the program's: further lines of a message are set in.
-    builder.format(|out, record| {
+    let limit = (level == "warn").then(warnings::Limit::default);
+    builder.format(move |out, record| {
+        match limit.as_ref().map_or(warnings::Shown::Yes, |limit| limit.take(record)) {
+            warnings::Shown::Yes => {}
+            warnings::Shown::Last => return writeln!(out, "[{}] {}", record.level(), warnings::MORE),
+            warnings::Shown::No => return Ok(()),
+        }
         let (level, text) = (record.level(), record.args().to_string());
         let style = out.default_level_style(level);
         writeln!(out, "[{style}{level}{style:#}] {}", printable_lines(&text).replace('\n', "\n    "))

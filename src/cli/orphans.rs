@@ -4,10 +4,11 @@
 use std::{io::Write, ops::ControlFlow};
 
 use vhdmount::{
-    Result,
+    Error,
     fs::{
         DirCursor, FileSystem, NodeId, NodeKind,
         orphans::{BIT, DIRECTORY, NAME, Orphans, View},
+        reach,
     },
     tree::Volume,
 };
@@ -28,20 +29,17 @@ struct Level {
 }
 
 impl<W: Write> Listing<'_, W> {
-    /// `Err` when the output is closed, `Ok(Err)` for the first part of the volume that cannot be read; the rest is listed.
-    pub(super) fn orphans(&mut self, volume: &Volume) -> std::io::Result<Result<()>> {
+    /// `Err` when the output is closed; what cannot be read is noted, the rest is listed.
+    pub(super) fn orphans(&mut self, volume: &Volume) -> std::io::Result<()> {
         let view = View::new(volume.fs.clone());
-        let Some(orphans) = volume.fs.orphans() else { return Ok(Ok(())) };
-        let mut failed = Ok(());
+        let Some(orphans) = volume.fs.orphans() else { return Ok(()) };
         let mut path = format!("{}/{NAME}", volume.name).into_bytes();
         let mut levels = vec![Level { node: DIRECTORY, path: path.len(), below: Vec::new() }];
         let mut listed = false;
         while let Some(level) = levels.last_mut() {
             path.truncate(level.path);
             if !listed {
-                let (written, read) = self.level(&view, &*orphans, volume, &path, level);
-                written?;
-                failed = failed.and(read);
+                self.level(&view, &*orphans, volume, &path, level)?;
                 listed = true;
             }
             match level.below.pop() {
@@ -51,12 +49,19 @@ impl<W: Write> Listing<'_, W> {
                 Some((name, node)) => {
                     path.push(b'/');
                     path.extend_from_slice(&name);
+                    if reach::is_misplaced(node) {
+                        let read =
+                            || view.read_dir(node, DirCursor::default(), &mut |_| ControlFlow::Break(()));
+                        let why = || read().err().unwrap_or_else(|| Error::not_found("no way leads there"));
+                        self.notes.misplaced(&path, why);
+                        continue;
+                    }
                     levels.push(Level { node, path: path.len(), below: Vec::new() });
                     listed = false;
                 }
             }
         }
-        Ok(failed)
+        Ok(())
     }
 
     /// The rows of one directory.
@@ -67,7 +72,7 @@ impl<W: Write> Listing<'_, W> {
         volume: &Volume,
         path: &[u8],
         level: &mut Level,
-    ) -> (std::io::Result<()>, Result<()>) {
+    ) -> std::io::Result<()> {
         let mut written = Ok(());
         let read = view.read_dir(level.node, DirCursor::default(), &mut |entry| {
             let name = entry.name.to_text();
@@ -98,9 +103,9 @@ impl<W: Write> Listing<'_, W> {
             if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         level.below.reverse();
-        if let Err(error) = &read {
-            log::warn!("{}: {error}", String::from_utf8_lossy(path));
+        if let Err(error) = read {
+            self.notes.error(path, error);
         }
-        (written, read)
+        written
     }
 }

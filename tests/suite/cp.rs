@@ -242,6 +242,38 @@ fn fat_as_the_destination_gets_what_it_can_hold() {
     assert!(fat.path("cat.jpg\u{f03a}Zone.Identifier").is_file());
 }
 
+/// Within what ext4 takes, and beyond what it takes with small blocks and without extents.
+const LARGE: u64 = 1 << 40;
+
+/// What a file may be there is found out, and whose limit it is.
+#[test]
+fn a_file_too_large_for_the_destination_names_the_limit() {
+    let folder = scratch();
+    let (large, small) = (folder.path().join("large"), folder.path().join("small"));
+    fs::File::create(&large).unwrap().set_len(LARGE).unwrap();
+    bytes(&small, MIB);
+    let raw = Path::new(".vhdmount/disk.raw");
+    if let Some(host) = Host::new("ext4", 16, &["-O", "^extents,^64bit,^metadata_csum", "-b", "1024"]) {
+        // Three levels of blocks of 256 numbers each, and 12 direct ones.
+        let limit: u64 = (12 + 256 + (256 << 8) + (256 << 16)) * 1024;
+        let (code, _, err) = cp([&large, raw, &host.path("copy")]);
+        assert!(code == 4 && err.contains(&format!("keeps at most {limit} (")), "{code} {err}");
+        assert!(err.contains(&format!("{LARGE} bytes long")), "{err}");
+        assert_eq!(fs::read_dir(host.path("")).unwrap().count(), 1, "nothing but lost+found is left");
+    }
+    // The limit of a process, for a file that is written at once and for one in pieces.
+    for (image, len, limit) in [(&small, MIB, 512 << 10), (&large, LARGE, 2 << 20)] {
+        let dest = folder.path().join("dest");
+        let script = format!("ulimit -f {}; exec \"$0\" \"$@\"", limit / 512);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script]).arg(vhdmount().get_program()).arg("cp").arg(image).arg(raw).arg(&dest);
+        let (code, _, err) = outcome(&shell.output().unwrap());
+        let wanted = format!("{len} bytes long, and this process may write files of at most {limit} (");
+        assert!(code == Some(4) && err.contains(&wanted) && err.contains("ulimit -f"), "{code:?} {err}");
+        assert!(!dest.exists());
+    }
+}
+
 /// Stops the process as soon as something appears in `dest`; true if it is still in the middle of it.
 fn stopped_halfway(pid: Pid, dest: &Path) -> bool {
     let start = Instant::now();

@@ -3,6 +3,7 @@
 
 mod check;
 mod deleted;
+mod reach;
 
 use std::{
     collections::BTreeMap,

@@ -8,6 +8,9 @@ use std::sync::{
 /// Text kept for the list at the end; what is beyond is printed at once, so that nothing is lost and memory is bounded.
 const BUDGET: usize = 4 << 20;
 
+/// Directories that are named as examples.
+const MAX_NAMED: usize = 3;
+
 /// Something that is counted.
 #[derive(Debug, Default)]
 pub(super) struct Count(AtomicU64);
@@ -41,6 +44,8 @@ struct Lists {
     failures: Vec<String>,
     notes: Vec<String>,
     bytes: usize,
+    /// Directories that are entered from another place: the first ones, and how many.
+    misplaced: (Vec<String>, u64),
 }
 
 impl Log {
@@ -48,6 +53,18 @@ impl Log {
     pub(super) fn failure(&self, path: &[u8], why: impl std::fmt::Display) {
         self.failed.add(1);
         self.keep(message(path, &why.to_string()), |lists| &mut lists.failures);
+    }
+
+    /// A directory is listed where it is not entered (`fs::reach`): it is copied where it is entered. Damaged volumes can have
+    /// many such entries, which are one message.
+    pub(super) fn misplaced(&self, path: &[u8]) {
+        self.failed.add(1);
+        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        let (named, count) = &mut lists.misplaced;
+        *count += 1;
+        if named.len() < MAX_NAMED {
+            named.push(vhdmount::printable::printable(&String::from_utf8_lossy(path)).into_owned());
+        }
     }
 
     /// Something was copied in another way than it is in the image.
@@ -69,6 +86,12 @@ impl Log {
     /// Prints the lists: first what differs, then what is missing.
     pub(super) fn print(&self, quiet: bool) {
         let mut lists = std::mem::take(&mut *self.lists.lock().unwrap_or_else(PoisonError::into_inner));
+        if let (named, count @ 1..) = &lists.misplaced {
+            let etc = if *count > named.len() as u64 { ", \u{2026}" } else { "" };
+            let why = "their directories are entered from another place, or are among the orphans";
+            let text = format!("{} not copied: {why}: {}{etc}", plural(*count, "entry"), named.join(", "));
+            lists.failures.push(text);
+        }
         lists.notes.sort_unstable();
         lists.failures.sort_unstable();
         let notes = lists.notes.iter().filter(|_| !quiet).map(|note| ("note: ", note));
@@ -93,7 +116,10 @@ impl Log {
 
 /// `1 file`, `2 files`.
 pub(super) fn plural(count: u64, name: &str) -> String {
-    format!("{count} {name}{}", if count == 1 { "" } else { "s" })
+    match name.strip_suffix('y') {
+        Some(stem) if count != 1 => format!("{count} {stem}ies"),
+        _ => format!("{count} {name}{}", if count == 1 { "" } else { "s" }),
+    }
 }
 
 /// A name of the image must not command the terminal.

@@ -99,19 +99,24 @@ pub(super) fn run(command: &Cp, quiet: bool) -> Result<(), Failure> {
     let fail = |error| Failure::image(&command.image, &error);
     let image = Image::open(&command.image, &command.open.options(&command.view)).map_err(fail)?;
     let tree = image.tree(command.view.partition).map_err(fail)?;
+    copy_out(&tree, images(&image), command, quiet)
+}
+
+/// Copies what the command names; `images`: files of the host that are never replaced.
+fn copy_out(tree: &Tree, images: Vec<FileId>, command: &Cp, quiet: bool) -> Result<(), Failure> {
     let log = Log::default();
     let options = options(command);
-    let sources = places::sources(&tree, &command.path, options.recursive, &log);
+    let sources = places::sources(tree, &command.path, options.recursive, &log);
     let destination = places::destination(&command.dest, &sources, command.path.len())?;
     let target = Target::open(&destination.folder)
         .map_err(|error| Failure::destination(&destination.folder, &error))?;
     let context = Context {
-        tree: &tree,
+        tree,
         target,
         options,
         log,
         stop: Stop::on_signals().map_err(|error| Failure::destination(&destination.folder, &error))?,
-        images: images(&image),
+        images,
         made: Mutex::default(),
         no_links: AtomicBool::new(false),
         many_links: AtomicBool::new(false),
@@ -249,7 +254,7 @@ fn end(context: &Context<'_>, time: Duration, quiet: bool) -> Result<(), Failure
         0 => Ok(()),
         failed => Err(Failure::inside_text(format_args!(
             "{} could not be copied, as listed above",
-            plural(failed, "entry").replace("entrys", "entries")
+            plural(failed, "entry")
         ))),
     }
 }
@@ -282,3 +287,6 @@ impl Context<'_> {
         self.target.existing(folder, name).ok().flatten().map(Existing::id)
     }
 }
+
+#[cfg(test)]
+mod tests;

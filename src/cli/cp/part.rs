@@ -60,6 +60,11 @@ impl<'a> Part<'a> {
         }
     }
 
+    /// What it is called in the destination.
+    pub(super) fn shown(&self) -> String {
+        self.folder.shown(&self.name)
+    }
+
     /// An empty file with these attributes of Windows.
     pub(super) fn create(
         context: &'a Context<'a>,

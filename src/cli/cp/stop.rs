@@ -49,7 +49,8 @@ impl Stop {
     }
 }
 
-/// The first signal sets the flag, a second one ends the process at once.
+/// The first signal sets the flag, a second one ends the process at once. A file over the limit of `ulimit -f` is an error of its
+/// write, of which the signal says no more.
 #[cfg(target_os = "linux")]
 fn catch(flag: &Arc<AtomicBool>) -> io::Result<()> {
     use signal_hook::{consts, flag};
@@ -57,6 +58,7 @@ fn catch(flag: &Arc<AtomicBool>) -> io::Result<()> {
         flag::register_conditional_shutdown(signal, 128 + signal, flag.clone())?;
         flag::register(signal, flag.clone())?;
     }
+    flag::register(consts::SIGXFSZ, Arc::default())?;
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use vhdmount::{
     fs::{FileSystem, Name, NodeId, Stat},
 };
 
-use super::{Context, CopyError, folder::Folder, names::ItemName, part::Part, target};
+use super::{Context, CopyError, folder::Folder, names::ItemName, part::Part, target, work};
 
 /// Between a file's name and a stream's. In a name of Windows as names with a colon are kept there: a real one would
 /// mean the stream itself.
@@ -104,7 +104,7 @@ pub(super) fn keep_as_files<'a>(
 ) {
     each(context, node, path, &mut |stream, source| {
         let (part, file) = Part::create(context, folder, 0)?;
-        copy(context, source, &file, &folder.shown(&part.name), buffer)?;
+        work::copy_whole(context, source, &file, &|| part.shown(), buffer)?;
         // Times are a file's, not a stream's.
         let _ = target::set_file_times(&file, &stat.times);
         let mut whole = OsString::from(name);
@@ -124,7 +124,7 @@ pub(super) fn of_folder<'a>(
     folder: &Arc<Folder<'a>>,
 ) {
     if !context.tree.streams(node).is_ok_and(|streams| streams.is_empty()) {
-        let mut buffer = vec![0; super::work::PIECE];
+        let mut buffer = vec![0; work::PIECE];
         match (&folder.parent, context.options.streams) {
             (Some(parent), Streams::Files) => {
                 keep_as_files(context, node, stat, path, parent, &folder.name, &mut buffer);
@@ -135,28 +135,4 @@ pub(super) fn of_folder<'a>(
             },
         }
     }
-}
-
-/// The whole content of a stream into a file.
-pub(super) fn copy(
-    context: &Context<'_>,
-    source: &dyn ByteSource,
-    file: &File,
-    shown: &str,
-    buffer: &mut [u8],
-) -> Result<(), CopyError> {
-    let (mut at, _) = (0, super::work::check_size(context, source)?);
-    while at < source.size() {
-        if context.stop.is_set() {
-            return Err(CopyError::Stopped);
-        }
-        let rest = source.size() - at;
-        let take = usize::try_from(rest).map_or(buffer.len(), |rest| rest.min(buffer.len()));
-        source
-            .read_exact_at(at, &mut buffer[..take])
-            .map_err(|error| CopyError::Failed(error.to_string()))?;
-        target::write_all_at(file, &buffer[..take], at).map_err(|error| context.refused(shown, &error))?;
-        at += take as u64;
-    }
-    Ok(())
 }

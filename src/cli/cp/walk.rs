@@ -4,7 +4,10 @@
 
 use std::{collections::HashMap, ffi::OsStr, io, ops::ControlFlow, sync::Arc};
 
-use vhdmount::fs::{DirCursor, FileSystem, NameBuf, NodeId, NodeKind, Stat, Times, reach};
+use vhdmount::{
+    fs::{DirCursor, FileSystem, NameBuf, NodeId, NodeKind, Stat, Times, reach},
+    tree::Tree,
+};
 
 use super::{
     Context, CopyError,
@@ -148,6 +151,7 @@ impl<'a, 'q> Walker<'a, 'q> {
         match self.context.tree.stat(node) {
             Err(error) => self.context.log.failure(&path, error),
             Ok(stat) if stat.kind != NodeKind::Directory => self.entry(parent, name.clone(), node),
+            Ok(_) if reach::is_misplaced(node) => self.context.log.misplaced(&path),
             Ok(stat) => match make_folder(self.context, parent, name, name.text(), stat.times) {
                 Ok(folder) => {
                     self.context.log.folders.add(1);
@@ -271,7 +275,7 @@ impl<'a, 'q> Walker<'a, 'q> {
             return self.context.log.failure(&item.path(), why);
         }
         match self.context.tree.open(node) {
-            Ok(source) => files.push(((node.0 >> 56, source.position().unwrap_or(0)), item)),
+            Ok(source) => files.push(((Tree::volume_number(node), source.position().unwrap_or(0)), item)),
             Err(error) => self.context.log.failure(&item.path(), error),
         }
     }

@@ -98,10 +98,10 @@ fn copy<'a>(context: &'a Context<'a>, item: &Item<'a>, buffer: &mut [u8]) -> Res
     match whole {
         Some(size) => {
             let written = target::write_all_at(&file, &buffer[..size], 0);
-            written.map_err(|error| context.refused(&item.folder.shown(&part.name), &error))?;
+            written.map_err(|error| refused(context, &|| part.shown(), &file, size as u64, &error))?;
             context.log.bytes.add(size as u64);
         }
-        None => copy_range(context, &*source, (&part, &file), 0..size, buffer)?,
+        None => copy_range(context, &*source, (&|| part.shown(), &file), 0..size, buffer)?,
     }
     finish(context, item, part, &file, size, buffer)
 }
@@ -139,11 +139,28 @@ fn hole_at(source: &dyn ByteSource, at: u64) -> Option<u64> {
     (extent.kind == ExtentKind::Hole && extent.len > 0).then_some(extent.len)
 }
 
+/// Copies all of a source into a file that is empty, without its holes. `shown`: what the file is called.
+pub(super) fn copy_whole(
+    context: &Context<'_>,
+    source: &dyn ByteSource,
+    file: &File,
+    shown: &dyn Fn() -> String,
+    buffer: &mut [u8],
+) -> Result<(), CopyError> {
+    let size = check_size(context, source)?;
+    copy_range(context, source, (shown, file), 0..size, buffer)?;
+    let len = file.metadata().map_err(|error| context.refused(&shown(), &error))?.len();
+    if len < size {
+        file.set_len(size).map_err(|error| refused(context, shown, file, size, &error))?;
+    }
+    Ok(())
+}
+
 /// Copies a part of the content to its place, without its holes.
 fn copy_range(
     context: &Context<'_>,
     source: &dyn ByteSource,
-    (part, file): (&Part<'_>, &File),
+    (shown, file): (&dyn Fn() -> String, &File),
     range: Range<u64>,
     buffer: &mut [u8],
 ) -> Result<(), CopyError> {
@@ -170,7 +187,7 @@ fn copy_range(
             .map_err(|error| CopyError::Failed(error.to_string()))?;
         let written = target::write_all_at(file, &buffer[..take], at);
         let end = at + take as u64;
-        written.map_err(|error| refused(context, part, file, end, &error))?;
+        written.map_err(|error| refused(context, shown, file, end, &error))?;
         context.log.bytes.add(take as u64);
         at = end;
     }
@@ -186,12 +203,13 @@ fn finish<'a>(
     size: u64,
     buffer: &mut [u8],
 ) -> Result<OsString, CopyError> {
-    let refused = |error: io::Error| context.refused(&item.folder.shown(&part.name), &error);
+    let refused = |error: io::Error| context.refused(&part.shown(), &error);
     // It ends in a hole, or is empty.
     if item.stat.allocated < size || size > PIECE as u64 {
         let len = file.metadata().map_err(refused)?.len();
         if len < size {
-            file.set_len(size).map_err(|error| self::refused(context, &part, file, size, &error))?;
+            file.set_len(size)
+                .map_err(|error| self::refused(context, &|| part.shown(), file, size, &error))?;
         }
     }
     let path = || item.path();
@@ -232,7 +250,7 @@ fn segment<'a>(
         let (part, file) = create(context, item)?;
         if size > HUGE {
             // Before days of copying show that no file there can be as large.
-            file.set_len(size).map_err(|error| refused(context, &part, &file, size, &error))?;
+            file.set_len(size).map_err(|error| refused(context, &|| part.shown(), &file, size, &error))?;
         }
         Ok(Opened { source, part, file })
     };
@@ -248,24 +266,36 @@ fn segment<'a>(
     if end < range.end {
         give_back(end..range.end);
     }
-    copy_range(context, &*opened.source, (&opened.part, &opened.file), range.start..end, buffer)
+    let shown = || opened.part.shown();
+    copy_range(context, &*opened.source, (&shown, &opened.file), range.start..end, buffer)
 }
 
 /// What a refusal of a write at or up to `size` means. Of a file that is too large, how large one can be.
-fn refused(context: &Context<'_>, part: &Part<'_>, file: &File, size: u64, error: &io::Error) -> CopyError {
-    let shown = part.folder.shown(&part.name);
+fn refused(
+    context: &Context<'_>,
+    shown: &dyn Fn() -> String,
+    file: &File,
+    size: u64,
+    error: &io::Error,
+) -> CopyError {
     if error.kind() != io::ErrorKind::FileTooLarge {
-        return context.refused(&shown, error);
+        return context.refused(&shown(), error);
     }
     let (mut taken, mut refused) = (0, size);
     while refused - taken > 1 {
         let middle = taken.midpoint(refused);
         if file.set_len(middle).is_ok() { taken = middle } else { refused = middle }
     }
-    CopyError::Failed(format!(
-        "{size} bytes long, and the destination's filesystem keeps at most {taken} ({}) in a file",
-        human(taken)
-    ))
+    CopyError::Failed(match target::file_limit() {
+        Some(limit) if limit <= refused => format!(
+            "{size} bytes long, and this process may write files of at most {limit} ({}): `ulimit -f` sets that",
+            human(limit)
+        ),
+        _ => format!(
+            "{size} bytes long, and the destination's filesystem keeps at most {taken} ({}) in a file",
+            human(taken)
+        ),
+    })
 }
 
 /// The last one who lets go of a large file completes it.

@@ -8,9 +8,11 @@ mod unix;
 mod windows;
 
 #[cfg(unix)]
-pub(super) use unix::{Target, keep_stream, name, set_attributes, set_file_times, write_all_at};
+pub(super) use unix::{Target, file_limit, keep_stream, name, set_attributes, set_file_times, write_all_at};
 #[cfg(windows)]
-pub(super) use windows::{Target, keep_stream, name, set_attributes, set_file_times, write_all_at};
+pub(super) use windows::{
+    Target, file_limit, keep_stream, name, set_attributes, set_file_times, write_all_at,
+};
 
 /// Identifies a file or directory of the host: device and number.
 pub(super) type FileId = (u64, u128);

@@ -262,6 +262,11 @@ pub(in crate::cli::cp) fn keep_stream(
     set.map_err(|error| refused(error.into()))
 }
 
+/// The largest file that this process may write, whatever the destination takes.
+pub(in crate::cli::cp) fn file_limit() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Fsize).current
+}
+
 /// The attributes of Windows and the time of creation, which this system cannot set, as extended attributes in the form of
 /// ntfs-3g's `system.ntfs_attrib` and `system.ntfs_crtime`.
 pub(in crate::cli::cp) fn set_attributes(file: &File, attributes: u32, times: &Times) -> io::Result<()> {

@@ -21,7 +21,7 @@ use vhdmount::{
 
 use super::Existing;
 use crate::{
-    cli::cp::{Context, CopyError, folder::Folder, names, streams},
+    cli::cp::{Context, CopyError, folder::Folder, names, work},
     platform,
 };
 
@@ -233,7 +233,12 @@ pub(in crate::cli::cp) fn keep_stream(
     let shown = folder.shown(name);
     let file = context.target.create_stream(folder, name, stream);
     let file = file.map_err(|error| context.refused(&shown, &error))?;
-    streams::copy(context, source, &file, &shown, buffer)
+    work::copy_whole(context, source, &file, &|| shown.clone(), buffer)
+}
+
+/// Windows limits no process.
+pub(in crate::cli::cp) fn file_limit() -> Option<u64> {
+    None
 }
 
 /// A file was made with its attributes.
