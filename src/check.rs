@@ -7,7 +7,7 @@ use serde::Serialize;
 
 pub use collector::{Collector, Counts, More};
 
-use crate::Error;
+use crate::{Error, Remedy};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -93,6 +93,11 @@ impl Finding {
 pub trait Report {
     /// Takes one finding. A hostile image can cause any number of them: the collector bounds what it keeps.
     fn finding(&mut self, finding: Finding);
+
+    /// Takes what the caller can do about the findings of this kind; the same one may come often.
+    fn remedy(&mut self, remedy: Remedy) {
+        let _ = remedy;
+    }
 
     /// `done` of `total` units (bytes, records, …) of the current step are examined.
     fn progress(&mut self, step: &str, done: u64, total: u64);

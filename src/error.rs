@@ -90,6 +90,8 @@ pub enum Remedy {
     NameOrForceParent,
     /// Read without what the log has: the disk lacks its last changes.
     SkipLog,
+    /// List the files in use that no directory names; they can be read there.
+    ListOrphans,
 }
 
 impl Error {

@@ -15,6 +15,7 @@ mod self_report;
 mod survey;
 #[cfg(test)]
 pub(crate) mod tests;
+mod toml_text;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

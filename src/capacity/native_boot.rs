@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::report::{line, quoted};
+use super::toml_text::{line, quoted};
 use crate::{
     Result,
     fs::{FileSystem, windows::system_hive},

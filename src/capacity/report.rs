@@ -4,12 +4,17 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{NativeBoot, allocation::Allocation, host_budget::HostBudget};
+use super::{
+    NativeBoot,
+    allocation::Allocation,
+    host_budget::HostBudget,
+    toml_text::{line, quoted},
+};
 use crate::{
     container::{Kind, Layer},
     host::HostSpace,
     json::Document,
-    printable::{is_harmful, printable},
+    printable::printable,
     size::human,
 };
 
@@ -293,27 +298,4 @@ impl VolumeReport {
             boot.push_toml(out);
         }
     }
-}
-
-pub(super) fn line(out: &mut String, key: &str, value: &str, comment: &str) {
-    let _ = match comment {
-        "" => writeln!(out, "{key} = {value}"),
-        _ => writeln!(out, "{:<36} # {}", format!("{key} = {value}"), printable(comment)),
-    };
-}
-
-/// A TOML basic string.
-pub(super) fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            c if is_harmful(c) => {
-                let _ = write!(out, "\\U{:08X}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }

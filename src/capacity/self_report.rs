@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{
     Report,
     native_boot::expansion_line,
-    report::{line, quoted},
+    toml_text::{line, quoted},
 };
 use crate::{
     Error, Result,

@@ -18,6 +18,7 @@ pub(super) fn text(remedy: Remedy) -> &'static str {
              with --parent FILE --force-parent, and --force-parent alone reads on without a parent"
         }
         Remedy::SkipLog => "--no-replay reads the disk without its last changes",
+        Remedy::ListOrphans => "`vhdmount ls --orphans IMAGE` lists the orphans",
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) fn run(command: &Capacity) -> std::result::Result<(), Failure> {
         let syntax = if command.json { watch::Syntax::Json } else { watch::Syntax::Hash };
         return watch::run(seconds, syntax, || look().map_err(|error| error.to_string()));
     }
-    print(&look().map_err(Failure::image_text)?)
+    print(&look().map_err(|error| Failure::image_text(format_args!("--self: {error}")))?)
 }
 
 fn report(options: &OpenOptions) -> Result<SelfReport> {

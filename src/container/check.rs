@@ -1,7 +1,6 @@
 //! The examination of containers: each image file of a chain by itself, and whether the files belong together.
 
 use std::{
-    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -174,20 +173,4 @@ impl Subject {
             }
         }
     }
-}
-
-/// What is wrong with a structure that the finding names itself.
-pub(super) fn problem(error: &Error) -> String {
-    match error.cause() {
-        Error::Corrupt(corrupt) => match corrupt.place {
-            Some(place) => format!("{} ({place} of the file)", corrupt.problem),
-            None => corrupt.problem.to_string(),
-        },
-        _ => error.to_string(),
-    }
-}
-
-/// A range of the virtual disk.
-pub(super) fn span(bytes: Range<u64>) -> String {
-    format!("bytes {:#x} to {:#x} of the disk", bytes.start, bytes.end)
 }

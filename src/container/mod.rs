@@ -6,6 +6,7 @@ mod chain;
 pub mod check;
 pub mod detect;
 mod disk;
+mod findings;
 mod host_file;
 mod image;
 mod log_state;

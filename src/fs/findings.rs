@@ -4,7 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::check::{Finding, Report, Severity};
+use crate::{
+    Remedy,
+    check::{Finding, Report, Severity},
+};
 
 /// Findings of one kind that are told one by one.
 const MAX_TOLD: u64 = 20;
@@ -52,6 +55,10 @@ impl<'r> Findings<'r> {
     pub(super) fn tell(&mut self, kind: &'static Kind, structure: String, problem: String) {
         let meaning = kind.meaning.to_owned();
         self.report.finding(Finding { severity: kind.severity, structure, problem, meaning });
+    }
+
+    pub(super) fn remedy(&mut self, remedy: Remedy) {
+        self.report.remedy(remedy);
     }
 
     pub(super) fn progress(&mut self, step: &str, done: u64, total: u64) {

@@ -10,8 +10,9 @@ use crate::{Error, Result};
 pub(super) fn running(sys: &Path, device: &Path) -> Result<Running> {
     let Some(image) = backing_file(sys, device) else {
         return Err(Error::unsupported(format!(
-            "--self is for a Windows that was booted natively from a VHD or VHDX. This is Linux, and its root ({}) is \
-             not on a loop device; what a virtual machine runs from shows on its host alone: name the IMAGE there",
+            "the image that this system runs from is not known: a Windows that was booted natively from a VHD or VHDX \
+             reports it, a Linux only where its root is on a loop device, and this root ({}) is not. What a virtual machine \
+             runs from shows on its host alone",
             device.display()
         )));
     };

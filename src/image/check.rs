@@ -42,7 +42,7 @@ pub struct Examination {
     pub counts: Counts,
     /// What was examined, in this order: container, its parents, partition table, volumes.
     pub areas: Vec<Area>,
-    /// What can be chosen so that the disk is opened, where it is not.
+    /// What can be done: so that the disk is opened, where it is not, and about what was found.
     #[serde(skip)]
     pub remedies: Vec<Remedy>,
 }
@@ -128,24 +128,29 @@ fn examine(
     options: &CheckOptions,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Examination> {
-    let mut run = Run { areas: Vec::new(), progress };
+    let mut run = Run { areas: Vec::new(), remedies: Vec::new(), progress };
     let Subjects { files, container } = subjects;
     let infos: Vec<_> = container.iter().flat_map(Container::infos).cloned().collect();
     for (depth, (subject, links)) in files.iter().enumerate() {
         run.container(depth, subject, infos.get(depth), links, options);
     }
-    let mut remedies = Vec::new();
     match container {
         Ok(container) => {
             run.disk(&Image::assemble(container, Timestamp::default(), &options.open)?, options)?
         }
         Err(error) => {
             run.not_opened(&error);
-            remedies.extend_from_slice(error.remedies());
+            run.remedies.extend_from_slice(error.remedies());
         }
     }
     let counts = run.areas.iter().fold(Counts::default(), |sum, area| sum.plus(area.counts));
-    Ok(Examination { image: name, verdict: Verdict::of(counts), counts, areas: run.areas, remedies })
+    Ok(Examination {
+        image: name,
+        verdict: Verdict::of(counts),
+        counts,
+        areas: run.areas,
+        remedies: run.remedies,
+    })
 }
 
 impl Verdict {
@@ -161,13 +166,20 @@ impl Verdict {
 /// The areas so far, and whom to tell of progress.
 struct Run<'a> {
     areas: Vec<Area>,
+    /// In the order in which they came, each once.
+    remedies: Vec<Remedy>,
     progress: &'a mut dyn FnMut(Progress<'_>),
 }
 
 impl Run<'_> {
     /// Examines one area. Where the examination breaks off, that is a finding, too: the others go on.
     fn area(&mut self, name: &str, what: String, examine: impl FnOnce(&mut dyn Report) -> Result<()>) {
-        let mut reporter = Reporter { collector: Collector::default(), area: name, progress: self.progress };
+        let mut reporter = Reporter {
+            collector: Collector::default(),
+            area: name,
+            remedies: &mut self.remedies,
+            progress: self.progress,
+        };
         reporter.progress("", 0, 0);
         if let Err(error) = examine(&mut reporter) {
             let meaning = "the examination of this part ends here: what follows is not known";
@@ -298,12 +310,19 @@ impl Run<'_> {
 struct Reporter<'a> {
     collector: Collector,
     area: &'a str,
+    remedies: &'a mut Vec<Remedy>,
     progress: &'a mut dyn FnMut(Progress<'_>),
 }
 
 impl Report for Reporter<'_> {
     fn finding(&mut self, finding: Finding) {
         self.collector.finding(finding);
+    }
+
+    fn remedy(&mut self, remedy: Remedy) {
+        if !self.remedies.contains(&remedy) {
+            self.remedies.push(remedy);
+        }
     }
 
     fn progress(&mut self, step: &str, done: u64, total: u64) {

@@ -16,7 +16,7 @@ use crate::{
     Error, Place, Result,
     bytes::{ByteSource, read_vec},
     check::{Finding, Report},
-    container::{Kind, check::problem},
+    container::{Kind, findings::problem},
 };
 
 /// Sizes from which on the geometry says no more than "at least this".

@@ -12,7 +12,7 @@ use crate::{
     Result,
     bytes::{ByteSource, read_vec},
     check::{Finding, Report, Severity},
-    container::{Kind, check::span},
+    container::{Kind, findings::span},
 };
 
 /// Bytes of the table read at once.

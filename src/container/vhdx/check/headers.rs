@@ -8,7 +8,7 @@ use crate::{
     Error, Result,
     bytes::{ByteSource, read_vec},
     check::{Finding, Report},
-    container::check::problem,
+    container::findings::problem,
 };
 
 pub(super) fn identifier(source: &dyn ByteSource, report: &mut dyn Report) {

@@ -19,7 +19,7 @@ use crate::{
     Result,
     bytes::ByteSource,
     check::{Finding, Report},
-    container::check::problem,
+    container::findings::problem,
 };
 
 /// Examines one file; its parents are examined for themselves. `replay`: as the disk is read with its log replayed.

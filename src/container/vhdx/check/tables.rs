@@ -10,7 +10,7 @@ use crate::{
     Error, Result,
     bytes::{ByteSource, read_around_bad_sectors},
     check::{Finding, Report},
-    container::check::problem,
+    container::findings::problem,
 };
 
 /// The table in force.

@@ -1,13 +1,13 @@
 //! Clusters that the table says are in use, although no directory leads to them.
 
 use super::{super::table::Entry, Check, bit, bits};
-use crate::{check::Severity, fs::findings::Kind};
+use crate::{Remedy, check::Severity, fs::findings::Kind};
 
 const LOST: Kind = Kind {
     severity: Severity::Warning,
     name: "lost clusters",
     meaning: "They are the content of files and directories whose entry is gone, or lost space; they are not free for new files. \
-              `ls --orphans` lists the directories among them; fsck.fat or chkdsk can turn them into files.",
+              The directories among them are orphans; fsck.fat or chkdsk can turn them into files.",
 };
 const BAD: Kind = Kind {
     severity: Severity::Note,
@@ -66,6 +66,9 @@ impl Check<'_, '_> {
                 "{lost} clusters ({bytes} bytes) in {chains} chains belong to no file or directory, the first: cluster {first}{damage}"
             );
             self.tell(&LOST, "table", problem);
+            if self.owners.is_none() {
+                self.findings.remedy(Remedy::ListOrphans);
+            }
         }
         if bad > 0 {
             self.tell(&BAD, "table", format!("{bad} clusters are marked as bad"));

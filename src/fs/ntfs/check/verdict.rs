@@ -5,6 +5,7 @@ use super::{
     facts::{Facts, flag},
 };
 use crate::{
+    Remedy,
     check::Severity,
     fs::{
         findings::Kind,
@@ -26,20 +27,20 @@ const RESERVED: Kind = Kind {
 const NAMELESS: Kind = Kind {
     severity: Severity::Error,
     name: "files and directories without a name",
-    meaning: "No directory can lead to it; `ls --orphans` lists it, and it is read as pN/.orphans/NUMBER. chkdsk /f puts it \
-              into a folder found.000.",
+    meaning: "No directory can lead to it; it is among the orphans and read as pN/.orphans/NUMBER. chkdsk /f puts it into a folder \
+              found.000.",
 };
 const ORPHAN: Kind = Kind {
     severity: Severity::Error,
     name: "files and directories that no directory names",
-    meaning: "It exists, but it is not listed anywhere: `ls --orphans` lists it, and it is read as pN/.orphans/NUMBER. chkdsk /f puts it back into its directory, or into a folder \
-              found.000.",
+    meaning: "It exists, but no directory lists it: it is among the orphans and read as pN/.orphans/NUMBER. chkdsk /f puts it back \
+              into its directory, or into a folder found.000.",
 };
 const UNNAMED: Kind = Kind {
     severity: Severity::Note,
     name: "files and directories in damaged directories",
-    meaning: "They follow from the damage that is told of their directories; they themselves may be sound, and `ls --orphans` lists \
-              those that no readable part of a directory names.",
+    meaning: "They follow from the damage that is reported of their directories; they themselves may be sound. Those that no \
+              readable part of a directory names are among the orphans.",
 };
 const NAMES: Kind = Kind {
     severity: Severity::Warning,
@@ -108,6 +109,7 @@ impl Check<'_, '_> {
         if self.unnamed > 0 {
             let problem = format!("{} files and directories lack an entry there", self.unnamed);
             self.findings.add(&UNNAMED, "directories", problem);
+            self.findings.remedy(Remedy::ListOrphans);
         }
     }
 
@@ -120,6 +122,7 @@ impl Check<'_, '_> {
         if facts.names == 0 {
             if number >= FIRST_FREE {
                 self.name(&NAMELESS, number, "in use, without a name");
+                self.findings.remedy(Remedy::ListOrphans);
             }
         } else if facts.entries < facts.names && self.is_in_damaged_directory(number) {
             self.unnamed += 1;

@@ -4,7 +4,7 @@
 use super::{super::super::bat::Geometry, Owner};
 use crate::{
     check::{Finding, Report, Severity},
-    container::check::span,
+    container::findings::span,
 };
 
 pub(super) const SHARED: &str = "at most one of them has its own data, the others show what is not theirs; restore the disk from a \
