@@ -26,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
             walk(&**fs);
         }
     }
-    let _ = image.info().to_json();
+    let _ = vhdmount::json::to_text(&image.info());
     draw(&image);
     // The tree resolves links, which a volume by itself does not.
     if let Ok(tree) = image.tree(None) {
