@@ -18,16 +18,18 @@ use super::MountError;
 
 /// Set for the process that serves.
 const SERVING: &str = "VHDMOUNT_SERVING";
-/// What it says when the mount is usable; no text has it.
+/// What it says when the mount is usable, and when that has less in it than an image should hold; no text has them.
 const READY: u8 = 0;
+const READY_INCOMPLETE: u8 = 1;
 
 /// True in the process that was started to serve.
 pub(super) fn is_serving() -> bool {
     std::env::var_os(SERVING).is_some()
 }
 
-/// Starts the process that serves, and returns when the mount is usable, or with its exit status.
-pub(super) fn start() -> Result<(), MountError> {
+/// Starts the process that serves, and returns when the mount is usable, with whether it is complete; or with the exit status
+/// of that process.
+pub(super) fn start() -> Result<bool, MountError> {
     let failed = |error: io::Error| MountError::System(format!("cannot start a background process: {error}"));
     let program = std::env::current_exe().map_err(failed)?;
     let mut child = Command::new(program)
@@ -43,12 +45,12 @@ pub(super) fn start() -> Result<(), MountError> {
     let errors = thread::spawn(move || errors.as_mut().map(|from| pass_on(from, &mut io::stderr())));
     let ready = match child.stdout.take() {
         Some(mut from) => pass_on(&mut from, &mut io::stdout()),
-        None => false,
+        None => None,
     };
     match ready {
         // Its other pipe may stay open as long as it likes: this process ends.
-        true => Ok(()),
-        false => {
+        Some(complete) => Ok(complete),
+        None => {
             let ended = status(child);
             let _ = errors.join();
             Err(ended)
@@ -56,19 +58,20 @@ pub(super) fn start() -> Result<(), MountError> {
     }
 }
 
-/// Copies what the process says; true when it says that it is ready, false when it ends.
-fn pass_on(from: &mut dyn Read, to: &mut dyn Write) -> bool {
+/// Copies what the process says, until it says that it is ready, and whether the mount is complete; `None` when it ends.
+fn pass_on(from: &mut dyn Read, to: &mut dyn Write) -> Option<bool> {
     let mut buffer = [0; 4096];
     loop {
         let said = match from.read(&mut buffer) {
-            Ok(0) | Err(_) => return false,
+            Ok(0) | Err(_) => return None,
             Ok(len) => &buffer[..len],
         };
-        let text = said.split(|byte| *byte == READY).next().unwrap_or_default();
+        let mark = said.iter().position(|byte| matches!(*byte, READY | READY_INCOMPLETE));
+        let text = &said[..mark.unwrap_or(said.len())];
         // A mount is not given up because nobody reads what it says.
         let _ = to.write_all(text).and_then(|()| to.flush());
-        if text.len() < said.len() {
-            return true;
+        if let Some(mark) = mark {
+            return Some(said[mark] == READY);
         }
     }
 }
@@ -82,14 +85,14 @@ fn status(mut child: Child) -> MountError {
 
 /// In the process that serves: leaves the working directory, which could not be removed otherwise, lets the waiting process
 /// return, and is silent from now on.
-pub(super) fn release() -> io::Result<()> {
+pub(super) fn release(complete: bool) -> io::Result<()> {
     // This program's own volume is in use anyway.
     if let Some(root) = std::env::current_exe()?.ancestors().last() {
         std::env::set_current_dir(root)?;
     }
     let mut out = io::stdout();
     // The waiting process may have been interrupted: the mount stays then, as if it had returned before.
-    let _ = out.write_all(&[READY]).and_then(|()| out.flush());
+    let _ = out.write_all(&[if complete { READY } else { READY_INCOMPLETE }]).and_then(|()| out.flush());
     for which in [STD_OUTPUT_HANDLE, STD_ERROR_HANDLE] {
         let null = OpenOptions::new().write(true).open("NUL")?;
         // SAFETY: the handle is open and stays so: it belongs to the process from now on.

@@ -86,10 +86,13 @@ pub(crate) struct Prepared {
     pub(crate) announcement: String,
     /// Say where it is mounted, and how that ends.
     pub(crate) say_where: bool,
+    /// False when there is less in it than an image should hold; passed on to the caller of [`mount`].
+    pub(crate) complete: bool,
 }
 
 /// Prepares the tree, mounts it and serves it until it is unmounted: in this process if `foreground`, otherwise in a background
-/// process, and then this one returns as soon as the mount is usable. `prepare` opens the image, in the process that serves.
+/// process, and then this one returns as soon as the mount is usable, with [`Prepared::complete`]. `prepare` opens the image, in the
+/// process that serves.
 ///
 /// # Errors
 /// [`MountError::Reported`] in the original process when the background one failed and has printed its error; all others
@@ -97,24 +100,25 @@ pub(crate) struct Prepared {
 pub(crate) fn mount<E: From<MountError>>(
     options: MountOptions,
     prepare: impl FnOnce() -> Result<Prepared, E>,
-) -> Result<(), E> {
+) -> Result<bool, E> {
     let winfsp = WinFsp::load().map_err(MountError::WinFsp)?;
     check(&options.mountpoint)?;
     let serving = background::is_serving();
     if !(options.foreground || options.debug || serving) {
         return Ok(background::start()?);
     }
-    let Prepared { tree, mut announcement, say_where } = prepare()?;
+    let Prepared { tree, mut announcement, say_where, complete } = prepare()?;
     let session = Session::start(winfsp, &options, tree)?;
     if say_where {
         announcement += &how_to_end(session.mountpoint(), serving);
     }
     announce(&announcement);
     if serving {
-        background::release()
+        background::release(complete)
             .map_err(|error| MountError::System(format!("cannot leave the console: {error}")))?;
     }
-    Ok(session.until_unmounted()?)
+    session.until_unmounted()?;
+    Ok(complete)
 }
 
 fn check(mountpoint: &Mountpoint) -> Result<(), MountError> {

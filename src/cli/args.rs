@@ -3,9 +3,10 @@
 mod capacity;
 mod cp;
 mod generate;
+#[cfg_attr(windows, path = "args/help/windows.rs")]
+#[cfg_attr(not(windows), path = "args/help/unix.rs")]
+pub(super) mod help;
 mod map;
-#[cfg(windows)]
-mod windows;
 
 use std::path::PathBuf;
 
@@ -29,23 +30,9 @@ use super::{exit::Failure, helper::MountHelper};
     version,
     args_conflicts_with_subcommands = true,
     override_usage = "vhdmount [OPTIONS] IMAGE [MOUNTPOINT]\n       vhdmount -u MOUNTPOINT\n       vhdmount COMMAND …",
-    after_help = "\
-In the mountpoint: pN/ for each readable volume, esp and by-label/ as links to them, .capacity and .capacity.json; \
-not listed: .vhdmount/ with info.json, disk.raw and pN.raw; in each pN/ not listed (unless -o deleted): .deleted/ with the \
-volume's deleted files as NUMBER-NAME, and .orphans/ with the files in use that no directory lists; where they were and what \
-is left of them in the attributes user.vhdmount.path and user.vhdmount.state; reading what another file has overwritten is an error.
-
-Reads: VHD and VHDX (fixed, dynamic, differencing, dirty logs), raw images and devices; GPT and MBR; NTFS with LZNT1, WOF, WIMBoot, \
-deduplication, streams, deleted files; FAT12, FAT16, FAT32. Refuses with a reason: EFS without -o efs_raw, cloud files \
-that are not on the disk, solid or split WIMs. Names without reading: exFAT, ReFS, BitLocker, ext2/3/4 and others.
-
-In fstab: IMAGE MOUNTPOINT fuse.vhdmount ro,noauto 0 0 (vhdmount in /usr/bin, or linked as \
-/sbin/mount.fuse.vhdmount).
-
-Exit codes: 0 fine, 1 usage, 2 the image, 3 the mountpoint or FUSE, or the destination of cp, 4 a path inside the image, or standard output; cp: 130 interrupted; check: 5 warnings, 6 errors found; 7 mounted, but no volume is readable; called as \
-mount.fuse.vhdmount (fstab) those of mount(8), for which such a mount is one. Messages: RUST_LOG=debug or -v."
+    long_version = help::VERSION,
+    after_help = help::AFTER_HELP
 )]
-#[cfg_attr(windows, command(long_version = windows::VERSION, after_help = windows::AFTER_HELP))]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -151,29 +138,14 @@ pub(crate) struct Mount {
     /// VHD, VHDX, raw image or disk; told apart by content, not by name
     pub(crate) image: Option<PathBuf>,
 
-    #[cfg_attr(
-        not(windows),
-        doc = "An existing directory; without it one named after the image is made, and removed after unmounting"
-    )]
-    #[cfg_attr(
-        windows,
-        doc = "X:, * for the next free drive letter (the default), a folder that does not exist yet, or as an administrator \\\\.\\X: for all users"
-    )]
+    #[arg(help = help::MOUNTPOINT)]
     pub(crate) mountpoint: Option<PathBuf>,
 
     /// What a user puts after the mountpoint by mistake: refused with a text of its own
     #[arg(hide = true)]
     pub(super) excess: Vec<String>,
 
-    #[cfg_attr(
-        not(windows),
-        doc = "Mount options, comma-separated: allow_other, uid=N, gid=N, umask=M, fmask=M, dmask=M, partition=N, streams_interface=none|windows|xattr, show_sys_files, hide_hid_files, efs_raw, wsl_metadata, deleted, direct_io, threads=N, codepage=N, utc_offset=MINUTES, no_replay, parent=FILE, parent_dir=DIR, force_parent, confine; for the kernel noexec, noatime, nosymfollow, context=, fscontext=, defcontext=, rootcontext= (SELinux). A comma in a value stands behind a backslash or between double quotes"
-    )]
-    #[cfg_attr(
-        windows,
-        doc = "Mount options, comma-separated: partition=N, acls, direct_io (no caching), threads=N, show_sys_files, hide_hid_files, efs_raw, deleted, codepage=N, utc_offset=MINUTES, no_replay, parent=FILE, parent_dir=DIR, force_parent, confine. Refused, as they are Linux's: uid, gid, masks, allow_other, wsl_metadata, streams_interface"
-    )]
-    #[arg(short = 'o', value_name = "OPTIONS")]
+    #[arg(short = 'o', value_name = "OPTIONS", help = help::MOUNT_OPTIONS)]
     pub(crate) options: Vec<String>,
 
     /// Stay in the foreground; Ctrl-C unmounts
@@ -276,7 +248,7 @@ impl Open {
                 force_parent: self.force_parent,
                 confine: self.confine,
                 replay: !self.no_replay,
-                host: super::host(),
+                host: super::system::host(),
             },
             fs: fs::Options {
                 show_system: view.show_sys_files,

@@ -12,7 +12,9 @@ use vhdmount::{
 use super::{
     Failure, advice,
     args::{Capacity, View},
-    capacity_self, print, watch,
+    capacity_self,
+    exit::{Class, unless_closed},
+    print, watch,
 };
 
 pub(super) fn run(command: &Capacity) -> std::result::Result<(), Failure> {
@@ -31,11 +33,11 @@ pub(super) fn run(command: &Capacity) -> std::result::Result<(), Failure> {
         return print(&report(image, &options).map_err(|error| Failure::image(image, &error))?);
     }
     let fleet = fleet(command, &options);
-    print(&text(command, &fleet))?;
+    unless_closed(print(&text(command, &fleet)))?;
     // The table has named them.
     match (command.prometheus || command.json, &fleet.errors[..]) {
         (_, []) => Ok(()),
-        (false, _) => Err(Failure::silent_image()),
+        (false, _) => Err(Failure::printed(Class::Image)),
         (true, [only]) => Err(Failure::image_text(only.text())),
         (true, [first, others @ ..]) => {
             let text = format!("{}\n{} more could not be examined", first.text(), others.len());
@@ -83,10 +85,10 @@ fn monitor(command: &Capacity, options: &OpenOptions) -> std::result::Result<(),
         true => text(command, &fleet),
         false => verdict.text.clone(),
     });
-    match (written, verdict.state.code()) {
-        (Err(error), _) => Err(error.for_monitoring()),
-        (Ok(()), 0) => Ok(()),
-        (Ok(()), code) => Err(Failure::state(code)),
+    unless_closed(written).map_err(Failure::for_monitoring)?;
+    match verdict.state.code() {
+        0 => Ok(()),
+        code => Err(Failure::printed(Class::Monitored(code))),
     }
 }
 

@@ -8,7 +8,13 @@ use vhdmount::{
     json,
 };
 
-use super::{Failure, args::Check, exit, print, progress::Line};
+use super::{
+    Failure,
+    args::Check,
+    exit::{Class, unless_closed},
+    print,
+    progress::Line,
+};
 
 /// Examines the image and prints what was found. How bad it is becomes the exit code.
 pub(super) fn run(command: &Check, quiet: bool) -> Result<(), Failure> {
@@ -21,10 +27,14 @@ pub(super) fn run(command: &Check, quiet: bool) -> Result<(), Failure> {
     let examined = check(&command.image, &options, &mut |progress| line.show(|| progress::render(progress)));
     line.clear();
     let examination = examined.map_err(|error| Failure::image(&command.image, &error))?;
-    print(&if command.json { json::to_text(&examination) } else { text::of(&examination, quiet) })?;
+    unless_closed(print(&if command.json {
+        json::to_text(&examination)
+    } else {
+        text::of(&examination, quiet)
+    }))?;
     match examination.verdict {
         Verdict::Clean => Ok(()),
-        Verdict::Warnings => Err(Failure::verdict(exit::WARNINGS)),
-        Verdict::Errors => Err(Failure::verdict(exit::ERRORS)),
+        Verdict::Warnings => Err(Failure::printed(Class::Warnings)),
+        Verdict::Errors => Err(Failure::printed(Class::Errors)),
     }
 }

@@ -2,7 +2,7 @@
 //! is collected, as there may be millions.
 
 use std::{
-    io::{BufWriter, ErrorKind, IsTerminal, Write},
+    io::{BufWriter, IsTerminal, Write},
     ops::ControlFlow,
 };
 
@@ -21,6 +21,7 @@ use super::{
     Failure,
     args::Ls,
     date::date,
+    exit::ended,
     find,
     ls::{Notes, letter, shown},
 };
@@ -90,10 +91,7 @@ pub(super) fn run(tree: &Tree, command: &Ls) -> Result<(), Failure> {
     });
     let written = written.and_then(|()| list.end());
     let noted = list.notes.end();
-    match written {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::output(&error)),
-        _ => failed.or(noted).map_or(Ok(()), Err),
-    }
+    ended(written, failed.or(noted))
 }
 
 pub(super) struct Listing<'a, W> {

@@ -16,7 +16,7 @@ use vhdmount::{
     tree::{Resolver, Tree},
 };
 
-use super::{Failure, args::Demo};
+use super::{Failure, args::Demo, system};
 
 /// GPT with an ESP (FAT32), MSR and NTFS in a dynamic VHDX; made by `demo/make.sh`.
 const IMAGE: &[u8] = include_bytes!("../../demo/demo.vhdx.gz");
@@ -66,15 +66,11 @@ pub(super) fn run(command: &Demo) -> Result<(), Failure> {
 }
 
 /// Mounts the tree where that is possible here and wanted; says why not.
-#[cfg(target_os = "linux")]
-fn mounted(command: &Demo, mountpoint: &Path, tree: Arc<Tree>) -> Option<crate::platform::Session> {
-    use crate::platform::{MountOptions, default_owner, mount_background_session};
+fn mounted(command: &Demo, mountpoint: &Path, tree: Arc<Tree>) -> Option<system::Session> {
     if command.no_mount {
         return None;
     }
-    let (uid, gid) = default_owner();
-    let options = MountOptions::new(mountpoint.to_owned(), "demo.vhdx".into(), uid, gid);
-    match mount_background_session(options, tree) {
+    match system::session("demo.vhdx", mountpoint, tree) {
         Ok(session) => Some(session),
         Err(error) => {
             println!("It cannot be mounted here: {error}\n");
@@ -82,15 +78,6 @@ fn mounted(command: &Demo, mountpoint: &Path, tree: Arc<Tree>) -> Option<crate::
         }
     }
 }
-
-#[cfg(not(target_os = "linux"))]
-fn mounted(_: &Demo, _: &Path, _: Arc<Tree>) -> Option<Never> {
-    None
-}
-
-/// Stands for a session where there is none.
-#[cfg(not(target_os = "linux"))]
-enum Never {}
 
 /// Writes the image with holes where it is zero.
 pub(super) fn unpack(path: &Path) -> std::io::Result<()> {

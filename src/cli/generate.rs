@@ -12,38 +12,14 @@ use clap_mangen::{
 
 use super::{
     Failure,
-    args::{Arguments, Completions, Man},
+    args::{
+        Arguments, Completions, Man,
+        help::{EXAMPLES, MOUNT_HELPERS, RELATED_PAGES},
+    },
     print,
 };
 
 const NAME: &str = "vhdmount";
-/// As whom mount(8) may call the command.
-#[cfg(target_os = "linux")]
-const MOUNT_HELPERS: [&str; 2] = ["mount.fuse.vhdmount", "mount.vhdmount"];
-
-/// Ends the page of the command itself.
-#[cfg(not(windows))]
-const EXAMPLES: [(&str, &str); 5] = [
-    ("vhdmount server.vhdx /mnt/x", "Mounts all volumes of the disk: /mnt/x/p1, /mnt/x/p2, …"),
-    ("vhdmount -u /mnt/x", "Unmounts it."),
-    ("vhdmount ls -l server.vhdx p3/Windows", "Lists a directory without mounting."),
-    ("vhdmount cat server.vhdx p3/Windows/win.ini", "Writes a file to standard output without mounting."),
-    ("vhdmount capacity -r /srv/vm", "Tells which of the disks below /srv/vm their host cannot back."),
-];
-#[cfg(windows)]
-const EXAMPLES: [(&str, &str); 5] = [
-    ("vhdmount server.vhdx X:", r"Mounts all volumes of the disk: X:\p1, X:\p2, …"),
-    ("vhdmount -u X:", "Unmounts it."),
-    ("vhdmount ls -l server.vhdx p3/Windows", "Lists a directory without mounting."),
-    ("vhdmount cat server.vhdx p3/Windows/win.ini", "Writes a file to standard output without mounting."),
-    (r"vhdmount capacity -r D:\vm", r"Tells which of the disks below D:\vm their host cannot back."),
-];
-
-/// Pages of the system that have to do with it.
-#[cfg(target_os = "linux")]
-const SYSTEM: [(&str, &str); 4] = [("fusermount3", "1"), ("fstab", "5"), ("mount", "8"), ("umount", "8")];
-#[cfg(not(target_os = "linux"))]
-const SYSTEM: [(&str, &str); 0] = [];
 
 pub(super) fn man(command: &Man) -> Result<(), Failure> {
     write_pages(&command.directory).map_err(|error| Failure::inside(command.directory.display(), error))
@@ -67,8 +43,7 @@ fn write_pages(directory: &Path) -> io::Result<()> {
         let page = Page::new(command.clone());
         fs::write(section.join(page.get_filename()), command_page(command)?)?;
     }
-    #[cfg(target_os = "linux")]
-    {
+    if !MOUNT_HELPERS.is_empty() {
         let section = directory.join("man8");
         fs::create_dir_all(&section)?;
         for helper in MOUNT_HELPERS {
@@ -86,15 +61,15 @@ fn root_page(root: &Command) -> io::Result<Vec<u8>> {
     roff.control("SH", ["EXAMPLES"]);
     for (line, meaning) in EXAMPLES {
         roff.control("TP", []);
-        roff.text([bold(line)]);
-        roff.text([roman(meaning)]);
+        roff.text([bold(*line)]);
+        roff.text([roman(*meaning)]);
     }
     roff.to_writer(&mut page)?;
     let commands = root.get_subcommands().filter(|command| !command.is_hide_set());
     let mut others: Vec<_> =
         commands.map(|command| (Page::new(command.clone()).get_filename(), "1")).collect();
     others.iter_mut().for_each(|(name, _)| name.truncate(name.len() - ".1".len()));
-    others.extend(SYSTEM.map(|(name, section)| (name.to_owned(), section)));
+    others.extend(RELATED_PAGES.iter().map(|(name, section)| ((*name).to_owned(), *section)));
     see_also(&others, &mut page)?;
     Ok(page)
 }

@@ -4,7 +4,7 @@ mod notes;
 
 use std::{
     borrow::Cow,
-    io::{ErrorKind, IsTerminal, Write},
+    io::{IsTerminal, Write},
     ops::ControlFlow,
 };
 
@@ -18,7 +18,7 @@ use vhdmount::{
 };
 
 pub(super) use self::notes::Notes;
-use super::{Failure, args::Ls, date::date, deleted, find};
+use super::{Failure, args::Ls, date::date, deleted, exit::ended, find};
 
 /// Bytes of a path: Windows' longest has 32,767 units of at most three. What lies deeper is listed, not entered: with each
 /// directory its path is printed, so that a chain of a million of them would have to be printed a million times.
@@ -37,10 +37,7 @@ pub(super) fn run(command: &Ls) -> std::result::Result<(), Failure> {
         Listing { tree: &tree, command, out: &mut out, terminal, begun: false, notes: Notes::default() };
     let written = list.paths()?;
     let failed = list.notes.end();
-    match written.and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::output(&error)),
-        _ => failed.map_or(Ok(()), Err),
-    }
+    ended(written.and_then(|()| out.flush()), failed)
 }
 
 /// A directory on the way to the present one.

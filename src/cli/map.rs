@@ -14,7 +14,7 @@ use vhdmount::{
 use super::{
     Failure,
     args::{Color, Map, View},
-    date, print, screen,
+    date, print, screen, system,
 };
 
 pub(super) fn run(command: &Map) -> Result<(), Failure> {
@@ -60,12 +60,15 @@ fn colour(wanted: Color) -> bool {
 /// A picture never goes over the image or one of its parents, by whatever name, nor over a device.
 fn spare(image: &Image, picture: &Path) -> Result<(), Failure> {
     let Ok(target) = std::fs::metadata(picture) else { return Ok(()) };
-    let same = |file: &File| file.metadata().is_ok_and(|metadata| is_same(&metadata, &target));
     let container = image.container();
     let files = container.files().iter().flatten().chain(container.pieces());
     if !target.is_file() && picture != Path::new("/dev/stdout") && picture != Path::new("/dev/null") {
         return Err(Failure::usage(format_args!("{} is not a file: name another", picture.display())));
     }
+    // A picture that cannot be opened cannot be written either, and that error says why.
+    let picture_id =
+        target.is_file().then(|| File::open(picture).ok().as_ref().and_then(system::file_id)).flatten();
+    let same = |file: &File| picture_id.is_some() && system::file_id(file) == picture_id;
     match files.map(|file| file.file()).any(same) {
         true => Err(Failure::usage(format_args!(
             "{} is the image itself or a parent of it, to which nothing is ever written: name another file",
@@ -73,18 +76,6 @@ fn spare(image: &Image, picture: &Path) -> Result<(), Failure> {
         ))),
         false => Ok(()),
     }
-}
-
-#[cfg(unix)]
-fn is_same(a: &std::fs::Metadata, b: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    (a.dev(), a.ino()) == (b.dev(), b.ino())
-}
-
-#[cfg(not(unix))]
-fn is_same(_: &std::fs::Metadata, b: &std::fs::Metadata) -> bool {
-    // Files cannot be compared here: nothing that exists is written over.
-    b.is_file()
 }
 
 fn write(file: &PathBuf, bytes: &[u8]) -> Result<(), Failure> {

@@ -16,39 +16,32 @@ mod helper;
 mod info;
 mod ls;
 mod map;
-#[cfg(any(target_os = "linux", windows))]
+#[cfg_attr(not(any(target_os = "linux", windows)), path = "mount/none.rs")]
 mod mount;
 mod orphans;
 mod progress;
 mod screen;
+mod system;
 mod warnings;
 mod watch;
 
-use std::{ffi::OsString, io::Write, process::ExitCode, sync::Arc};
+use std::{ffi::OsString, io::Write, process::ExitCode};
 
 use args::{Action, Arguments};
 use clap::{Parser, error::ErrorKind};
-pub(crate) use exit::Failure;
+pub(crate) use exit::{Class, Failure};
 use helper::MountHelper;
 use vhdmount::{
     fs::NodeId,
-    host::Host,
     printable::printable_lines,
     tree::{Resolver, Tree},
 };
 
 /// Runs the command.
 pub(crate) fn main() -> ExitCode {
-    #[cfg(windows)]
-    {
-        crate::platform::understand_escapes();
-    }
+    system::start();
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    #[cfg(target_os = "linux")]
-    if let [_, question, mountpoint] = &arguments[..]
-        && question == crate::platform::SERVER_OF
-    {
-        crate::platform::print_server_of(mountpoint.as_ref());
+    if system::answer_for_library(&arguments) {
         return ExitCode::SUCCESS;
     }
     // mount(8) calls its helpers `mount.TYPE` and expects its own exit codes.
@@ -68,15 +61,15 @@ pub(crate) fn main() -> ExitCode {
             let monitoring = is_monitoring(&arguments);
             return match (asked, monitoring) {
                 (true, _) => ExitCode::SUCCESS,
-                (false, true) => exit::UNKNOWN.code(called_by_mount),
-                (false, false) => exit::USAGE.code(called_by_mount),
+                (false, true) => exit::UNKNOWN.exit(called_by_mount),
+                (false, false) => Class::Usage.exit(called_by_mount),
             };
         }
     };
     start_log(&parsed);
     match run(parsed, helper) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(called_by_mount),
+        Err(failure) => failure.exit(called_by_mount),
     }
 }
 
@@ -90,8 +83,8 @@ fn is_monitoring(arguments: &[OsString]) -> bool {
 fn run(arguments: Arguments, helper: Option<MountHelper>) -> Result<(), Failure> {
     let quiet = arguments.quiet;
     match arguments.action()? {
-        Action::Mount(mount) => run_mount(args::Mount { helper, ..mount }),
-        Action::Unmount(mountpoint) => unmount(&mountpoint),
+        Action::Mount(mount) => mount::run(args::Mount { helper, ..mount }),
+        Action::Unmount(mountpoint) => mount::unmount(&mountpoint),
         Action::Info(command) => info::run(&command),
         Action::Ls(command) => ls::run(&command),
         Action::Cat(command) => cat::run(&command),
@@ -103,36 +96,6 @@ fn run(arguments: Arguments, helper: Option<MountHelper>) -> Result<(), Failure>
         Action::Man(command) => generate::man(&command),
         Action::Completions(command) => generate::completions(&command),
     }
-}
-
-/// The operating system, asked about disks and about the space below an image.
-fn host() -> Arc<dyn Host> {
-    #[cfg(windows)]
-    return Arc::new(crate::platform::Windows);
-    #[cfg(not(windows))]
-    return Arc::new(vhdmount::host::System);
-}
-
-#[cfg(any(target_os = "linux", windows))]
-fn run_mount(mount: args::Mount) -> Result<(), Failure> {
-    mount::run(mount)
-}
-
-#[cfg(any(target_os = "linux", windows))]
-fn unmount(mountpoint: &std::path::Path) -> Result<(), Failure> {
-    mount::unmount(mountpoint)
-}
-
-#[cfg(not(any(target_os = "linux", windows)))]
-fn run_mount(_: args::Mount) -> Result<(), Failure> {
-    Err(Failure::mountpoint(
-        "mounting is not there yet on this system; info, ls, cat, capacity and check work",
-    ))
-}
-
-#[cfg(not(any(target_os = "linux", windows)))]
-fn unmount(_: &std::path::Path) -> Result<(), Failure> {
-    Err(Failure::mountpoint("mounting is not there yet on this system"))
 }
 
 /// A path inside the image, as a user may write it.
@@ -149,13 +112,10 @@ fn find(tree: &Tree, path: &str) -> Result<NodeId, Failure> {
     })
 }
 
-/// Prints to standard output. A reader that has seen enough (`| head`) is no failure.
+/// Prints to standard output.
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::output(&error)),
-        _ => Ok(()),
-    }
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| Failure::output(&error))
 }
 
 /// `-v` raises and `-q` lowers what is logged; `RUST_LOG` wins over both.

@@ -1,5 +1,7 @@
 //! The terminal that standard output is, if it is one.
 
+use super::system;
+
 /// What a text is set for that goes elsewhere.
 const DEFAULT: (u16, u16) = (100, 50);
 
@@ -12,18 +14,8 @@ pub(super) fn columns() -> u16 {
 pub(super) fn size() -> (u16, u16) {
     let number =
         |name| std::env::var(name).ok().and_then(|value| value.parse().ok()).filter(|value| *value > 0);
-    match asked() {
+    match system::terminal_size() {
         Some((columns, rows)) if columns > 0 && rows > 0 => (columns, rows),
         _ => (number("COLUMNS").unwrap_or(DEFAULT.0), number("LINES").unwrap_or(DEFAULT.1)),
     }
-}
-
-#[cfg(unix)]
-fn asked() -> Option<(u16, u16)> {
-    rustix::termios::tcgetwinsize(std::io::stdout()).ok().map(|size| (size.ws_col, size.ws_row))
-}
-
-#[cfg(windows)]
-fn asked() -> Option<(u16, u16)> {
-    terminal_size::terminal_size_of(std::io::stdout()).map(|(columns, rows)| (columns.0, rows.0))
 }

@@ -1,14 +1,17 @@
 //! Looks again and again: in place on a terminal, one block after the other elsewhere, until Ctrl-C.
 
 use std::{
-    io::{ErrorKind, IsTerminal, Write},
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    io::{IsTerminal, Write},
+    sync::mpsc::{Receiver, RecvTimeoutError},
     time::{Duration, Instant},
 };
 
 use vhdmount::printable::{is_harmful, printable};
 
-use super::{Failure, date, screen};
+use super::{
+    Failure, date, screen,
+    system::{self, Signal},
+};
 
 /// How a block is told apart from what is said about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,21 +22,13 @@ pub(super) enum Syntax {
     Json,
 }
 
-/// What ends a wait early.
-enum Event {
-    End,
-    /// The terminal has another size.
-    #[cfg_attr(windows, expect(dead_code, reason = "Windows does not tell"))]
-    Resized,
-}
-
 /// Prints what `look` returns every so many seconds. An error is printed in its place: what vanished may come back.
 pub(super) fn run(
     seconds: u32,
     syntax: Syntax,
     mut look: impl FnMut() -> Result<String, String>,
 ) -> Result<(), Failure> {
-    let events = events().map_err(|error| Failure::output(&error))?;
+    let events = system::signals().map_err(|error| Failure::output(&error))?;
     let interval = Duration::from_secs(seconds.into());
     let screen = std::io::stdout().is_terminal().then(Screen::enter);
     let mut shown;
@@ -62,8 +57,6 @@ pub(super) fn run(
         match ended {
             Ok(false) => {}
             Ok(true) => break,
-            // The reader has seen enough (`| head`).
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
             Err(error) => return Err(Failure::output(&error)),
         }
     }
@@ -76,11 +69,11 @@ pub(super) fn run(
 }
 
 /// Waits; true when the command is to end.
-fn wait(events: &Receiver<Event>, until: Instant) -> bool {
+fn wait(events: &Receiver<Signal>, until: Instant) -> bool {
     loop {
         match events.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(Event::End) => return true,
-            Ok(Event::Resized) => {}
+            Ok(Signal::End) => return true,
+            Ok(Signal::Resized) => {}
             Err(RecvTimeoutError::Timeout) => return false,
             // No signals here: the process just ends.
             Err(RecvTimeoutError::Disconnected) => {
@@ -111,14 +104,14 @@ impl Screen {
         &self,
         title: &str,
         text: &str,
-        events: &Receiver<Event>,
+        events: &Receiver<Signal>,
         until: Instant,
     ) -> std::io::Result<bool> {
         loop {
             put(&frame(title, text, screen::size()))?;
             match events.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(Event::End) => return Ok(true),
-                Ok(Event::Resized) => {}
+                Ok(Signal::End) => return Ok(true),
+                Ok(Signal::Resized) => {}
                 Err(_) => return Ok(wait(events, until)),
             }
         }
@@ -152,35 +145,6 @@ fn frame(title: &str, text: &str, (columns, rows): (u16, u16)) -> String {
         out.push_str("\x1b[K");
     }
     out + "\x1b[J"
-}
-
-#[cfg(target_os = "linux")]
-fn events() -> std::io::Result<Receiver<Event>> {
-    use signal_hook::{consts, iterator::Signals};
-
-    let mut signals = Signals::new([consts::SIGINT, consts::SIGTERM, consts::SIGHUP, consts::SIGWINCH])?;
-    let (sender, receiver) = channel();
-    std::thread::spawn(move || {
-        for signal in signals.forever() {
-            let event = if signal == consts::SIGWINCH { Event::Resized } else { Event::End };
-            if sender.send(event).is_err() {
-                break;
-            }
-        }
-    });
-    Ok(receiver)
-}
-
-#[cfg(windows)]
-fn events() -> std::io::Result<Receiver<Event>> {
-    let (sender, receiver) = channel();
-    crate::platform::on_control(move || drop(sender.send(Event::End)))?;
-    Ok(receiver)
-}
-
-#[cfg(not(any(target_os = "linux", windows)))]
-fn events() -> std::io::Result<Receiver<Event>> {
-    Ok(channel().1)
 }
 
 #[cfg(test)]

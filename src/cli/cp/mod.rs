@@ -39,18 +39,18 @@ use self::{
     queue::{Closing, Queue},
     stop::Stop,
     streams::Streams,
-    target::{Existing, FileId, Target},
+    target::{Existing, Target},
     walk::Walker,
 };
 use super::{
     Failure,
     args::{self, Cp},
+    exit::unless_closed,
     print,
     progress::{Line, bar},
+    system::{self, FileId},
 };
 
-/// Exit code after Ctrl-C, as of a shell.
-const INTERRUPTED: u8 = 130;
 /// More wait for each other than they gain.
 const MAX_WORKERS: usize = 16;
 /// Between two looks at how far it is.
@@ -152,15 +152,14 @@ fn workers(command: &Cp) -> usize {
 
 /// The files that the image consists of.
 fn images(image: &Image) -> Vec<FileId> {
-    #[cfg(unix)]
-    let id = |file: &std::fs::File| {
-        use std::os::unix::fs::MetadataExt;
-        file.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino().into()))
-    };
-    #[cfg(windows)]
-    let id = |file: &std::fs::File| crate::platform::file_id(file).ok();
     let container = image.container();
-    container.files().iter().flatten().chain(container.pieces()).filter_map(|file| id(file.file())).collect()
+    container
+        .files()
+        .iter()
+        .flatten()
+        .chain(container.pieces())
+        .filter_map(|file| system::file_id(file.file()))
+        .collect()
 }
 
 /// Copies everything; returns when all of it is done and all times are set.
@@ -240,7 +239,7 @@ fn end(context: &Context<'_>, time: Duration, quiet: bool) -> Result<(), Failure
         text += &format!("; {} there already", plural(log.skipped.get(), "file"));
     }
     if !quiet {
-        print(&format!("{text}\n"))?;
+        unless_closed(print(&format!("{text}\n")))?;
     }
     let path = context.target.path().display();
     if let Some(reason) = context.stop.reason() {
@@ -248,7 +247,7 @@ fn end(context: &Context<'_>, time: Duration, quiet: bool) -> Result<(), Failure
     }
     if context.stop.is_interrupted() {
         let text = "interrupted; what is there is whole, -n goes on with the rest";
-        return Err(Failure::ended(INTERRUPTED, text));
+        return Err(Failure::interrupted(text));
     }
     match log.failed.get() {
         0 => Ok(()),

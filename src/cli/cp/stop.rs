@@ -9,6 +9,8 @@ use std::{
     },
 };
 
+use super::super::system;
+
 /// The reason to stop, if there is one.
 #[derive(Debug, Default)]
 pub(super) struct Stop {
@@ -25,7 +27,7 @@ impl Stop {
     /// Where signals cannot be caught.
     pub(super) fn on_signals() -> io::Result<Self> {
         let stop = Self::default();
-        catch(&stop.interrupted)?;
+        system::on_interrupt(&stop.interrupted)?;
         Ok(stop)
     }
 
@@ -47,28 +49,4 @@ impl Stop {
     pub(super) fn reason(&self) -> Option<&str> {
         self.reason.get().map(String::as_str)
     }
-}
-
-/// The first signal sets the flag, a second one ends the process at once. A file over the limit of `ulimit -f` is an error of its
-/// write, of which the signal says no more.
-#[cfg(target_os = "linux")]
-fn catch(flag: &Arc<AtomicBool>) -> io::Result<()> {
-    use signal_hook::{consts, flag};
-    for signal in [consts::SIGINT, consts::SIGTERM, consts::SIGHUP] {
-        flag::register_conditional_shutdown(signal, 128 + signal, flag.clone())?;
-        flag::register(signal, flag.clone())?;
-    }
-    flag::register(consts::SIGXFSZ, Arc::default())?;
-    Ok(())
-}
-
-#[cfg(windows)]
-fn catch(flag: &Arc<AtomicBool>) -> io::Result<()> {
-    let flag = flag.clone();
-    crate::platform::on_control(move || flag.store(true, Ordering::Relaxed))
-}
-
-#[cfg(not(any(target_os = "linux", windows)))]
-fn catch(_: &Arc<AtomicBool>) -> io::Result<()> {
-    Ok(())
 }

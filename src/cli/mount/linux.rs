@@ -6,10 +6,10 @@ use std::{
 };
 
 use super::{
-    super::{Failure, args, exit::NO_VOLUME},
+    super::{Class, Failure, args},
     OptionError, check_exists, is_ignored, name_and_value, take_options,
 };
-use crate::platform::{self, MountLock, MountOptions, Prepared, Streams};
+use crate::platform::{self, MountError, MountLock, MountOptions, Prepared, Streams};
 
 pub(in super::super) fn run(mount: args::Mount) -> Result<(), Failure> {
     let (helper, json, quiet) = (mount.helper, mount.json, mount.quiet);
@@ -31,14 +31,24 @@ pub(in super::super) fn run(mount: args::Mount) -> Result<(), Failure> {
     });
     match (&mounted, made) {
         // The background process has removed it.
-        (Err(failure), Some(_)) if failure.is_reported() => {}
+        (Err(failure), Some(_)) if failure.text().is_empty() => {}
         // It was made for this mount.
         (Err(_), Some(made)) => drop(std::fs::remove_dir(made)),
         _ => {}
     }
     match mounted? {
         true => Ok(()),
-        false => Err(Failure::verdict(NO_VOLUME)),
+        false => Err(Failure::printed(Class::NoVolume)),
+    }
+}
+
+impl From<MountError> for Failure {
+    fn from(error: MountError) -> Self {
+        match error {
+            MountError::Reported(code) => Self::printed(Class::Served(code)),
+            MountError::Option(text) => Self::usage(text),
+            other => Self::mountpoint(other),
+        }
     }
 }
 

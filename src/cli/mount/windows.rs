@@ -6,10 +6,10 @@ use std::{
 };
 
 use super::{
-    super::{Failure, args},
+    super::{Class, Failure, args},
     OptionError, check_exists, is_ignored, name_and_value, take_options,
 };
-use crate::platform::{self, MountOptions, Mountpoint, Prepared};
+use crate::platform::{self, MountError, MountOptions, Mountpoint, Prepared};
 
 pub(in super::super) fn run(mut mount: args::Mount) -> Result<(), Failure> {
     let image = mount.image.take().ok_or_else(|| Failure::usage("an IMAGE is needed"))?;
@@ -20,14 +20,26 @@ pub(in super::super) fn run(mut mount: args::Mount) -> Result<(), Failure> {
     }
     let (json, quiet) = (mount.json, mount.quiet);
     let with_table = mount.verbose || mount.helper.is_none();
-    platform::mount(options, move || {
-        let (tree, announcement, _) = super::open(&image, &mount.open, &mount.view, json, quiet, with_table)?;
+    let complete = platform::mount(options, move || {
+        let (tree, announcement, complete) =
+            super::open(&image, &mount.open, &mount.view, json, quiet, with_table)?;
         Ok::<_, Failure>(Prepared {
             tree: Arc::new(tree),
             announcement,
             say_where: with_table && !json && !quiet,
+            complete,
         })
-    })
+    })?;
+    if complete { Ok(()) } else { Err(Failure::printed(Class::NoVolume)) }
+}
+
+impl From<MountError> for Failure {
+    fn from(error: MountError) -> Self {
+        match error {
+            MountError::Reported(code) => Self::printed(Class::Served(code)),
+            other => Self::mountpoint(other),
+        }
+    }
 }
 
 fn resolve(mount: &mut args::Mount, image: &Path) -> Result<MountOptions, Failure> {

@@ -159,6 +159,20 @@ fn in_the_background_it_serves_until_it_is_unmounted() {
 }
 
 #[test]
+fn a_mount_without_a_readable_volume_says_so_by_its_exit_code() {
+    let Some(setting) = Setting::new() else { return };
+    let folder = scratch();
+    let image = folder.path().join("zeros.img");
+    std::fs::File::create(&image).unwrap().set_len(4 << 20).unwrap();
+    let letter = setting.drive();
+    let volume = Volume::of(Driver::start(setting, &[image.to_str().unwrap(), &letter]));
+    assert_eq!(volume.driver.wait().code(), Some(7), "{}", volume.driver.said());
+    let (code, said) = said(volume.driver.setting.vhdmount().args(["-u", &letter]));
+    assert_eq!(code, Some(0), "{said}");
+    check_end(&volume);
+}
+
+#[test]
 fn without_winfsp_everything_else_works() {
     let Some(setting) = Setting::without_winfsp() else { return };
     let folder = scratch();

@@ -14,8 +14,7 @@ pub(super) use windows::{
     Target, file_limit, keep_stream, name, set_attributes, set_file_times, write_all_at,
 };
 
-/// Identifies a file or directory of the host: device and number.
-pub(super) type FileId = (u64, u128);
+pub(super) use crate::cli::system::FileId;
 
 /// What a name of the destination stands for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,40 @@
+//! Systems on which the command mounts nothing yet.
+
+use std::{
+    ffi::OsString,
+    io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::AtomicBool,
+        mpsc::{Receiver, channel},
+    },
+};
+
+use vhdmount::tree::Tree;
+
+use super::Signal;
+pub(in crate::cli) use super::unix::{file_id, host, start, stdout, terminal_size};
+
+/// There are no such questions here.
+pub(in crate::cli) fn answer_for_library(_: &[OsString]) -> bool {
+    false
+}
+
+/// Signals end the process.
+pub(in crate::cli) fn on_interrupt(_: &Arc<AtomicBool>) -> io::Result<()> {
+    Ok(())
+}
+
+/// Signals end the process.
+pub(in crate::cli) fn signals() -> io::Result<Receiver<Signal>> {
+    Ok(channel().1)
+}
+
+/// Never made.
+pub(in crate::cli) enum Session {}
+
+/// There are no mounts here.
+pub(in crate::cli) fn session(_: &str, _: &Path, _: Arc<Tree>) -> Result<Session, &'static str> {
+    Err("mounting is not there yet on this system")
+}

@@ -1,0 +1,77 @@
+//! Windows.
+
+use std::{
+    ffi::OsString,
+    fs::File,
+    io::{self, Write},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, channel},
+    },
+};
+
+use vhdmount::{host::Host, tree::Tree};
+
+use super::{FileId, Signal};
+use crate::platform;
+
+/// The operating system, asked about disks and about the space below an image.
+pub(in crate::cli) fn host() -> Arc<dyn Host> {
+    Arc::new(platform::Windows)
+}
+
+/// Prepares the process.
+pub(in crate::cli) fn start() {
+    platform::understand_escapes();
+}
+
+/// There are no such questions here.
+pub(in crate::cli) fn answer_for_library(_: &[OsString]) -> bool {
+    false
+}
+
+/// Columns and rows of the terminal that standard output is.
+pub(in crate::cli) fn terminal_size() -> Option<(u16, u16)> {
+    terminal_size::terminal_size_of(io::stdout()).map(|(columns, rows)| (columns.0, rows.0))
+}
+
+/// Standard output, for large pieces.
+pub(in crate::cli) fn stdout() -> Box<dyn Write> {
+    Box::new(io::stdout().lock())
+}
+
+/// Identifies an open file of the host.
+pub(in crate::cli) fn file_id(file: &File) -> Option<FileId> {
+    platform::file_id(file).ok()
+}
+
+/// Sets the flag at Ctrl-C.
+///
+/// # Errors
+/// Where Windows calls no handler.
+pub(in crate::cli) fn on_interrupt(flag: &Arc<AtomicBool>) -> io::Result<()> {
+    let flag = flag.clone();
+    platform::on_control(move || flag.store(true, Ordering::Relaxed))
+}
+
+/// The signals that come from now on.
+///
+/// # Errors
+/// Where Windows calls no handler.
+pub(in crate::cli) fn signals() -> io::Result<Receiver<Signal>> {
+    let (sender, receiver) = channel();
+    platform::on_control(move || {
+        let _ = sender.send(Signal::End);
+    })?;
+    Ok(receiver)
+}
+
+/// Never made.
+pub(in crate::cli) enum Session {}
+
+/// The demo shows its tree without a mount, as WinFsp may not be installed.
+pub(in crate::cli) fn session(_: &str, _: &Path, _: Arc<Tree>) -> Result<Session, &'static str> {
+    Err("on Windows the demo does without a mount")
+}
