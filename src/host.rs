@@ -130,7 +130,7 @@ pub trait Host: Send + Sync {
     /// The space of the volume that holds `file`, and what `file` takes of it.
     ///
     /// # Errors
-    /// When the host cannot tell.
+    /// When the host does not answer.
     fn space(&self, file: &FileSource) -> Result<HostSpace>;
 
     /// Which parts of `file` occupy space; `None` when all of it does.
@@ -141,9 +141,9 @@ pub trait Host: Send + Sync {
     /// The virtual disk from which the running system was started.
     ///
     /// # Errors
-    /// When the system cannot tell.
+    /// When the system does not answer.
     fn running(&self) -> Result<Running> {
-        Err(crate::Error::unsupported("this system does not tell from which virtual disk it was started"))
+        Err(crate::Error::unsupported("this system does not report from which virtual disk it was started"))
     }
 }
 

@@ -29,7 +29,7 @@ use crate::{
     volume::{self, Origin, Piece, Volume},
 };
 
-/// Volumes that are opened: each takes memory for its caches. GPT has 128 partitions unless somebody asked for more.
+/// Volumes that are opened: each takes memory for its caches. A GPT has 128 partitions by default.
 const MAX_READABLE: usize = 128;
 /// A bitmap of this size, of 128 GiB in clusters of 4 KiB, is read and counted in a few milliseconds.
 const QUICKLY_COUNTED: u64 = 4 << 20;
@@ -68,11 +68,11 @@ pub struct Image {
     origin: Option<(PathBuf, OpenOptions)>,
 }
 
-/// Shared with the tree, which tells it only when it is asked: counting the free space may read a whole bitmap.
+/// Shared with the tree, which computes `info.json` only when it is read: counting the free space may read a whole bitmap.
 struct Opened {
     container: Container,
     table: Table,
-    /// First one for each partition of the table, in its order; then what is made of those.
+    /// First one for each partition, in the order of the table; then the volumes that formats make of those.
     volumes: Vec<Content>,
 }
 
@@ -127,7 +127,7 @@ impl Image {
         let table = partition::scan(&disk, container.logical_sector_size())?;
         let fs = crate::fs::Options {
             volumes: table.partitions.len(),
-            // Not the caller's, who may open several images with the same options.
+            // A new one for each image: the caller may open several with the same options.
             neighbours: Arc::default(),
             ..options.fs.clone()
         };
@@ -183,7 +183,7 @@ impl Image {
         self.opened.volumes.iter().map(|content| (&content.volume, &content.probe))
     }
 
-    /// Everything that `info` tells.
+    /// Everything that `info` reports.
     pub fn info(&self) -> DiskInfo {
         self.opened.info(u64::MAX)
     }

@@ -37,7 +37,7 @@ pub(super) struct Allocation {
     pub(super) host_unit: u64,
     /// What the host has reserved behind the file's end.
     pub(super) beyond_end: u64,
-    /// Bytes of blocks whose table entry is damaged: they are neither there nor to be had.
+    /// Bytes of blocks whose table entry is damaged: they can be neither read nor allocated.
     pub(super) damaged: u64,
     /// What is wrong with the first of them.
     pub(super) problem: String,
@@ -92,7 +92,7 @@ impl Allocation {
         Ok(allocation)
     }
 
-    /// The host cannot tell reserved space from holes: of its holes only `missing`, what the file is short of its
+    /// The host does not distinguish reserved space from holes: of its holes only `missing`, what the file is short of its
     /// length, can be such. What is reserved is backed, unless the volume is that of a thin image.
     pub(super) fn split_holes(&mut self, missing: u64, space: &HostSpace) {
         let reserved = self.holes.saturating_sub(missing);

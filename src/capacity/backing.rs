@@ -9,9 +9,9 @@ use crate::{
     host::{Held, HostMap},
 };
 
-/// Blocks with a damaged table entry that are looked at one by one; behind so many the rest of the table counts as damaged.
+/// Damaged table entries that are examined one by one; after so many the rest of the table counts as damaged.
 pub(super) const MAX_DAMAGED: u64 = 1 << 20;
-/// How much is passed over at a damaged entry where the format does not tell its block size: that of the smallest VHDX.
+/// Bytes skipped at a damaged entry where the format has no block size: the smallest block of a VHDX.
 const MIN_BLOCK: u64 = 1 << 20;
 
 /// How a stretch of the disk is backed.

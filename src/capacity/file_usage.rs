@@ -1,5 +1,5 @@
 //! Which parts of an image file its block table refers to. Guards: a place that several blocks claim (a crafted table)
-//! counts once; what nothing refers to is told. Memory: a bit for each MiB of a VHDX, 4 bytes for each block of a VHD.
+//! counts once; what nothing refers to is counted as unused. Memory: a bit for each MiB of a VHDX, 4 bytes for each block of a VHD.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ const MAX_ALIASES: usize = 1 << 16;
 /// From this alignment on a bit for each unit is cheap.
 const BITMAP_UNIT: u64 = 1 << 20;
 
-/// What became of a file's space.
+/// How the bytes of an image file are used.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct FileUsage {
     /// Stretches of the disk whose place in the file another block has; ascending.
@@ -33,7 +33,7 @@ pub(super) struct FileUsage {
 }
 
 impl FileUsage {
-    /// Looks at every entry of the block table of `layer`.
+    /// Reads every entry of the block table of `layer`.
     pub(super) fn survey(layer: &dyn Layer, host: Option<&HostMap>) -> Result<Self> {
         let mut file_usage = Self::default();
         let structures = layer.structures();
@@ -69,7 +69,7 @@ impl FileUsage {
         let span = blocks.saturating_mul(growth.block_size).max(1);
         for group in 0..layer.virtual_size().div_ceil(span) {
             let place = match layer.group_place(group) {
-                // Its blocks say what is wrong with it.
+                // The damage is reported by the blocks of the group.
                 Err(Error::Corrupt(_)) => None,
                 other => other?,
             };
@@ -146,7 +146,7 @@ fn each_block(layer: &dyn Layer, sink: &mut dyn FnMut(u64, u64, u64)) -> Result<
     Ok(())
 }
 
-/// What of the file was claimed so far.
+/// The parts of the file that were claimed so far.
 enum Claims {
     /// A bit for each unit, where blocks begin at large round offsets (VHDX).
     Bits { unit: u64, words: Vec<u64> },
@@ -241,14 +241,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bits_are_claimed_once_and_told_in_order() {
+    fn bits_are_claimed_once_and_listed_in_order() {
         let mut claims = Claims::Bits { unit: 1, words: vec![0; 4] };
         assert!(claims.claim(60..130) && claims.claim(0..1) && claims.claim(255..256));
         assert!(!claims.claim(129..131) && !claims.claim(0..256) && !claims.claim(250..257));
         assert!(claims.claim(130..131));
-        let mut told = Vec::new();
-        claims.each(&mut |range| told.push(range));
-        let joined = told.iter().fold(Vec::<Range<u64>>::new(), |mut all, range| {
+        let mut claimed = Vec::new();
+        claims.each(&mut |range| claimed.push(range));
+        let joined = claimed.iter().fold(Vec::<Range<u64>>::new(), |mut all, range| {
             match all.last_mut() {
                 Some(last) if last.end == range.start => last.end = range.end,
                 _ => all.push(range.clone()),

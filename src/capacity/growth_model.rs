@@ -1,4 +1,4 @@
-//! What is kept of an image when it is closed again: enough to say how far it gets with a part of the host's space.
+//! The growth of an image that is closed again: how large the disk becomes with a given part of the host's space.
 
 use super::{Capacity, allocation::Allocation, host_budget::HostBudget};
 use crate::{Result, host::HostSpace};

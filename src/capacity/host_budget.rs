@@ -1,6 +1,6 @@
-//! What the host still gives, and how far an image can grow with it: in the host's own units, with what the format adds
-//! to each block, and no longer than the host lets a file get. The guest is taken to fill the disk densely: blocks whose
-//! group has its bitmap first, neighbours in the block table together.
+//! The space that the host still has for an image file, and how far the image grows with it: in the host's allocation units,
+//! with the overhead of the format for each block, up to the largest file of the host. Assumes that the guest fills the disk
+//! densely: blocks whose group has its bitmap first, neighbours in the block table together.
 
 use super::allocation::Allocation;
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     host::{HostSpace, limits::net_of_pointer_blocks},
 };
 
-/// Space to be spent on one image file.
+/// Space for one image file.
 #[derive(Debug, Clone)]
 pub(super) struct HostBudget {
     pub(super) growth: Growth,

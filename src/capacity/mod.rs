@@ -41,7 +41,7 @@ use crate::{
     volume::Volume,
 };
 
-/// A volume whose free space is to be told.
+/// A volume whose free space is reported.
 pub struct Readable {
     /// Its name, and where it lies.
     pub volume: Volume,
@@ -49,7 +49,7 @@ pub struct Readable {
     pub fs: Arc<dyn FileSystem>,
 }
 
-/// Answers for one image as often as asked; the host is looked at each time.
+/// Computes the report of one image; asks the host anew each time.
 pub struct Capacity {
     disk: Arc<Disk>,
     /// The image files of the chain, top first; only the first grows.
@@ -105,7 +105,7 @@ impl Capacity {
         Ok(Report::new(&figures, chain, self.volume_reports(&scan, &space, &budget)))
     }
 
-    /// The achievable space of the whole disk, as `df` is told: what is backed counts as used.
+    /// The achievable space of the whole disk, as `df` reports it: what is backed counts as used.
     ///
     /// # Errors
     /// As [`Self::report`].
@@ -195,7 +195,7 @@ impl Capacity {
             if vague {
                 free.split_holes(missing, space);
             }
-            // The pass over the allocation map is over: what the filesystem says now costs no second one.
+            // The filesystem has counted its free clusters in the pass above: `usage` does not read the map again.
             Ok((volume.fs.usage().map_err(|e| e.to_string())?, free))
         });
         let volumes = volumes.collect();

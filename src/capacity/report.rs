@@ -38,7 +38,7 @@ pub enum Status {
 pub struct Report {
     /// How the disk stands.
     pub status: Status,
-    /// What the guest is told.
+    /// The size that the guest sees.
     pub virtual_size: u64,
     /// Length of the image file.
     pub file_size: u64,
@@ -75,8 +75,7 @@ pub struct Report {
     pub block_size: u64,
     /// `fixed`, `dynamic` or `differencing`.
     pub kind: Kind,
-    /// Bytes of the image file that no block and no structure uses. Not counted as space to be had: whether a writer
-    /// uses them again is its own affair.
+    /// Bytes of the image file that no block and no structure uses. Not counted as available: a writer need not reuse them.
     pub unused_in_file: u64,
     /// What of those occupies space on the host.
     pub unused_on_host: u64,
@@ -84,7 +83,7 @@ pub struct Report {
     pub parents: Vec<String>,
     /// Where each of them lies: its own volume may be another one.
     pub parent_hosts: Vec<String>,
-    /// Damage of the block table, by which a part of the disk is neither there nor to be had; empty if there is none.
+    /// Damage of the block table: that part of the disk can be neither read nor grown into. Empty if there is none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub problem: String,
     /// Each readable volume.
@@ -210,7 +209,7 @@ impl Report {
         }
     }
 
-    /// The report as TOML with comments for people.
+    /// The report as TOML with comments.
     pub fn to_toml(&self) -> String {
         let mut out = format!("# {}\n", printable(&self.headline()));
         let status = match self.status {
@@ -230,7 +229,7 @@ impl Report {
             _ => "growth comes in blocks of this size",
         };
         for (key, value, note) in [
-            ("virtual_size", self.virtual_size, "what the guest is told"),
+            ("virtual_size", self.virtual_size, "the size that the guest sees"),
             ("file_size", self.file_size, "length of the image file"),
             ("allocated_on_host", self.allocated_on_host, "what the image file occupies"),
             ("host_free", self.host_free, host.as_str()),

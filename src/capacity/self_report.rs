@@ -1,5 +1,5 @@
-//! How far the disk from which the running system was started can grow. An attached image is locked against readers:
-//! what cannot be read is told by the rule of thumb from the file's outside, and marked so.
+//! How far the disk from which the running system was started can grow. Windows locks an attached
+//! image against readers: its figures are then estimates by the rule of thumb, from the file's size and the free space.
 
 use std::fmt::Write;
 
@@ -21,7 +21,7 @@ use crate::{
 /// The running system's disk, and the disks on whose volumes it lies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SelfReport {
-    /// Booted without a hypervisor; absent where the system does not tell.
+    /// Booted without a hypervisor; absent where the system does not report it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub native_boot: Option<bool>,
     /// What becomes of a dynamic disk at boot.
@@ -38,7 +38,7 @@ pub struct SelfDisk {
     pub image: String,
     /// The disk that the system makes of it; empty if unknown.
     pub device: String,
-    /// What the system is told; absent if that is not known.
+    /// The size that the system sees; absent if that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub virtual_size: Option<u64>,
     /// What the file occupies.
@@ -47,7 +47,7 @@ pub struct SelfDisk {
     pub host_free: u64,
     /// Where it lies.
     pub host: String,
-    /// The size that the disk can really reach now; absent if not even the rule of thumb can tell.
+    /// The size that the disk can really reach now; absent if even the rule of thumb lacks a figure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub achievable_size: Option<u64>,
     /// `virtual_size - achievable_size`.
@@ -72,7 +72,7 @@ impl Document for SelfReport {
 }
 
 impl SelfReport {
-    /// From what the system says; `look` reads an image and reports.
+    /// From the system's facts; `look` opens an image and reports its figures.
     ///
     /// # Errors
     /// [`Error::NotFound`] when the system does not run from a virtual disk; what the first image answers when nothing
@@ -106,7 +106,7 @@ impl SelfReport {
         if disks.is_empty() {
             return Err(Error::not_found(match running.native_boot {
                 Some(true) => {
-                    "this Windows was booted from a virtual disk, but does not tell from which: its volume depends \
+                    "this Windows was booted from a virtual disk, but does not report from which: its volume depends \
                      on no image file"
                 }
                 _ => {
@@ -198,7 +198,7 @@ impl SelfDisk {
         }
     }
 
-    /// What the option to expand at boot means for the disk that the system was booted from.
+    /// The effect of expansion at boot on the disk that the system was booted from.
     fn consider_boot(&mut self, running: &Running, backing: &Backing) {
         let Some(promised) = self.virtual_size.filter(|_| running.expansion == Expansion::AtBoot) else {
             return;
@@ -236,7 +236,7 @@ impl SelfDisk {
             _ => "the next boot takes this, which is NOT there: it would stop with 0x136",
         };
         for (key, value, note) in [
-            ("virtual_size", self.virtual_size, "what the system is told"),
+            ("virtual_size", self.virtual_size, "the size that the system sees"),
             ("allocated_on_host", Some(self.allocated_on_host), "what the image file occupies"),
             ("host_free", Some(self.host_free), &*place),
             ("achievable_size", self.achievable_size, "what the disk can really reach"),

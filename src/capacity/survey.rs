@@ -1,6 +1,6 @@
 //! The whole disk in order, stretch by stretch, as the block tables and the host file have it: what a picture is drawn
-//! from. Nothing is kept of a stretch once it was told. The sums are the figures of the report, but where the host cannot
-//! tell reserved space from holes: the report knows how much of it there is, not where.
+//! from. Nothing is kept of a stretch that was passed on. The sums are the figures of the report, except where the host does
+//! not distinguish reserved space from holes: the report knows how much of it there is, not where.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use crate::{
     container::{Kind, Layer, Place},
 };
 
-/// Damaged entries of parents that are looked at one by one; behind so many the rest of a stretch counts as damaged.
+/// Damaged entries of parents that are examined one by one; after so many the rest of a stretch counts as damaged.
 const MAX_DAMAGED: u32 = 1 << 20;
 /// How much is passed over at a damaged entry of a parent: the smallest block of a VHDX.
 const MIN_BLOCK: u64 = 1 << 20;

@@ -1,4 +1,4 @@
-//! Lines of TOML with comments for people.
+//! Lines of TOML, each with a comment.
 
 use std::fmt::Write;
 

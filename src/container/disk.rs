@@ -72,7 +72,7 @@ impl Disk {
         let Found { place, len } = self.find(offset, self.size - offset)?;
         let Some((layer, at)) = place else { return Ok(Extent { kind: ExtentKind::Hole, len }) };
         let below = self.layers[layer].source().extent_at(at)?;
-        // A source that shrank below its table: the read there will say so.
+        // A source that shrank below its table: the read there reports it.
         let len = if below.len == 0 { len } else { below.len.min(len) };
         Ok(Extent { kind: if below.len == 0 { ExtentKind::Data } else { below.kind }, len })
     }
@@ -130,7 +130,7 @@ impl ByteSource for Disk {
     fn will_need(&self, mut offset: u64, len: u64) {
         let end = offset.saturating_add(len).min(self.size);
         for _ in 0..MAX_HINTS {
-            // An error is for who reads there.
+            // Read ahead only: a read there reports the error.
             let found = if offset < end { self.find(offset, end - offset).ok() } else { None };
             let Some(found) = found.filter(|found| found.len > 0) else { break };
             if let Some((layer, at)) = found.place {
@@ -147,7 +147,7 @@ impl ByteSource for Disk {
         let mut extent = self.extent(offset)?;
         for _ in 1..MAX_JOINED_EXTENTS {
             let end = offset + extent.len;
-            // What comes behind may be damaged: that is for whoever asks there.
+            // What follows may be damaged: a read there reports that.
             match (end < self.size).then(|| self.extent(end)) {
                 Some(Ok(next)) if next.kind == extent.kind => extent.len += next.len,
                 _ => break,

@@ -33,7 +33,7 @@ use crate::{Result, bytes::ByteSource, guid::Guid};
 
 /// One image file of a chain: a map from offsets of the virtual disk to places in the file.
 pub trait Layer: Send + Sync {
-    /// What the guest is told, in bytes.
+    /// The size that the guest sees, in bytes.
     fn virtual_size(&self) -> u64;
 
     /// The bytes that [`Place::File`] means: the file, with a replayed log over it.
@@ -165,7 +165,7 @@ pub struct LayerInfo {
     pub creator: String,
     /// Length of the image file.
     pub file_size: u64,
-    /// What the guest is told.
+    /// The size that the guest sees.
     pub virtual_size: u64,
     /// Allocation unit; 0 for fixed and raw.
     pub block_size: u64,

@@ -64,7 +64,7 @@ pub(super) fn estimate(filesystem: Family) -> Option<&'static str> {
         ),
         Family::Memory => Some("the host keeps files in memory, which other programs may use up first"),
         Family::Network { .. } => Some(
-            "a network or shared filesystem: the free space is what the other side tells, and its quotas, \
+            "a network or shared filesystem: the free space is what the other side reports, and its quotas, \
              compression and sparse files do not show here",
         ),
         Family::F2fs => Some("the host writes new places for old data and needs spare room for cleaning up"),

@@ -105,7 +105,7 @@ impl Host for System {
     }
 }
 
-/// The file's extents, with those that are reserved or shared; `None` where the filesystem does not tell.
+/// The file's extents, with those that are reserved or shared; `None` where the filesystem does not report them.
 fn fiemap(file: &FileSource) -> Option<HostMap> {
     if !file.file().metadata().ok()?.is_file() {
         return None;
@@ -129,7 +129,7 @@ fn fiemap(file: &FileSource) -> Option<HostMap> {
     (!failed).then_some(map)
 }
 
-/// A volume that tells no size: memory without a limit of its own, or nothing is known.
+/// A volume that reports no size: memory without a limit of its own, or nothing is known.
 fn without_size(space: &mut HostSpace) {
     match space.filesystem.family() {
         Family::Memory => {
@@ -138,7 +138,7 @@ fn without_size(space: &mut HostSpace) {
             space.free = memory.freeram.saturating_add(memory.freeswap).saturating_mul(unit);
             space.say("a filesystem in memory without a limit: free memory and swap");
         }
-        _ => space.say("the host volume does not tell its free space"),
+        _ => space.say("the host volume does not report its free space"),
     }
 }
 

@@ -21,7 +21,7 @@ pub enum Held {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HostMap {
     runs: Vec<(Range<u64>, Held)>,
-    /// The host cannot tell reserved space from holes: what it calls a hole may be either.
+    /// The host does not distinguish reserved space from holes: what it calls a hole may be either.
     vague: bool,
     /// There were more runs.
     cut: bool,
@@ -41,7 +41,7 @@ impl HostMap {
         map
     }
 
-    /// As `SEEK_HOLE` tells it, which takes reserved space for holes.
+    /// By `SEEK_HOLE`, which takes reserved space for holes.
     pub fn sought(file: &FileSource) -> Self {
         let mut offset = 0;
         let extents = std::iter::from_fn(|| {
@@ -54,7 +54,7 @@ impl HostMap {
         Self { vague: true, ..Self::new(data.map(|(range, _)| (range, Held::Own))) }
     }
 
-    /// The host tells how much the file occupies, but not where: any of it may be a hole.
+    /// The host reports how much the file occupies, but not where: any of it may be a hole.
     pub fn unknown() -> Self {
         Self { vague: true, ..Self::default() }
     }
@@ -119,7 +119,7 @@ impl HostMap {
         self.vague
     }
 
-    /// The file has more pieces than were looked at.
+    /// The file has more extents than were examined.
     pub fn is_cut(&self) -> bool {
         self.cut
     }

@@ -7,7 +7,7 @@ use nix::{
     sys::quota::{Dqblk, QuotaType, quotactl_get},
 };
 
-/// Quota limits are told in this unit, use in bytes.
+/// The unit of quota limits; use is in bytes.
 const UNIT: u64 = 1024;
 
 /// What a quota leaves, and whose it is; or that it may not be asked for.

@@ -27,7 +27,7 @@ fn backing_file(sys: &Path, device: &Path) -> Option<PathBuf> {
     let disks = [Some(&*block), block.parent()];
     let named = |disk: &Path| std::fs::read_to_string(disk.join("loop/backing_file")).ok();
     let image = disks.into_iter().flatten().find_map(named)?;
-    // A file that was removed, or that lies outside of this root, cannot be looked at.
+    // A file that was removed, or that lies outside of this root, cannot be opened.
     Some(image.trim_end_matches('\n').into()).filter(|image: &PathBuf| image.is_file())
 }
 

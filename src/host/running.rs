@@ -1,4 +1,4 @@
-//! The virtual disk from which the running system was started: facts as the system tells them. A natively booted Windows
+//! The virtual disk from which the running system was started: facts as the system reports them. A natively booted Windows
 //! runs from a VHDX without a hypervisor; the answers of `GetStorageDependencyInformation` (type 2) name the file.
 
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use super::HostSpace;
 /// What the system says about the disk that it runs from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Running {
-    /// Booted from a virtual disk without a hypervisor (`IsNativeVhdBoot`); `None` where the system does not tell.
+    /// Booted from a virtual disk without a hypervisor (`IsNativeVhdBoot`); `None` where the system does not report it.
     pub native_boot: Option<bool>,
     /// What becomes of a dynamic disk at boot.
     pub expansion: Expansion,

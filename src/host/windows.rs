@@ -23,19 +23,19 @@ pub struct WindowsAnswers {
     pub attributes: u32,
     /// Root of the volume (`D:\`, `\\server\share\`), from `GetVolumePathNameW`.
     pub root: String,
-    /// The filesystem's name as Windows writes it (`NTFS`); empty if it does not tell.
+    /// The filesystem's name as Windows writes it (`NTFS`); empty if unknown.
     pub filesystem: String,
     /// `FILE_…` flags of the volume.
     pub volume_flags: u32,
-    /// Cluster size; 0 if Windows does not tell.
+    /// Cluster size; 0 if unknown.
     pub cluster: u64,
     /// Free for the calling user, whose quota counts: the first answer of `GetDiskFreeSpaceExW`.
     pub free_for_user: u64,
-    /// Free on the volume, whoever asks: its third answer.
+    /// Free on the volume, whatever the caller's quota: the third answer of the call.
     pub free: u64,
     /// The volume lies on another machine.
     pub remote: bool,
-    /// The file lies in a shadow copy of the volume, which nobody writes to.
+    /// The file lies in a shadow copy of the volume, which is read-only.
     pub shadow_copy: bool,
     /// `FSCTL_QUERY_ALLOCATED_RANGES` works for this file.
     pub tells_ranges: bool,
@@ -81,7 +81,7 @@ impl WindowsAnswers {
             ),
             (
                 self.has_holes() && !self.tells_ranges,
-                "the file occupies less than its length, and the system does not tell where its holes are: they are \
+                "the file occupies less than its length, and the system does not report where its holes are: they are \
                  taken to be wherever they cost most",
             ),
             (
@@ -102,7 +102,7 @@ impl WindowsAnswers {
     }
 
     /// Where the file occupies space; `None` when all of it does and nothing more. `ranges` are the allocated ranges,
-    /// ascending, as far as the system tells them.
+    /// ascending, as far as the system reports them.
     pub fn map(&self, ranges: Option<Vec<Range<u64>>>) -> Option<HostMap> {
         let own = |range| (range, Held::Own);
         if self.has_holes() {

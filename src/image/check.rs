@@ -163,7 +163,7 @@ impl Verdict {
     }
 }
 
-/// The areas so far, and whom to tell of progress.
+/// The areas examined so far, and the receiver of progress.
 struct Run<'a> {
     areas: Vec<Area>,
     /// In the order in which they came, each once.
@@ -210,7 +210,7 @@ impl Run<'_> {
         });
     }
 
-    /// Says why there is nothing to say of what is in the container.
+    /// Reports why the content of the container was not examined.
     fn not_opened(&mut self, error: &Error) {
         let damaged = self.areas.iter().any(|area| area.counts.errors > 0);
         let Some(container) = self.areas.first_mut() else { return };

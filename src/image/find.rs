@@ -1,4 +1,4 @@
-//! Every VHD and VHDX below a folder, told by content. Symbolic links are not followed, so that nothing is found twice or
+//! Every VHD and VHDX below a folder, recognized by content. Symbolic links are not followed, so that nothing is found twice or
 //! outside, and no walk is endless; what is neither file nor folder is not touched.
 
 use std::{fs, io::ErrorKind, path::Path, path::PathBuf};
@@ -97,7 +97,7 @@ fn is_image(path: &Path) -> Result<bool> {
     match detect(&source, &path.display().to_string()) {
         Ok(detected) => Ok(detected != Detected::Raw),
         Err(error @ (Error::Io { .. } | Error::Denied(_))) => Err(error),
-        // Cut off or damaged, but meant to be one: whoever opens it is told.
+        // Cut off or damaged, but meant to be one: opening it reports that.
         Err(Error::Corrupt(_)) => Ok(true),
         Err(_) => Ok(false),
     }

@@ -27,7 +27,7 @@ pub struct DiskInfo {
     pub kind: Kind,
     /// Length of the image file in bytes.
     pub file_size: u64,
-    /// What the guest is told, in bytes.
+    /// The size that the guest sees, in bytes.
     pub virtual_size: u64,
     /// The end of the last partition: the disk could be cut down to this. `null` without partitions.
     pub minimum_size: Option<u64>,

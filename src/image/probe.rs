@@ -1,4 +1,4 @@
-//! What a volume holds: the filesystems and the volume formats do not know each other, so here they are asked in turn.
+//! What a volume holds. Filesystems and volume formats do not import each other: here their detection is interleaved.
 
 use std::sync::Arc;
 

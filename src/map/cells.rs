@@ -32,7 +32,7 @@ impl Class {
     pub const ALL: [Self; 7] =
         [Self::Backed, Self::Hole, Self::Parent, Self::Zero, Self::Absent, Self::OutOfReach, Self::Damaged];
 
-    /// As the survey says it; `reachable`: before the line behind which the host cannot follow.
+    /// The class of a surveyed stretch; `reachable`: before the line behind which the host cannot back blocks.
     pub fn of(stored: Stored, reachable: bool) -> Self {
         match (stored, reachable) {
             (Stored::Backed, _) => Self::Backed,

@@ -1,4 +1,4 @@
-//! Colours that people with any kind of colour vision tell apart (the set of Okabe and Ito), and that differ in
+//! Colours that people with any kind of colour vision distinguish (the set of Okabe and Ito), and that differ in
 //! lightness, too.
 
 use super::cells::Class;

@@ -1,5 +1,5 @@
 //! Is the first sector of a disk the boot sector of a filesystem ("superfloppy")? It ends with 0x55AA like a master
-//! boot record, so that only its beginning tells. This is no validation: the filesystem's reader does that.
+//! boot record, so that only its beginning decides. This is no validation: the filesystem's reader does that.
 
 /// Names at byte 3, where each of these formats has its own.
 const NAMES: [&[u8; 8]; 5] = [b"NTFS    ", b"EXFAT   ", b"-FVE-FS-", b"ReFS\0\0\0\0", b"HPFS    "];

@@ -36,7 +36,7 @@ pub fn check(disk: &Arc<dyn ByteSource>, table: &Table, report: &mut dyn Report)
     identities(table, report);
 }
 
-/// Partitions that cannot be told apart by what is to tell them apart.
+/// Partitions that share an identity which should be unique.
 fn identities(table: &Table, report: &mut dyn Report) {
     let mut ids: Vec<_> =
         table.partitions.iter().filter_map(|partition| Some((partition.id?, partition.number))).collect();

@@ -21,7 +21,7 @@ use crate::{
     bytes::{ByteSource, read_vec},
 };
 
-/// Subkeys or values of one key that are looked at; Windows' largest keys have tens of thousands.
+/// Subkeys or values of one key that are read; Windows' largest keys have tens of thousands.
 const MAX_ENTRIES: usize = 1 << 16;
 /// Longest data that is read; the largest values that programs keep are below 1 MiB.
 const MAX_DATA: u32 = 1 << 20;

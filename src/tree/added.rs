@@ -16,7 +16,7 @@ pub(super) struct Added {
     /// Marks the numbers of what is in it.
     bit: u64,
     pub(super) fs: Box<dyn FileSystem>,
-    /// Listed also where nobody asked for it.
+    /// Listed by default.
     pub(super) is_main: bool,
     /// What the volume's root goes on with after it.
     pub(super) next: DirCursor,

@@ -150,7 +150,7 @@ impl Tree {
         Some(self.from(volume, depth, other, self.walk(other, path, None)?))
     }
 
-    /// Where an absolute path exists, when nothing tells which volume its drive is.
+    /// Where an absolute path exists, when the volume of its drive is not known.
     fn guess(&self, volume: usize, node: NodeId, depth: usize, path: &[u16]) -> Option<Vec<u8>> {
         // Not by way of the link itself: `Windows` on another drive that leads to `C:\Windows`.
         if let Some(found) = self.walk(volume, path, Some(node)) {

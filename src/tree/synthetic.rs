@@ -30,7 +30,7 @@ pub trait Generator: Send + Sync {
     /// `.vhdmount/info.json`
     ///
     /// # Errors
-    /// When something that it tells cannot be read.
+    /// When something that it reports cannot be read.
     fn info_json(&self) -> Result<String>;
 
     /// What the disk can really hold.
@@ -159,7 +159,7 @@ impl Synthetic {
         let allocated = if matches!(own, Own::Raw(_)) { 0 } else { size };
         let time = self.time;
         let times = Times { created: time, modified: time, changed: time, accessed: time };
-        // Windows tells links to directories from links to files.
+        // Windows distinguishes links to directories from links to files.
         let attributes = if own.kind() == NodeKind::Symlink { ATTRIBUTE_DIRECTORY } else { 0 };
         Ok(Stat { kind: own.kind(), size, allocated, links: 1, times, attributes })
     }

@@ -32,8 +32,8 @@ pub struct Known {
     pub hint: &'static str,
 }
 
-/// When a format is asked. Filesystems are asked in between, as one may lie in a member of another format, or over the remains
-/// of one.
+/// When a format's detection runs. Filesystems are detected in between, as one may lie in a member of another format, or over
+/// the remains of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Before all filesystems: what only looks like one.
@@ -44,7 +44,7 @@ pub enum Stage {
     Last,
 }
 
-/// What is looked at.
+/// The volume that is examined, and the stage.
 pub struct Look<'a> {
     /// When.
     pub stage: Stage,

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::Result;
 
-/// In this order they are asked.
+/// In the order of detection.
 pub(super) const FORMATS: &[&dyn Format] = &[
     &bitlocker::BitLocker,
     &luks::Luks,

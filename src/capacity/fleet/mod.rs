@@ -1,5 +1,5 @@
 //! Many images on their hosts: each host volume with what was promised on it, what is there, and which disk runs out
-//! first. A file counts once, whatever its names and however many children build on it: device and inode tell.
+//! first. A file is identified by device and inode: it counts once, whatever its names and however many children build on it.
 
 mod equal_growth;
 mod prometheus;
@@ -20,7 +20,7 @@ use crate::{
     json::Document,
 };
 
-/// Images, as they are looked at one after the other.
+/// Collects images one after the other; none stays open.
 #[derive(Default)]
 pub struct Fleet {
     images: Vec<Image>,
@@ -64,7 +64,7 @@ pub struct FleetReport {
     pub status: Status,
     /// By name.
     pub host_volumes: Vec<HostVolume>,
-    /// What could not be looked at.
+    /// Images and folders that could not be examined.
     pub errors: Vec<Failure>,
 }
 
@@ -75,7 +75,7 @@ pub struct HostVolume {
     pub host: String,
     /// `ok` when the host can keep all promises together.
     pub status: Status,
-    /// What the guests are told, in all.
+    /// The sizes that the guests see, in all.
     pub promised: u64,
     /// What disks and parents occupy, each file once.
     pub allocated_on_host: u64,
@@ -121,7 +121,7 @@ pub struct ParentFile {
     pub children: usize,
 }
 
-/// What could not be looked at, and why.
+/// An image or folder that could not be examined, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {
     /// Image or folder.
@@ -135,7 +135,7 @@ impl Document for FleetReport {
 }
 
 impl Fleet {
-    /// Looks at an image. One that is there already, by another name, is not counted again.
+    /// Examines an image. A file that was added before by another name is not counted again.
     ///
     /// # Errors
     /// As [`Capacity::report`]; for the caller to [`Self::fail`].
@@ -176,7 +176,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Notes what could not be looked at.
+    /// Records an image or folder that could not be examined.
     pub fn fail(&mut self, name: &str, error: impl std::fmt::Display) {
         self.errors.push(Failure { image: name.to_owned(), error: error.to_string() });
     }
@@ -185,7 +185,7 @@ impl Fleet {
     pub fn report(self) -> FleetReport {
         let mut places: BTreeMap<Place, (Vec<Image>, Vec<Parent>)> = BTreeMap::new();
         for image in self.images {
-            // Whoever writes to a parent breaks its children: it is not a disk of its own any more.
+            // Writing to a parent would break its children: it does not grow.
             if !self.parents.contains_key(&image.id) {
                 places.entry(image.place.clone()).or_default().0.push(image);
             }
@@ -292,7 +292,7 @@ fn ratio(part: u64, whole: u64) -> Option<f64> {
     }
 }
 
-/// `name`, or with a number where it is taken: names that differ only in what cannot be shown must stay apart.
+/// `name`, or with a number where it is taken: names that differ only in characters that cannot be shown stay distinct.
 fn unique(taken: &mut BTreeSet<String>, name: &str) -> String {
     let mut candidate = name.to_owned();
     let mut number = 1;

@@ -12,7 +12,7 @@ use crate::{
 type Figure<T> = (&'static str, &'static str, fn(&T) -> u64);
 
 const DISKS: [Figure<Member>; 7] = [
-    ("virtual_bytes", "What the guest is told that the disk holds.", |disk| disk.report.virtual_size),
+    ("virtual_bytes", "The size of the disk that the guest sees.", |disk| disk.report.virtual_size),
     ("allocated_bytes", "What the image file occupies on its host.", |disk| disk.report.allocated_on_host),
     ("backed_bytes", "Bytes of the disk that need no growth of the image.", |disk| disk.report.backed),
     ("growth_to_full_bytes", "Host bytes until all of the disk is backed.", |disk| {
@@ -43,7 +43,9 @@ const VOLUMES: [Figure<VolumeReport>; 4] = [
 ];
 
 const HOSTS: [Figure<HostVolume>; 5] = [
-    ("host_promised_bytes", "What the guests on the host volume are told, in all.", |host| host.promised),
+    ("host_promised_bytes", "The sizes that the guests on the host volume see, in all.", |host| {
+        host.promised
+    }),
     ("host_allocated_bytes", "What the images occupy, each file once.", |host| host.allocated_on_host),
     ("host_free_bytes", "What may still be taken on the host volume.", |host| host.host_free),
     ("host_growth_to_full_bytes", "What the disks together may still ask for.", |host| host.growth_to_full),

@@ -1,7 +1,7 @@
-//! What a monitoring system is told: a state, one line, performance data (the Monitoring Plugins Development Guidelines).
+//! The report for a monitoring system: a state, one line, performance data (the Monitoring Plugins Development Guidelines).
 //!
-//! A headroom is what can still be had: of a disk what the host can still back, of a host volume what is free. One that
-//! covers all that is needed is never alarming, however small.
+//! A headroom is the space that is left: of a disk what the host can still back, of a host volume what is free. One that
+//! covers all that is needed never alarms, however small.
 
 use std::{fmt, str::FromStr};
 
@@ -17,7 +17,7 @@ pub enum Threshold {
     Share(u32),
 }
 
-/// A state in the order of exit codes; `Unknown` means that something could not be looked at.
+/// A state in the order of exit codes; `Unknown` means that something could not be examined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// 0

@@ -1,7 +1,7 @@
-//! What of the host an image may lead to. Inside the folders that the user named (that of the image, those of `--parent` and
-//! `--parent-dir`) files are looked at and described. Outside of them a locator may lead, as Hyper-V's do, but only to a
-//! VHD or VHDX of the right identity, and nothing is said of what lies there instead: who mounts other people's images
-//! would otherwise tell them which files exist. `confine` opens nothing there at all.
+//! The files of the host that an image may lead to. In the folders of the image, of `parents` and of `parent_dirs`, and below
+//! them, files are opened and described. A locator may lead elsewhere, as Hyper-V's do, but only to a VHD or VHDX of the right
+//! identity; anything else there is not described, as that would disclose which files exist to the author of the image.
+//! With `confine` nothing outside of those folders is opened.
 
 use std::path::{Path, PathBuf};
 

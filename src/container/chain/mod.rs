@@ -91,7 +91,7 @@ struct Search<'a> {
     files: BTreeSet<FileId>,
     /// Identities of the images in searched folders, read once for the whole chain.
     folders: BTreeMap<PathBuf, folder::Images>,
-    /// Files looked at in all folders.
+    /// Files examined in all folders.
     examined: usize,
     /// Index of the image whose parent is looked for.
     child: usize,

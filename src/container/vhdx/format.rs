@@ -133,7 +133,7 @@ pub(super) struct LogEntryHeader {
     pub(super) last_file_offset: U64,
 }
 
-/// 2.3.1.2 and 2.3.1.3: both kinds of descriptor, told apart by the signature.
+/// 2.3.1.2 and 2.3.1.3: both kinds of descriptor, distinguished by the signature.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned, Clone, Copy)]
 #[repr(C)]
 pub(super) struct LogDescriptor {

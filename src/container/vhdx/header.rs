@@ -1,4 +1,4 @@
-//! The file type identifier and the two headers (MS-VHDX 2.2.1, 2.2.2): whoever writes updates them alternately, so that
+//! The file type identifier and the two headers (MS-VHDX 2.2.1, 2.2.2): a writer updates them alternately, so that
 //! one is whole at any time. The newest whole one counts.
 
 use zerocopy::FromBytes;

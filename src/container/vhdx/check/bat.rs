@@ -1,5 +1,5 @@
 //! Every entry of the block allocation table (MS-VHDX 2.5): its state, its place in the file, and whether another one
-//! claims the same place. One pass over the table, a second one only where places are contested, to name who claims them.
+//! claims the same place. One pass over the table, a second one only where several blocks claim a place, to name them.
 //! Memory: a bit for each MiB of the file, see [`Space`]; entries of zeros, and holes, cost nothing.
 
 mod entries;
@@ -218,7 +218,7 @@ impl Examiner<'_> {
         Ok(())
     }
 
-    /// The second pass: who claims what is claimed twice.
+    /// The second pass: the blocks that claim a place twice.
     fn name_contested(&mut self, table: &Entries<'_>) -> Result<()> {
         if self.space.contested.is_empty() {
             return Ok(());

@@ -29,7 +29,7 @@ pub(super) fn both(source: &dyn ByteSource, report: &mut dyn Report) -> Result<O
                     "both have the sequence number {}, but they differ otherwise",
                     first.sequence_number
                 );
-                let meaning = "which one is newer cannot be told: the first is used; if that is wrong, so are the log and the \
+                let meaning = "which one is newer is not known: the first is used; if that is wrong, so are the log and the \
                                identity that children look for";
                 report.finding(Finding::error("VHDX headers", problem, meaning));
             }

@@ -8,7 +8,7 @@ use super::super::format::MIB;
 pub(super) const MAX_TRACKED: u64 = 1 << 28;
 /// MiB before the first block that writers leave free at least to align it: QEMU begins at 8 MiB, or at a block's size.
 const ALIGNMENT: u64 = 8;
-/// Places claimed twice that are remembered until it is known by whom.
+/// Places claimed twice, remembered until the second pass names the blocks.
 const MAX_CONTESTED: usize = 1000;
 
 /// The map of a file.
@@ -59,7 +59,7 @@ impl Space {
         }
     }
 
-    /// The MiB of the file that nobody claimed, and how many of them lie at its end. Those that only align the first
+    /// The MiB of the file that nothing claimed, and how many of them lie at its end. Those that only align the first
     /// block do not count; a block has `block_size` bytes.
     pub(super) fn free(&self, block_size: u64) -> (u64, u64) {
         let tracked = self.total.min(MAX_TRACKED);

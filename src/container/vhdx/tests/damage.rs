@@ -138,7 +138,7 @@ fn lost_signature_leaves_a_disk_that_its_headers_describe() {
         assert!(disk.info().problems[0].contains("opened by its headers"), "{:?}", disk.info().problems);
         assert!(read_all(&disk) == small_content());
     }
-    // Without headers it is none any more, but what was one is still told by the metadata.
+    // Without headers it is none any more, but the metadata still identifies it.
     let mut lost = (*image).clone();
     lost.write(0, &vec![0; 1 << 20]);
     assert!(!super::super::detect_damaged(&lost) && super::super::find_remains(&lost).is_some());

@@ -1,4 +1,4 @@
-//! Reads the table from one end to the other, and says whose an entry is.
+//! Reads the table from one end to the other, and finds the block that an entry belongs to.
 
 use std::ops::Range;
 
