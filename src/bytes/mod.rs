@@ -4,8 +4,6 @@
 //! so that sibling reads run in parallel.
 
 mod ahead;
-mod counted;
-mod faulty;
 mod file;
 mod identity;
 mod joined;
@@ -17,12 +15,12 @@ mod reader;
 mod sectors;
 mod sequence;
 pub mod signature;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod window;
 pub mod windows_path;
 
 pub use ahead::{DecodeAhead, Decoders};
-pub use counted::Counted;
-pub use faulty::Faulty;
 pub use file::{DeviceSize, FileSource, Guarded, is_of_the_kernel};
 pub use identity::FileId;
 pub use joined::Joined;

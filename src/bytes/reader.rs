@@ -51,7 +51,7 @@ impl Seek for Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bytes::{Faulty, MemorySource};
+    use crate::bytes::{MemorySource, testing::Faulty};
 
     #[test]
     fn reads_and_seeks_as_a_file_does() {

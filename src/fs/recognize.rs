@@ -189,7 +189,7 @@ mod tests {
             std::sync::Arc::new(crate::bytes::MemorySource(vec![0; 8192]));
         assert!(is_blank(&*zeros).unwrap());
         let bad = 4096..4608;
-        let faulty = crate::bytes::Faulty::new(zeros, Vec::from([bad]));
+        let faulty = crate::bytes::testing::Faulty::new(zeros, Vec::from([bad]));
         assert!(!is_blank(&faulty).unwrap());
     }
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::{Scheme, Table, scan};
 use crate::{
-    bytes::{ByteSource, Faulty, MemorySource},
+    bytes::{ByteSource, MemorySource, testing::Faulty},
     guid::Guid,
     identity::DiskId,
 };

@@ -9,7 +9,7 @@ use std::{
 };
 
 use vhdmount::{
-    bytes::{ByteSource, Extent, Faulty, MemorySource, read_vec},
+    bytes::{ByteSource, Extent, MemorySource, read_vec, testing::Faulty},
     fs::{DirCursor, FileSystem, NodeId, NodeKind},
     image::{
         Image, OpenOptions,

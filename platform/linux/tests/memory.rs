@@ -10,7 +10,7 @@ use std::{
 
 use vhdmount::{
     Error, Place, Result,
-    bytes::{ByteSource, Extent, ExtentKind, Faulty, MemorySource, check_range},
+    bytes::{ByteSource, Extent, ExtentKind, MemorySource, check_range, testing::Faulty},
     fs::{
         DirCursor, DirEntry, FileSystem, LinkTarget, Name, NameBuf, NodeId, NodeKind, Stat, StreamInfo,
         Times, Timestamp, Usage, VolumeInfo,

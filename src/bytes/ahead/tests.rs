@@ -7,7 +7,7 @@ use std::{
 use super::*;
 use crate::{
     Error,
-    bytes::{Faulty, MemorySource},
+    bytes::{MemorySource, testing::Faulty},
 };
 
 const UNIT: u64 = 4096;

@@ -157,7 +157,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use vhdmount::bytes::{Faulty, MemorySource};
+    use vhdmount::bytes::{MemorySource, testing::Faulty};
 
     fn bytes(len: usize) -> Vec<u8> {
         (0..len).map(|at| (at / 1000).to_le_bytes()[0]).collect()

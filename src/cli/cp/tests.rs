@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, ops::Range, path::Path, sync::Arc};
 
 use clap::Parser;
 use vhdmount::{
-    bytes::{Counted, MemorySource},
+    bytes::{MemorySource, testing::Counted},
     image::OpenOptions,
 };
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    bytes::{Faulty, MemorySource},
+    bytes::{MemorySource, testing::Faulty},
     container::Disk,
 };
 

@@ -15,7 +15,10 @@ use zerocopy::IntoBytes;
 use self::image::{Image, SECTOR, WIDTHS, entry, long_slots};
 use super::*;
 use crate::{
-    bytes::{Counted, Faulty, MemorySource, check_range},
+    bytes::{
+        MemorySource, check_range,
+        testing::{Counted, Faulty},
+    },
     fs::{
         DirCursor, FileSystem, NameBuf, Timestamp,
         probe::{Probe, probe},

@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     Error, Result,
-    bytes::{ByteSource, Counted, Faulty, MemorySource},
+    bytes::{
+        ByteSource, MemorySource,
+        testing::{Counted, Faulty},
+    },
     fs::{
         DirCursor, FileSystem, NameBuf, NodeId, Options,
         probe::{Probe, probe},

@@ -4,7 +4,7 @@ use std::{fs, ops::ControlFlow, sync::Arc};
 
 use vhdmount::{
     Error, Result,
-    bytes::{Faulty, MemorySource},
+    bytes::{MemorySource, testing::Faulty},
     fs::{DirCursor, FileSystem, NameBuf, NodeId, NodeKind, ntfs},
 };
 

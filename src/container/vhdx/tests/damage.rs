@@ -6,7 +6,7 @@ use super::{
     writer::{Block, Entry, Update, pattern},
     *,
 };
-use crate::bytes::Faulty;
+use crate::bytes::testing::Faulty;
 
 /// A differencing image with everything in it: partial blocks, a dirty log of two entries.
 fn everything() -> Image {

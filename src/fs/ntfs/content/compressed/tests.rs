@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    bytes::{Faulty, MemorySource},
+    bytes::{MemorySource, testing::Faulty},
     codec::lznt1::tests::compress,
 };
 

@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 use crate::{
-    bytes::{Faulty, MemorySource},
+    bytes::{MemorySource, testing::Faulty},
     cache::Cache,
     codec::{tests::tokens, xpress::tests::encode},
 };

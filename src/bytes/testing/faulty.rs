@@ -2,8 +2,10 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{ByteSource, Extent};
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    bytes::{ByteSource, Extent},
+};
 
 /// Passes reads on, except those that touch one of the bad ranges, which fail like a bad sector.
 pub struct Faulty {

@@ -5,8 +5,10 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use super::{ByteSource, Extent};
-use crate::Result;
+use crate::{
+    Result,
+    bytes::{ByteSource, Extent},
+};
 
 /// Passes everything on.
 pub struct Counted {
