@@ -41,20 +41,45 @@ pub(super) fn open(path: &Path, host: &dyn Host) -> Result<Opened> {
         }
         files.push(Arc::new(open_file(&set.path(number), host)?));
     }
+    if let [first] = &files[..] {
+        // The second piece is missing, if what comes behind it is a piece.
+        let later = if set.number > set.first { set.number } else { set.first.saturating_add(2) };
+        let later = Arc::new(open_file(&set.path(later), host)?);
+        return match are_pieces(&[first.clone(), later]) {
+            true => Err(missing(&set.path(set.first + 1))),
+            false => single(path, host),
+        };
+    }
+    if let Some(short) = short_piece(&files) {
+        let problem = "this piece of a split image is shorter than those beside it: an unfinished copy";
+        return Err(Error::corrupt(files[short].path().display().to_string(), None, problem));
+    }
     if !are_pieces(&files) {
         return single(path, host);
     }
     // Where the set ends, a later piece must not follow: the disk would end too early without a word.
-    let missing = set.first + u32::try_from(files.len()).unwrap_or(u32::MAX);
-    if is_file(&set.path(missing.saturating_add(1))) || set.number > missing {
-        let missing = set.path(missing);
-        return Err(Error::not_found(format!(
-            "{}: this piece of a split image is missing; the pieces behind it are there",
-            missing.display()
-        )));
+    let next = set.first + u32::try_from(files.len()).unwrap_or(u32::MAX);
+    if is_file(&set.path(next.saturating_add(1))) || set.number > next {
+        return Err(missing(&set.path(next)));
     }
     let parts: Vec<Arc<dyn ByteSource>> = files.iter().map(|file| file.clone() as _).collect();
     Ok(Opened { source: Arc::new(Joined::new(parts)?), files })
+}
+
+fn missing(piece: &Path) -> Error {
+    Error::not_found(format!(
+        "{}: this piece of a split image is missing; the pieces behind it are there",
+        piece.display()
+    ))
+}
+
+/// A piece, not the last one, that is shorter than the first, where another one has that one's size.
+fn short_piece(files: &[Arc<FileSource>]) -> Option<usize> {
+    let [first, middle @ .., _] = files else { return None };
+    let whole = |file: &&Arc<FileSource>| file.size() == first.size();
+    let pieces: Vec<_> = files.iter().filter(whole).cloned().collect();
+    let short = middle.iter().position(|file| file.size() < first.size())? + 1;
+    (are_pieces(&pieces) && files.iter().all(|file| file.size() <= first.size())).then_some(short)
 }
 
 fn single(path: &Path, host: &dyn Host) -> Result<Opened> {
@@ -100,7 +125,7 @@ impl Set {
         let set = |first| Self { stem: path.with_extension(""), digits, first, number };
         let zero = set(0);
         let set = if is_file(&zero.path(0)) { zero } else { set(1) };
-        let more = number > set.first || is_file(&set.path(set.first + 1));
+        let more = number > set.first || [1, 2].iter().any(|behind| is_file(&set.path(set.first + behind)));
         (number >= set.first && more && is_file(&set.path(set.first))).then_some(set)
     }
 
@@ -164,6 +189,19 @@ mod tests {
         let first = write(folder.path(), "d.001", 1, 512);
         write(folder.path(), "d.002", 2, 512);
         let fourth = write(folder.path(), "d.004", 4, 512);
+        // The second one, from either side.
+        let second = write(folder.path(), "e.001", 1, 512);
+        let third = write(folder.path(), "e.003", 3, 100);
+        for path in [second, third] {
+            let error = open(&path, &System).err().expect("a gap");
+            assert!(matches!(error, Error::NotFound(_)) && error.to_string().contains("e.002"), "{error}");
+        }
+        // One that was not copied whole.
+        let whole = write(folder.path(), "f.001", 1, 512);
+        write(folder.path(), "f.002", 2, 100);
+        write(folder.path(), "f.003", 3, 512);
+        let error = open(&whole, &System).err().expect("a short piece").to_string();
+        assert!(error.contains("f.002") && error.contains("unfinished"), "{error}");
         for path in [first, fourth] {
             let error = open(&path, &System).err().expect("a gap");
             assert!(matches!(error, Error::NotFound(_)) && error.to_string().contains("d.003"), "{error}");

@@ -223,8 +223,9 @@ impl Chain<'_> {
                         mbr.partitions.push(partition(*next_number, entry, link.lba, self.sector_size));
                         *next_number += 1;
                     }
-                    let mut links = record.entries().into_iter().filter(|e| e.is_extended());
-                    links.find(|e| e.sectors > 0 && e.starting_lba > 0).map(|next| Link {
+                    let links = || record.entries().into_iter().filter(|e| e.is_extended() && e.sectors > 0);
+                    // One that begins where the extended partition does leads back to the first record.
+                    links().find(|e| e.starting_lba > 0).or_else(|| links().next()).map(|next| Link {
                         lba: self.base + u64::from(next.starting_lba),
                         sectors: next.sectors.into(),
                         guessed: false,

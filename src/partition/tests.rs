@@ -447,7 +447,8 @@ fn chain_of_extended_boot_records_ends_in_a_loop() {
         put_record(&mut disk, 1120, &[mbr_entry(0, 0x83, 10, 50), mbr_entry(0, 5, target, 60)]);
         let table = scan_bytes(&disk, None);
         assert_eq!(numbers(&table), [1, 5, 6, 7]);
-        assert_eq!(problems(&table).contains("a loop"), target == 60, "{}", problems(&table));
+        let back = [60, 0].contains(&target);
+        assert_eq!(problems(&table).contains("a loop"), back, "{}", problems(&table));
     }
     // A record that points at itself through one that holds nothing.
     put_record(&mut disk, 1000, &[[0; 16], mbr_entry(0, 5, 60, 60)]);
