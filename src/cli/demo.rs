@@ -18,6 +18,13 @@ use vhdmount::{
 
 use super::{Failure, args::Demo, system};
 
+/// As `println!`, but that a reader has seen enough is no failure.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 /// GPT with an ESP (FAT32), MSR and NTFS in a dynamic VHDX; made by `demo/make.sh`.
 const IMAGE: &[u8] = include_bytes!("../../demo/demo.vhdx.gz");
 /// Volume, kind, size, SHA-256, path of everything in it, as the programs that made it read it back.
@@ -31,25 +38,26 @@ pub(super) fn run(command: &Demo) -> Result<(), Failure> {
     let before = digest(&std::fs::read(&path).map_err(setup)?);
     let fail = |error| Failure::image(&path, &error);
     let image = Image::open(&path, &OpenOptions::default()).map_err(fail)?;
-    println!("A small Windows-like disk, as a dynamic VHDX:\n\n{}", super::info::text::of(&image.info()));
+    say!("A small Windows-like disk, as a dynamic VHDX:\n\n{}", super::info::text::of(&image.info()));
     let tree = Arc::new(image.tree(None).map_err(fail)?);
-    println!("What is in it:\n");
+    say!("What is in it:\n");
     show_tree(&tree, Tree::ROOT, 0);
-    println!();
+    say!();
 
     let mountpoint = folder.path().join("mnt");
     std::fs::create_dir(&mountpoint).map_err(setup)?;
     let checked = match mounted(command, &mountpoint, tree.clone()) {
         // Unmounted after the check.
         Some(_session) => {
-            println!("Mounted at {}. Its .capacity says:\n", mountpoint.display());
+            say!("Mounted at {}. Its .capacity says:\n", mountpoint.display());
             print_file(&mountpoint.join(".capacity"))?;
             check(|file| digest_file(&mountpoint.join(file)))?
         }
         None => {
-            println!("Not mounted; the same without a mount. Its .capacity says:\n");
+            say!("Not mounted; the same without a mount. Its .capacity says:\n");
             let node = Resolver::new(&*tree).resolve(b".capacity", true).map_err(fail)?.node;
-            print!("{}", String::from_utf8_lossy(&read(&*tree.open(node).map_err(fail)?).map_err(fail)?));
+            let report = read(&*tree.open(node).map_err(fail)?).map_err(fail)?;
+            let _ = write!(std::io::stdout(), "{}", String::from_utf8_lossy(&report));
             check(|file| {
                 let node =
                     Resolver::new(&*tree).resolve(file.as_bytes(), true).map_err(|e| e.to_string())?.node;
@@ -59,9 +67,9 @@ pub(super) fn run(command: &Demo) -> Result<(), Failure> {
             })?
         }
     };
-    println!("\n{checked} files read, each SHA-256 as in the manifest.");
+    say!("\n{checked} files read, each SHA-256 as in the manifest.");
     let unchanged = digest(&std::fs::read(&path).map_err(setup)?) == before;
-    println!("The image itself is {}.", if unchanged { "unchanged" } else { "CHANGED" });
+    say!("The image itself is {}.", if unchanged { "unchanged" } else { "CHANGED" });
     if unchanged { Ok(()) } else { Err(Failure::inside("demo.vhdx", "the image was changed")) }
 }
 
@@ -73,7 +81,7 @@ fn mounted(command: &Demo, mountpoint: &Path, tree: Arc<Tree>) -> Option<system:
     match system::session("demo.vhdx", mountpoint, tree) {
         Ok(session) => Some(session),
         Err(error) => {
-            println!("It cannot be mounted here: {error}\n");
+            say!("It cannot be mounted here: {error}\n");
             None
         }
     }
@@ -115,21 +123,21 @@ fn show_tree(tree: &Tree, dir: NodeId, depth: usize) {
         let indent = "  ".repeat(depth + 1);
         match (kind, tree.stat(node)) {
             (NodeKind::Directory, _) => {
-                println!("{indent}{name}/");
+                say!("{indent}{name}/");
                 if depth < 2 {
                     show_tree(tree, node, depth + 1);
                 }
             }
             (_, Ok(stat)) if stat.kind == NodeKind::Symlink => {
                 let target = tree.read_link_text(node).unwrap_or_default();
-                println!("{indent}{name} -> {}", String::from_utf8_lossy(&target));
+                say!("{indent}{name} -> {}", String::from_utf8_lossy(&target));
             }
-            (_, Ok(stat)) => println!("{indent}{name}  {}", vhdmount::size::human(stat.size)),
-            (_, Err(error)) => println!("{indent}{name}  {error}"),
+            (_, Ok(stat)) => say!("{indent}{name}  {}", vhdmount::size::human(stat.size)),
+            (_, Err(error)) => say!("{indent}{name}  {error}"),
         }
     }
     if let Err(error) = listed {
-        println!("  {error}");
+        say!("  {error}");
     }
 }
 
@@ -162,6 +170,6 @@ fn digest_file(path: &Path) -> Result<String, String> {
 
 fn print_file(path: &Path) -> Result<(), Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| Failure::inside(path.display(), error))?;
-    print!("{text}");
+    let _ = write!(std::io::stdout(), "{text}");
     Ok(())
 }

@@ -176,7 +176,7 @@ impl Failure {
     /// Prints the message and ends the program.
     pub(crate) fn exit(&self, is_mount_helper: bool) -> ExitCode {
         if !self.text.is_empty() {
-            eprintln!("vhdmount: {}", printable_lines(&self.text));
+            super::complain(&printable_lines(&self.text));
         }
         self.class.exit(is_mount_helper)
     }

@@ -118,6 +118,11 @@ fn print(text: &str) -> Result<(), Failure> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| Failure::output(&error))
 }
 
+/// Prints an error. That nobody reads it, as behind `| head`, is no other error.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "vhdmount: {text}");
+}
+
 /// `-v` raises and `-q` lowers what is logged; `RUST_LOG` wins over both.
 fn start_log(arguments: &Arguments) {
     let level = match (arguments.quiet, arguments.verbose, arguments.debug) {

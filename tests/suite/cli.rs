@@ -33,6 +33,24 @@ fn info_names_container_partitions_and_volumes() {
 }
 
 #[test]
+fn readers_that_have_seen_enough_change_no_exit_code() {
+    let closed = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+    let failed = vhdmount().args(["info", "/nowhere"]).stderr(closed()).status().unwrap();
+    assert_eq!(failed.code(), Some(2));
+    let folder = scratch();
+    let image = unpack(folder.path());
+    let mut copy = vhdmount();
+    copy.arg("cp").arg(&image).args(["p3/none", "p3/nowhere"]).arg(folder.path()).stderr(closed());
+    assert_eq!(copy.status().unwrap().code(), Some(4));
+    let shown = vhdmount().arg("demo").stdout(closed()).stderr(closed()).status().unwrap();
+    assert_eq!(shown.code(), Some(0));
+}
+
+#[test]
 fn cat_writes_what_the_manifest_says() {
     let folder = scratch();
     let image = unpack(folder.path());

@@ -207,22 +207,35 @@ fn watched_json_is_a_stream_of_values() {
 
 #[test]
 fn watch_draws_in_place_on_a_terminal_and_leaves_it_as_it_was() {
-    if !support::have(&["script", "timeout", "stty"]) {
+    if !support::have(&["script", "stty"]) {
         return;
     }
     let folder = scratch();
     let image = unpack(folder.path());
+    // However long it takes until it has drawn twice.
+    let pid_file = folder.path().join("pid");
     let line = format!(
-        "stty cols 60 rows 12; timeout -s INT 3 {} capacity --watch=1 {}",
+        "stty cols 60 rows 12; echo $$ > {}; exec {} capacity --watch=1 {}",
+        support::quoted(&pid_file),
         support::quoted(Path::new(env!("CARGO_BIN_EXE_vhdmount"))),
         support::quoted(&image)
     );
     let mut script = support::tool("script");
     script.args(["-q", "-e", "-c", &line, "/dev/null"]).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = script.spawn().unwrap();
-    let mut text = String::new();
-    child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    let mut output = child.stdout.take().unwrap();
+    let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
+    let drawn = |bytes: &[u8]| bytes.windows(3).filter(|part| part == b"\x1b[H").count();
+    while drawn(&bytes) < 3 {
+        let len = output.read(&mut piece).unwrap();
+        assert!(len > 0, "it ends too early: {}", String::from_utf8_lossy(&bytes));
+        bytes.extend_from_slice(&piece[..len]);
+    }
+    let pid = std::fs::read_to_string(&pid_file).unwrap();
+    run(support::tool("kill").args(["-INT", pid.trim()]));
+    output.read_to_end(&mut bytes).unwrap();
     child.wait().unwrap();
+    let text = String::from_utf8(bytes).unwrap();
     let (drawn, after) = text.split_once("\u{1b}[?1049l").expect("the second screen is left");
     let frames: Vec<_> = drawn.split("\u{1b}[H").skip(1).collect();
     assert!(frames.len() >= 2, "{text}");

@@ -5,6 +5,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use crate::cli::complain;
+
 /// Text kept for the list at the end; what is beyond is printed at once, so that nothing is lost and memory is bounded.
 const BUDGET: usize = 4 << 20;
 
@@ -76,7 +78,7 @@ impl Log {
         let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
         if lists.bytes + text.len() > BUDGET {
             drop(lists);
-            eprintln!("vhdmount: {text}");
+            complain(&text);
             return;
         }
         lists.bytes += text.len();
@@ -96,7 +98,7 @@ impl Log {
         lists.failures.sort_unstable();
         let notes = lists.notes.iter().filter(|_| !quiet).map(|note| ("note: ", note));
         for (kind, text) in notes.chain(lists.failures.iter().map(|failure| ("", failure))) {
-            eprintln!("vhdmount: {kind}{text}");
+            complain(&format!("{kind}{text}"));
         }
     }
 

@@ -46,10 +46,13 @@ impl Notes {
         }
         if self.misplaced > 0 {
             let (count, first) = (self.misplaced, self.named.join(", "));
+            let lead = if count == 1 {
+                "entry leads to a directory that is"
+            } else {
+                "entries lead to directories that are"
+            };
             let etc = if self.misplaced > self.named.len() as u64 { ", \u{2026}" } else { "" };
-            log::warn!(
-                "{count} entries lead to directories that are entered from another place, or are among the orphans: {first}{etc}"
-            );
+            log::warn!("{count} {lead} entered from another place, or among the orphans: {first}{etc}");
         }
         self.failed.take()
     }
