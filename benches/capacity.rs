@@ -28,7 +28,7 @@ use vhdmount::{
     bytes::{ByteSource, Extent, ExtentKind, FileSource, Window},
     capacity::{Capacity, Readable},
     container,
-    fs::{DirCursor, DirEntry, FileSystem, LinkTarget, Name, NodeId, Stat, Usage, VolumeInfo},
+    fs::{DirCursor, DirEntry, FileSystem, LinkTarget, Name, NodeId, Space, Stat, Usage, VolumeInfo},
     host::System,
     image::{Image, OpenOptions},
     volume::{Origin, Piece},
@@ -197,15 +197,19 @@ impl FileSystem for Checkered {
     fn volume(&self) -> VolumeInfo {
         VolumeInfo::default()
     }
+
     fn root(&self) -> NodeId {
         NodeId(0)
     }
+
     fn stat(&self, _: NodeId) -> Result<Stat> {
         Err(Error::Invalid("no files".into()))
     }
+
     fn lookup(&self, _: NodeId, _: Name<'_>) -> Result<Option<NodeId>> {
         Ok(None)
     }
+
     fn read_dir(
         &self,
         _: NodeId,
@@ -214,18 +218,29 @@ impl FileSystem for Checkered {
     ) -> Result<()> {
         Ok(())
     }
+
     fn parent(&self, node: NodeId) -> Result<NodeId> {
         Ok(node)
     }
+
     fn open(&self, _: NodeId) -> Result<Arc<dyn ByteSource>> {
         Err(Error::Invalid("no files".into()))
     }
+
     fn read_link(&self, _: NodeId) -> Result<LinkTarget> {
         Err(Error::Invalid("no links".into()))
     }
+
+    fn space(&self) -> &dyn Space {
+        self
+    }
+}
+
+impl Space for Checkered {
     fn usage(&self) -> Result<Usage> {
         Ok(Usage { cluster_size: CLUSTER, total: TIB, free: TIB / 2 })
     }
+
     fn free_ranges(&self, sink: &mut dyn FnMut(Range<u64>) -> ControlFlow<()>) -> Result<()> {
         let mut offsets = (0..TIB).step_by(2 * CLUSTER as usize);
         let _ = offsets.try_for_each(|offset| sink(offset..offset + CLUSTER));

@@ -8,7 +8,8 @@ use std::{
 
 use vhdmount::{
     Error,
-    fs::{DirCursor, FileSystem, NodeId},
+    fs::{DirCursor, NodeId},
+    tree::Namespace,
 };
 
 /// Nodes remembered as reported; another that shares the slot makes the line appear again.
@@ -40,7 +41,7 @@ impl Reporter {
     /// Logs a failed request of a node. `expected`: it fails in normal use, too.
     pub(crate) fn report(
         &self,
-        fs: &dyn FileSystem,
+        fs: &dyn Namespace,
         node: NodeId,
         request: &str,
         error: &Error,
@@ -65,7 +66,7 @@ impl Reporter {
 }
 
 /// Where a node lies, below the mountpoint. Best effort: a stream or an orphan has no path.
-fn path_of(fs: &dyn FileSystem, node: NodeId) -> Option<Vec<u8>> {
+fn path_of(fs: &dyn Namespace, node: NodeId) -> Option<Vec<u8>> {
     let climb = || {
         let (mut path, mut node) = (Vec::new(), node);
         for _ in 0..MAX_DEPTH {
@@ -86,7 +87,7 @@ fn path_of(fs: &dyn FileSystem, node: NodeId) -> Option<Vec<u8>> {
     catch_unwind(AssertUnwindSafe(climb)).ok().flatten()
 }
 
-fn name_in(fs: &dyn FileSystem, dir: NodeId, node: NodeId) -> Option<Vec<u8>> {
+fn name_in(fs: &dyn Namespace, dir: NodeId, node: NodeId) -> Option<Vec<u8>> {
     let (mut found, mut left) = (None, MAX_ENTRIES);
     let listed = fs.read_dir(dir, DirCursor(0), &mut |entry| {
         left -= 1;

@@ -90,7 +90,7 @@ impl Finding {
 }
 
 /// Collects findings and shows progress.
-pub trait Report {
+pub trait FindingSink {
     /// Takes one finding. A hostile image can cause any number of them: the collector bounds what it keeps.
     fn finding(&mut self, finding: Finding);
 

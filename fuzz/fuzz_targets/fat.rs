@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use vhdmount::{
     bytes::MemorySource,
     check::Collector,
-    fs::{DirCursor, FileSystem, NameBuf, NodeId, deleted::View, fat},
+    fs::{Xattrs, DirCursor, FileSystem, NameBuf, NodeId, deleted::View, fat},
 };
 
 /// Directories may contain each other; the walk ends here.
@@ -19,9 +19,9 @@ fuzz_target!(|data: &[u8]| {
         assert!(!detected);
         return;
     };
-    let _ = (fs.volume(), fs.usage());
+    let _ = (fs.volume(), fs.space().usage());
     let mut collector = Collector::default();
-    fs.check(&mut collector).expect("damage is a finding");
+    vhdmount::fs::check(&fs, &mut collector).expect("damage is a finding");
     assert!(collector.findings().len() < 10_000);
     walk(&fs);
     walk(&View::new(Arc::new(fs)));
@@ -38,8 +38,8 @@ fn walk(fs: &dyn FileSystem) {
             if seen < MAX_NODES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         let _ = (fs.stat(node), fs.parent(node));
-        for name in fs.xattr_names(node).unwrap_or_default() {
-            let _ = fs.xattr(node, &name);
+        for name in fs.xattrs().xattr_names(node).unwrap_or_default() {
+            let _ = fs.xattrs().xattr(node, &name);
         }
         if let Some((name, _)) = names.first() {
             let _ = fs.lookup(node, name.as_name());

@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use vhdmount::{
     bytes::{ByteSource, MemorySource},
     container,
-    fs::{DirCursor, FileSystem, NodeId, NodeKind, probe::Probe},
+    fs::{Xattrs, Streams, DirCursor, FileSystem, NodeId, NodeKind, probe::Probe},
     image::{Image, OpenOptions},
     map::{Map, Style},
 };
@@ -44,9 +44,9 @@ fn draw(image: &Image) {
 }
 
 fn walk(fs: &dyn FileSystem) {
-    let _ = (fs.volume(), fs.usage());
+    let _ = (fs.volume(), fs.space().usage());
     let mut ranges = 0;
-    let _ = fs.free_ranges(&mut |range| {
+    let _ = fs.space().free_ranges(&mut |range| {
         assert!(range.start < range.end);
         ranges += 1;
         if ranges < MAX_ENTRIES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -72,16 +72,16 @@ fn walk(fs: &dyn FileSystem) {
 
 fn visit(fs: &dyn FileSystem, node: NodeId) {
     let _ = fs.parent(node);
-    for stream in fs.streams(node).unwrap_or_default().iter().take(4) {
-        if let Ok(Some(stream)) = fs.lookup_stream(node, stream.name.as_name()) {
+    for stream in fs.streams().list_streams(node).unwrap_or_default().iter().take(4) {
+        if let Ok(Some(stream)) = fs.streams().lookup_stream(node, stream.name.as_name()) {
             let _ = fs.open(stream).map(|content| read(&*content));
         }
     }
-    for name in fs.xattr_names(node).unwrap_or_default() {
-        let _ = fs.xattr(node, &name);
+    for name in fs.xattrs().xattr_names(node).unwrap_or_default() {
+        let _ = fs.xattrs().xattr(node, &name);
     }
     match fs.stat(node).map(|stat| stat.kind) {
-        Ok(NodeKind::Symlink) => drop(fs.read_link_text(node)),
+        Ok(NodeKind::Symlink) => drop(fs.read_link(node).map(|target| target.to_text())),
         Ok(NodeKind::File) => drop(fs.open(node).map(|content| read(&*content))),
         _ => {}
     }

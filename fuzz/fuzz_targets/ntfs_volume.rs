@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use vhdmount::{
     bytes::MemorySource,
     check::Collector,
-    fs::{DirCursor, FileSystem, NodeId, NodeKind, deleted::View, ntfs},
+    fs::{Xattrs, Streams, DirCursor, FileSystem, NodeId, NodeKind, deleted::View, ntfs},
 };
 
 static TEMPLATE: LazyLock<Option<(Vec<u8>, Vec<usize>)>> = LazyLock::new(|| {
@@ -38,7 +38,7 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(volume) = ntfs::open(Arc::new(MemorySource(image))) {
         walk(&volume);
         let mut collector = Collector::default();
-        volume.check(&mut collector).expect("damage is a finding");
+        vhdmount::fs::check(&volume, &mut collector).expect("damage is a finding");
         // Of each kind a limited number, whatever the volume holds.
         assert!(collector.findings().len() < 10_000);
         (0..16).for_each(|system| open(&volume, NodeId(system), &mut [0; 70_000]));
@@ -73,11 +73,11 @@ fn walk(volume: &dyn FileSystem) {
             let _ = volume.lookup(dir, name.as_name());
             let _ = volume.parent(node);
             let _ = volume.read_link(node);
-            for xattr in volume.xattr_names(node).unwrap_or_default() {
-                let _ = volume.xattr(node, &xattr);
+            for xattr in volume.xattrs().xattr_names(node).unwrap_or_default() {
+                let _ = volume.xattrs().xattr(node, &xattr);
             }
-            for stream in volume.streams(node).unwrap_or_default() {
-                if let Ok(Some(stream)) = volume.lookup_stream(node, stream.name.as_name()) {
+            for stream in volume.streams().list_streams(node).unwrap_or_default() {
+                if let Ok(Some(stream)) = volume.streams().lookup_stream(node, stream.name.as_name()) {
                     open(stream);
                 }
             }
@@ -88,5 +88,5 @@ fn walk(volume: &dyn FileSystem) {
             }
         }
     }
-    let _ = volume.usage();
+    let _ = volume.space().usage();
 }

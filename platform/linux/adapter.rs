@@ -1,4 +1,4 @@
-//! A [`FileSystem`] as the kernel asks for it: attributes, open files, listings. Each answer is computed inside
+//! A [`Namespace`] as the kernel asks for it: attributes, open files, listings. Each answer is computed inside
 //! `catch_unwind`, because a panic would end the worker thread and, after the last one, leave a dead mount.
 
 use std::{
@@ -16,7 +16,8 @@ use fuser::{Errno, FileAttr, FileHandle, FopenFlags, INodeNo, OpenAccMode, OpenF
 use vhdmount::{
     Error,
     bytes::ByteSource,
-    fs::{FileSystem, NodeId, NodeKind, Stat, Times, Usage},
+    fs::{ContentPlace, NodeId, NodeKind, Ownership as _, Stat, Times, Usage},
+    tree::Namespace,
 };
 
 use super::{
@@ -44,9 +45,6 @@ const MAX_DAMAGED: usize = 1 << 16;
 /// Asking the root directory for this attribute tells which process serves the mount. Never listed.
 pub(super) const SERVER_PID: &str = "user.vhdmount.server_pid";
 
-/// `FILE_ATTRIBUTE_REPARSE_POINT`.
-const REPARSE_POINT: u32 = 0x400;
-
 /// What the adapter needs of the options.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Settings {
@@ -60,7 +58,7 @@ pub(super) struct Settings {
 
 /// A filesystem behind fuser.
 pub(super) struct Adapter {
-    fs: Arc<dyn FileSystem>,
+    fs: Arc<dyn Namespace>,
     settings: Settings,
     sources: Sources,
     snapshots: Snapshots,
@@ -85,7 +83,7 @@ pub(super) struct Found {
 pub(super) type Answer<T> = Result<T, Errno>;
 
 impl Adapter {
-    pub(super) fn new(fs: Arc<dyn FileSystem>, settings: Settings) -> Self {
+    pub(super) fn new(fs: Arc<dyn Namespace>, settings: Settings) -> Self {
         Self {
             prefill: Arc::new(Prefill::new(fs.clone())),
             fs,
@@ -126,10 +124,9 @@ impl Adapter {
             // POSIX: st_size is the length of the text, and some programs size their buffer by it.
             stat.size = self.fs.read_link_text(node).map_or(0, |text| text.len() as u64);
         }
-        let may_be_kept_elsewhere = stat.attributes & REPARSE_POINT != 0;
         if stat.kind == NodeKind::File
             && stat.size == 0
-            && may_be_kept_elsewhere
+            && stat.content == ContentPlace::Elsewhere
             && self.fs.open(node).is_err()
         {
             // The kernel asks for no byte of an empty file, and would show one that cannot be read as one.
@@ -137,7 +134,7 @@ impl Adapter {
         }
         let attr = self.settings.ownership.attr(node, &stat);
         Ok(match self.settings.wsl_metadata {
-            true => self.settings.ownership.with_posix(attr, &self.fs.posix(node)?),
+            true => self.settings.ownership.with_posix(attr, &self.fs.ownership().posix(node)?),
             false => attr,
         })
     }
@@ -148,7 +145,15 @@ impl Adapter {
 
     /// What a listing says of a node whose `stat` fails: its name stays visible, the error shows when it is used.
     pub(super) fn placeholder(&self, node: NodeId, kind: NodeKind) -> FileAttr {
-        let stat = Stat { kind, size: 0, allocated: 0, links: 1, times: Times::default(), attributes: 0 };
+        let stat = Stat {
+            kind,
+            size: 0,
+            allocated: 0,
+            links: 1,
+            times: Times::default(),
+            attributes: 0,
+            content: ContentPlace::Own,
+        };
         self.settings.ownership.attr(node, &stat)
     }
 

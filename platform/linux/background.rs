@@ -22,7 +22,7 @@ use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::{Handle, Signals},
 };
-use vhdmount::fs::FileSystem;
+use vhdmount::tree::Namespace;
 
 use super::{
     MountError, MountOptions,
@@ -135,7 +135,7 @@ pub(super) struct Serving {
 
 impl Serving {
     /// Mounts, and from now on unmounts at SIGINT, SIGTERM and SIGHUP.
-    pub(super) fn start(options: &MountOptions, fs: Arc<dyn FileSystem>) -> Result<Self, MountError> {
+    pub(super) fn start(options: &MountOptions, fs: Arc<dyn Namespace>) -> Result<Self, MountError> {
         log_panics();
         let session = Session::start(options, fs, Some(std::process::id()))?;
         let pid_file = PidFile::create(options.pid_file.as_deref())?;

@@ -5,7 +5,8 @@ use std::{ffi::OsStr, ops::ControlFlow, os::unix::ffi::OsStrExt};
 
 use vhdmount::{
     Error,
-    fs::{DirCursor, FileSystem, NodeId, NodeKind},
+    fs::{DirCursor, NodeId, NodeKind, StatAhead},
+    tree::Namespace,
 };
 
 /// The kernel refuses the whole listing when one name is longer (FUSE_NAME_MAX) or empty. A name of 255 units has at
@@ -33,7 +34,7 @@ pub(super) struct Listed {
 }
 
 /// Adds the entries from `offset` on.
-pub(super) fn list(fs: &dyn FileSystem, dir: NodeId, offset: u64, listing: &mut dyn Listing) -> Listed {
+pub(super) fn list(fs: &dyn Namespace, dir: NodeId, offset: u64, listing: &mut dyn Listing) -> Listed {
     let mut added = false;
     for (at, name) in [(1, "."), (2, "..")] {
         if offset < at {
@@ -49,7 +50,7 @@ pub(super) fn list(fs: &dyn FileSystem, dir: NodeId, offset: u64, listing: &mut 
     let mut beyond = None;
     let cursor = DirCursor(offset.saturating_sub(DOTS));
     if listing.with_attributes() {
-        fs.expect_stats(dir, cursor);
+        fs.stat_ahead().expect_stats(dir, cursor);
     }
     let read = fs.read_dir(dir, cursor, &mut |entry| {
         let Some(offset) = entry.next.0.checked_add(DOTS).filter(|offset| i64::try_from(*offset).is_ok())

@@ -1,10 +1,7 @@
 //! [`Error`] to errno, once for all requests, and the log line that says why.
 
 use fuser::Errno;
-use vhdmount::{
-    Error,
-    fs::{FileSystem, NodeId},
-};
+use vhdmount::{Error, fs::NodeId, tree::Namespace};
 
 /// The errno that a program sees.
 pub(super) fn errno(error: &Error) -> Errno {
@@ -33,7 +30,7 @@ pub(super) struct Reporter(crate::reporter::Reporter);
 
 impl Reporter {
     /// The errno of a failed request, after logging it.
-    pub(super) fn report(&self, fs: &dyn FileSystem, node: NodeId, request: &str, error: &Error) -> Errno {
+    pub(super) fn report(&self, fs: &dyn Namespace, node: NodeId, request: &str, error: &Error) -> Errno {
         let of_request = matches!(error, Error::NotFound(_) if request == LOOKUP);
         // The kernel asks for nodes that a directory has named: one that is not there is damage, no missing name.
         let dangling = matches!(error, Error::NotFound(_)) && !of_request;

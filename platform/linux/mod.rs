@@ -1,4 +1,4 @@
-//! Linux: mounts a [`FileSystem`] through FUSE, in the foreground or behind the caller's back, and unmounts it.
+//! Linux: mounts a [`Namespace`] through FUSE, in the foreground or behind the caller's back, and unmounts it.
 //!
 //! `connection` makes the mount, `requests` and `adapter` answer the kernel, `prefill` (with `walk_detector` and `prefetcher`) is ahead of it, `session` holds a mount,
 //! `background` is the process that serves it, `unmount` ends it.
@@ -37,7 +37,7 @@ use std::{
     sync::Arc,
 };
 
-use vhdmount::fs::FileSystem;
+use vhdmount::tree::Namespace;
 
 pub(crate) use lock::MountLock;
 pub(crate) use session::Session;
@@ -161,7 +161,7 @@ impl MountError {
 /// What is to be mounted.
 pub(crate) struct Prepared {
     /// Its content.
-    pub(crate) fs: Arc<dyn FileSystem>,
+    pub(crate) fs: Arc<dyn Namespace>,
     /// Printed when the mount is usable, and not otherwise.
     pub(crate) announcement: String,
     /// False when there is less in it than an image should hold; passed on to the caller of [`mount`].
@@ -230,7 +230,7 @@ pub(crate) fn is_mounted(mountpoint: &Path) -> bool {
 /// As [`mount`], except [`MountError::Reported`].
 pub(crate) fn mount_background_session(
     options: MountOptions,
-    fs: Arc<dyn FileSystem>,
+    fs: Arc<dyn Namespace>,
 ) -> Result<Session, MountError> {
     checks::check(&options.mountpoint)?;
     Session::start(&options, fs, None)

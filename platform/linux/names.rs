@@ -2,12 +2,12 @@
 
 use vhdmount::{
     Result,
-    fs::{FileSystem, NameBuf, NodeId},
-    tree::stream,
+    fs::{NameBuf, NodeId},
+    tree::{Namespace, stream},
 };
 
 /// The node that `text` names in `dir`. Case is the filesystem's affair: Windows' ones prefer an exact match.
-pub(super) fn lookup(fs: &dyn FileSystem, dir: NodeId, text: &[u8]) -> Result<Option<NodeId>> {
+pub(super) fn lookup(fs: &dyn Namespace, dir: NodeId, text: &[u8]) -> Result<Option<NodeId>> {
     match text {
         // Only asked for when the mount is exported over NFS.
         b"." => return Ok(Some(dir)),

@@ -16,7 +16,8 @@ use std::{
 use vhdmount::{
     Result,
     bytes::{Buffer, BufferPool},
-    fs::{DirCursor, FileSystem, NodeId, NodeKind},
+    fs::{DirCursor, NodeId, NodeKind, StatAhead},
+    tree::Namespace,
 };
 
 use super::walk_detector::{FIRST, File, MAX_FILE, Prepare, first_batch};
@@ -63,13 +64,13 @@ impl Prefetcher {
 /// Reads whole files.
 #[derive(Clone)]
 pub(super) struct Reader {
-    fs: Arc<dyn FileSystem>,
+    fs: Arc<dyn Namespace>,
     common: Arc<BufferPool>,
     others: Arc<BufferPool>,
 }
 
 impl Reader {
-    pub(super) fn new(fs: Arc<dyn FileSystem>) -> Self {
+    pub(super) fn new(fs: Arc<dyn Namespace>) -> Self {
         let largest = usize::try_from(MAX_FILE).expect("a constant");
         Self { fs, common: BufferPool::new(COMMON_FILE), others: BufferPool::new(largest) }
     }
@@ -114,7 +115,7 @@ impl Thread {
     /// What will be stored of a directory; what precedes the damage in a damaged one.
     fn files_of(&self, directory: NodeId) -> Vec<File> {
         let (fs, mut files, mut looked_at) = (&self.reader.fs, Vec::new(), 0);
-        fs.expect_stats(directory, DirCursor(0));
+        fs.stat_ahead().expect_stats(directory, DirCursor(0));
         let _ = fs.read_dir(directory, DirCursor(0), &mut |entry| {
             if entry.kind == NodeKind::File && !fs.is_volatile(entry.node) {
                 let size = fs.stat(entry.node).map_or(0, |stat| stat.size);

@@ -14,7 +14,7 @@ use std::{
 };
 
 use fuser::{INodeNo, Notifier};
-use vhdmount::{bytes::Buffer, fs::FileSystem};
+use vhdmount::{bytes::Buffer, tree::Namespace};
 
 use super::{
     prefetcher::{Prefetcher, Reader},
@@ -37,7 +37,7 @@ pub(super) struct Prefill {
 
 impl Prefill {
     /// Nothing is stored before [`Prefill::start`].
-    pub(super) fn new(fs: Arc<dyn FileSystem>) -> Self {
+    pub(super) fn new(fs: Arc<dyn Namespace>) -> Self {
         Self {
             reader: Reader::new(fs),
             kernel: OnceLock::new(),

@@ -10,7 +10,7 @@ use std::{
 
 use fuser::BackgroundSession;
 use rustix::fs::{AtFlags, CWD, StatxFlags};
-use vhdmount::fs::FileSystem;
+use vhdmount::tree::Namespace;
 
 use super::{
     MountError, MountLock, MountOptions,
@@ -114,7 +114,7 @@ impl Identity {
 impl Session {
     pub(super) fn start(
         options: &MountOptions,
-        fs: Arc<dyn FileSystem>,
+        fs: Arc<dyn Namespace>,
         server_pid: Option<u32>,
     ) -> Result<Self, MountError> {
         let settings = Settings {

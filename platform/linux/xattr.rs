@@ -4,7 +4,8 @@ use fuser::Errno;
 use vhdmount::{
     Result,
     bytes::read_vec,
-    fs::{FileSystem, NameBuf, NodeId},
+    fs::{NameBuf, NodeId, Streams as _, Xattrs},
+    tree::Namespace,
 };
 
 use super::Streams;
@@ -28,7 +29,7 @@ pub(super) enum Found {
 }
 
 /// The value of the attribute `name`.
-pub(super) fn get(fs: &dyn FileSystem, streams: Streams, node: NodeId, name: &[u8]) -> Result<Found> {
+pub(super) fn get(fs: &dyn Namespace, streams: Streams, node: NodeId, name: &[u8]) -> Result<Found> {
     // Every `ls -l` and every exec asks for these: answered without touching the disk.
     if name.starts_with(b"security.") || name.starts_with(b"trusted.") {
         return Ok(Found::Absent);
@@ -36,7 +37,7 @@ pub(super) fn get(fs: &dyn FileSystem, streams: Streams, node: NodeId, name: &[u
     if name.starts_with(b"system.posix_acl_") {
         return Ok(Found::Unsupported);
     }
-    let own = std::str::from_utf8(name).ok().map(|name| fs.xattr(node, name)).transpose()?.flatten();
+    let own = std::str::from_utf8(name).ok().map(|name| fs.xattrs().xattr(node, name)).transpose()?.flatten();
     if let Some(value) = own {
         return Ok(if value.len() > MAX_LEN { Found::TooLong } else { Found::Value(value) });
     }
@@ -46,7 +47,7 @@ pub(super) fn get(fs: &dyn FileSystem, streams: Streams, node: NodeId, name: &[u
     let Some(stream) = NameBuf::from_text(stream).filter(|stream| !stream.0.is_empty()) else {
         return Ok(Found::Absent);
     };
-    let Some(stream) = fs.lookup_stream(node, stream.as_name())? else { return Ok(Found::Absent) };
+    let Some(stream) = fs.streams().lookup_stream(node, stream.as_name())? else { return Ok(Found::Absent) };
     let source = fs.open(stream)?;
     match usize::try_from(source.size()) {
         Ok(len) if len <= MAX_LEN => Ok(Found::Value(read_vec(&*source, 0, len)?)),
@@ -56,14 +57,14 @@ pub(super) fn get(fs: &dyn FileSystem, streams: Streams, node: NodeId, name: &[u
 
 /// The names of all attributes, each ended by NUL. Streams too long for a value are listed too: an error when one is
 /// read is better than a copy that silently lacks it.
-pub(super) fn list(fs: &dyn FileSystem, streams: Streams, node: NodeId) -> Result<Vec<u8>> {
+pub(super) fn list(fs: &dyn Namespace, streams: Streams, node: NodeId) -> Result<Vec<u8>> {
     let mut names = Vec::new();
-    for name in fs.xattr_names(node)? {
+    for name in fs.xattrs().xattr_names(node)? {
         names.extend_from_slice(name.as_bytes());
         names.push(0);
     }
     if streams == Streams::Xattr {
-        for stream in fs.streams(node)? {
+        for stream in fs.streams().list_streams(node)? {
             names.extend_from_slice(STREAM_PREFIX);
             stream.name.as_name().push_text(&mut names);
             names.push(0);

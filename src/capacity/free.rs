@@ -53,7 +53,7 @@ impl Free {
         let mut walk = Walk::new(layer, host).without(&file_usage.aliases);
         let mut stretches = volume.stretches();
         let mut failed = None;
-        fs.free_ranges(&mut |range| {
+        fs.space().free_ranges(&mut |range| {
             let added = stretches.each(range, &mut |part, stretch| {
                 match (stretch.part_on_disk(&part), stretch.on_disk()) {
                     (Some(part), Some(whole)) => count.add(&mut walk, part, whole),

@@ -123,7 +123,7 @@ impl Capacity {
         let (Ok(space), Some(volume)) = (self.space(), self.volumes.get(index)) else {
             return Err(crate::Error::invalid("no such volume"));
         };
-        let Ok(scan) = self.scan(&space) else { return volume.fs.usage() };
+        let Ok(scan) = self.scan(&space) else { return volume.fs.space().usage() };
         match &scan.volumes[index] {
             Ok((usage, free)) => {
                 let achievable = free
@@ -134,7 +134,7 @@ impl Capacity {
                     ..*usage
                 })
             }
-            Err(_) => volume.fs.usage(),
+            Err(_) => volume.fs.space().usage(),
         }
     }
 
@@ -196,7 +196,7 @@ impl Capacity {
                 free.split_holes(missing, space);
             }
             // The filesystem has counted its free clusters in the pass above: `usage` does not read the map again.
-            Ok((volume.fs.usage().map_err(|e| e.to_string())?, free))
+            Ok((volume.fs.space().usage().map_err(|e| e.to_string())?, free))
         });
         let volumes = volumes.collect();
         let dynamic = top.info().kind == Kind::Dynamic;

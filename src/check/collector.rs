@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::{Finding, Report, Severity};
+use super::{Finding, FindingSink, Severity};
 use crate::printable::{REPLACEMENT, is_harmful};
 
 /// Kept of each kind: enough to see a pattern.
@@ -122,7 +122,7 @@ impl Collector {
 
 const OTHER: &str = "other";
 
-impl Report for Collector {
+impl FindingSink for Collector {
     fn finding(&mut self, finding: Finding) {
         self.counts.add(finding.severity, 1);
         let kind = self.kind(finding.severity, without_numbers(&finding.structure));

@@ -13,7 +13,7 @@ use vhdmount::{
     bytes::ByteSource,
     fs::{DirCursor, FileSystem, NodeId, NodeKind},
     image::{Image, OpenOptions},
-    tree::{Resolver, Tree},
+    tree::{Namespace, Resolver, Tree},
 };
 
 use super::{Failure, args::Demo, system};

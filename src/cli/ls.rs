@@ -14,7 +14,7 @@ use vhdmount::{
     image::Image,
     printable::printable_bytes,
     size::human,
-    tree::Tree,
+    tree::{Namespace, Tree},
 };
 
 pub(super) use self::notes::Notes;

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Error, Result,
     bytes::ByteSource,
-    check::{Finding, Report},
+    check::{Finding, FindingSink},
     host::Host,
 };
 
@@ -163,7 +163,7 @@ impl Subject {
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be read.
-    pub fn check(&self, replay: bool, report: &mut dyn Report) -> Result<()> {
+    pub fn check(&self, replay: bool, report: &mut dyn FindingSink) -> Result<()> {
         match self.format {
             Detected::Vhdx => vhdx::check::check(&self.source, replay, report),
             Detected::Vhd => vhd::check::check(&self.source, report),

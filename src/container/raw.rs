@@ -6,7 +6,7 @@ use super::{Format, Growth, Kind, Layer, LayerInfo, Place, Segment, vhdx};
 use crate::{
     Error, Result,
     bytes::{ByteSource, read_around_bad_sectors},
-    check::{Finding, Report, Severity},
+    check::{Finding, FindingSink, Severity},
 };
 
 /// An image without a container.
@@ -94,7 +94,7 @@ fn unreadable_ends(file: &dyn ByteSource) -> Option<(String, &'static str)> {
 }
 
 /// Reports what is wrong with a raw image.
-pub(super) fn check(file: &dyn ByteSource, path: &Path, report: &mut dyn Report) {
+pub(super) fn check(file: &dyn ByteSource, path: &Path, report: &mut dyn FindingSink) {
     let size = file.size();
     if !size.is_multiple_of(512) {
         let problem = format!("{size} bytes are not whole sectors");

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     Remedy,
-    check::{Finding, Report, Severity},
+    check::{Finding, FindingSink, Severity},
 };
 
 /// Findings of one kind that are told one by one.
@@ -24,12 +24,12 @@ pub(super) struct Kind {
 
 /// Passes findings on, so many of each kind.
 pub(super) struct Findings<'r> {
-    report: &'r mut dyn Report,
+    report: &'r mut dyn FindingSink,
     counts: BTreeMap<&'static str, (u64, &'static Kind)>,
 }
 
 impl<'r> Findings<'r> {
-    pub(super) fn new(report: &'r mut dyn Report) -> Self {
+    pub(super) fn new(report: &'r mut dyn FindingSink) -> Self {
         Self { report, counts: BTreeMap::new() }
     }
 
@@ -82,7 +82,7 @@ impl<'r> Findings<'r> {
 pub(super) struct Collected(pub(super) Vec<Finding>);
 
 #[cfg(test)]
-impl Report for Collected {
+impl FindingSink for Collected {
     fn finding(&mut self, finding: Finding) {
         self.0.push(finding);
     }

@@ -3,6 +3,7 @@
 //! Node numbers are computed, never handed out, so there is no table to grow: the lower 50 bits belong to the
 //! filesystem (NTFS: record number and stream), those above to the tree that mounts several volumes: see [`NodeId`].
 
+mod capabilities;
 pub mod deleted;
 pub mod fat;
 mod findings;
@@ -21,19 +22,20 @@ mod volume_info;
 pub mod wim;
 pub mod windows;
 
-use std::{ops::ControlFlow, ops::Range, sync::Arc};
+use std::{ops::ControlFlow, sync::Arc};
 
+pub use capabilities::{Check, Ownership, Space, StatAhead, Stored, Streams, Xattrs, check, open_stored};
 pub use name::{Name, NameBuf};
 pub use neighbours::Neighbours;
 pub use node::{
-    DirCursor, DirEntry, LinkTarget, NodeId, NodeKind, Posix, Stat, StreamInfo, Times, Timestamp, Usage,
+    ContentPlace, DirCursor, DirEntry, LinkTarget, NodeId, NodeKind, Posix, Stat, StreamInfo, Times,
+    Timestamp, Usage,
 };
 pub use volume_info::{FsKind, Journal, VolumeInfo};
 
 use crate::{
     Result,
     bytes::{ByteSource, Decoders},
-    check::{Finding, Report},
 };
 
 /// A filesystem, opened read-only; immutable, shared between threads.
@@ -41,6 +43,9 @@ use crate::{
 /// Damage is local: an operation on a damaged node is [`crate::Error::Corrupt`], its siblings stay readable. Every
 /// operation is bounded by the size of the volume, whatever the image says. What cannot be decoded is an error that
 /// names the feature, never zeros.
+///
+/// The core is what every format has. What only some have is a trait of its own, which the accessors below hand out; asking
+/// for one costs nothing.
 pub trait FileSystem: Send + Sync {
     /// Label, serial, state: what `info` shows.
     fn volume(&self) -> VolumeInfo;
@@ -74,30 +79,17 @@ pub trait FileSystem: Send + Sync {
         sink: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>,
     ) -> Result<()>;
 
-    /// Before [`Self::read_dir`] by a caller who will ask for [`Self::stat`] of each entry: what that needs may be read
-    /// ahead, for many entries at once.
-    fn expect_stats(&self, _dir: NodeId, _from: DirCursor) {}
-
     /// The directory that holds `node` (one of them, for hard links); the root is its own parent.
     ///
     /// # Errors
     /// [`crate::Error::Unsupported`] where the format does not record it.
     fn parent(&self, node: NodeId) -> Result<NodeId>;
 
-    /// A file's content. Also the content of a stream, for a node that [`Self::lookup_stream`] returned.
+    /// A file's content. Also the content of a stream, for a node that [`Streams::lookup_stream`] returned.
     ///
     /// # Errors
     /// [`crate::Error::Unsupported`] or [`crate::Error::Denied`] when the content cannot be decoded.
     fn open(&self, node: NodeId) -> Result<Arc<dyn ByteSource>>;
-
-    /// A file's content, if it is stored in the file itself: what may hold the content of other files. So no chain of
-    /// files is followed, nor a circle.
-    ///
-    /// # Errors
-    /// As [`Self::open`]; [`crate::Error::Unsupported`] also for content that is kept in another file.
-    fn open_stored(&self, node: NodeId) -> Result<Arc<dyn ByteSource>> {
-        self.open(node)
-    }
 
     /// The target of a node of kind [`NodeKind::Symlink`], as the disk states it.
     ///
@@ -105,66 +97,37 @@ pub trait FileSystem: Send + Sync {
     /// [`crate::Error::Invalid`] for any other kind.
     fn read_link(&self, node: NodeId) -> Result<LinkTarget>;
 
-    /// The text of a symbolic link as the host's kernel is to follow it. A tree of volumes overrides this to point
-    /// absolute targets at the volume that holds them.
-    ///
-    /// # Errors
-    /// As [`Self::read_link`].
-    fn read_link_text(&self, node: NodeId) -> Result<Vec<u8>> {
-        Ok(self.read_link(node)?.to_text())
+    /// How full the volume is.
+    fn space(&self) -> &dyn Space;
+
+    /// Named streams of files and directories.
+    fn streams(&self) -> Option<&dyn Streams> {
+        None
     }
 
-    /// True for a node whose content is made anew at each open (`.capacity`): nothing of it may be cached.
-    fn is_volatile(&self, _node: NodeId) -> bool {
-        false
+    /// The format's own extended attributes.
+    fn xattrs(&self) -> Option<&dyn Xattrs> {
+        None
     }
 
-    /// [`Self::usage`] of the volume in which `node` lies, where there are several.
-    ///
-    /// # Errors
-    /// As [`Self::usage`].
-    fn usage_at(&self, _node: NodeId) -> Result<Usage> {
-        self.usage()
+    /// Owners and modes.
+    fn ownership(&self) -> Option<&dyn Ownership> {
+        None
     }
 
-    /// The named streams of a file or directory; none where the format has no streams.
-    ///
-    /// # Errors
-    /// `Corrupt`, `Io`.
-    fn streams(&self, _node: NodeId) -> Result<Vec<StreamInfo>> {
-        Ok(Vec::new())
+    /// The examination of the volume: see [`check`].
+    fn checker(&self) -> Option<&dyn Check> {
+        None
     }
 
-    /// The node of a named stream; [`Self::stat`] and [`Self::open`] serve it as a file.
-    ///
-    /// # Errors
-    /// `Corrupt`, `Io`.
-    fn lookup_stream(&self, _node: NodeId, _name: Name<'_>) -> Result<Option<NodeId>> {
-        Ok(None)
+    /// Reading ahead for listings.
+    fn stat_ahead(&self) -> Option<&dyn StatAhead> {
+        None
     }
 
-    /// The names of the format's own extended attributes (`system.ntfs_acl`, …), without streams.
-    ///
-    /// # Errors
-    /// `Corrupt`, `Io`.
-    fn xattr_names(&self, _node: NodeId) -> Result<Vec<String>> {
-        Ok(Vec::new())
-    }
-
-    /// One of the format's own extended attributes.
-    ///
-    /// # Errors
-    /// `Corrupt`, `Io`.
-    fn xattr(&self, _node: NodeId, _name: &str) -> Result<Option<Vec<u8>>> {
-        Ok(None)
-    }
-
-    /// Owner and mode, where the format (or a system that uses it) stores some.
-    ///
-    /// # Errors
-    /// `Corrupt`, `Io`.
-    fn posix(&self, _node: NodeId) -> Result<Posix> {
-        Ok(Posix::default())
+    /// Where files can hold the content of others: content that is stored in the file itself. See [`open_stored`].
+    fn stored(&self) -> Option<&dyn Stored> {
+        None
     }
 
     /// What is left of deleted files; `None` where the format keeps nothing, or nothing is read of it. Asking costs nothing.
@@ -176,35 +139,6 @@ pub trait FileSystem: Send + Sync {
     /// for. Asking costs nothing.
     fn orphans(&self) -> Option<Box<dyn orphans::Orphans + '_>> {
         None
-    }
-
-    /// Total and free bytes, from the allocation bitmap.
-    ///
-    /// # Errors
-    /// When the bitmap cannot be read.
-    fn usage(&self) -> Result<Usage>;
-
-    /// Calls `sink` with each free range, in bytes of the volume, ascending, as long as possible each.
-    ///
-    /// # Errors
-    /// When the bitmap cannot be read.
-    fn free_ranges(&self, sink: &mut dyn FnMut(Range<u64>) -> ControlFlow<()>) -> Result<()>;
-
-    /// Examines the whole volume and reports what contradicts its specification, the volume's state included (dirty,
-    /// hibernated, what opening had to get around). Damage is a finding, never an error.
-    ///
-    /// # Errors
-    /// When the examination itself cannot go on, which is then reported as one more finding.
-    fn check(&self, report: &mut dyn Report) -> Result<()> {
-        let volume = self.volume();
-        for problem in &volume.problems {
-            let meaning = "found while opening; what can be read is read";
-            report.finding(Finding::warning(volume.filesystem.name(), problem, meaning));
-        }
-        let problem = "its structures are not examined: there is no check for this filesystem yet";
-        let meaning = "says nothing of the volume's state";
-        report.finding(Finding::note(volume.filesystem.name(), problem, meaning));
-        Ok(())
     }
 }
 

@@ -84,6 +84,19 @@ pub struct Stat {
     pub times: Times,
     /// DOS/NTFS attribute bits (`FILE_ATTRIBUTE_*`); 0 where the format has none.
     pub attributes: u32,
+    /// Where the content is that `size` measures.
+    pub content: ContentPlace,
+}
+
+/// Where the content of a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ContentPlace {
+    /// In the node itself: [`Stat::size`] is its length.
+    #[default]
+    Own,
+    /// In another place (another file, a cloud), of which [`Stat::size`] is what the node says, 0 perhaps. Whether there is
+    /// content that can be read is known when it is opened.
+    Elsewhere,
 }
 
 /// What POSIX systems know of a node and Windows does not.

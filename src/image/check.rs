@@ -9,7 +9,7 @@ use super::{Content, Image, OpenOptions};
 use crate::{
     Error, Remedy, Result,
     bytes::ByteSource,
-    check::{Collector, Counts, Finding, More, Report, Severity},
+    check::{Collector, Counts, Finding, FindingSink, More, Severity},
     container::{
         Container, LayerInfo,
         check::{Subject, Subjects},
@@ -173,7 +173,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Examines one area. Where the examination breaks off, that is a finding, too: the others go on.
-    fn area(&mut self, name: &str, what: String, examine: impl FnOnce(&mut dyn Report) -> Result<()>) {
+    fn area(&mut self, name: &str, what: String, examine: impl FnOnce(&mut dyn FindingSink) -> Result<()>) {
         let mut reporter = Reporter {
             collector: Collector::default(),
             area: name,
@@ -280,7 +280,7 @@ impl Run<'_> {
                 report.finding(Finding::note("volume", problem, "it is examined once, there"));
                 Ok(())
             }
-            Probe::Readable(fs) => fs.check(report),
+            Probe::Readable(fs) => crate::fs::check(&**fs, report),
             // Nothing to examine.
             Probe::Unformatted => Ok(()),
             Probe::Unknown if partition.type_hint().is_some() => Ok(()),
@@ -314,7 +314,7 @@ struct Reporter<'a> {
     progress: &'a mut dyn FnMut(Progress<'_>),
 }
 
-impl Report for Reporter<'_> {
+impl FindingSink for Reporter<'_> {
     fn finding(&mut self, finding: Finding) {
         self.collector.finding(finding);
     }

@@ -129,7 +129,7 @@ impl VolumeState {
         match content {
             Probe::Readable(fs) => {
                 let mut info: VolumeInfo = fs.volume();
-                let usage = (allocation_table(&info) <= limit).then(|| fs.usage());
+                let usage = (allocation_table(&info) <= limit).then(|| fs.space().usage());
                 if let Some(Err(error)) = &usage {
                     info.problems.push(format!("free space is unknown: {error}"));
                 }

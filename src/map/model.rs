@@ -119,7 +119,7 @@ fn in_use(volume: &Volume, fs: &dyn FileSystem, add: &mut dyn FnMut(&Range<u64>,
     };
     let size = volume.bytes.size();
     let mut done = 0;
-    let ranges = fs.free_ranges(&mut |range| {
+    let ranges = fs.space().free_ranges(&mut |range| {
         let start = range.start.clamp(done, size);
         let end = range.end.clamp(start, size);
         add(done..start, Bytes::Used);

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::{Scheme, Table, gpt, mbr};
 use crate::{
     bytes::{ByteSource, read_vec},
-    check::{Finding, Report},
+    check::{Finding, FindingSink},
 };
 
 /// Reports what is wrong with `table`, which was scanned from `disk`.
-pub fn check(disk: &Arc<dyn ByteSource>, table: &Table, report: &mut dyn Report) {
+pub fn check(disk: &Arc<dyn ByteSource>, table: &Table, report: &mut dyn FindingSink) {
     let structure = match table.scheme {
         Scheme::Gpt => "GUID partition table",
         Scheme::Mbr => "master boot record",
@@ -37,7 +37,7 @@ pub fn check(disk: &Arc<dyn ByteSource>, table: &Table, report: &mut dyn Report)
 }
 
 /// Partitions that share an identity which should be unique.
-fn identities(table: &Table, report: &mut dyn Report) {
+fn identities(table: &Table, report: &mut dyn FindingSink) {
     let mut ids: Vec<_> =
         table.partitions.iter().filter_map(|partition| Some((partition.id?, partition.number))).collect();
     ids.sort_unstable();

@@ -8,6 +8,7 @@
 mod added;
 mod links;
 mod mounted_devices;
+mod namespace;
 mod path;
 pub mod stream;
 mod synthetic;
@@ -21,6 +22,7 @@ use std::{
 
 use added::AddedDirectories;
 use mounted_devices::MountedDevices;
+pub use namespace::Namespace;
 pub use path::{Resolved, Resolver};
 pub use synthetic::Generator;
 use synthetic::{Own, Synthetic};
@@ -29,8 +31,8 @@ use crate::{
     Error, Result,
     bytes::ByteSource,
     fs::{
-        DirCursor, DirEntry, FileSystem, FsKind, LinkTarget, Name, NameBuf, NodeId, NodeKind, Posix, Stat,
-        StreamInfo, Timestamp, Usage, VolumeInfo, deleted,
+        DirCursor, DirEntry, FileSystem, FsKind, LinkTarget, Name, NameBuf, NodeId, NodeKind, Ownership,
+        Posix, Space, Stat, StatAhead, StreamInfo, Streams, Timestamp, Usage, VolumeInfo, Xattrs, deleted,
     },
     identity::PartitionId,
     volume::MAX_VOLUMES,
@@ -262,12 +264,6 @@ impl FileSystem for Tree {
         }
     }
 
-    fn expect_stats(&self, dir: NodeId, from: DirCursor) {
-        if let Ok(Place::In(_, fs, local)) = self.place(dir) {
-            fs.expect_stats(local, from);
-        }
-    }
-
     fn parent(&self, node: NodeId) -> Result<NodeId> {
         match self.place(node)? {
             Place::In(index, fs, local) if local == fs.root() && added::is_added(local) => {
@@ -298,6 +294,36 @@ impl FileSystem for Tree {
         }
     }
 
+    fn stat_ahead(&self) -> Option<&dyn StatAhead> {
+        Some(self)
+    }
+
+    fn streams(&self) -> Option<&dyn Streams> {
+        Some(self)
+    }
+
+    fn xattrs(&self) -> Option<&dyn Xattrs> {
+        Some(self)
+    }
+
+    fn ownership(&self) -> Option<&dyn Ownership> {
+        Some(self)
+    }
+
+    fn space(&self) -> &dyn Space {
+        self
+    }
+}
+
+impl StatAhead for Tree {
+    fn expect_stats(&self, dir: NodeId, from: DirCursor) {
+        if let Ok(Place::In(_, fs, local)) = self.place(dir) {
+            fs.stat_ahead().expect_stats(local, from);
+        }
+    }
+}
+
+impl Namespace for Tree {
     fn read_link_text(&self, node: NodeId) -> Result<Vec<u8>> {
         let target = self.read_link(node)?;
         match self.place(node)? {
@@ -312,48 +338,6 @@ impl FileSystem for Tree {
         matches!(self.place(node), Ok(Place::Own(own)) if own.is_volatile())
     }
 
-    fn streams(&self, node: NodeId) -> Result<Vec<StreamInfo>> {
-        match self.place(node)? {
-            Place::In(_, fs, local) => fs.streams(local),
-            Place::Own(_) => Ok(Vec::new()),
-        }
-    }
-
-    fn lookup_stream(&self, node: NodeId, name: Name<'_>) -> Result<Option<NodeId>> {
-        match self.place(node)? {
-            Place::In(index, fs, local) => {
-                Ok(fs.lookup_stream(local, name)?.map(|stream| self.number(index, stream)))
-            }
-            Place::Own(_) => Ok(None),
-        }
-    }
-
-    fn xattr_names(&self, node: NodeId) -> Result<Vec<String>> {
-        match self.place(node)? {
-            Place::In(_, fs, local) => fs.xattr_names(local),
-            Place::Own(_) => Ok(Vec::new()),
-        }
-    }
-
-    fn xattr(&self, node: NodeId, name: &str) -> Result<Option<Vec<u8>>> {
-        match self.place(node)? {
-            Place::In(_, fs, local) => fs.xattr(local, name),
-            Place::Own(_) => Ok(None),
-        }
-    }
-
-    fn posix(&self, node: NodeId) -> Result<Posix> {
-        match self.place(node)? {
-            Place::In(_, fs, local) => fs.posix(local),
-            Place::Own(_) => Ok(Posix::default()),
-        }
-    }
-
-    /// What the whole disk, or the one volume that is mounted, can really hold.
-    fn usage(&self) -> Result<Usage> {
-        self.usage_at(Self::ROOT)
-    }
-
     /// The achievable figures of the volume that holds `node`.
     fn usage_at(&self, node: NodeId) -> Result<Usage> {
         match self.place(node)? {
@@ -361,10 +345,60 @@ impl FileSystem for Tree {
             Place::Own(_) => self.synthetic.generator.disk_usage(),
         }
     }
+}
+
+impl Streams for Tree {
+    fn list_streams(&self, node: NodeId) -> Result<Vec<StreamInfo>> {
+        match self.place(node)? {
+            Place::In(_, fs, local) => fs.streams().list_streams(local),
+            Place::Own(_) => Ok(Vec::new()),
+        }
+    }
+
+    fn lookup_stream(&self, node: NodeId, name: Name<'_>) -> Result<Option<NodeId>> {
+        match self.place(node)? {
+            Place::In(index, fs, local) => {
+                Ok(fs.streams().lookup_stream(local, name)?.map(|stream| self.number(index, stream)))
+            }
+            Place::Own(_) => Ok(None),
+        }
+    }
+}
+
+impl Xattrs for Tree {
+    fn xattr_names(&self, node: NodeId) -> Result<Vec<String>> {
+        match self.place(node)? {
+            Place::In(_, fs, local) => fs.xattrs().xattr_names(local),
+            Place::Own(_) => Ok(Vec::new()),
+        }
+    }
+
+    fn xattr(&self, node: NodeId, name: &str) -> Result<Option<Vec<u8>>> {
+        match self.place(node)? {
+            Place::In(_, fs, local) => fs.xattrs().xattr(local, name),
+            Place::Own(_) => Ok(None),
+        }
+    }
+}
+
+impl Ownership for Tree {
+    fn posix(&self, node: NodeId) -> Result<Posix> {
+        match self.place(node)? {
+            Place::In(_, fs, local) => fs.ownership().posix(local),
+            Place::Own(_) => Ok(Posix::default()),
+        }
+    }
+}
+
+impl Space for Tree {
+    /// What the whole disk, or the one volume that is mounted, can really hold.
+    fn usage(&self) -> Result<Usage> {
+        self.usage_at(Self::ROOT)
+    }
 
     fn free_ranges(&self, sink: &mut dyn FnMut(Range<u64>) -> ControlFlow<()>) -> Result<()> {
         match self.only {
-            Some(index) => self.volumes[index].fs.free_ranges(sink),
+            Some(index) => self.volumes[index].fs.space().free_ranges(sink),
             None => Ok(()),
         }
     }

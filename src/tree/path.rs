@@ -1,17 +1,17 @@
 //! Paths inside a tree, for the commands that need no mount: `ls`, `cat`. Links are followed as the kernel would.
 
-use super::stream;
+use super::{Namespace, stream};
 use crate::{
     Error, Result,
-    fs::{FileSystem, NameBuf, NodeId, NodeKind},
+    fs::{NameBuf, NodeId, NodeKind},
 };
 
 /// What Linux allows before it says ELOOP.
 const MAX_LINKS: u32 = 40;
 
-/// Walks paths through any filesystem.
+/// Walks paths through any namespace.
 pub struct Resolver<'a> {
-    fs: &'a dyn FileSystem,
+    fs: &'a dyn Namespace,
 }
 
 /// Where a path led.
@@ -24,8 +24,8 @@ pub struct Resolved {
 }
 
 impl<'a> Resolver<'a> {
-    /// Paths of this filesystem.
-    pub fn new(fs: &'a dyn FileSystem) -> Self {
+    /// Paths of this namespace.
+    pub fn new(fs: &'a dyn Namespace) -> Self {
         Self { fs }
     }
 

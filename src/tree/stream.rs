@@ -3,7 +3,7 @@
 
 use crate::{
     Result,
-    fs::{FileSystem, Name, NodeId},
+    fs::{FileSystem, Name, NodeId, Streams},
 };
 
 const COLON: u16 = b':' as u16;
@@ -23,7 +23,7 @@ pub fn lookup(fs: &dyn FileSystem, dir: NodeId, name: Name<'_>) -> Result<Option
         let node = if file == [DOT] { Some(dir) } else { fs.lookup(dir, Name(file))? };
         let found = match node {
             Some(node) if stream.is_empty() => Some(node),
-            Some(node) => fs.lookup_stream(node, Name(stream))?,
+            Some(node) => fs.streams().lookup_stream(node, Name(stream))?,
             None => None,
         };
         if found.is_some() {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     bytes::MemorySource,
-    fs::{FsKind, NameBuf, NodeKind, Times, reach::MISPLACED},
+    fs::{ContentPlace, FsKind, NameBuf, NodeKind, Times, reach::MISPLACED},
     guid::Guid,
 };
 
@@ -27,17 +27,28 @@ impl FileSystem for Small {
     fn volume(&self) -> VolumeInfo {
         VolumeInfo { filesystem: FsKind::Other("small"), label: self.1.into(), ..VolumeInfo::default() }
     }
+
     fn root(&self) -> NodeId {
         NodeId(0)
     }
+
     fn stat(&self, node: NodeId) -> Result<Stat> {
         let (kind, size) = match self.get(node)?.2 {
             Dir => (NodeKind::Directory, 0),
             File(text) => (NodeKind::File, text.len() as u64),
             Link(..) => (NodeKind::Symlink, 0),
         };
-        Ok(Stat { kind, size, allocated: size, links: 1, times: Times::default(), attributes: 0 })
+        Ok(Stat {
+            kind,
+            size,
+            allocated: size,
+            links: 1,
+            times: Times::default(),
+            attributes: 0,
+            content: ContentPlace::Own,
+        })
     }
+
     fn lookup(&self, dir: NodeId, name: Name<'_>) -> Result<Option<NodeId>> {
         let wanted = name.to_string().to_lowercase();
         let found = self
@@ -47,6 +58,7 @@ impl FileSystem for Small {
             .position(|(parent, name, _)| *parent == dir.0 && name.to_lowercase() == wanted);
         Ok(found.map(|index| NodeId(index as u64 + 1)))
     }
+
     fn read_dir(
         &self,
         dir: NodeId,
@@ -61,15 +73,18 @@ impl FileSystem for Small {
         }
         Ok(())
     }
+
     fn parent(&self, node: NodeId) -> Result<NodeId> {
         Ok(NodeId(self.get(node)?.0))
     }
+
     fn open(&self, node: NodeId) -> Result<Arc<dyn ByteSource>> {
         match self.get(node)?.2 {
             File(text) => Ok(Arc::new(MemorySource(text.into()))),
             _ => Err(Error::invalid("not a file")),
         }
     }
+
     fn read_link(&self, node: NodeId) -> Result<LinkTarget> {
         match self.get(node)?.2 {
             Link(target, relative) => Ok(LinkTarget::Windows {
@@ -80,9 +95,17 @@ impl FileSystem for Small {
             _ => Err(Error::invalid("not a link")),
         }
     }
+
+    fn space(&self) -> &dyn Space {
+        self
+    }
+}
+
+impl Space for Small {
     fn usage(&self) -> Result<Usage> {
         Ok(Usage::default())
     }
+
     fn free_ranges(&self, _: &mut dyn FnMut(Range<u64>) -> ControlFlow<()>) -> Result<()> {
         Ok(())
     }
@@ -186,13 +209,13 @@ fn one_volume_as_the_root_keeps_the_synthetic_files_reachable() {
     assert_eq!(tree.open(find(&tree, ".capacity")).unwrap().size(), 8);
     assert_eq!(link(&tree, "Users/alice/drive"), "../../USERS/alice");
     assert_eq!(link(&tree, "Users/alice/other"), r"D:\Data");
-    assert_eq!(tree.usage().unwrap().total, 100);
+    assert_eq!(tree.space().usage().unwrap().total, 100);
 }
 
 #[test]
 fn space_is_that_of_the_volume_asked_about() {
     let tree = tree(None);
-    assert_eq!(tree.usage().unwrap().total, 1);
+    assert_eq!(tree.space().usage().unwrap().total, 1);
     assert_eq!(tree.usage_at(find(&tree, "p2/Data")).unwrap().total, 101);
 }
 

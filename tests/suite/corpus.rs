@@ -12,7 +12,7 @@ use std::{
 use vhdmount::{
     Error,
     bytes::FileSource,
-    fs::{FileSystem, NameBuf, NodeId, NodeKind, probe::Probe},
+    fs::{FileSystem, NameBuf, NodeId, NodeKind, Streams, probe::Probe},
     image::{
         Image, OpenOptions,
         check::{self, CheckOptions, Verdict},
@@ -212,7 +212,7 @@ fn compare_file(fs: &Arc<dyn FileSystem>, row: &FileRow, features: &str) -> Opti
     let content = if row.stream {
         let (path, name) = row.path.rsplit_once(':').expect("path:stream");
         find(fs, path)
-            .and_then(|node| fs.lookup_stream(node, NameBuf::literal(name).as_name()))
+            .and_then(|node| fs.streams().lookup_stream(node, NameBuf::literal(name).as_name()))
             .and_then(|found| fs.open(found.ok_or_else(|| Error::not_found("no such stream"))?))
     } else {
         find(fs, &row.path).and_then(|node| fs.open(node))

@@ -249,7 +249,7 @@ fn volumes_of_every_shape_read_as_in_other_programs() {
         assert_eq!(info.filesystem.name(), format!("fat{}", shape.0));
         assert_eq!((info.label.as_str(), info.serial.as_str()), ("LABEL OF IT", "1234-ABCD"));
         assert_eq!((info.dirty, info.problems), (false, vec![]));
-        assert_eq!(fs.usage().unwrap().free, bytes_free(&image), "{shape:?}");
+        assert_eq!(fs.space().usage().unwrap().free, bytes_free(&image), "{shape:?}");
     }
 }
 
@@ -266,13 +266,14 @@ fn free_ranges_add_up_to_the_free_space() {
         std::fs::create_dir(&folder).unwrap();
         fill(&image, &folder, shape.1 * shape.2);
         let (fs, mut sum, mut end) = (open(&image), 0, 0);
-        fs.free_ranges(&mut |range| {
-            assert!(range.start > end || end == 0, "{range:?} touches the range before");
-            (sum, end) = (sum + range.end - range.start, range.end);
-            ControlFlow::Continue(())
-        })
-        .unwrap();
-        assert_eq!(sum, fs.usage().unwrap().free);
+        fs.space()
+            .free_ranges(&mut |range| {
+                assert!(range.start > end || end == 0, "{range:?} touches the range before");
+                (sum, end) = (sum + range.end - range.start, range.end);
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        assert_eq!(sum, fs.space().usage().unwrap().free);
         assert!(end <= kib_bytes(shape.3));
     }
 }

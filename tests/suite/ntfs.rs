@@ -36,7 +36,7 @@ use std::{
 
 use vhdmount::{
     bytes::FileSource,
-    fs::{DirCursor, FileSystem, LinkTarget, Name, NameBuf, NodeId, NodeKind, ntfs},
+    fs::{DirCursor, FileSystem, LinkTarget, Name, NameBuf, NodeId, NodeKind, Streams, ntfs},
 };
 
 use crate::support::{have, have_fuse, run, scratch, sha256, sha256_source, tool};
@@ -229,12 +229,12 @@ fn compare_streams(fs: &dyn FileSystem, node: NodeId, path: &Path) {
             Some((stream, xattr::get(path, &name).unwrap().unwrap()))
         })
         .collect();
-    let streams = fs.streams(node).unwrap();
+    let streams = fs.streams().list_streams(node).unwrap();
     assert_eq!(streams.len(), expected.len(), "{path:?}");
     for stream in streams {
         let content = &expected[&stream.name.to_string()];
         assert_eq!(stream.size, content.len() as u64, "{path:?}:{}", stream.name);
-        let id = fs.lookup_stream(node, stream.name.as_name()).unwrap().unwrap();
+        let id = fs.streams().lookup_stream(node, stream.name.as_name()).unwrap().unwrap();
         assert_eq!(fs.stat(id).unwrap().size, stream.size);
         assert_eq!(
             sha256_source(&*fs.open(id).unwrap()).unwrap(),
@@ -275,10 +275,11 @@ fn check_geometry(size: u64, sector: u32, cluster: u32) {
 }
 
 fn check_usage(volume: &ntfs::Ntfs, folder: &Path) {
-    let (usage, oracle) = (volume.usage().unwrap(), rustix::fs::statvfs(folder).unwrap());
+    let (usage, oracle) = (volume.space().usage().unwrap(), rustix::fs::statvfs(folder).unwrap());
     assert_eq!(usage.free, oracle.f_bfree * oracle.f_frsize);
     let mut free = 0;
     volume
+        .space()
         .free_ranges(&mut |range| {
             free += range.end - range.start;
             ControlFlow::Continue(())

@@ -12,9 +12,10 @@ use vhdmount::{
     Error, Place, Result,
     bytes::{ByteSource, Extent, ExtentKind, MemorySource, check_range, testing::Faulty},
     fs::{
-        DirCursor, DirEntry, FileSystem, LinkTarget, Name, NameBuf, NodeId, NodeKind, Stat, StreamInfo,
-        Times, Timestamp, Usage, VolumeInfo,
+        ContentPlace, DirCursor, DirEntry, FileSystem, LinkTarget, Name, NameBuf, NodeId, NodeKind, Space,
+        Stat, StreamInfo, Streams, Times, Timestamp, Usage, VolumeInfo, Xattrs,
     },
+    tree::Namespace,
 };
 
 enum Content {
@@ -222,10 +223,17 @@ impl FileSystem for Memory {
         };
         let time = Timestamp { seconds: 1_600_000_000, nanos: 123_456_700 };
         let times = Times { created: time, modified: time, changed: time, accessed: time };
-        // A reparse point, of an unknown kind.
-        let attributes =
-            if matches!(content, Content::PanicsOnOpen | Content::Encrypted) { 0x400 } else { 0 };
-        Ok(Stat { kind: kind(content), size, allocated: size, links: 1, times, attributes })
+        let elsewhere = matches!(content, Content::PanicsOnOpen | Content::Encrypted);
+        let place = if elsewhere { ContentPlace::Elsewhere } else { ContentPlace::Own };
+        Ok(Stat {
+            kind: kind(content),
+            size,
+            allocated: size,
+            links: 1,
+            times,
+            attributes: 0,
+            content: place,
+        })
     }
 
     /// Ignores case, as Windows' filesystems do.
@@ -275,10 +283,6 @@ impl FileSystem for Memory {
         Ok(NodeId(self.node(node)?.parent as u64))
     }
 
-    fn is_volatile(&self, node: NodeId) -> bool {
-        self.node(node).is_ok_and(|node| matches!(node.content, Content::Counter))
-    }
-
     fn open(&self, node: NodeId) -> Result<Arc<dyn ByteSource>> {
         if self.is_gone.load(Ordering::Relaxed) {
             return Err(Error::corrupt("everything", None, "gone"));
@@ -302,7 +306,27 @@ impl FileSystem for Memory {
         }
     }
 
-    fn streams(&self, node: NodeId) -> Result<Vec<StreamInfo>> {
+    fn streams(&self) -> Option<&dyn Streams> {
+        Some(self)
+    }
+
+    fn xattrs(&self) -> Option<&dyn Xattrs> {
+        Some(self)
+    }
+
+    fn space(&self) -> &dyn Space {
+        self
+    }
+}
+
+impl Namespace for Memory {
+    fn is_volatile(&self, node: NodeId) -> bool {
+        self.node(node).is_ok_and(|node| matches!(node.content, Content::Counter))
+    }
+}
+
+impl Streams for Memory {
+    fn list_streams(&self, node: NodeId) -> Result<Vec<StreamInfo>> {
         let size = |node: &usize| self.stat(NodeId(*node as u64)).map(|stat| stat.size);
         let streams = self.node(node)?.streams.iter();
         streams.map(|(name, node)| Ok(StreamInfo { name: name.clone(), size: size(node)? })).collect()
@@ -312,7 +336,9 @@ impl FileSystem for Memory {
         let found = self.node(node)?.streams.iter().find(|(stream, _)| stream.as_name() == name);
         Ok(found.map(|(_, node)| NodeId(*node as u64)))
     }
+}
 
+impl Xattrs for Memory {
     fn xattr_names(&self, _: NodeId) -> Result<Vec<String>> {
         Ok(vec!["system.ntfs_attrib".into()])
     }
@@ -320,7 +346,9 @@ impl FileSystem for Memory {
     fn xattr(&self, _: NodeId, name: &str) -> Result<Option<Vec<u8>>> {
         Ok((name == "system.ntfs_attrib").then(|| vec![0x20, 0, 0, 0]))
     }
+}
 
+impl Space for Memory {
     fn usage(&self) -> Result<Usage> {
         Ok(Usage { cluster_size: 4096, total: 1 << 30, free: 1 << 29 })
     }

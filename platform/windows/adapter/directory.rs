@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 
 use vhdmount::{
     Error,
-    fs::{DirCursor, DirEntry, FileSystem, Name, NodeId, NodeKind, Stat, Times},
+    fs::{ContentPlace, DirCursor, DirEntry, Name, NodeId, NodeKind, Stat, Times},
+    tree::Namespace,
 };
 
 use super::{
@@ -30,7 +31,7 @@ pub(super) struct Listed {
 }
 
 /// Lists `dir` from the marker on. An entry that cannot be examined is listed all the same: the error shows when it is used.
-pub(super) fn list(fs: &dyn FileSystem, dir: NodeId, marker: u64, buffer: &mut [u8]) -> Listed {
+pub(super) fn list(fs: &dyn Namespace, dir: NodeId, marker: u64, buffer: &mut [u8]) -> Listed {
     let mut records = Records::new(buffer);
     let mut full = false;
     if dir != fs.root() {
@@ -68,14 +69,14 @@ pub(super) fn list(fs: &dyn FileSystem, dir: NodeId, marker: u64, buffer: &mut [
 }
 
 /// One entry, by its name in whatever case, under the name that the volume has.
-pub(super) fn entry(fs: &dyn FileSystem, dir: NodeId, name: &[u16]) -> Result<(Vec<u16>, Info), Refusal> {
+pub(super) fn entry(fs: &dyn Namespace, dir: NodeId, name: &[u16]) -> Result<(Vec<u16>, Info), Refusal> {
     let node = path::lookup(fs, dir, name)?.ok_or(Status::OBJECT_NAME_NOT_FOUND)?;
     let info = node::info(fs, node).unwrap_or_else(|_| placeholder(node, None));
     Ok((stored_name(fs, dir, node, name), info))
 }
 
 /// How the volume writes `name`, which it has found to be `node`.
-fn stored_name(fs: &dyn FileSystem, dir: NodeId, node: NodeId, name: &[u16]) -> Vec<u16> {
+fn stored_name(fs: &dyn Namespace, dir: NodeId, node: NodeId, name: &[u16]) -> Vec<u16> {
     let (mut alike, mut left) = (None, MAX_SEARCHED);
     // A damaged directory has found it by other means.
     let _ = fs.read_dir(dir, DirCursor(0), &mut |entry| {
@@ -95,6 +96,14 @@ fn stored_name(fs: &dyn FileSystem, dir: NodeId, node: NodeId, name: &[u16]) -> 
 /// What is told of a node whose `stat` fails.
 fn placeholder(node: NodeId, entry: Option<&DirEntry<'_>>) -> Info {
     let kind = entry.map_or(NodeKind::File, |entry| entry.kind);
-    let stat = Stat { kind, size: 0, allocated: 0, links: 1, times: Times::default(), attributes: 0 };
+    let stat = Stat {
+        kind,
+        size: 0,
+        allocated: 0,
+        links: 1,
+        times: Times::default(),
+        attributes: 0,
+        content: ContentPlace::Own,
+    };
     Info::of(&stat, 0, node.0, 0)
 }

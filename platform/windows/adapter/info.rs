@@ -3,7 +3,7 @@
 //! Bits that promise what a mount does not do (sparse, compressed, encrypted, recalled from a cloud) are masked: the
 //! content is read decoded, or refused with a reason.
 
-use vhdmount::fs::{NodeKind, Stat, Timestamp};
+use vhdmount::fs::{ContentPlace, NodeKind, Stat, Timestamp};
 
 /// FILE_ATTRIBUTE_* (MS-FSCC 2.6).
 pub(crate) mod attribute {
@@ -107,7 +107,15 @@ mod tests {
     use super::*;
 
     fn stat(kind: NodeKind, attributes: u32) -> Stat {
-        Stat { kind, size: 7, allocated: 4096, links: 1, times: Times::default(), attributes }
+        Stat {
+            kind,
+            size: 7,
+            allocated: 4096,
+            links: 1,
+            times: Times::default(),
+            attributes,
+            content: ContentPlace::Own,
+        }
     }
 
     #[test]

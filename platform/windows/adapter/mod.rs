@@ -1,4 +1,4 @@
-//! A [`FileSystem`] as WinFsp asks for it: paths, information, listings, streams, reparse points. Nothing here needs Windows:
+//! A [`Namespace`] as WinFsp asks for it: paths, information, listings, streams, reparse points. Nothing here needs Windows:
 //! requests come as values and slices, and are answered with values or a [`Status`].
 
 mod directory;
@@ -25,7 +25,8 @@ use std::{
 use vhdmount::{
     Error,
     bytes::ByteSource,
-    fs::{FileSystem, NodeId, Usage},
+    fs::{NodeId, Streams, Usage},
+    tree::Namespace,
 };
 
 pub(crate) use info::Info;
@@ -60,7 +61,7 @@ const OPEN_EXISTING: [u32; 2] = [1, 3];
 
 /// A filesystem behind WinFsp.
 pub(crate) struct Adapter {
-    fs: Arc<dyn FileSystem>,
+    fs: Arc<dyn Namespace>,
     face: Face,
     /// Let Windows check the rights that the volume's descriptors grant.
     check_access: bool,
@@ -100,7 +101,7 @@ impl Handle {
 }
 
 impl Adapter {
-    pub(crate) fn new(fs: Arc<dyn FileSystem>, face: Face, check_access: bool) -> Self {
+    pub(crate) fn new(fs: Arc<dyn Namespace>, face: Face, check_access: bool) -> Self {
         Self { fs, face, check_access, reporter: Reporter::default(), open: AtomicUsize::new(0) }
     }
 
@@ -134,7 +135,7 @@ impl Adapter {
 
     /// Space that the disk, or the volume that is mounted alone, can really have.
     pub(crate) fn usage(&self) -> Answer<Usage> {
-        self.answer("volume information", self.fs.root(), || Ok(self.fs.usage()?))
+        self.answer("volume information", self.fs.root(), || Ok(self.fs.space().usage()?))
     }
 
     /// Attributes and security descriptor of a path.
@@ -288,8 +289,13 @@ impl Adapter {
             let info = node::info(&*self.fs, handle.place.file)?;
             let mut records = Records::new(buffer);
             let is_directory = info.attributes & info::attribute::DIRECTORY != 0;
-            let mut list: Vec<_> =
-                self.fs.streams(handle.place.file)?.into_iter().map(|s| (s.name.0, s.size, s.size)).collect();
+            let mut list: Vec<_> = self
+                .fs
+                .streams()
+                .list_streams(handle.place.file)?
+                .into_iter()
+                .map(|s| (s.name.0, s.size, s.size))
+                .collect();
             if !is_directory {
                 list.insert(0, (Vec::new(), info.size, info.allocated));
             }

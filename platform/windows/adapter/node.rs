@@ -2,7 +2,8 @@
 
 use vhdmount::{
     Result,
-    fs::{FileSystem, NodeId},
+    fs::{NodeId, Xattrs},
+    tree::Namespace,
 };
 
 use super::{
@@ -17,7 +18,7 @@ const EA: &str = "system.ntfs_ea";
 const DESCRIPTOR: &str = "system.ntfs_acl";
 
 /// The information of a file, directory or link.
-pub(super) fn info(fs: &dyn FileSystem, node: NodeId) -> Result<Info> {
+pub(super) fn info(fs: &dyn Namespace, node: NodeId) -> Result<Info> {
     let stat = fs.stat(node)?;
     // Damaged reparse data does not hide the file; what needs it fails by itself.
     let point = reparse::of(fs, node, &stat).unwrap_or_default();
@@ -26,16 +27,16 @@ pub(super) fn info(fs: &dyn FileSystem, node: NodeId) -> Result<Info> {
 }
 
 /// The extended attributes; empty when there are none.
-pub(super) fn extended_attributes(fs: &dyn FileSystem, node: NodeId) -> Result<ea::Chain> {
-    Ok(fs.xattr(node, EA)?.map(|stored| ea::repack(&stored)).unwrap_or_default())
+pub(super) fn extended_attributes(fs: &dyn Namespace, node: NodeId) -> Result<ea::Chain> {
+    Ok(fs.xattrs().xattr(node, EA)?.map(|stored| ea::repack(&stored)).unwrap_or_default())
 }
 
 /// The volume's security descriptor, or the one that lets everybody read where it has none.
 ///
 /// # Errors
 /// When it cannot be read.
-pub(super) fn descriptor(fs: &dyn FileSystem, node: NodeId) -> Result<Vec<u8>> {
-    let stored = fs.xattr(node, DESCRIPTOR)?.filter(|stored| !stored.is_empty());
+pub(super) fn descriptor(fs: &dyn Namespace, node: NodeId) -> Result<Vec<u8>> {
+    let stored = fs.xattrs().xattr(node, DESCRIPTOR)?.filter(|stored| !stored.is_empty());
     match stored {
         Some(stored) if is_sound(&stored) => Ok(stored),
         Some(_) => Err(vhdmount::Error::corrupt("security descriptor", None, "parts of it lie outside")),

@@ -2,7 +2,8 @@
 
 use vhdmount::{
     Error,
-    fs::{FileSystem, Name, NodeId, NodeKind},
+    fs::{Name, NodeId, NodeKind, Streams},
+    tree::Namespace,
 };
 
 use super::status::{Refusal, Status};
@@ -31,7 +32,7 @@ pub(super) enum Found {
 
 /// Follows `path` from the root. Only where a name is missing it asks whether a link is on the way: what lies behind one
 /// is never found in the directory itself.
-pub(super) fn walk(fs: &dyn FileSystem, path: &[u16]) -> Result<Found, Refusal> {
+pub(super) fn walk(fs: &dyn Namespace, path: &[u16]) -> Result<Found, Refusal> {
     let mut place = Place { file: fs.root(), stream: None, parent: fs.root() };
     let mut start_of_dir = 0;
     let mut parts = parts(path).peekable();
@@ -50,7 +51,7 @@ pub(super) fn walk(fs: &dyn FileSystem, path: &[u16]) -> Result<Found, Refusal> 
         };
         let stream = match stream {
             Some(stream) => {
-                let found = fs.lookup_stream(found, Name(stream))?;
+                let found = fs.streams().lookup_stream(found, Name(stream))?;
                 Some(found.ok_or(Status::OBJECT_NAME_NOT_FOUND)?)
             }
             None => None,
@@ -62,7 +63,7 @@ pub(super) fn walk(fs: &dyn FileSystem, path: &[u16]) -> Result<Found, Refusal> 
 }
 
 /// A name in `dir`; none also where `dir` has no names.
-pub(super) fn lookup(fs: &dyn FileSystem, dir: NodeId, name: &[u16]) -> Result<Option<NodeId>, Refusal> {
+pub(super) fn lookup(fs: &dyn Namespace, dir: NodeId, name: &[u16]) -> Result<Option<NodeId>, Refusal> {
     match fs.lookup(dir, Name(name)) {
         Err(Error::Invalid(_)) => Ok(None),
         other => Ok(other?),

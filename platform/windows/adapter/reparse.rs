@@ -3,7 +3,8 @@
 
 use vhdmount::{
     Error, Result,
-    fs::{FileSystem, LinkTarget, NameBuf, NodeId, NodeKind, Stat},
+    fs::{LinkTarget, NameBuf, NodeId, NodeKind, Stat, Xattrs},
+    tree::Namespace,
 };
 
 use super::info::attribute;
@@ -28,9 +29,9 @@ pub(super) struct Point {
 
 /// The point that is shown for a node, if any. Points whose content this program reads itself (deduplication, …), or which
 /// only say why it cannot (a cloud), are not: Windows would look for the program that they belong to.
-pub(super) fn of(fs: &dyn FileSystem, node: NodeId, stat: &Stat) -> Result<Option<Point>> {
+pub(super) fn of(fs: &dyn Namespace, node: NodeId, stat: &Stat) -> Result<Option<Point>> {
     if stat.attributes & attribute::REPARSE_POINT != 0 {
-        let Some(data) = fs.xattr(node, STORED)? else { return Ok(None) };
+        let Some(data) = fs.xattrs().xattr(node, STORED)? else { return Ok(None) };
         let tag = data.first_chunk().map(|tag| u32::from_le_bytes(*tag)).unwrap_or_default();
         return Ok(is_shown(tag, stat.kind).then_some(Point { tag, data }));
     }
@@ -50,7 +51,7 @@ fn is_shown(tag: u32, kind: NodeKind) -> bool {
 ///
 /// # Errors
 /// [`Error::NotFound`] when the target is not in the mount.
-pub(super) fn to_follow(fs: &dyn FileSystem, node: NodeId, point: Point) -> Result<Point> {
+pub(super) fn to_follow(fs: &dyn Namespace, node: NodeId, point: Point) -> Result<Point> {
     if ![TAG_SYMLINK, TAG_MOUNT_POINT].contains(&point.tag) {
         return Ok(point);
     }

@@ -9,7 +9,7 @@ use std::{
 
 use vhdmount::{
     bytes::ByteSource,
-    fs::{FileSystem, Name, NodeId, Stat},
+    fs::{FileSystem, Name, NodeId, Stat, Streams as _},
 };
 
 use super::{Context, CopyError, folder::Folder, names::ItemName, part::Part, target, work};
@@ -51,7 +51,7 @@ fn each(
     path: &[u8],
     keep: &mut dyn FnMut(Name<'_>, &dyn ByteSource) -> Result<(), CopyError>,
 ) {
-    let streams = match context.tree.streams(node) {
+    let streams = match context.tree.streams().list_streams(node) {
         Ok(streams) => streams,
         Err(error) => return context.log.failure(path, format_args!("its streams cannot be read: {error}")),
     };
@@ -60,7 +60,7 @@ fn each(
             return;
         }
         let name = stream.name.as_name();
-        let opened = context.tree.lookup_stream(node, name).and_then(|found| match found {
+        let opened = context.tree.streams().lookup_stream(node, name).and_then(|found| match found {
             Some(found) => context.tree.open(found),
             None => Err(vhdmount::Error::not_found("no such stream")),
         });
@@ -123,7 +123,7 @@ pub(super) fn of_folder<'a>(
     path: &[u8],
     folder: &Arc<Folder<'a>>,
 ) {
-    if !context.tree.streams(node).is_ok_and(|streams| streams.is_empty()) {
+    if !context.tree.streams().list_streams(node).is_ok_and(|streams| streams.is_empty()) {
         let mut buffer = vec![0; work::PIECE];
         match (&folder.parent, context.options.streams) {
             (Some(parent), Streams::Files) => {

@@ -12,6 +12,7 @@ use vhdmount::{
     bytes::{ByteSource, ExtentKind},
     fs::{FileSystem, NodeId, NodeKind, Stat},
     size::human,
+    tree::Namespace,
 };
 
 use super::{

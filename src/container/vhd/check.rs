@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Error, Place, Result,
     bytes::{ByteSource, read_vec},
-    check::{Finding, Report},
+    check::{Finding, FindingSink},
     container::{Kind, findings::problem},
 };
 
@@ -26,7 +26,7 @@ const MAX_GEOMETRY: u64 = 65_535 * 16 * 255 * SECTOR;
 ///
 /// # Errors
 /// [`Error::Io`] when the file cannot be read.
-pub(in crate::container) fn check(file: &Arc<dyn ByteSource>, report: &mut dyn Report) -> Result<()> {
+pub(in crate::container) fn check(file: &Arc<dyn ByteSource>, report: &mut dyn FindingSink) -> Result<()> {
     report.progress("footer", 0, 0);
     let found = footer::locate(&**file, Trust::Checksum);
     let found = found.or_else(|| footer::locate(&**file, Trust::Plausible));
@@ -53,7 +53,7 @@ pub(in crate::container) fn check(file: &Arc<dyn ByteSource>, report: &mut dyn R
 }
 
 /// Both footers are lost. A dynamic disk's header is usually in the second sector.
-fn without_footer(file: &Arc<dyn ByteSource>, report: &mut dyn Report) -> Result<()> {
+fn without_footer(file: &Arc<dyn ByteSource>, report: &mut dyn FindingSink) -> Result<()> {
     let meaning = "the disk cannot be opened, and its exact size is not known";
     let problem = "neither the footer at the end nor its copy at byte 0 can be used";
     report.finding(Finding::error("VHD footer", problem, meaning));
@@ -61,7 +61,7 @@ fn without_footer(file: &Arc<dyn ByteSource>, report: &mut dyn Report) -> Result
 }
 
 /// The footer at the end and, where there is one, its copy.
-fn footers(file: &dyn ByteSource, found: &Found, report: &mut dyn Report) {
+fn footers(file: &dyn ByteSource, found: &Found, report: &mut dyn FindingSink) {
     let footer = &found.footer;
     let end = read(file, file.size().checked_sub(FOOTER_SIZE as u64), FOOTER_SIZE).or_else(|error| {
         let old = read(file, file.size().checked_sub(OLD_FOOTER_SIZE as u64), OLD_FOOTER_SIZE);
@@ -116,7 +116,7 @@ fn footers(file: &dyn ByteSource, found: &Found, report: &mut dyn Report) {
     }
 }
 
-fn fixed(mut found: Found, file: &dyn ByteSource, report: &mut dyn Report) {
+fn fixed(mut found: Found, file: &dyn ByteSource, report: &mut dyn FindingSink) {
     let data_end = found.data_end;
     let virtual_size = size(&mut found, data_end, report);
     if virtual_size > data_end && !super::begins_with_table(file) {
@@ -135,7 +135,7 @@ fn fixed(mut found: Found, file: &dyn ByteSource, report: &mut dyn Report) {
 }
 
 /// The disk's size, by the same rule as when it is opened; says when that is not Current Size.
-fn size(found: &mut Found, room: u64, report: &mut dyn Report) -> u64 {
+fn size(found: &mut Found, room: u64, report: &mut dyn FindingSink) -> u64 {
     let before = found.problems.len();
     let size = super::virtual_size(found, room);
     for problem in &found.problems[before..] {
@@ -150,7 +150,7 @@ fn blocks(
     file: &Arc<dyn ByteSource>,
     header_at: u64,
     found: Option<Found>,
-    report: &mut dyn Report,
+    report: &mut dyn FindingSink,
 ) -> Result<()> {
     let header = match read_vec(&**file, header_at, HEADER_SIZE) {
         Ok(bytes) => Header::parse(&bytes, header_at),

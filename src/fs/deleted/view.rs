@@ -2,18 +2,15 @@
 //! is found as well. Where a file came from and what is left of it are extended attributes. Deleted directories are in
 //! it, empty.
 
-use std::{
-    ops::{ControlFlow, Range},
-    sync::Arc,
-};
+use std::{ops::ControlFlow, sync::Arc};
 
 use super::{BIT, DIRECTORY, Found, PATH, Undelete, Verdict};
 use crate::{
     Error, Result,
     bytes::ByteSource,
     fs::{
-        DirCursor, DirEntry, FileSystem, LinkTarget, Name, NodeId, NodeKind, Stat, StreamInfo, Usage,
-        VolumeInfo,
+        ContentPlace, DirCursor, DirEntry, FileSystem, LinkTarget, Name, NodeId, NodeKind, Space, Stat,
+        StreamInfo, Streams, VolumeInfo, Xattrs,
         numbered::{entry_name, is_entry, number},
     },
 };
@@ -72,7 +69,15 @@ impl FileSystem for View {
             return undelete.stat(local);
         }
         let times = self.fs.stat(self.fs.root()).map(|stat| stat.times).unwrap_or_default();
-        Ok(Stat { kind: NodeKind::Directory, size: 0, allocated: 0, links: 1, times, attributes: 0 })
+        Ok(Stat {
+            kind: NodeKind::Directory,
+            size: 0,
+            allocated: 0,
+            links: 1,
+            times,
+            attributes: 0,
+            content: ContentPlace::Own,
+        })
     }
 
     fn lookup(&self, dir: NodeId, name: Name<'_>) -> Result<Option<NodeId>> {
@@ -120,7 +125,21 @@ impl FileSystem for View {
         undelete.read_link(local)
     }
 
-    fn streams(&self, node: NodeId) -> Result<Vec<StreamInfo>> {
+    fn space(&self) -> &dyn Space {
+        self.fs.space()
+    }
+
+    fn streams(&self) -> Option<&dyn Streams> {
+        Some(self)
+    }
+
+    fn xattrs(&self) -> Option<&dyn Xattrs> {
+        Some(self)
+    }
+}
+
+impl Streams for View {
+    fn list_streams(&self, node: NodeId) -> Result<Vec<StreamInfo>> {
         if node == DIRECTORY {
             return Ok(Vec::new());
         }
@@ -135,12 +154,15 @@ impl FileSystem for View {
         let (undelete, local) = self.local(node)?;
         Ok(undelete.lookup_stream(local, name)?.map(global))
     }
+}
 
+impl Xattrs for View {
     fn xattr_names(&self, node: NodeId) -> Result<Vec<String>> {
         if node == DIRECTORY {
             return Ok(Vec::new());
         }
-        let names = [PATH, STATE].into_iter().filter(|name| matches!(self.xattr(node, name), Ok(Some(_))));
+        let names =
+            [PATH, STATE].into_iter().filter(|name| matches!(self.xattrs().xattr(node, name), Ok(Some(_))));
         Ok(names.map(str::to_owned).collect())
     }
 
@@ -154,13 +176,5 @@ impl FileSystem for View {
             STATE => Ok(Some(undelete.state(local)?.to_string().into_bytes())),
             _ => undelete.xattr(local, name),
         }
-    }
-
-    fn usage(&self) -> Result<Usage> {
-        self.fs.usage()
-    }
-
-    fn free_ranges(&self, sink: &mut dyn FnMut(Range<u64>) -> ControlFlow<()>) -> Result<()> {
-        self.fs.free_ranges(sink)
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     Error, Place, Result,
     bytes::ByteSource,
     fs::{
-        LinkTarget, NameBuf, NodeId, NodeKind, Stat,
+        ContentPlace, LinkTarget, NameBuf, NodeId, NodeKind, Stat,
         deleted::{Found, FreeClusters, Layout, State, Undelete},
         runs::{RunList, RunSource},
     },
@@ -174,7 +174,7 @@ impl Undelete for Deleted<'_> {
         let times = time::times(&lost.short, self.fat.utc_offset_minutes);
         let attributes = u32::from(lost.short.attr & attr::FILE_ATTRIBUTES);
         let allocated = size.next_multiple_of(self.fat.geometry.cluster_size.into());
-        Ok(Stat { kind, size, allocated, links: 1, times, attributes })
+        Ok(Stat { kind, size, allocated, links: 1, times, attributes, content: ContentPlace::Own })
     }
 
     fn open(&self, node: NodeId) -> Result<Arc<dyn ByteSource>> {

@@ -19,10 +19,10 @@ use super::{
 use crate::{
     Error, Result,
     bytes::{ByteSource, ReadAhead},
-    check::Report,
+    check::FindingSink,
     fs::{
-        DirCursor, DirEntry, FileSystem, LinkTarget, Name, NodeId, NodeKind, Stat, Times, Usage, VolumeInfo,
-        deleted::Undelete, orphans::Orphans, runs::RunSource,
+        Check, ContentPlace, DirCursor, DirEntry, FileSystem, LinkTarget, Name, NodeId, NodeKind, Space,
+        Stat, Times, Usage, VolumeInfo, deleted::Undelete, orphans::Orphans, runs::RunSource,
     },
 };
 
@@ -46,6 +46,7 @@ impl FileSystem for Fat {
                 links: 1,
                 times: Times::default(),
                 attributes: 0x10,
+                content: ContentPlace::Own,
             });
         }
         let entry = self.entry(node)?;
@@ -61,7 +62,7 @@ impl FileSystem for Fat {
         };
         let times = time::times(&entry, self.utc_offset_minutes);
         let attributes = u32::from(entry.attr & attr::FILE_ATTRIBUTES);
-        Ok(Stat { kind, size, allocated, links: 1, times, attributes })
+        Ok(Stat { kind, size, allocated, links: 1, times, attributes, content: ContentPlace::Own })
     }
 
     fn lookup(&self, dir: NodeId, name: Name<'_>) -> Result<Option<NodeId>> {
@@ -160,6 +161,16 @@ impl FileSystem for Fat {
         Some(Box::new(Lost::new(self)))
     }
 
+    fn space(&self) -> &dyn Space {
+        self
+    }
+
+    fn checker(&self) -> Option<&dyn Check> {
+        Some(self)
+    }
+}
+
+impl Space for Fat {
     fn usage(&self) -> Result<Usage> {
         if let Some(usage) = self.usage.get() {
             return Ok(*usage);
@@ -187,8 +198,10 @@ impl FileSystem for Fat {
         }
         Ok(())
     }
+}
 
-    fn check(&self, report: &mut dyn Report) -> Result<()> {
+impl Check for Fat {
+    fn check(&self, report: &mut dyn FindingSink) -> Result<()> {
         check::volume(self, report)
     }
 }

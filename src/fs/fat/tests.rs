@@ -146,7 +146,7 @@ fn second_table_serves_chains_that_the_first_has_lost() {
         let fs = open(Arc::new(bad_sectors)).unwrap();
         assert_eq!(read(&fs, "A").unwrap(), [7; 1500]);
         assert_eq!(fs.volume().problems, ["table 1 damaged: table 2 is preferred"]);
-        assert_eq!(fs.usage().unwrap().free, image.open().usage().unwrap().free - 512);
+        assert_eq!(fs.space().usage().unwrap().free, image.open().space().usage().unwrap().free - 512);
     }
 }
 

@@ -24,10 +24,11 @@ use super::{
 use crate::{
     Error, Result,
     bytes::ByteSource,
-    check::Report,
+    check::FindingSink,
     fs::{
-        DirCursor, DirEntry, FileSystem, LinkTarget, Name, NameBuf, NodeId, NodeKind, Posix, Stat,
-        StreamInfo, Times, Usage, VolumeInfo, deleted::Undelete, orphans::Orphans,
+        Check, ContentPlace, DirCursor, DirEntry, FileSystem, LinkTarget, Name, NameBuf, NodeId, NodeKind,
+        Ownership, Posix, Space, Stat, StatAhead, Stored, StreamInfo, Streams, Times, Usage, VolumeInfo,
+        Xattrs, deleted::Undelete, orphans::Orphans,
     },
 };
 
@@ -80,11 +81,6 @@ impl FileSystem for Ntfs {
         self.directory(dir)?.list(self, from, sink)
     }
 
-    fn expect_stats(&self, dir: NodeId, from: DirCursor) {
-        // What cannot be read is told by the listing itself.
-        let _ = self.expect(dir, from);
-    }
-
     fn parent(&self, node: NodeId) -> Result<NodeId> {
         let node = Node::from(node);
         if node.record == number::ROOT {
@@ -109,14 +105,6 @@ impl FileSystem for Ntfs {
         self.open_content(node)
     }
 
-    fn open_stored(&self, node: NodeId) -> Result<Arc<dyn ByteSource>> {
-        let summary = Summary::of(&self.file(Node::from(node).record)?)?;
-        match summary.reparse.and_then(|reparse| reparse.kept_in()) {
-            Some(place) => Err(Error::unsupported(format!("its own content is kept in {place}"))),
-            None => self.open_content(node),
-        }
-    }
-
     fn read_link(&self, node: NodeId) -> Result<LinkTarget> {
         let Node { record, ordinal } = node.into();
         let file = self.file(record)?;
@@ -133,7 +121,62 @@ impl FileSystem for Ntfs {
         target.ok_or_else(|| Error::invalid(format!("MFT record {record} is no link")))
     }
 
-    fn streams(&self, node: NodeId) -> Result<Vec<StreamInfo>> {
+    fn deleted(&self) -> Option<Box<dyn Undelete + '_>> {
+        Some(Box::new(Deleted::new(self)))
+    }
+
+    fn orphans(&self) -> Option<Box<dyn Orphans + '_>> {
+        Some(Box::new(Lost::new(self)))
+    }
+
+    fn stat_ahead(&self) -> Option<&dyn StatAhead> {
+        Some(self)
+    }
+
+    fn stored(&self) -> Option<&dyn Stored> {
+        Some(self)
+    }
+
+    fn streams(&self) -> Option<&dyn Streams> {
+        Some(self)
+    }
+
+    fn xattrs(&self) -> Option<&dyn Xattrs> {
+        Some(self)
+    }
+
+    fn ownership(&self) -> Option<&dyn Ownership> {
+        Some(self)
+    }
+
+    fn space(&self) -> &dyn Space {
+        self
+    }
+
+    fn checker(&self) -> Option<&dyn Check> {
+        Some(self)
+    }
+}
+
+impl StatAhead for Ntfs {
+    fn expect_stats(&self, dir: NodeId, from: DirCursor) {
+        // What cannot be read is told by the listing itself.
+        let _ = self.expect(dir, from);
+    }
+}
+
+impl Stored for Ntfs {
+    fn open_stored(&self, node: NodeId) -> Result<Arc<dyn ByteSource>> {
+        let summary = Summary::of(&self.file(Node::from(node).record)?)?;
+        match summary.reparse.and_then(|reparse| reparse.kept_in()) {
+            Some(place) => Err(Error::unsupported(format!("its own content is kept in {place}"))),
+            None => self.open_content(node),
+        }
+    }
+}
+
+impl Streams for Ntfs {
+    fn list_streams(&self, node: NodeId) -> Result<Vec<StreamInfo>> {
         let mut streams = Vec::new();
         let node = Node::from(node);
         if node.ordinal == 0 {
@@ -162,25 +205,23 @@ impl FileSystem for Ntfs {
         })?;
         Ok(found)
     }
+}
 
+impl Xattrs for Ntfs {
     fn xattr(&self, node: NodeId, name: &str) -> Result<Option<Vec<u8>>> {
         self.read_xattr(node, name)
     }
+}
 
+impl Ownership for Ntfs {
     fn posix(&self, node: NodeId) -> Result<Posix> {
         let node = Node::from(node);
         let chain = self.file(node.record)?.bytes(code::EA, &[], ea::MAX_EA)?;
         Ok(chain.map(|chain| ea::posix(&chain)).unwrap_or_default())
     }
+}
 
-    fn deleted(&self) -> Option<Box<dyn Undelete + '_>> {
-        Some(Box::new(Deleted::new(self)))
-    }
-
-    fn orphans(&self) -> Option<Box<dyn Orphans + '_>> {
-        Some(Box::new(Lost::new(self)))
-    }
-
+impl Space for Ntfs {
     fn usage(&self) -> Result<Usage> {
         let cluster_size = self.mft.boot.cluster_size;
         let free = match self.free.get() {
@@ -212,8 +253,10 @@ impl FileSystem for Ntfs {
         }
         Ok(())
     }
+}
 
-    fn check(&self, report: &mut dyn Report) -> Result<()> {
+impl Check for Ntfs {
+    fn check(&self, report: &mut dyn FindingSink) -> Result<()> {
         check::volume(self, report)
     }
 }
@@ -238,7 +281,7 @@ impl Ntfs {
     fn lost_root(&self) -> Stat {
         let (kind, times) = (NodeKind::Directory, Times::default());
         let attributes = ATTRIBUTE_DIRECTORY;
-        Stat { kind, size: 0, allocated: 0, links: 1, times, attributes }
+        Stat { kind, size: 0, allocated: 0, links: 1, times, attributes, content: ContentPlace::Own }
     }
 
     pub(super) fn bitmap(&self) -> Result<Arc<dyn ByteSource>> {

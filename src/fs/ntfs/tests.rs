@@ -19,7 +19,7 @@ use crate::{
         testing::{Counted, Faulty},
     },
     fs::{
-        DirCursor, FileSystem, NameBuf, NodeId, Options,
+        DirCursor, FileSystem, NameBuf, NodeId, Options, StatAhead, Streams,
         probe::{Probe, probe},
     },
 };
@@ -268,7 +268,7 @@ fn lookup(volume: &Ntfs, name: &str) -> Result<Option<NodeId>> {
 
 fn names(volume: &Ntfs) -> (Vec<String>, Result<()>) {
     let mut names = Vec::new();
-    volume.expect_stats(volume.root(), DirCursor(0));
+    volume.stat_ahead().expect_stats(volume.root(), DirCursor(0));
     let listed = volume.read_dir(volume.root(), DirCursor(0), &mut |entry| {
         names.push(entry.name.to_string());
         ControlFlow::Continue(())
@@ -475,17 +475,21 @@ fn streams_are_nodes_of_their_own() {
         resident(code::DATA, "Second", b"22"),
     ]);
     let volume = image.open();
-    let streams = volume.streams(NodeId(FILE)).unwrap();
+    let streams = volume.streams().list_streams(NodeId(FILE)).unwrap();
     assert_eq!(
         streams.iter().map(|stream| (stream.name.to_string(), stream.size)).collect::<Vec<_>>(),
         [("first".into(), 1), ("Second".into(), 2)]
     );
-    let second = volume.lookup_stream(NodeId(FILE), NameBuf::literal("SECOND").as_name()).unwrap().unwrap();
+    let second =
+        volume.streams().lookup_stream(NodeId(FILE), NameBuf::literal("SECOND").as_name()).unwrap().unwrap();
     assert_eq!(second, NodeId(FILE | 2 << super::records::RECORD_BITS));
     assert_eq!((volume.stat(second).unwrap().size, volume.open(second).unwrap().size()), (2, 2));
     assert!(matches!(volume.stat(NodeId(FILE | 3 << super::records::RECORD_BITS)), Err(Error::NotFound(_))));
     assert!(matches!(volume.lookup(second, NameBuf::literal("x").as_name()), Err(Error::Invalid(_))));
-    assert_eq!(volume.lookup_stream(NodeId(FILE), NameBuf::literal("third").as_name()).unwrap(), None);
+    assert_eq!(
+        volume.streams().lookup_stream(NodeId(FILE), NameBuf::literal("third").as_name()).unwrap(),
+        None
+    );
 }
 
 /// A root directory whose tree has one block, which names itself as a child.

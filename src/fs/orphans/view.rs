@@ -1,18 +1,15 @@
 //! `.orphans/` of one volume: `NUMBER-NAME` for each orphan that lies in no other one, and the trees below those. Where an
 //! orphan should be is an extended attribute.
 
-use std::{
-    ops::{ControlFlow, Range},
-    sync::Arc,
-};
+use std::{ops::ControlFlow, sync::Arc};
 
 use super::{BIT, DIRECTORY, Found, Orphans};
 use crate::{
     Error, Result,
     bytes::ByteSource,
     fs::{
-        DirCursor, DirEntry, FileSystem, LinkTarget, Name, NodeId, NodeKind, Posix, Stat, StreamInfo, Usage,
-        VolumeInfo,
+        ContentPlace, DirCursor, DirEntry, FileSystem, LinkTarget, Name, NodeId, NodeKind, Ownership, Posix,
+        Space, Stat, StatAhead, StreamInfo, Streams, VolumeInfo, Xattrs,
         deleted::PATH,
         numbered::{entry_name, is_entry, number},
     },
@@ -71,7 +68,15 @@ impl FileSystem for View {
             return orphans.stat(local);
         }
         let times = self.fs.stat(self.fs.root()).map(|stat| stat.times).unwrap_or_default();
-        Ok(Stat { kind: NodeKind::Directory, size: 0, allocated: 0, links: 1, times, attributes: 0 })
+        Ok(Stat {
+            kind: NodeKind::Directory,
+            size: 0,
+            allocated: 0,
+            links: 1,
+            times,
+            attributes: 0,
+            content: ContentPlace::Own,
+        })
     }
 
     fn lookup(&self, dir: NodeId, name: Name<'_>) -> Result<Option<NodeId>> {
@@ -104,12 +109,6 @@ impl FileSystem for View {
         })
     }
 
-    fn expect_stats(&self, dir: NodeId, from: DirCursor) {
-        if let Ok((_, local)) = self.local(dir) {
-            self.fs.expect_stats(local, from);
-        }
-    }
-
     fn parent(&self, node: NodeId) -> Result<NodeId> {
         if node == DIRECTORY {
             return Ok(DIRECTORY);
@@ -126,26 +125,58 @@ impl FileSystem for View {
         self.fs.read_link(self.file(node)?)
     }
 
-    fn streams(&self, node: NodeId) -> Result<Vec<StreamInfo>> {
+    fn space(&self) -> &dyn Space {
+        self.fs.space()
+    }
+
+    fn stat_ahead(&self) -> Option<&dyn StatAhead> {
+        Some(self)
+    }
+
+    fn streams(&self) -> Option<&dyn Streams> {
+        Some(self)
+    }
+
+    fn xattrs(&self) -> Option<&dyn Xattrs> {
+        Some(self)
+    }
+
+    fn ownership(&self) -> Option<&dyn Ownership> {
+        Some(self)
+    }
+}
+
+impl StatAhead for View {
+    fn expect_stats(&self, dir: NodeId, from: DirCursor) {
+        if let Ok((_, local)) = self.local(dir) {
+            self.fs.stat_ahead().expect_stats(local, from);
+        }
+    }
+}
+
+impl Streams for View {
+    fn list_streams(&self, node: NodeId) -> Result<Vec<StreamInfo>> {
         if node == DIRECTORY {
             return Ok(Vec::new());
         }
-        self.fs.streams(self.local(node)?.1)
+        self.fs.streams().list_streams(self.local(node)?.1)
     }
 
     fn lookup_stream(&self, node: NodeId, name: Name<'_>) -> Result<Option<NodeId>> {
         if node == DIRECTORY {
             return Ok(None);
         }
-        Ok(self.fs.lookup_stream(self.local(node)?.1, name)?.map(global))
+        Ok(self.fs.streams().lookup_stream(self.local(node)?.1, name)?.map(global))
     }
+}
 
+impl Xattrs for View {
     fn xattr_names(&self, node: NodeId) -> Result<Vec<String>> {
         if node == DIRECTORY {
             return Ok(Vec::new());
         }
         let (orphans, local) = self.local(node)?;
-        let mut names = self.fs.xattr_names(local)?;
+        let mut names = self.fs.xattrs().xattr_names(local)?;
         names.extend(orphans.path(local)?.map(|_| PATH.to_owned()));
         Ok(names)
     }
@@ -155,21 +186,15 @@ impl FileSystem for View {
             return Ok(None);
         }
         let (orphans, local) = self.local(node)?;
-        if name == PATH { orphans.path(local) } else { self.fs.xattr(local, name) }
+        if name == PATH { orphans.path(local) } else { self.fs.xattrs().xattr(local, name) }
     }
+}
 
+impl Ownership for View {
     fn posix(&self, node: NodeId) -> Result<Posix> {
         if node == DIRECTORY {
             return Ok(Posix::default());
         }
-        self.fs.posix(self.local(node)?.1)
-    }
-
-    fn usage(&self) -> Result<Usage> {
-        self.fs.usage()
-    }
-
-    fn free_ranges(&self, sink: &mut dyn FnMut(Range<u64>) -> ControlFlow<()>) -> Result<()> {
-        self.fs.free_ranges(sink)
+        self.fs.ownership().posix(self.local(node)?.1)
     }
 }

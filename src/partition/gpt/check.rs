@@ -6,12 +6,12 @@ use std::sync::Arc;
 use super::{Copy, array_len, find_backup};
 use crate::{
     bytes::ByteSource,
-    check::{Finding, Report},
+    check::{Finding, FindingSink},
     partition::Table,
 };
 
 /// Examines both copies of the table.
-pub(in crate::partition) fn check(disk: &Arc<dyn ByteSource>, table: &Table, report: &mut dyn Report) {
+pub(in crate::partition) fn check(disk: &Arc<dyn ByteSource>, table: &Table, report: &mut dyn FindingSink) {
     let sectors = disk.size() / u64::from(table.sector_size);
     let Some(last) = sectors.checked_sub(1).filter(|last| *last >= 2) else { return };
     let primary = Copy::read(disk, table.sector_size, 1, "primary");
@@ -27,7 +27,7 @@ pub(in crate::partition) fn check(disk: &Arc<dyn ByteSource>, table: &Table, rep
 }
 
 /// Examines what a whole header says.
-fn header(copy: &Copy, other: &Copy, table: &Table, last: u64, report: &mut dyn Report) {
+fn header(copy: &Copy, other: &Copy, table: &Table, last: u64, report: &mut dyn FindingSink) {
     let Ok(header) = &copy.header else { return };
     let structure = format!("{} GPT header", copy.name);
     let mut warn = |problem: String, meaning: &str| {
@@ -72,7 +72,7 @@ fn header(copy: &Copy, other: &Copy, table: &Table, last: u64, report: &mut dyn 
 }
 
 /// Entries without a type are unused, and zeros altogether.
-fn unused_entries(array: &[u8], entry_len: usize, report: &mut dyn Report) {
+fn unused_entries(array: &[u8], entry_len: usize, report: &mut dyn FindingSink) {
     let is_strange = |entry: &&[u8]| entry[..16].iter().all(|b| *b == 0) && entry.iter().any(|b| *b != 0);
     let strange = array.chunks_exact(entry_len).filter(is_strange).count();
     if strange > 0 {

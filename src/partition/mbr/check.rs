@@ -2,14 +2,14 @@
 
 use super::{PROTECTIVE, Record};
 use crate::{
-    check::{Finding, Report},
+    check::{Finding, FindingSink},
     partition::Table,
 };
 
 const STRUCTURE: &str = "master boot record";
 
 /// Examines a record that is the disk's table.
-pub(in crate::partition) fn check(record: &Record, table: &Table, report: &mut dyn Report) {
+pub(in crate::partition) fn check(record: &Record, table: &Table, report: &mut dyn FindingSink) {
     let active = record.used().filter(|(_, entry, _)| entry.is_active()).count();
     if active > 1 {
         let problem = format!("{active} partitions are marked as active");
@@ -52,7 +52,7 @@ pub(in crate::partition) fn check(record: &Record, table: &Table, report: &mut d
 }
 
 /// Examines a record that only protects a GUID partition table, on a disk of so many sectors.
-pub(in crate::partition) fn protective(record: &Record, disk_sectors: u64, report: &mut dyn Report) {
+pub(in crate::partition) fn protective(record: &Record, disk_sectors: u64, report: &mut dyn FindingSink) {
     let Some((_, entry, _)) = record.used().find(|(_, entry, _)| entry.sys == PROTECTIVE) else { return };
     let expected = u32::try_from(disk_sectors.saturating_sub(1)).unwrap_or(u32::MAX);
     if !record.unprotective().is_empty() {

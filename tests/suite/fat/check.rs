@@ -2,17 +2,14 @@
 
 use std::path::Path;
 
-use vhdmount::{
-    check::{Collector, Severity},
-    fs::FileSystem,
-};
+use vhdmount::check::{Collector, Severity};
 
 use super::{SHAPES, fill, format, mtools, open};
 use crate::support::{have, run, scratch, tool};
 
 fn examine(image: &Path) -> Vec<(Severity, String, String)> {
     let mut collector = Collector::default();
-    open(image).check(&mut collector).unwrap();
+    vhdmount::fs::check(&open(image), &mut collector).unwrap();
     let (findings, _) = collector.into_parts();
     findings.into_iter().map(|found| (found.severity, found.structure, found.problem)).collect()
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ops::ControlFlow, path::Path, sync::Arc};
 
 use vhdmount::fs::{
-    DirCursor, FileSystem, NameBuf, NodeId, NodeKind,
+    DirCursor, FileSystem, NameBuf, NodeId, NodeKind, Xattrs,
     deleted::{DIRECTORY, View},
 };
 
@@ -79,13 +79,14 @@ fn listed(view: &View) -> Vec<(u64, NodeId, NodeKind, String)> {
         ControlFlow::Continue(())
     })
     .unwrap();
-    let path = |node| view.xattr(node, "user.vhdmount.path").unwrap().unwrap_or_else(|| ORPHANS.into());
+    let path =
+        |node| view.xattrs().xattr(node, "user.vhdmount.path").unwrap().unwrap_or_else(|| ORPHANS.into());
     let row = |(number, node, kind)| (number, node, kind, String::from_utf8(path(node)).unwrap());
     found.into_iter().map(row).collect()
 }
 
 fn state(view: &View, node: NodeId) -> String {
-    String::from_utf8(view.xattr(node, "user.vhdmount.state").unwrap().unwrap()).unwrap()
+    String::from_utf8(view.xattrs().xattr(node, "user.vhdmount.state").unwrap().unwrap()).unwrap()
 }
 
 #[test]

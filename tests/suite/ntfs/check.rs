@@ -17,7 +17,7 @@ use crate::support::{have, run, scratch, tool};
 /// Severity, structure and problem of everything that is found.
 fn examine(volume: &Ntfs) -> Vec<(Severity, String, String)> {
     let mut collector = Collector::default();
-    volume.check(&mut collector).unwrap();
+    vhdmount::fs::check(volume, &mut collector).unwrap();
     let (findings, _) = collector.into_parts();
     findings.into_iter().map(|found| (found.severity, found.structure, found.problem)).collect()
 }

@@ -5,7 +5,7 @@ use std::{fs, ops::ControlFlow, sync::Arc};
 use vhdmount::{
     Error, Result,
     bytes::{MemorySource, testing::Faulty},
-    fs::{DirCursor, FileSystem, NameBuf, NodeId, NodeKind, ntfs},
+    fs::{DirCursor, FileSystem, NameBuf, NodeId, NodeKind, Streams, Xattrs, ntfs},
 };
 
 use super::{Ntfs3g, make, noise};
@@ -87,11 +87,11 @@ fn exercise(volume: &ntfs::Ntfs) -> usize {
             let _ = volume.lookup(dir, name.as_name());
             let _ = volume.parent(node);
             let _ = volume.read_link(node);
-            for xattr in volume.xattr_names(node).unwrap_or_default() {
-                let _ = volume.xattr(node, &xattr);
+            for xattr in volume.xattrs().xattr_names(node).unwrap_or_default() {
+                let _ = volume.xattrs().xattr(node, &xattr);
             }
-            for stream in volume.streams(node).unwrap_or_default() {
-                if let Ok(Some(stream)) = volume.lookup_stream(node, stream.name.as_name()) {
+            for stream in volume.streams().list_streams(node).unwrap_or_default() {
+                if let Ok(Some(stream)) = volume.streams().lookup_stream(node, stream.name.as_name()) {
                     open(stream);
                 }
             }
@@ -103,8 +103,8 @@ fn exercise(volume: &ntfs::Ntfs) -> usize {
         }
     }
     (0..24).for_each(|system| open(NodeId(system)));
-    let _ = volume.usage();
-    let _ = volume.free_ranges(&mut |_| ControlFlow::Continue(()));
+    let _ = volume.space().usage();
+    let _ = volume.space().free_ranges(&mut |_| ControlFlow::Continue(()));
     nodes
 }
 

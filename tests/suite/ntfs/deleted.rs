@@ -15,7 +15,7 @@ use vhdmount::{
     Error,
     bytes::{ByteSource, FileSource, read_vec},
     fs::{
-        DirCursor, FileSystem, NameBuf, NodeId, NodeKind,
+        DirCursor, FileSystem, NameBuf, NodeId, NodeKind, Streams, Xattrs,
         deleted::{DIRECTORY, Verdict, View},
         ntfs,
     },
@@ -113,9 +113,9 @@ fn listed(view: &View) -> Vec<(u64, NodeId, NodeKind)> {
 fn names(view: &View) -> Names {
     let mut names = Names::new();
     for (number, node, _) in listed(view) {
-        let Some(path) = view.xattr(node, "user.vhdmount.path").unwrap() else { continue };
+        let Some(path) = view.xattrs().xattr(node, "user.vhdmount.path").unwrap() else { continue };
         let path = String::from_utf8(path).unwrap();
-        for stream in view.streams(node).unwrap() {
+        for stream in view.streams().list_streams(node).unwrap() {
             names.insert((number, format!("{path}:{}", stream.name)));
         }
         names.insert((number, path));
@@ -163,7 +163,7 @@ fn deleted_files_are_those_of_the_sleuth_kit() {
             nameless.push(node);
             continue;
         }
-        assert_eq!(view.xattr(node, "user.vhdmount.state").unwrap().unwrap(), b"full", "{number}");
+        assert_eq!(view.xattrs().xattr(node, "user.vhdmount.state").unwrap().unwrap(), b"full", "{number}");
         let hash = sha256_source(&*view.open(node).unwrap()).unwrap();
         assert_eq!(hash, sha256(&icat(&image, &format!("{number}-128"))), "{number}");
         equal += 1;
@@ -171,7 +171,7 @@ fn deleted_files_are_those_of_the_sleuth_kit() {
     assert!(equal > 65, "{equal}");
     // The file with extension records: ntfs-3g takes away its name, and the record with its last extent.
     let [fragmented] = nameless[..] else { panic!("{nameless:?}") };
-    let state = view.xattr(fragmented, "user.vhdmount.state").unwrap().unwrap();
+    let state = view.xattrs().xattr(fragmented, "user.vhdmount.state").unwrap().unwrap();
     assert!(state.starts_with(b"partial "), "{}", String::from_utf8_lossy(&state));
     let content = view.open(fragmented).unwrap();
     assert_eq!(content.size(), 1599 * u64::from(CLUSTER));
@@ -190,11 +190,11 @@ fn deleted_files_are_those_of_the_sleuth_kit() {
     };
     assert_eq!(content(find("goes/deeper/clusters.bin")), noise(50_000, 2));
     let streams = find("streams");
-    let large = view.lookup_stream(streams, NameBuf::literal("large").as_name()).unwrap().unwrap();
+    let large = view.streams().lookup_stream(streams, NameBuf::literal("large").as_name()).unwrap().unwrap();
     assert_eq!(content(large), noise(60_000, 4));
     assert!(content(find("compressed/text")).starts_with(b"line 0 of text\nline 1 of"));
     // A descriptor is looked up among the volume's, which are in use.
-    assert!(view.xattr(streams, "system.ntfs_acl").unwrap().is_some());
+    assert!(view.xattrs().xattr(streams, "system.ntfs_acl").unwrap().is_some());
     assert_eq!(view.stat(find("goes/deeper")).unwrap().kind, NodeKind::Directory);
     // The volume itself knows nothing of them.
     assert!(volume.stat(NodeId(listed(&view)[0].0)).is_err());
@@ -216,7 +216,7 @@ fn what_others_have_overwritten_is_never_read() {
     let theirs = ntfsundelete(&image);
     let (mut partial, mut overwritten, mut full, mut compared) = (0, 0, 0, 0);
     for (number, node, _) in listed(&view).into_iter().filter(|(.., kind)| *kind == NodeKind::File) {
-        let state = view.xattr(node, "user.vhdmount.state").unwrap().unwrap();
+        let state = view.xattrs().xattr(node, "user.vhdmount.state").unwrap().unwrap();
         let state = String::from_utf8(state).unwrap();
         let percent = match &state[..] {
             "full" => 100,
@@ -225,7 +225,7 @@ fn what_others_have_overwritten_is_never_read() {
                 other.strip_prefix("partial ").and_then(|p| p.strip_suffix('%')).unwrap().parse().unwrap()
             }
         };
-        let path = view.xattr(node, "user.vhdmount.path").unwrap();
+        let path = view.xattrs().xattr(node, "user.vhdmount.path").unwrap();
         let path = path.map(|path| String::from_utf8(path).unwrap()).unwrap_or_default();
         // ntfsundelete counts neither the extents in other records nor holes as we do.
         if let Some(theirs) = theirs.get(&number)
@@ -291,8 +291,8 @@ fn a_parent_that_was_given_away_is_not_told() {
     fs::create_dir(Ntfs3g::mount(&image, "rw").folder.join("second")).unwrap();
     let view = View::new(open(&image));
     let [(_, node, _)] = listed(&view)[..] else { panic!("{:?}", listed(&view)) };
-    assert_eq!(view.xattr(node, "user.vhdmount.path").unwrap(), None);
-    assert_eq!(view.xattr_names(node).unwrap(), ["user.vhdmount.state"]);
+    assert_eq!(view.xattrs().xattr(node, "user.vhdmount.path").unwrap(), None);
+    assert_eq!(view.xattrs().xattr_names(node).unwrap(), ["user.vhdmount.state"]);
     let content = view.open(node).unwrap();
     assert_eq!(read_vec(&*content, 0, 5).unwrap(), b"alone");
     assert!(fls(&image).iter().all(|(_, path)| path.starts_with("$OrphanFiles/")));
@@ -320,7 +320,7 @@ fn what_is_whole_conforms() {
     }
     let view = View::new(open(&image));
     for (number, node, _) in listed(&view) {
-        assert_eq!(view.xattr(node, "user.vhdmount.state").unwrap().unwrap(), b"full", "{number}");
+        assert_eq!(view.xattrs().xattr(node, "user.vhdmount.state").unwrap().unwrap(), b"full", "{number}");
     }
     let checked = conformance::check(&view);
     assert!(checked.files > 65 && checked.streams == 3 && checked.refused == 0, "{checked:?}");
@@ -348,7 +348,7 @@ fn deleted_directories_in_a_circle_are_no_path() {
     let view = View::new(open(&image));
     let found = listed(&view);
     let [(outer, ..), (inner, ..), (_, file, _)] = found[..] else { panic!("{found:?}") };
-    assert_eq!(view.xattr(file, "user.vhdmount.path").unwrap().unwrap(), b"outer/inner/file");
+    assert_eq!(view.xattrs().xattr(file, "user.vhdmount.path").unwrap().unwrap(), b"outer/inner/file");
 
     let mut bytes = fs::read(&image).unwrap();
     let (outer, inner) = (usize::try_from(outer).unwrap(), usize::try_from(inner).unwrap());
@@ -360,7 +360,7 @@ fn deleted_directories_in_a_circle_are_no_path() {
     fs::write(&image, &bytes).unwrap();
     let view = View::new(open(&image));
     assert_eq!(listed(&view), found);
-    assert_eq!(view.xattr(file, "user.vhdmount.path").unwrap(), None);
+    assert_eq!(view.xattrs().xattr(file, "user.vhdmount.path").unwrap(), None);
 
     // A record that fails its fixup is passed over, the others are not.
     let at = record(&bytes, inner) + 510;

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 use vhdmount::{
     Error,
     bytes::{FileSource, read_vec},
-    fs::{FileSystem, Name, NameBuf, NodeId, Options, ntfs},
+    fs::{FileSystem, Name, NameBuf, NodeId, Options, Streams, Xattrs, ntfs},
 };
 
 use super::{Ntfs3g, make, metadata::set, noise};
@@ -110,15 +110,15 @@ fn encrypted_files_are_refused_or_raw_as_ntfs_3g_has_them() {
             }
             for volume in [&raw_volume, &volume] {
                 let keys = xattr::get(oracle.folder.join(name), "system.ntfs_efsinfo").ok().flatten();
-                assert_eq!(volume.xattr(node, "system.ntfs_efsinfo").unwrap(), keys, "{name}");
+                assert_eq!(volume.xattrs().xattr(node, "system.ntfs_efsinfo").unwrap(), keys, "{name}");
             }
         }
         let node = find(&raw_volume, "file 5000");
-        let streams = raw_volume.streams(node).unwrap();
+        let streams = raw_volume.streams().list_streams(node).unwrap();
         let their_stream =
             xattr::get(oracle.folder.join("file 5000"), "user.secret stream").unwrap().unwrap();
         assert_eq!(streams[0].size, their_stream.len() as u64);
-        let stream = raw_volume.lookup_stream(node, Name(&streams[0].name.0)).unwrap().unwrap();
+        let stream = raw_volume.streams().lookup_stream(node, Name(&streams[0].name.0)).unwrap().unwrap();
         assert_eq!(read(&raw_volume, stream).unwrap(), their_stream);
         assert!(matches!(volume.open(stream), Err(Error::Denied(_))));
     }

@@ -12,11 +12,10 @@ use std::{
 
 use vhdmount::{
     bytes::FileSource,
-    fs::FileSystem,
     guid::Guid,
     image::{Image, OpenOptions},
     registry::Hive,
-    tree::{Resolver, Tree},
+    tree::{Namespace, Resolver, Tree},
 };
 
 use super::{

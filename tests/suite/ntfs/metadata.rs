@@ -10,7 +10,7 @@ use std::{
 use vhdmount::{
     bytes::{FileSource, MemorySource},
     fs::{
-        FileSystem, NameBuf, NodeId, NodeKind,
+        FileSystem, NameBuf, NodeId, NodeKind, Xattrs,
         ntfs::{self, volume::upcase::UpCase},
     },
 };
@@ -128,17 +128,17 @@ fn compare_one(volume: &ntfs::Ntfs, path: &Path, node: NodeId) -> usize {
     let mut equal = 0;
     for name in NAMES {
         let theirs = theirs(path, name);
-        let ours = volume.xattr(node, name).unwrap();
+        let ours = volume.xattrs().xattr(node, name).unwrap();
         assert!(ours == theirs, "{name} of {path:?}: {ours:02x?}\ninstead of {theirs:02x?}");
         equal += usize::from(ours.is_some());
     }
     assert_eq!(
-        volume.xattr(node, "system.ntfs_security").unwrap(),
-        volume.xattr(node, "system.ntfs_acl").unwrap()
+        volume.xattrs().xattr(node, "system.ntfs_security").unwrap(),
+        volume.xattrs().xattr(node, "system.ntfs_acl").unwrap()
     );
-    assert_eq!(volume.xattr(node, "system.ntfs_nothing").unwrap(), None);
+    assert_eq!(volume.xattrs().xattr(node, "system.ntfs_nothing").unwrap(), None);
     // As there, they are read by name but not listed: a copy would try to set them elsewhere.
-    assert!(volume.xattr_names(node).unwrap().is_empty());
+    assert!(volume.xattrs().xattr_names(node).unwrap().is_empty());
     equal
 }
 
@@ -170,7 +170,7 @@ fn attributes_equal_those_of_ntfs_3g() {
     let mounted = Ntfs3g::mount(&image, "ro,streams_interface=windows");
     for name in ["streams", "old", "acl"] {
         let theirs = xattr::get(mounted.folder.join(name), "ntfs.streams.list").unwrap();
-        assert_eq!(volume.xattr(find(name), "ntfs.streams.list").unwrap(), theirs, "{name}");
+        assert_eq!(volume.xattrs().xattr(find(name), "ntfs.streams.list").unwrap(), theirs, "{name}");
     }
 }
 
@@ -198,7 +198,8 @@ fn descriptors_are_found_without_their_index() {
     let descriptors = |volume: &ntfs::Ntfs| {
         let lookup = |dir, name: &str| volume.lookup(dir, NameBuf::literal(name).as_name()).unwrap().unwrap();
         let acl = lookup(volume.root(), "acl");
-        let of = |i: u32| volume.xattr(lookup(acl, &i.to_string()), "system.ntfs_acl").unwrap().unwrap();
+        let of =
+            |i: u32| volume.xattrs().xattr(lookup(acl, &i.to_string()), "system.ntfs_acl").unwrap().unwrap();
         (0..300).map(of).collect::<Vec<_>>()
     };
     let before = descriptors(&open(&bytes));

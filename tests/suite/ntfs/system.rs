@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, ops::ControlFlow, os::unix::fs::FileExt, pa
 
 use vhdmount::{
     bytes::{ByteSource, ExtentKind, FileSource},
-    fs::{DirCursor, FileSystem, NameBuf, NodeId, NodeKind, Options, ntfs},
+    fs::{DirCursor, FileSystem, NameBuf, NodeId, NodeKind, Options, Streams, ntfs},
 };
 
 use super::{Ntfs3g, make, noise};
@@ -29,7 +29,7 @@ fn find(volume: &ntfs::Ntfs, path: &str) -> NodeId {
 }
 
 fn stream(volume: &ntfs::Ntfs, path: &str, name: &str) -> Arc<dyn ByteSource> {
-    let found = volume.lookup_stream(find(volume, path), NameBuf::literal(name).as_name()).unwrap();
+    let found = volume.streams().lookup_stream(find(volume, path), NameBuf::literal(name).as_name()).unwrap();
     volume.open(found.unwrap_or_else(|| panic!("{path}:{name}"))).unwrap()
 }
 

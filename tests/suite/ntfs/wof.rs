@@ -13,7 +13,7 @@ use vhdmount::{
     bytes::{ByteSource, MemorySource},
     cache::Cache,
     fs::{
-        FileSystem, NameBuf, NodeKind,
+        FileSystem, NameBuf, NodeKind, Streams, Xattrs,
         ntfs::{
             attributes::standard_information::{ATTRIBUTE_REPARSE_POINT, ATTRIBUTE_SPARSE_FILE},
             content::wof::WofSource,
@@ -154,13 +154,13 @@ fn files_on_a_volume_are_read_and_look_like_ordinary_ones() {
         let stat = volume.stat(node).unwrap();
         assert_eq!((stat.kind, stat.size), (NodeKind::File, content.len() as u64), "{name}");
         assert_eq!(stat.attributes & (ATTRIBUTE_REPARSE_POINT | ATTRIBUTE_SPARSE_FILE), 0, "{name}");
-        assert!(volume.streams(node).unwrap().is_empty(), "{name}");
-        assert_eq!(volume.xattr(node, "ntfs.streams.list").unwrap().unwrap(), b"", "{name}");
+        assert!(volume.streams().list_streams(node).unwrap().is_empty(), "{name}");
+        assert_eq!(volume.xattrs().xattr(node, "ntfs.streams.list").unwrap().unwrap(), b"", "{name}");
         let source = volume.open(node).unwrap();
         assert_eq!(sha256_source(&*source).unwrap(), sha256(content), "{name}");
         for xattr in ["system.ntfs_reparse_data", "system.ntfs_attrib"] {
             let theirs = xattr::get(oracle.folder.join(name), xattr).unwrap();
-            assert_eq!(volume.xattr(node, xattr).unwrap(), theirs, "{name} {xattr}");
+            assert_eq!(volume.xattrs().xattr(node, xattr).unwrap(), theirs, "{name} {xattr}");
         }
         // Windows counts what the compressed stream takes.
         let stream = fs::metadata(oracle.folder.join(format!("{name}:WofCompressedData"))).unwrap();

@@ -14,7 +14,7 @@ use std::{
 use vhdmount::{
     Error, Result,
     bytes::{ByteSource, ExtentKind},
-    fs::{DirCursor, FileSystem, Name, NameBuf, NodeId, NodeKind},
+    fs::{DirCursor, FileSystem, Name, NameBuf, NodeId, NodeKind, Streams, Xattrs},
 };
 
 pub(crate) use walk::{Content, Limits, Walked, tree_listing, visit, walk};
@@ -188,10 +188,11 @@ fn check_file(
 }
 
 fn check_streams(fs: &dyn FileSystem, node: NodeId, path: &str, checked: &mut Checked) {
-    let streams = fs.streams(node).unwrap_or_else(|e| panic!("streams of {path}: {e}"));
+    let streams = fs.streams().list_streams(node).unwrap_or_else(|e| panic!("streams of {path}: {e}"));
     for stream in &streams {
         let what = format!("{path}:{}", stream.name);
-        let found = fs.lookup_stream(node, stream.name.as_name()).unwrap_or_else(|e| panic!("{what}: {e}"));
+        let found =
+            fs.streams().lookup_stream(node, stream.name.as_name()).unwrap_or_else(|e| panic!("{what}: {e}"));
         let found = found.unwrap_or_else(|| panic!("{what} is listed but not found"));
         let stat = fs.stat(found).unwrap_or_else(|e| panic!("stat of {what}: {e}"));
         assert_eq!((stat.kind, stat.size), (NodeKind::File, stream.size), "{what}");
@@ -199,29 +200,33 @@ fn check_streams(fs: &dyn FileSystem, node: NodeId, path: &str, checked: &mut Ch
         check_file(fs, found, stream.size, &what, checked);
     }
     let absent = NameBuf::literal("no such stream 7f3a");
-    let found = fs.lookup_stream(node, absent.as_name()).unwrap_or_else(|e| panic!("streams of {path}: {e}"));
+    let found = fs
+        .streams()
+        .lookup_stream(node, absent.as_name())
+        .unwrap_or_else(|e| panic!("streams of {path}: {e}"));
     assert_eq!(found, None, "{path}: found a stream that is not there");
 }
 
 fn check_xattrs(fs: &dyn FileSystem, node: NodeId, path: &str) {
-    let names = fs.xattr_names(node).unwrap_or_else(|e| panic!("attributes of {path}: {e}"));
+    let names = fs.xattrs().xattr_names(node).unwrap_or_else(|e| panic!("attributes of {path}: {e}"));
     for name in names {
-        let value = fs.xattr(node, &name).unwrap_or_else(|e| panic!("{name} of {path}: {e}"));
+        let value = fs.xattrs().xattr(node, &name).unwrap_or_else(|e| panic!("{name} of {path}: {e}"));
         assert!(value.is_some(), "{path}: {name} is listed but has no value");
     }
-    let absent = fs.xattr(node, "system.no_such_attribute");
+    let absent = fs.xattrs().xattr(node, "system.no_such_attribute");
     assert!(matches!(absent, Ok(None)), "{path}: an absent attribute gives {absent:?}");
 }
 
 fn check_space(fs: &dyn FileSystem) {
-    let usage = fs.usage().expect("usage can be told");
+    let usage = fs.space().usage().expect("usage can be told");
     let size = fs.volume().size;
     let mut ranges: Vec<Range<u64>> = Vec::new();
-    fs.free_ranges(&mut |range| {
-        ranges.push(range);
-        ControlFlow::Continue(())
-    })
-    .expect("free ranges can be told");
+    fs.space()
+        .free_ranges(&mut |range| {
+            ranges.push(range);
+            ControlFlow::Continue(())
+        })
+        .expect("free ranges can be told");
     assert!(ranges.iter().all(|range| range.start < range.end), "an empty free range");
     assert!(ranges.windows(2).all(|w| w[0].end < w[1].start), "free ranges touch, overlap or go back");
     assert!(
@@ -234,11 +239,12 @@ fn check_space(fs: &dyn FileSystem) {
         "{usage:?} of {size}"
     );
     let mut calls = 0;
-    fs.free_ranges(&mut |_| {
-        calls += 1;
-        ControlFlow::Break(())
-    })
-    .expect("a break is no error");
+    fs.space()
+        .free_ranges(&mut |_| {
+            calls += 1;
+            ControlFlow::Break(())
+        })
+        .expect("a break is no error");
     assert_eq!(calls, ranges.len().min(1), "free_ranges went on after a break");
 }
 

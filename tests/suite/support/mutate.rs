@@ -14,12 +14,13 @@ use vhdmount::{
     Error,
     bytes::{ByteSource, MemorySource, Overlay, Window},
     container,
-    fs::{FileSystem, NodeId, NodeKind, deleted, orphans, probe::Probe},
+    fs::{FileSystem, NodeId, NodeKind, Streams, Xattrs, deleted, orphans, probe::Probe},
     image::{
         Image, OpenOptions,
         check::{CheckOptions, Verdict, check_source},
     },
     map::{Map, Style},
+    tree::Namespace,
 };
 
 use super::conformance::{Limits, Walked, visit};
@@ -286,9 +287,9 @@ fn exercise(source: Arc<dyn ByteSource>) -> bool {
 
 fn exercise_volume(fs: &dyn FileSystem) {
     let _ = fs.volume();
-    let _ = fs.usage();
+    let _ = fs.space().usage();
     let mut ranges: Vec<Range<u64>> = Vec::new();
-    let _ = fs.free_ranges(&mut |range| {
+    let _ = fs.space().free_ranges(&mut |range| {
         ranges.push(range);
         if ranges.len() < 1_000 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
@@ -300,8 +301,8 @@ fn exercise_volume(fs: &dyn FileSystem) {
             let _ = fs.lookup(parent, name.as_name());
         }
         exercise_node(fs, node);
-        for stream in fs.streams(node).unwrap_or_default().iter().take(8) {
-            if let Ok(Some(stream)) = fs.lookup_stream(node, stream.name.as_name()) {
+        for stream in fs.streams().list_streams(node).unwrap_or_default().iter().take(8) {
+            if let Ok(Some(stream)) = fs.streams().lookup_stream(node, stream.name.as_name()) {
                 exercise_node(fs, stream);
             }
         }
@@ -311,11 +312,11 @@ fn exercise_volume(fs: &dyn FileSystem) {
 fn exercise_node(fs: &dyn FileSystem, node: NodeId) {
     let kind = fs.stat(node).map(|stat| stat.kind);
     let _ = fs.parent(node);
-    for name in fs.xattr_names(node).unwrap_or_default().iter().take(32) {
-        let _ = fs.xattr(node, name);
+    for name in fs.xattrs().xattr_names(node).unwrap_or_default().iter().take(32) {
+        let _ = fs.xattrs().xattr(node, name);
     }
     match kind {
-        Ok(NodeKind::Symlink) => drop(fs.read_link_text(node)),
+        Ok(NodeKind::Symlink) => drop(fs.read_link(node).map(|target| target.to_text())),
         Ok(NodeKind::File) => {
             if let Ok(content) = fs.open(node) {
                 touch(&*content);

@@ -11,7 +11,7 @@ use super::super::{
 use crate::{
     Result,
     bytes::{ByteSource, read_vec},
-    check::{Finding, Report, Severity},
+    check::{Finding, FindingSink, Severity},
     container::{Kind, findings::span},
 };
 
@@ -32,7 +32,11 @@ pub(super) struct Layout<'a> {
     pub(super) data_end: u64,
 }
 
-pub(super) fn check(file: &Arc<dyn ByteSource>, layout: &Layout<'_>, report: &mut dyn Report) -> Result<()> {
+pub(super) fn check(
+    file: &Arc<dyn ByteSource>,
+    layout: &Layout<'_>,
+    report: &mut dyn FindingSink,
+) -> Result<()> {
     let header = layout.header;
     let needed = layout.virtual_size.div_ceil(header.block_size).min(header.max_table_entries.into());
     if let Err(error) = Bat::new(header.table_offset, needed) {
@@ -92,7 +96,7 @@ struct Examiner<'a> {
     /// First and last block of neighbours with the same fault, and the first one's sector.
     pending: Option<(Fault, u64, u64, u32)>,
     reported: u64,
-    report: &'a mut dyn Report,
+    report: &'a mut dyn FindingSink,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     Result,
     bytes::ByteSource,
-    check::{Finding, Report},
+    check::{Finding, FindingSink},
 };
 
 pub(super) fn check(
@@ -31,7 +31,7 @@ pub(super) fn check(
     metadata: &Metadata,
     regions: &Checked,
     log: &Range<u64>,
-    report: &mut dyn Report,
+    report: &mut dyn FindingSink,
 ) -> Result<()> {
     let geometry = metadata.geometry();
     let (region, needed) = (&regions.known.bat, geometry.entries() * entries::SIZE);

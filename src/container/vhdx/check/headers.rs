@@ -7,11 +7,11 @@ use super::super::{
 use crate::{
     Error, Result,
     bytes::{ByteSource, read_vec},
-    check::{Finding, Report},
+    check::{Finding, FindingSink},
     container::findings::problem,
 };
 
-pub(super) fn identifier(source: &dyn ByteSource, report: &mut dyn Report) {
+pub(super) fn identifier(source: &dyn ByteSource, report: &mut dyn FindingSink) {
     let identifier = read_vec(source, 0, size_of::<FileTypeIdentifier>());
     if let Err(error) = identifier.and_then(|bytes| header::parse_identifier(&bytes)) {
         let meaning = "no program takes the file for a VHDX: its first 8 bytes must be \"vhdxfile\"; on a copy, write them back";
@@ -20,7 +20,7 @@ pub(super) fn identifier(source: &dyn ByteSource, report: &mut dyn Report) {
 }
 
 /// Reports what is wrong with either header and returns the one in force.
-pub(super) fn both(source: &dyn ByteSource, report: &mut dyn Report) -> Result<Option<Header>> {
+pub(super) fn both(source: &dyn ByteSource, report: &mut dyn FindingSink) -> Result<Option<Header>> {
     let headers = read(source);
     match &headers {
         [Ok(first), Ok(second)] => {
@@ -55,7 +55,7 @@ pub(super) fn both(source: &dyn ByteSource, report: &mut dyn Report) -> Result<O
     }
 }
 
-fn one(damaged: u8, error: &Error, whole: u8, header: &Header, report: &mut dyn Report) {
+fn one(damaged: u8, error: &Error, whole: u8, header: &Header, report: &mut dyn FindingSink) {
     let meaning = format!(
         "header {whole} is whole (sequence number {}) and is used; if the damaged one was newer, the last changes are \
          lost; the next program that writes to the disk rewrites it",

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     Result,
     bytes::ByteSource,
-    check::{Finding, Report},
+    check::{Finding, FindingSink},
     container::findings::problem,
 };
 
@@ -29,7 +29,7 @@ use crate::{
 pub(in crate::container) fn check(
     file: &Arc<dyn ByteSource>,
     replay: bool,
-    report: &mut dyn Report,
+    report: &mut dyn FindingSink,
 ) -> Result<()> {
     report.progress("headers", 0, 0);
     if file.size() < format::HEADER_SECTION {
@@ -75,7 +75,7 @@ fn replayed(
     file: &Arc<dyn ByteSource>,
     header: &Header,
     replay: bool,
-    report: &mut dyn Report,
+    report: &mut dyn FindingSink,
 ) -> Result<Arc<dyn ByteSource>> {
     if header.log_guid.is_zero() {
         if let Err(error) = log::place(header, file.size()) {

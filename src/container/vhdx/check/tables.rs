@@ -9,7 +9,7 @@ use super::super::{
 use crate::{
     Error, Result,
     bytes::{ByteSource, read_around_bad_sectors},
-    check::{Finding, Report},
+    check::{Finding, FindingSink},
     container::findings::problem,
 };
 
@@ -24,7 +24,7 @@ pub(super) struct Checked {
 pub(super) fn regions(
     source: &dyn ByteSource,
     log: &Range<u64>,
-    report: &mut dyn Report,
+    report: &mut dyn FindingSink,
 ) -> Result<Option<Checked>> {
     let [first, second] = REGION_TABLE_OFFSETS;
     let (regions, offset) = match (read(source, first), read(source, second)) {
@@ -65,13 +65,13 @@ pub(super) fn regions(
     }
 }
 
-fn copy_is_left(damaged: u8, error: &Error, whole: u8, report: &mut dyn Report) {
+fn copy_is_left(damaged: u8, error: &Error, whole: u8, report: &mut dyn FindingSink) {
     let structure = format!("VHDX region table {damaged}");
     let meaning = format!("table {whole} says the same and is used; nothing is lost");
     report.finding(Finding::warning(structure, problem(error), meaning));
 }
 
-fn places(source: &dyn ByteSource, regions: &[Region], report: &mut dyn Report) {
+fn places(source: &dyn ByteSource, regions: &[Region], report: &mut dyn FindingSink) {
     for region in regions {
         let known = [format::BAT, format::METADATA].contains(&region.guid);
         if !known && !region.required {

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Fat, pages::Reader};
 use crate::{
     Result,
-    check::{Report, Severity},
+    check::{FindingSink, Severity},
     fs::findings::{Findings, Kind},
 };
 
@@ -75,7 +75,7 @@ struct Check<'a, 'r> {
 }
 
 /// Examines a volume. See [`crate::fs::FileSystem::check`].
-pub(super) fn volume(fat: &Fat, report: &mut dyn Report) -> Result<()> {
+pub(super) fn volume(fat: &Fat, report: &mut dyn FindingSink) -> Result<()> {
     let mut check = Check {
         fat,
         findings: Findings::new(report),

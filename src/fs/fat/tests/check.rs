@@ -9,7 +9,7 @@ use crate::{
 
 fn findings(fs: &Fat) -> Vec<(Severity, String, String)> {
     let mut collected = Collected::default();
-    fs.check(&mut collected).unwrap();
+    crate::fs::check(fs, &mut collected).unwrap();
     collected.0.into_iter().map(|found| (found.severity, found.structure, found.problem)).collect()
 }
 
@@ -229,7 +229,7 @@ fn sectors_of_fat32_have_copies_and_hints() {
     expect(&image, &[(Warning, "FSInfo", "signatures")]);
     image.bytes[SECTOR..SECTOR + 4].copy_from_slice(b"RRaA");
     image.bytes[SECTOR + 484..SECTOR + 488].copy_from_slice(b"rrAa");
-    let free = u32::try_from(image.open().usage().unwrap().free / 512).unwrap();
+    let free = u32::try_from(image.open().space().usage().unwrap().free / 512).unwrap();
     for (stated, next, wrong) in [
         (free, 12, 0),
         (u32::MAX, u32::MAX, 0),
@@ -321,7 +321,7 @@ type Scan = fn(Arc<Fat>);
 const SCANS: [(&str, Scan); 4] = [
     ("check", |fs| {
         let mut found = Collected::default();
-        fs.check(&mut found).unwrap();
+        crate::fs::check(&*fs, &mut found).unwrap();
         assert!(!found.0.is_empty());
     }),
     ("orphans", |fs| {
@@ -331,7 +331,7 @@ const SCANS: [(&str, Scan); 4] = [
         let _ = fs.deleted().unwrap().each(0, &mut |_| ControlFlow::Continue(()));
     }),
     ("usage", |fs| {
-        let _ = fs.usage();
+        let _ = fs.space().usage();
     }),
 ];
 

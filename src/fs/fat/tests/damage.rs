@@ -7,7 +7,7 @@ use super::*;
 /// Walks a bounded part of the tree and reads the beginning of each file, whatever comes of it.
 fn exercise(bytes: Vec<u8>) {
     let Ok(fs) = open(Arc::new(MemorySource(bytes))) else { return };
-    let _ = (fs.volume(), fs.usage());
+    let _ = (fs.volume(), fs.space().usage());
     let mut todo = vec![ROOT];
     for _ in 0..100 {
         let Some(node) = todo.pop() else { break };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::fs::{
-    NodeKind,
+    NodeKind, Xattrs,
     deleted::{self, PATH},
     orphans,
 };
@@ -157,7 +157,8 @@ fn deleted(image: &Image) -> BTreeSet<String> {
     view.read_dir(view.root(), DirCursor(0), &mut |entry| {
         let name = entry.name.to_string();
         let (_, name) = name.split_once('-').unwrap();
-        let path = view.xattr(entry.node, PATH).unwrap().map(|path| String::from_utf8(path).unwrap());
+        let path =
+            view.xattrs().xattr(entry.node, PATH).unwrap().map(|path| String::from_utf8(path).unwrap());
         found.insert(path.unwrap_or_else(|| format!("?/{name}")));
         ControlFlow::Continue(())
     })
@@ -213,7 +214,7 @@ fn long_names_outlive_their_short_slots() {
     for (at, number) in numbers.into_iter().enumerate() {
         let name = NameBuf::literal(&format!("{number}-a long name.txt"));
         let node = view.lookup(view.root(), name.as_name()).unwrap().unwrap_or_else(|| panic!("{name:?}"));
-        assert_eq!(view.xattr(node, "user.vhdmount.state").is_ok(), at == 0);
+        assert_eq!(view.xattrs().xattr(node, "user.vhdmount.state").is_ok(), at == 0);
         assert_eq!(view.open(node).is_ok(), at == 0);
     }
     assert_eq!(all(&image.open()), ["/NEW.TXT"]);
@@ -276,7 +277,7 @@ fn directories_in_each_others_clusters_list_no_more_than_is_stored() {
         );
         // Nor does the examination go through them again and again.
         let mut collected = crate::fs::findings::Collected::default();
-        fs.check(&mut collected).unwrap();
+        crate::fs::check(&fs, &mut collected).unwrap();
         let (operations, bytes) = volume.take();
         assert!(
             operations <= stored / 64 && bytes <= stored * 8,

@@ -40,7 +40,7 @@ use super::{
 };
 use crate::{
     Result,
-    check::Report,
+    check::FindingSink,
     fs::{Name, NodeKind, findings::Findings},
     printable::printable,
 };
@@ -90,12 +90,12 @@ struct Check<'a, 'r> {
 }
 
 /// Examines a volume. See [`crate::fs::FileSystem::check`].
-pub(super) fn volume(ntfs: &Ntfs, report: &mut dyn Report) -> Result<()> {
+pub(super) fn volume(ntfs: &Ntfs, report: &mut dyn FindingSink) -> Result<()> {
     examine(ntfs, report, BOUNDS);
     Ok(())
 }
 
-fn examine(ntfs: &Ntfs, report: &mut dyn Report, bounds: Bounds) {
+fn examine(ntfs: &Ntfs, report: &mut dyn FindingSink, bounds: Bounds) {
     let (layout, clusters) = (Rc::new(Layout::of(&ntfs.mft)), ntfs.mft.boot.clusters);
     let records = layout.records();
     let mut check = Check {

@@ -11,6 +11,7 @@ use crate::{
     fs::{
         FileSystem, NameBuf, NodeId, NodeKind,
         ntfs::{Ntfs, nodes::node::Node},
+        open_stored,
         wim::{Hash, Wim},
     },
 };
@@ -94,7 +95,7 @@ impl Ntfs {
         let node = walk(self, list.iter().map(|name| name.0.as_slice()))?.ok_or_else(|| {
             Error::not_found("the volume has no \\System Volume Information\\WimOverlay.dat")
         })?;
-        let list = self.open_stored(node)?;
+        let list = open_stored(self, node)?;
         let len = usize::try_from(list.size()).ok().filter(|len| *len <= wim_overlay::MAX_LEN);
         let len =
             len.ok_or_else(|| Error::corrupt("WimOverlay.dat", None, format!("{} bytes", list.size())))?;
@@ -106,12 +107,12 @@ impl Ntfs {
         let there = || format!("{path} on {}", location.partition);
         let file = match self.options.neighbours.find(&location.partition) {
             Some(volume) => match walk(&*volume, parts())? {
-                Some(node) => volume.open_stored(node),
+                Some(node) => open_stored(&*volume, node),
                 None => return Err(Error::not_found(format!("there is no {}", there()))),
             },
             // Alone, or moved to another disk, the volume may still have the WIM itself: the hash decides.
             None => match walk(self, parts())? {
-                Some(node) => self.open_stored(node),
+                Some(node) => open_stored(self, node),
                 None => return Err(Error::not_found(format!("{}, which is not here", there()))),
             },
         };

@@ -22,7 +22,7 @@ use crate::{
     bytes::{ByteSource, MemorySource},
     cache::Cache,
     fs::{
-        FileSystem, LinkTarget, Name, NameBuf, NodeId, NodeKind, Stat, StreamInfo, VolumeInfo,
+        FileSystem, LinkTarget, Name, NameBuf, NodeId, NodeKind, Stat, StreamInfo, Streams, VolumeInfo,
         deleted::{Found, FreeClusters, State, Unallocated, Undelete},
     },
 };
@@ -209,11 +209,11 @@ impl Undelete for Deleted<'_> {
     }
 
     fn streams(&self, node: NodeId) -> Result<Vec<StreamInfo>> {
-        self.freed().ntfs.streams(node)
+        self.freed().ntfs.streams().list_streams(node)
     }
 
     fn lookup_stream(&self, node: NodeId, name: Name<'_>) -> Result<Option<NodeId>> {
-        self.freed().ntfs.lookup_stream(node, name)
+        self.freed().ntfs.streams().lookup_stream(node, name)
     }
 
     fn xattr(&self, node: NodeId, name: &str) -> Result<Option<Vec<u8>>> {

@@ -8,7 +8,7 @@ use super::interix;
 use crate::{
     Error, Result,
     fs::{
-        NodeId, NodeKind, Stat, Times,
+        ContentPlace, NodeId, NodeKind, Stat, Times,
         ntfs::{
             attributes::{
                 Attribute, FLAG_ENCRYPTED, Form, I30, WOF_STREAM, code, ea, efs_size,
@@ -214,6 +214,10 @@ impl Summary {
             links: self.links.max(1),
             times: self.information.times,
             attributes,
+            content: match &self.reparse {
+                Some(reparse) if stream.is_none() && !reparse.is_wof() => ContentPlace::Elsewhere,
+                _ => ContentPlace::Own,
+            },
         }
     }
 }

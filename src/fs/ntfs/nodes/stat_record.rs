@@ -5,7 +5,7 @@
 
 use super::{home::Home, node::Summary};
 use crate::fs::{
-    NodeKind, Stat, Times,
+    ContentPlace, NodeKind, Stat, Times,
     ntfs::{
         attributes::{
             code,
@@ -83,6 +83,7 @@ impl StatRecord {
             links: self.links.into(),
             times: Times { created, modified, changed, accessed },
             attributes: self.attributes,
+            content: ContentPlace::Own,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{super::directory::READ_AHEAD, *};
 use crate::fs::{
-    Name, NodeKind,
+    Name, NodeKind, Xattrs,
     orphans::{BIT, DIRECTORY as ORPHANS, View},
     reach::{MISPLACED, settle},
 };
@@ -86,7 +86,7 @@ fn a_directory_is_entered_from_the_place_that_its_record_states() {
     let wanted = ["/18-c", "/18-c/a", "/18-c/a!", "/18-c/file", "/19-d"];
     assert_eq!(found, wanted);
     assert_eq!(
-        view.xattr(find(&view, &["18"]).unwrap().unwrap(), "user.vhdmount.path").unwrap().unwrap(),
+        view.xattrs().xattr(find(&view, &["18"]).unwrap().unwrap(), "user.vhdmount.path").unwrap().unwrap(),
         b"a/c"
     );
 }

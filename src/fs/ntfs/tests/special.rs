@@ -1,7 +1,7 @@
 //! Files whose reparse point says that they are something else: cloud files, aliases, links of the first WSL.
 
 use super::*;
-use crate::fs::{LinkTarget, NodeKind};
+use crate::fs::{LinkTarget, NodeKind, Xattrs};
 
 fn information(attributes: u32) -> Vec<u8> {
     let mut value = vec![0; 72];
@@ -71,7 +71,7 @@ fn an_alias_names_what_it_starts() {
     assert_eq!((stat.kind, stat.size), (NodeKind::File, 0));
     let refused = content(&volume);
     assert!(matches!(&refused, Err(Error::Unsupported(why)) if why.contains("app.exe")), "{refused:?}");
-    let named = volume.xattr(NodeId(FILE), "system.ntfs_app_exec_link").unwrap();
+    let named = volume.xattrs().xattr(NodeId(FILE), "system.ntfs_app_exec_link").unwrap();
     assert_eq!(named.as_deref(), Some(&br"C:\Program Files\app.exe"[..]));
     image.file(&[resident(code::DATA, "", b"")]);
     assert_eq!(image.open().xattr(NodeId(FILE), "system.ntfs_app_exec_link").unwrap(), None);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::fs::{
-    Stat,
+    Stat, Streams, Xattrs,
     ntfs::{
         attributes::standard_information::{ATTRIBUTE_REPARSE_POINT, ATTRIBUTE_SPARSE_FILE},
         open_with,
@@ -47,11 +47,17 @@ fn wof_file() -> Image {
 }
 
 fn streams(volume: &Ntfs) -> Vec<String> {
-    volume.streams(NodeId(FILE)).unwrap().iter().map(|stream| stream.name.to_string()).collect()
+    volume
+        .streams()
+        .list_streams(NodeId(FILE))
+        .unwrap()
+        .iter()
+        .map(|stream| stream.name.to_string())
+        .collect()
 }
 
 fn stream(volume: &Ntfs, name: &str) -> Option<NodeId> {
-    volume.lookup_stream(NodeId(FILE), NameBuf::literal(name).as_name()).unwrap()
+    volume.streams().lookup_stream(NodeId(FILE), NameBuf::literal(name).as_name()).unwrap()
 }
 
 #[test]
@@ -62,15 +68,15 @@ fn content_comes_from_the_stream_and_all_else_looks_like_an_ordinary_file() {
     // The stream is in the record.
     assert_eq!((size, allocated, attributes), (CONTENT.len() as u64, 0, 0x20));
     assert_eq!(streams(&volume), ["Other"]);
-    assert_eq!(volume.xattr(NodeId(FILE), "ntfs.streams.list").unwrap().unwrap(), b"Other");
+    assert_eq!(volume.xattrs().xattr(NodeId(FILE), "ntfs.streams.list").unwrap().unwrap(), b"Other");
     assert_eq!(stream(&volume, "WofCompressedData"), None);
     assert_eq!(stream(&volume, "wofcompresseddata"), None);
     let other = stream(&volume, "Other").unwrap();
     assert_eq!(volume.open(other).unwrap().size(), 7);
     // What ntfs-3g returns stays what is stored.
-    let raw = volume.xattr(NodeId(FILE), "system.ntfs_reparse_data").unwrap().unwrap();
+    let raw = volume.xattrs().xattr(NodeId(FILE), "system.ntfs_reparse_data").unwrap().unwrap();
     assert_eq!((raw.len(), &raw[..4]), (24, &[0x17, 0, 0, 0x80][..]));
-    assert_eq!(volume.xattr(NodeId(FILE), "system.ntfs_attrib").unwrap().unwrap(), [0x20, 6, 0, 0]);
+    assert_eq!(volume.xattrs().xattr(NodeId(FILE), "system.ntfs_attrib").unwrap().unwrap(), [0x20, 6, 0, 0]);
 }
 
 #[test]

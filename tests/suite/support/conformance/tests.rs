@@ -6,8 +6,8 @@ use vhdmount::{
     Error, Result,
     bytes::{ByteSource, Extent, ExtentKind, MemorySource, check_range},
     fs::{
-        DirCursor, DirEntry, FileSystem, LinkTarget, Name, NameBuf, NodeId, NodeKind, Stat, StreamInfo,
-        Times, Usage, VolumeInfo,
+        ContentPlace, DirCursor, DirEntry, FileSystem, LinkTarget, Name, NameBuf, NodeId, NodeKind, Space,
+        Stat, StreamInfo, Streams, Times, Usage, VolumeInfo,
     },
 };
 
@@ -87,7 +87,15 @@ impl FileSystem for Memory {
             },
         };
         let size = size + u64::from(self.0 == Wrong::Size && node.0 == 3);
-        Ok(Stat { kind, size, allocated: size, links: 1, times: Times::default(), attributes: 0 })
+        Ok(Stat {
+            kind,
+            size,
+            allocated: size,
+            links: 1,
+            times: Times::default(),
+            attributes: 0,
+            content: ContentPlace::Own,
+        })
     }
 
     fn lookup(&self, dir: NodeId, name: Name<'_>) -> Result<Option<NodeId>> {
@@ -143,7 +151,17 @@ impl FileSystem for Memory {
         }
     }
 
-    fn streams(&self, node: NodeId) -> Result<Vec<StreamInfo>> {
+    fn streams(&self) -> Option<&dyn Streams> {
+        Some(self)
+    }
+
+    fn space(&self) -> &dyn Space {
+        self
+    }
+}
+
+impl Streams for Memory {
+    fn list_streams(&self, node: NodeId) -> Result<Vec<StreamInfo>> {
         let stream = StreamInfo { name: NameBuf::literal("s"), size: 5 };
         Ok(if node.0 == 2 { vec![stream] } else { Vec::new() })
     }
@@ -152,7 +170,9 @@ impl FileSystem for Memory {
         let found = node.0 == 2 && name == NameBuf::literal("s").as_name() && self.0 != Wrong::Stream;
         Ok(found.then_some(NodeId(STREAM)))
     }
+}
 
+impl Space for Memory {
     fn usage(&self) -> Result<Usage> {
         let free = if self.0 == Wrong::Free { 8 } else { 7 };
         Ok(Usage { cluster_size: CLUSTER, total: 20 * CLUSTER, free: free * CLUSTER })

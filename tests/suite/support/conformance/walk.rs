@@ -7,7 +7,7 @@ use std::{
 
 use vhdmount::{
     Result,
-    fs::{DirCursor, FileSystem, LinkTarget, NodeId, NodeKind},
+    fs::{DirCursor, FileSystem, LinkTarget, NodeId, NodeKind, Streams},
 };
 
 use super::super::sha256_source;
@@ -115,12 +115,13 @@ pub(crate) fn tree_listing(fs: &dyn FileSystem) -> BTreeMap<String, (NodeKind, C
             }
         };
         let unreadable = |e: vhdmount::Error| Content::Unreadable(e.to_string());
-        match fs.streams(node) {
+        match fs.streams().list_streams(node) {
             Ok(streams) => rows.extend(streams.iter().map(|stream| {
-                let content = fs.lookup_stream(node, stream.name.as_name()).and_then(|found| match found {
-                    Some(found) => hashed(fs, found),
-                    None => Err(vhdmount::Error::not_found("listed stream")),
-                });
+                let content =
+                    fs.streams().lookup_stream(node, stream.name.as_name()).and_then(|found| match found {
+                        Some(found) => hashed(fs, found),
+                        None => Err(vhdmount::Error::not_found("listed stream")),
+                    });
                 let content = content.unwrap_or_else(unreadable);
                 (format!("{path}:{}", stream.name), (NodeKind::File, content))
             })),

@@ -3,7 +3,7 @@
 
 use super::{super::super::bat::Geometry, Owner};
 use crate::{
-    check::{Finding, Report, Severity},
+    check::{Finding, FindingSink, Severity},
     container::findings::span,
 };
 
@@ -34,7 +34,7 @@ const MAX_REPORTED: u64 = 10_000;
 
 /// Reports faults, neighbours together.
 pub(super) struct Runs<'r> {
-    report: &'r mut dyn Report,
+    report: &'r mut dyn FindingSink,
     geometry: Geometry,
     pending: Option<Run>,
     reported: u64,
@@ -49,7 +49,7 @@ struct Run {
 }
 
 impl<'r> Runs<'r> {
-    pub(super) fn new(report: &'r mut dyn Report, geometry: Geometry) -> Self {
+    pub(super) fn new(report: &'r mut dyn FindingSink, geometry: Geometry) -> Self {
         Self { report, geometry, pending: None, reported: 0, withheld: 0 }
     }
 
