@@ -53,6 +53,28 @@ fn library_has_neither_platform_code_nor_unsafe_code() {
     }
 }
 
+/// Sources that lie around none or around several others: what is not about reading they answer themselves.
+const SOURCES: [&str; 8] = [
+    "W", // every `Wrapper`
+    "FileSource",
+    "MemorySource",
+    "Joined",
+    "Disk",
+    "RunSource",
+    "CompressedSource",
+    "DedupSource",
+];
+
+#[test]
+fn sources_around_one_other_are_wrappers() {
+    for Module { file, code, .. } in library() {
+        for rest in code.split(" ByteSource for ").skip(1) {
+            let name: String = rest.chars().take_while(|c| c.is_alphanumeric()).collect();
+            assert!(SOURCES.contains(&&*name), "{}: is {name} a Wrapper?", file.display());
+        }
+    }
+}
+
 #[test]
 fn modules_of_a_folder_import_each_other_in_no_circle() {
     let siblings = siblings(&library());

@@ -73,6 +73,19 @@ impl ByteSource for Joined {
             (at, rest) = (at + take, rest - take);
         }
     }
+
+    fn missing_from(&self) -> Option<u64> {
+        self.parts.iter().find_map(|(start, part)| start.checked_add(part.missing_from()?))
+    }
+
+    fn memory(&self) -> usize {
+        self.parts.iter().map(|(_, part)| part.memory()).sum()
+    }
+
+    /// That of the first part which has one.
+    fn position(&self) -> Option<u64> {
+        self.parts.iter().find_map(|(_, part)| part.position())
+    }
 }
 
 #[cfg(test)]

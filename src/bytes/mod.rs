@@ -19,6 +19,7 @@ pub mod signature;
 pub mod testing;
 mod window;
 pub mod windows_path;
+pub(crate) mod wrapper;
 
 pub use ahead::{DecodeAhead, Decoders};
 pub use file::{DeviceSize, FileSource, Guarded, is_of_the_kernel};
@@ -31,12 +32,15 @@ pub use read_ahead::ReadAhead;
 pub use reader::Reader;
 pub use sectors::Sectors;
 pub use window::Window;
+pub use wrapper::Wrapper;
 
 use std::ops::Range;
 
 use crate::{Error, Result};
 
 /// Bytes at fixed positions: an image file, a virtual disk, a partition, or an open file.
+///
+/// A source around one other source implements [`Wrapper`] instead, which passes on what is not about reading.
 pub trait ByteSource: Send + Sync {
     /// Length in bytes.
     fn size(&self) -> u64;
@@ -52,8 +56,7 @@ pub trait ByteSource: Send + Sync {
     /// # Errors
     /// When the structure that tells (a block table, the host) cannot be read.
     fn extent_at(&self, offset: u64) -> Result<Extent> {
-        let len = self.size().saturating_sub(offset);
-        Ok(Extent { kind: if len == 0 { ExtentKind::Hole } else { ExtentKind::Data }, len })
+        Ok(Extent::data(self.size(), offset))
     }
 
     /// The first byte that nothing can be read of, as no structure leads to it: a file whose size is larger than its run
@@ -85,6 +88,14 @@ pub struct Extent {
     pub kind: ExtentKind,
     /// Bytes, from the offset that was asked for; the next stretch may be of the same kind.
     pub len: u64,
+}
+
+impl Extent {
+    /// The stretch from `offset` on in a source of `size` bytes that has no holes.
+    pub fn data(size: u64, offset: u64) -> Self {
+        let len = size.saturating_sub(offset);
+        Self { kind: if len == 0 { ExtentKind::Hole } else { ExtentKind::Data }, len }
+    }
 }
 
 /// How a stretch is stored.

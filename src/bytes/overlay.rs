@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{ByteSource, Extent, ExtentKind, check_range};
+use super::{ByteSource, Extent, ExtentKind, Wrapper, check_range};
 use crate::Result;
 
 /// Patches over another source. Built once, then immutable.
@@ -99,12 +99,20 @@ impl Overlay {
     }
 }
 
-impl ByteSource for Overlay {
-    fn size(&self) -> u64 {
+impl Wrapper for Overlay {
+    fn below(&self) -> &dyn ByteSource {
+        &*self.inner
+    }
+
+    fn start_below(&self) -> Option<u64> {
+        Some(0)
+    }
+
+    fn length(&self) -> u64 {
         self.size
     }
 
-    fn read_exact_at(&self, mut offset: u64, mut buf: &mut [u8]) -> Result<()> {
+    fn read_at(&self, mut offset: u64, mut buf: &mut [u8]) -> Result<()> {
         check_range(self.size, offset, buf.len())?;
         while !buf.is_empty() {
             let (patch, end) = self.patch_at(offset);
@@ -132,11 +140,7 @@ impl ByteSource for Overlay {
         Ok(())
     }
 
-    fn will_need(&self, offset: u64, len: u64) {
-        self.inner.will_need(offset, len.min(self.inner.size().saturating_sub(offset)));
-    }
-
-    fn extent_at(&self, offset: u64) -> Result<Extent> {
+    fn extent(&self, offset: u64) -> Result<Extent> {
         if offset >= self.size {
             return Ok(Extent { kind: ExtentKind::Hole, len: 0 });
         }

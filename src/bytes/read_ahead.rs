@@ -7,7 +7,7 @@ use std::sync::{
 };
 
 use super::{
-    ByteSource, Extent,
+    ByteSource, Extent, Wrapper,
     sequence::{self, LARGE_READ},
 };
 use crate::Result;
@@ -55,34 +55,26 @@ impl ReadAhead {
     }
 }
 
-impl ByteSource for ReadAhead {
-    fn size(&self) -> u64 {
+impl Wrapper for ReadAhead {
+    fn below(&self) -> &dyn ByteSource {
+        &*self.inner
+    }
+
+    fn start_below(&self) -> Option<u64> {
+        Some(0)
+    }
+
+    fn length(&self) -> u64 {
         self.inner.size()
     }
 
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         self.note(offset, buf.len() as u64);
         self.inner.read_exact_at(offset, buf)
     }
 
-    fn extent_at(&self, offset: u64) -> Result<Extent> {
+    fn extent(&self, offset: u64) -> Result<Extent> {
         self.inner.extent_at(offset)
-    }
-
-    fn missing_from(&self) -> Option<u64> {
-        self.inner.missing_from()
-    }
-
-    fn will_need(&self, offset: u64, len: u64) {
-        self.inner.will_need(offset, len);
-    }
-
-    fn memory(&self) -> usize {
-        self.inner.memory()
-    }
-
-    fn position(&self) -> Option<u64> {
-        self.inner.position()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ByteSource, Extent, check_range};
+use super::{ByteSource, Extent, Wrapper, check_range};
 use crate::Result;
 
 /// Bytes `start .. start + size` of another source.
@@ -26,22 +26,25 @@ impl Window {
     }
 }
 
-impl ByteSource for Window {
-    fn size(&self) -> u64 {
+impl Wrapper for Window {
+    fn below(&self) -> &dyn ByteSource {
+        &*self.inner
+    }
+
+    fn start_below(&self) -> Option<u64> {
+        Some(self.start)
+    }
+
+    fn length(&self) -> u64 {
         self.size
     }
 
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         check_range(self.size, offset, buf.len())?;
         self.inner.read_exact_at(self.start + offset, buf)
     }
 
-    fn will_need(&self, offset: u64, len: u64) {
-        let len = len.min(self.size.saturating_sub(offset));
-        self.inner.will_need(self.start.saturating_add(offset), len);
-    }
-
-    fn extent_at(&self, offset: u64) -> Result<Extent> {
+    fn extent(&self, offset: u64) -> Result<Extent> {
         if offset >= self.size {
             return Ok(Extent { kind: super::ExtentKind::Hole, len: 0 });
         }

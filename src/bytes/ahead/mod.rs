@@ -20,7 +20,7 @@ use std::{
 pub use self::decoders::Decoders;
 use self::piece::{Piece, Seen};
 use super::{
-    ByteSource, Extent, check_range,
+    ByteSource, Extent, Wrapper, check_range,
     sequence::{self, MAX_DISTANCE},
 };
 use crate::Result;
@@ -218,12 +218,20 @@ fn keep_first(result: &mut Result<()>, next: Result<()>) {
     }
 }
 
-impl ByteSource for DecodeAhead {
-    fn size(&self) -> u64 {
+impl Wrapper for DecodeAhead {
+    fn below(&self) -> &dyn ByteSource {
+        &*self.inner
+    }
+
+    fn start_below(&self) -> Option<u64> {
+        Some(0)
+    }
+
+    fn length(&self) -> u64 {
         self.inner.size()
     }
 
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         check_range(self.size(), offset, buf.len())?;
         (offset..)
             .step_by(STRIDE)
@@ -231,19 +239,7 @@ impl ByteSource for DecodeAhead {
             .try_for_each(|(at, buf)| self.read_stride(at, buf))
     }
 
-    fn extent_at(&self, offset: u64) -> Result<Extent> {
+    fn extent(&self, offset: u64) -> Result<Extent> {
         self.inner.extent_at(offset)
-    }
-
-    fn missing_from(&self) -> Option<u64> {
-        self.inner.missing_from()
-    }
-
-    fn memory(&self) -> usize {
-        self.inner.memory()
-    }
-
-    fn position(&self) -> Option<u64> {
-        self.inner.position()
     }
 }

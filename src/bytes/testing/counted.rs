@@ -7,7 +7,7 @@ use std::sync::{
 
 use crate::{
     Result,
-    bytes::{ByteSource, Extent},
+    bytes::{ByteSource, Extent, Wrapper},
 };
 
 /// Passes everything on.
@@ -29,18 +29,26 @@ impl Counted {
     }
 }
 
-impl ByteSource for Counted {
-    fn size(&self) -> u64 {
+impl Wrapper for Counted {
+    fn below(&self) -> &dyn ByteSource {
+        &*self.inner
+    }
+
+    fn start_below(&self) -> Option<u64> {
+        Some(0)
+    }
+
+    fn length(&self) -> u64 {
         self.inner.size()
     }
 
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         self.operations.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(buf.len() as u64, Ordering::Relaxed);
         self.inner.read_exact_at(offset, buf)
     }
 
-    fn extent_at(&self, offset: u64) -> Result<Extent> {
+    fn extent(&self, offset: u64) -> Result<Extent> {
         self.operations.fetch_add(1, Ordering::Relaxed);
         self.inner.extent_at(offset)
     }

@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use crate::{
     Error, Result,
-    bytes::{ByteSource, Extent},
+    bytes::{ByteSource, Extent, Wrapper},
 };
 
 /// Passes reads on, except those that touch one of the bad ranges, which fail like a bad sector.
@@ -20,12 +20,20 @@ impl Faulty {
     }
 }
 
-impl ByteSource for Faulty {
-    fn size(&self) -> u64 {
+impl Wrapper for Faulty {
+    fn below(&self) -> &dyn ByteSource {
+        &*self.inner
+    }
+
+    fn start_below(&self) -> Option<u64> {
+        Some(0)
+    }
+
+    fn length(&self) -> u64 {
         self.inner.size()
     }
 
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let end = offset.saturating_add(buf.len() as u64);
         if self.bad.iter().any(|bad| bad.start < end && offset < bad.end) {
             let source = std::io::Error::other("bad sector (injected)");
@@ -34,7 +42,7 @@ impl ByteSource for Faulty {
         self.inner.read_exact_at(offset, buf)
     }
 
-    fn extent_at(&self, offset: u64) -> Result<Extent> {
+    fn extent(&self, offset: u64) -> Result<Extent> {
         self.inner.extent_at(offset)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::FreeClusters;
 use crate::{
     Error, Place, Result,
-    bytes::{ByteSource, Extent},
+    bytes::{ByteSource, Extent, Wrapper},
 };
 
 /// The unallocated clusters of a volume, where they lie; the rest is an error.
@@ -23,12 +23,20 @@ impl Unallocated {
     }
 }
 
-impl ByteSource for Unallocated {
-    fn size(&self) -> u64 {
+impl Wrapper for Unallocated {
+    fn below(&self) -> &dyn ByteSource {
+        &*self.volume
+    }
+
+    fn start_below(&self) -> Option<u64> {
+        Some(0)
+    }
+
+    fn length(&self) -> u64 {
         self.volume.size()
     }
 
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let end = offset.saturating_add(buf.len() as u64);
         let clusters = offset / self.cluster_size..end.div_ceil(self.cluster_size);
         if !buf.is_empty() && !self.free.all(clusters)? {
@@ -41,7 +49,7 @@ impl ByteSource for Unallocated {
         self.volume.read_exact_at(offset, buf)
     }
 
-    fn extent_at(&self, offset: u64) -> Result<Extent> {
+    fn extent(&self, offset: u64) -> Result<Extent> {
         self.volume.extent_at(offset)
     }
 }
@@ -49,7 +57,10 @@ impl ByteSource for Unallocated {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bytes::MemorySource;
+    use crate::bytes::{
+        MemorySource,
+        wrapper::tests::{Below, check_hints},
+    };
 
     #[test]
     fn only_free_clusters_are_read() {
@@ -65,5 +76,12 @@ mod tests {
         }
         source.read_exact_at(24, &mut [0; 10]).unwrap();
         source.read_exact_at(16, &mut []).unwrap();
+    }
+
+    #[test]
+    fn hints_are_passed_on() {
+        let below = Below::new(vec![0; 4096]);
+        let free = FreeClusters::new(Arc::new(MemorySource(vec![0; 64])), 512);
+        check_hints(&below, &Unallocated::new(below.clone(), Arc::new(free), 8), Some(0));
     }
 }

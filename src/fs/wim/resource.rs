@@ -7,7 +7,7 @@ use std::{cell::Cell, ops::Range, sync::Arc};
 use super::header::{Compression, Header, ResourceHeader};
 use crate::{
     Error, Place, Result,
-    bytes::{ByteSource, Window, check_range},
+    bytes::{ByteSource, Extent, Window, Wrapper, check_range},
     cache::Cache,
     codec::{lzx, xpress},
 };
@@ -208,17 +208,29 @@ impl Resource {
     }
 }
 
-impl ByteSource for Resource {
-    fn size(&self) -> u64 {
+impl Wrapper for Resource {
+    fn below(&self) -> &dyn ByteSource {
+        &self.stored
+    }
+
+    fn start_below(&self) -> Option<u64> {
+        if self.chunks.is_none() { Some(0) } else { None }
+    }
+
+    fn length(&self) -> u64 {
         self.size
     }
 
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         check_range(self.size, offset, buf.len())?;
         match &self.chunks {
             None => self.stored.read_exact_at(offset, buf),
             Some(chunks) => self.read_chunks(chunks, offset, buf),
         }
+    }
+
+    fn extent(&self, offset: u64) -> Result<Extent> {
+        Ok(Extent::data(self.size, offset))
     }
 }
 

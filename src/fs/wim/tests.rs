@@ -1,7 +1,10 @@
 //! WIM files made here: what is stored as it is needs no compressor. Compressed ones come from wimlib, in the suite.
 
 use super::*;
-use crate::bytes::MemorySource;
+use crate::bytes::{
+    MemorySource,
+    wrapper::tests::{Below, check_hints},
+};
 
 const CHUNK: usize = 4096;
 
@@ -146,4 +149,20 @@ fn any_changed_byte_is_survived() {
             }
         }
     }
+}
+
+#[test]
+fn hints_are_passed_on_to_the_file() {
+    let below = Below::new(vec![0; 4096]);
+    let header = Header {
+        compression: Compression::None,
+        chunk_size: 32 << 10,
+        guid: crate::guid::Guid([0; 16]),
+        part: 1,
+        blob_table: ResourceHeader { stored: 0, flags: 0, offset: 0, size: 0 },
+    };
+    let place = ResourceHeader { stored: 1000, flags: 0, offset: 100, size: 1000 };
+    let file: Arc<dyn ByteSource> = below.clone();
+    let resource = Resource::open(&file, &header, &place, Arc::new(ChunkCache::new(0)), 0).unwrap();
+    check_hints(&below, &resource, Some(100));
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::{
     Error, Result,
-    bytes::{ByteSource, Extent, ExtentKind, check_range},
+    bytes::{ByteSource, Extent, ExtentKind, Wrapper, check_range},
     fs::{
         ntfs::{
             attributes::efs_size::{TRAILER, raw_size},
@@ -42,12 +42,20 @@ struct Raw {
     size: u64,
 }
 
-impl ByteSource for Raw {
-    fn size(&self) -> u64 {
+impl Wrapper for Raw {
+    fn below(&self) -> &dyn ByteSource {
+        &self.units
+    }
+
+    fn start_below(&self) -> Option<u64> {
+        Some(0)
+    }
+
+    fn length(&self) -> u64 {
         self.size
     }
 
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         check_range(self.size, offset, buf.len())?;
         let stored = self.units.size().saturating_sub(offset);
         let stored = usize::try_from(stored).unwrap_or(usize::MAX).min(buf.len());
@@ -61,7 +69,7 @@ impl ByteSource for Raw {
         Ok(())
     }
 
-    fn extent_at(&self, offset: u64) -> Result<Extent> {
+    fn extent(&self, offset: u64) -> Result<Extent> {
         if offset >= self.units.size() {
             let len = self.size.saturating_sub(offset);
             return Ok(Extent { kind: if len == 0 { ExtentKind::Hole } else { ExtentKind::Data }, len });
@@ -116,5 +124,12 @@ mod tests {
         // Damage: more than there are clusters.
         let long = raw(volume(), &value(5000, 5000)).unwrap();
         assert!(long.read_exact_at(4500, &mut [0; 10]).is_err());
+    }
+
+    #[test]
+    fn run_list_and_place_count_as_those_of_the_stream() {
+        let raw = raw(volume(), &value(513, 513)).unwrap();
+        assert!(raw.memory() > 0);
+        assert_eq!(raw.position(), Some(100));
     }
 }

@@ -10,7 +10,7 @@ use std::{cell::Cell, sync::Arc};
 use super::compressed::UnitCache;
 use crate::{
     Error, Result,
-    bytes::{ByteSource, check_range},
+    bytes::{ByteSource, Extent, Wrapper, check_range},
     codec::{lzx, xpress},
     fs::ntfs::reparse::WofAlgorithm,
 };
@@ -223,20 +223,20 @@ fn corrupt(problem: String) -> Error {
     Error::corrupt("WofCompressedData", None, problem)
 }
 
-impl ByteSource for WofSource {
-    fn size(&self) -> u64 {
+impl Wrapper for WofSource {
+    fn below(&self) -> &dyn ByteSource {
+        &*self.stream
+    }
+
+    fn start_below(&self) -> Option<u64> {
+        None
+    }
+
+    fn length(&self) -> u64 {
         self.size
     }
 
-    fn memory(&self) -> usize {
-        self.stream.memory()
-    }
-
-    fn position(&self) -> Option<u64> {
-        self.stream.position()
-    }
-
-    fn read_exact_at(&self, offset: u64, mut buf: &mut [u8]) -> Result<()> {
+    fn read_at(&self, offset: u64, mut buf: &mut [u8]) -> Result<()> {
         check_range(self.size, offset, buf.len())?;
         let (mut offset, chunk) = (offset, self.algorithm.chunk());
         while !buf.is_empty() {
@@ -249,6 +249,10 @@ impl ByteSource for WofSource {
             buf = &mut buf[filled..];
         }
         Ok(())
+    }
+
+    fn extent(&self, offset: u64) -> Result<Extent> {
+        Ok(Extent::data(self.size, offset))
     }
 }
 

@@ -2,7 +2,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 use crate::{
-    bytes::{MemorySource, testing::Faulty},
+    bytes::{
+        MemorySource,
+        testing::Faulty,
+        wrapper::tests::{Below, check_hints},
+    },
     cache::Cache,
     codec::{tests::tokens, xpress::tests::encode},
 };
@@ -199,4 +203,12 @@ fn a_failed_read_is_not_cached() {
         source_of(Arc::new(Faulty::new(Arc::new(MemorySource(stream)), bad)), content.len() as u64).unwrap();
     assert!(matches!(read(&source, 10, 10), Err(Error::Io { .. })));
     assert!(source.cache.get(&(7, 0)).is_none() && source.cache.get(&(7, IS_TABLE)).is_none());
+}
+
+#[test]
+fn memory_and_place_of_the_stream_are_passed_on() {
+    let below = Below::new(vec![0; 4096]);
+    let cache = Arc::new(Cache::new(1 << 20));
+    let source = WofSource::new(below.clone(), WofAlgorithm::Xpress4K, 4096, cache, 1).unwrap();
+    check_hints(&below, &source, None);
 }
