@@ -15,13 +15,14 @@ use std::{
 pub use find::{Found, find};
 pub use info::{DiskInfo, PartitionInfo, VolumeState, VolumeSummary};
 pub use probe::probe;
+use probe::probe_in;
 
 use crate::{
     Error, Result,
     bytes::ByteSource,
     capacity::{self, Capacity},
     container::{self, Container},
-    fs::{FileSystem, Timestamp, Usage, probe::Probe},
+    fs::{Context, FileSystem, Timestamp, Usage, probe::Probe},
     host::Host,
     json,
     partition::{self, Partition, Scheme, Table},
@@ -125,12 +126,7 @@ impl Image {
     fn assemble(container: Container, time: Timestamp, options: &OpenOptions) -> Result<Self> {
         let disk: Arc<dyn ByteSource> = container.disk.clone();
         let table = partition::scan(&disk, container.logical_sector_size())?;
-        let fs = crate::fs::Options {
-            volumes: table.partitions.len(),
-            // A new one for each image: the caller may open several with the same options.
-            neighbours: Arc::default(),
-            ..options.fs.clone()
-        };
+        let context = Context { volumes: table.partitions.len(), ..Context::default() };
         let pieces = table.partitions.iter().map(|partition| piece(&table, partition, &disk));
         let mut readable = 0;
         let volumes = volume::expand(pieces.collect()).into_iter().map(|volume| {
@@ -141,14 +137,14 @@ impl Image {
                     hint: "there are too many readable volumes already",
                 },
                 // An unreadable volume must not take the others with it.
-                _ => probe(&volume.bytes, &fs)
+                _ => probe_in(&volume.bytes, &options.fs, &context)
                     .unwrap_or_else(|error| Probe::Damaged { name: "unreadable", error }),
             };
             readable += usize::from(matches!(probe, Probe::Readable(_)));
             Content { volume, probe }
         });
         let volumes: Vec<_> = volumes.collect();
-        fs.neighbours.set(
+        context.neighbours.set(
             volumes
                 .iter()
                 .filter_map(|content| Some((content.volume.id?, Arc::downgrade(content.readable()?)))),

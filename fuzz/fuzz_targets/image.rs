@@ -17,7 +17,8 @@ const MAX_ENTRIES: usize = 256;
 
 fuzz_target!(|data: &[u8]| {
     let container = container::OpenOptions { replay: true, ..container::OpenOptions::default() };
-    let fs = vhdmount::fs::Options { show_system: true, list_deleted: true, ..Default::default() };
+    let mut fs = vhdmount::fs::Options::default();
+    (fs.show_system, fs.list_deleted) = (true, true);
     let options = OpenOptions { container, fs, ..OpenOptions::default() };
     let Ok(image) = Image::open_source(Arc::new(MemorySource(data.to_vec())), &options) else { return };
     read(&**image.disk());

@@ -241,6 +241,13 @@ pub(crate) struct View {
 impl Open {
     /// The library's options.
     pub(crate) fn options(&self, view: &View) -> OpenOptions {
+        let mut fs = fs::Options::default();
+        fs.show_system = view.show_sys_files;
+        fs.list_deleted = view.list_deleted;
+        fs.hide_hidden = view.hide_hidden;
+        fs.efs_raw = view.efs_raw;
+        fs.codepage = self.codepage;
+        fs.utc_offset_minutes = view.utc_offset_minutes;
         OpenOptions {
             container: container::OpenOptions {
                 parents: self.parent.clone(),
@@ -250,15 +257,7 @@ impl Open {
                 replay: !self.no_replay,
                 host: super::system::host(),
             },
-            fs: fs::Options {
-                show_system: view.show_sys_files,
-                list_deleted: view.list_deleted,
-                hide_hidden: view.hide_hidden,
-                efs_raw: view.efs_raw,
-                codepage: self.codepage,
-                utc_offset_minutes: view.utc_offset_minutes,
-                ..fs::Options::default()
-            },
+            fs,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! filesystem (NTFS: record number and stream), those above to the tree that mounts several volumes: see [`NodeId`].
 
 mod capabilities;
+mod context;
 pub mod deleted;
 pub mod fat;
 mod findings;
@@ -12,6 +13,7 @@ mod neighbours;
 mod node;
 pub mod ntfs;
 pub mod numbered;
+mod options;
 pub mod orphans;
 pub mod probe;
 pub mod reach;
@@ -25,18 +27,17 @@ pub mod windows;
 use std::{ops::ControlFlow, sync::Arc};
 
 pub use capabilities::{Check, Ownership, Space, StatAhead, Stored, Streams, Xattrs, check, open_stored};
+pub use context::Context;
 pub use name::{Name, NameBuf};
 pub use neighbours::Neighbours;
 pub use node::{
     ContentPlace, DirCursor, DirEntry, LinkTarget, NodeId, NodeKind, Posix, Stat, StreamInfo, Times,
     Timestamp, Usage,
 };
+pub use options::Options;
 pub use volume_info::{FsKind, Journal, VolumeInfo};
 
-use crate::{
-    Result,
-    bytes::{ByteSource, Decoders},
-};
+use crate::{Result, bytes::ByteSource};
 
 /// A filesystem, opened read-only; immutable, shared between threads.
 ///
@@ -139,42 +140,5 @@ pub trait FileSystem: Send + Sync {
     /// for. Asking costs nothing.
     fn orphans(&self) -> Option<Box<dyn orphans::Orphans + '_>> {
         None
-    }
-}
-
-/// What filesystems show and how, where the user may choose.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// NTFS: list the metadata files (`$MFT`, …), and the stream that holds the data of a file compressed by WOF.
-    pub show_system: bool,
-    /// List `.deleted` and `.orphans`, the directories of deleted files and of files without a way to them, in the root of each
-    /// volume.
-    pub list_deleted: bool,
-    /// NTFS: do not list files with the hidden attribute.
-    pub hide_hidden: bool,
-    /// NTFS: encrypted files in ntfs-3g's raw form, instead of an error.
-    pub efs_raw: bool,
-    /// FAT: the OEM code page of short names; `None`: 437.
-    pub codepage: Option<u16>,
-    /// FAT: what its local times are ahead of UTC, in minutes.
-    pub utc_offset_minutes: i16,
-    /// How many volumes there are: beyond a few they share the memory for caches. 0 counts as 1.
-    pub volumes: usize,
-    /// The threads that decode compressed content, for all volumes together; none runs before there is such content.
-    pub decoders: Arc<Decoders>,
-    /// NTFS: the other volumes of the disk, which may hold content of its files; told when all are opened.
-    pub neighbours: Arc<Neighbours>,
-}
-
-/// Up to this many volumes each have the full budget; ordinary disks have fewer.
-const FULL_BUDGETS: usize = 4;
-/// No budget is cut below this: a cache keeps nothing that is larger than a sixteenth of its budget.
-const MIN_BUDGET: usize = 1 << 20;
-
-impl Options {
-    /// What is left of a cache's budget when all volumes have one.
-    pub(crate) fn share(&self, budget: usize) -> usize {
-        let parts = self.volumes.div_ceil(FULL_BUDGETS).max(1);
-        (budget / parts).max(MIN_BUDGET.min(budget))
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 pub use super::reader::Known;
-use super::{FileSystem, Options, fat, ntfs, reader::Reader, recognize};
+use super::{Context, FileSystem, Options, fat, ntfs, reader::Reader, recognize};
 use crate::{
     Error, Result,
     bytes::{ByteSource, read_vec, signature::read_front},
@@ -59,32 +59,38 @@ pub type Others<'a> = dyn Fn(Stage, &[u8]) -> Result<Option<Known>> + 'a;
 /// # Errors
 /// [`Error::Io`] or [`Error::Corrupt`] when its first sectors cannot be read, and no copy of a boot sector is left.
 pub fn probe(volume: &Arc<dyn ByteSource>, options: &Options) -> Result<Probe> {
-    probe_among(volume, options, &|_, _| Ok(None))
+    probe_among(volume, options, &Context::default(), &|_, _| Ok(None))
 }
 
 /// Finds out what `volume` holds, where that need not be a filesystem.
 ///
 /// # Errors
 /// As [`probe`], or those of `others`.
-pub fn probe_among(volume: &Arc<dyn ByteSource>, options: &Options, others: &Others<'_>) -> Result<Probe> {
-    match by_signature(volume, options, others) {
+pub fn probe_among(
+    volume: &Arc<dyn ByteSource>,
+    options: &Options,
+    context: &Context,
+    others: &Others<'_>,
+) -> Result<Probe> {
+    match by_signature(volume, options, context, others) {
         Ok(Some(found)) => Ok(found),
         // After the signatures: what was formatted anew may still have the old backup.
-        Ok(None) => match by_backup(volume, options) {
+        Ok(None) => match by_backup(volume, options, context) {
             Some(found) => Ok(found),
             None if recognize::is_blank(volume.as_ref())? => Ok(Probe::Unformatted),
             None => Ok(Probe::Unknown),
         },
         // Where the copy does not lead to files, the unreadable sector is what is reported.
-        Err(error) => {
-            by_backup(volume, options).filter(|probe| matches!(probe, Probe::Readable(_))).ok_or(error)
-        }
+        Err(error) => by_backup(volume, options, context)
+            .filter(|probe| matches!(probe, Probe::Readable(_)))
+            .ok_or(error),
     }
 }
 
 fn by_signature(
     volume: &Arc<dyn ByteSource>,
     options: &Options,
+    context: &Context,
     others: &Others<'_>,
 ) -> Result<Option<Probe>> {
     let boot = read_boot(volume.as_ref())?;
@@ -92,7 +98,7 @@ fn by_signature(
         return Ok(Some(known.into()));
     }
     if let Some(reader) = READERS.iter().find(|reader| (reader.detect)(&boot)) {
-        return Ok(Some(open(reader, volume, options)));
+        return Ok(Some(open(reader, volume, options, context)));
     }
     let front = read_front(volume.as_ref(), recognize::FRONT_LEN)?;
     let mut known = others(Stage::Front, &front)?;
@@ -112,14 +118,14 @@ fn read_boot(volume: &dyn ByteSource) -> Result<Vec<u8>> {
 }
 
 /// What the copy of a lost boot sector leads to.
-fn by_backup(volume: &Arc<dyn ByteSource>, options: &Options) -> Option<Probe> {
+fn by_backup(volume: &Arc<dyn ByteSource>, options: &Options, context: &Context) -> Option<Probe> {
     let reader = READERS.iter().find(|reader| (reader.detect_backup)(volume.as_ref()))?;
-    Some(open(reader, volume, options))
+    Some(open(reader, volume, options, context))
 }
 
 /// What `reader` makes of the volume.
-fn open(reader: &Reader, volume: &Arc<dyn ByteSource>, options: &Options) -> Probe {
-    match (reader.open)(volume.clone(), options) {
+fn open(reader: &Reader, volume: &Arc<dyn ByteSource>, options: &Options, context: &Context) -> Probe {
+    match (reader.open)(volume.clone(), options, context) {
         Ok(filesystem) => Probe::Readable(filesystem),
         Err(error) => Probe::Damaged { name: reader.name, error },
     }

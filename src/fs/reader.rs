@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{FileSystem, Options};
+use super::{Context, FileSystem, Options};
 use crate::{Result, bytes::ByteSource};
 
 /// How a format is read: a folder of its own with a value of this type, and a line in [`super::probe`]'s table.
@@ -16,7 +16,7 @@ pub(super) struct Reader {
     pub(super) open: Open,
 }
 
-type Open = fn(Arc<dyn ByteSource>, &Options) -> Result<Arc<dyn FileSystem>>;
+type Open = fn(Arc<dyn ByteSource>, &Options, &Context) -> Result<Arc<dyn FileSystem>>;
 
 /// Something recognized that is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use crate::{
     Result,
     bytes::ByteSource,
     fs::{
-        Options,
+        Context, Options,
         probe::{self, Known, Probe},
     },
     volume::{self, Look},
@@ -17,7 +17,12 @@ use crate::{
 /// # Errors
 /// When its first sectors cannot be read, and no copy of a boot sector is left.
 pub fn probe(volume: &Arc<dyn ByteSource>, options: &Options) -> Result<Probe> {
-    probe::probe_among(volume, options, &|stage, front| {
+    probe_in(volume, options, &Context::default())
+}
+
+/// As [`probe`], of one of an image's volumes.
+pub(super) fn probe_in(volume: &Arc<dyn ByteSource>, options: &Options, context: &Context) -> Result<Probe> {
+    probe::probe_among(volume, options, context, &|stage, front| {
         let stage = match stage {
             probe::Stage::First => volume::Stage::First,
             probe::Stage::Front => volume::Stage::Front,

@@ -72,7 +72,7 @@ pub(super) const READER: Reader = Reader {
     name: "FAT",
     detect,
     detect_backup,
-    open: |volume, options| Ok(Arc::new(open_with(volume, options.into())?)),
+    open: |volume, options, _| Ok(Arc::new(open_with(volume, options.into())?)),
 };
 
 /// True when `boot`, the first bytes of a volume, begins with a boot sector of FAT12, FAT16 or FAT32.

@@ -42,7 +42,7 @@ use crate::{
     Result,
     bytes::{Buffer, BufferPool, ByteSource},
     cache::Cache,
-    fs::{Options, VolumeInfo, reader::Reader},
+    fs::{Context, Options, VolumeInfo, reader::Reader},
     guid::Guid,
 };
 
@@ -50,7 +50,7 @@ pub(super) const READER: Reader = Reader {
     name: "NTFS",
     detect,
     detect_backup: boot::has_backup,
-    open: |volume, options| Ok(Arc::new(open_with(volume, options)?)),
+    open: |volume, options, context| Ok(Arc::new(open_in(volume, options, context)?)),
 };
 
 /// Open directories: root entries and run lists.
@@ -75,6 +75,7 @@ pub struct Ntfs {
     stats: StatCache,
     upcase: UpCase,
     options: Options,
+    context: Context,
     info: VolumeInfo,
     directories: Cache<u64, Arc<Directory>>,
     blocks: Cache<(u64, u64), Arc<Buffer>>,
@@ -109,12 +110,16 @@ pub fn open(volume: Arc<dyn ByteSource>) -> Result<Ntfs> {
 /// # Errors
 /// [`crate::Error::Corrupt`] when neither boot sector nor its backup leads to a table with a root directory.
 pub fn open_with(volume: Arc<dyn ByteSource>, options: &Options) -> Result<Ntfs> {
+    open_in(volume, options, &Context::default())
+}
+
+fn open_in(volume: Arc<dyn ByteSource>, options: &Options, context: &Context) -> Result<Ntfs> {
     let mut problems = Vec::new();
     let mut mft = opening::open_mft(&volume, &mut problems)?;
-    mft.limit(options);
+    mft.limit(context);
     let upcase = opening::read_upcase(&mft, &mut problems);
     let info = opening::read_info(&mft, problems);
-    let mut ntfs = assemble(volume, mft, upcase, info, options);
+    let mut ntfs = assemble(volume, mft, upcase, info, (options, context));
     if let Err(error) = ntfs.root_record() {
         // Without any other file there is no volume to show.
         if ntfs.mft.records() <= number::FIRST_USER {
@@ -136,24 +141,25 @@ fn assemble(
     mft: Mft,
     upcase: UpCase,
     info: VolumeInfo,
-    options: &Options,
+    (options, context): (&Options, &Context),
 ) -> Ntfs {
     let mft = Arc::new(mft);
     let block_size = usize::try_from(mft.boot.index_block_size).expect("the boot sector bounds it");
     Ntfs {
         volume,
-        stats: StatCache::new(mft.clone(), options),
+        stats: StatCache::new(mft.clone(), context),
         mft,
         upcase,
         options: options.clone(),
+        context: context.clone(),
         info,
-        directories: Cache::new(options.share(DIRECTORY_BUDGET)),
-        blocks: Cache::new(options.share(BLOCK_BUDGET)),
+        directories: Cache::new(context.share(DIRECTORY_BUDGET)),
+        blocks: Cache::new(context.share(BLOCK_BUDGET)),
         block_buffers: BufferPool::new(block_size),
-        units: Arc::new(Cache::new(options.share(UNIT_BUDGET))),
-        wims: wim_backed::Wims::new(options.share(WIM_BUDGET)),
-        stores: Cache::new(options.share(STORE_BUDGET)),
-        containers: Arc::new(Cache::new(options.share(CONTAINER_BUDGET))),
+        units: Arc::new(Cache::new(context.share(UNIT_BUDGET))),
+        wims: wim_backed::Wims::new(context.share(WIM_BUDGET)),
+        stores: Cache::new(context.share(STORE_BUDGET)),
+        containers: Arc::new(Cache::new(context.share(CONTAINER_BUDGET))),
         warned: Cache::new(WARNED_BUDGET),
         freed: OnceLock::new(),
         orphans: OnceLock::new(),

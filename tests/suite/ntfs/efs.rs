@@ -47,7 +47,8 @@ fn fill(root: &Path) {
 }
 
 fn open(image: &Path, efs_raw: bool) -> ntfs::Ntfs {
-    let options = Options { efs_raw, ..Options::default() };
+    let mut options = Options::default();
+    options.efs_raw = efs_raw;
     ntfs::open_with(Arc::new(FileSource::open(image).unwrap()), &options).unwrap()
 }
 

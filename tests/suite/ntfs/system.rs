@@ -78,7 +78,8 @@ fn metadata_files_are_listed_on_demand_and_read_like_files() {
     // As with ntfs-3g, they are found by name nevertheless.
     assert!(hidden.stat(find(&hidden, "$MFT")).unwrap().size > 0);
 
-    let options = Options { show_system: true, ..Options::default() };
+    let mut options = Options::default();
+    options.show_system = true;
     let volume = ntfs::open_with(source, &options).unwrap();
     let mounted = Ntfs3g::mount(&image, "ro,show_sys_files");
     let theirs = fs::read_dir(&mounted.folder).unwrap();

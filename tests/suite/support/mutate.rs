@@ -258,7 +258,8 @@ fn check(image: Arc<dyn ByteSource>, case: &str) {
 /// Everything that a mount may be asked, within limits. Errors are fine.
 fn exercise(source: Arc<dyn ByteSource>) -> bool {
     let container = container::OpenOptions { replay: true, ..container::OpenOptions::default() };
-    let fs = vhdmount::fs::Options { show_system: true, ..vhdmount::fs::Options::default() };
+    let mut fs = vhdmount::fs::Options::default();
+    fs.show_system = true;
     let options = OpenOptions { container, fs };
     let Ok(image) = Image::open_source(source, &options) else { return false };
     let disk: Arc<dyn ByteSource> = image.disk().clone();

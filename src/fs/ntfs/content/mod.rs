@@ -160,7 +160,7 @@ impl Ntfs {
 
     /// `source`, which decodes in units of that size, read by several threads.
     pub(super) fn ahead(&self, source: Arc<dyn ByteSource>, unit: u64, piece: u64) -> Arc<dyn ByteSource> {
-        DecodeAhead::over(source, unit, piece, &self.options.decoders)
+        DecodeAhead::over(source, unit, piece, &self.context.decoders)
     }
 
     pub(super) fn warn_once(&self, record: u64, why: &str) {

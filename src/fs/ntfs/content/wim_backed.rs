@@ -105,7 +105,7 @@ impl Ntfs {
         let path = location.path.as_name();
         let parts = || path.0.split(|unit| *unit == BACKSLASH).filter(|part| !part.is_empty());
         let there = || format!("{path} on {}", location.partition);
-        let file = match self.options.neighbours.find(&location.partition) {
+        let file = match self.context.neighbours.find(&location.partition) {
             Some(volume) => match walk(&*volume, parts())? {
                 Some(node) => open_stored(&*volume, node),
                 None => return Err(Error::not_found(format!("there is no {}", there()))),

@@ -54,10 +54,15 @@ impl Freed {
         let free = Arc::new(FreeClusters::new(bitmap, live.clusters()));
         let cluster_size = live.mft.boot.cluster_size;
         let volume = Unallocated::new(live.mft.volume.clone(), free.clone(), cluster_size);
-        let mft: Mft = live.mft.freed(Arc::new(volume), &live.options);
+        let mft: Mft = live.mft.freed(Arc::new(volume), &live.context);
         // Names are compared exactly, or in the usual way: the volume's own table would take 128 KiB once more.
-        let ntfs =
-            assemble(live.volume.clone(), mft, UpCase::fallback(), VolumeInfo::default(), &live.options);
+        let ntfs = assemble(
+            live.volume.clone(),
+            mft,
+            UpCase::fallback(),
+            VolumeInfo::default(),
+            (&live.options, &live.context),
+        );
         Self { ntfs, free, paths: Cache::new(PATH_BUDGET) }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     bytes::{BufferPool, ByteSource},
     cache::Cache,
     fs::{
-        Options,
+        Context,
         ntfs::records::mft::{Mft, PIECE, Whole},
     },
 };
@@ -30,8 +30,8 @@ pub(in super::super) struct StatCache {
 }
 
 impl StatCache {
-    pub(in super::super) fn new(mft: Arc<Mft>, options: &Options) -> Self {
-        let budget = if mft.freed { 0 } else { options.share(BUDGET) };
+    pub(in super::super) fn new(mft: Arc<Mft>, context: &Context) -> Self {
+        let budget = if mft.freed { 0 } else { context.share(BUDGET) };
         Self { mft, pieces: Cache::new(budget), buffers: BufferPool::new(RUN) }
     }
 

@@ -9,7 +9,7 @@ use crate::{
     bytes::{Buffer, BufferPool, ByteSource, Extent, ExtentKind, read_vec},
     cache::Cache,
     fs::{
-        Options,
+        Context,
         ntfs::{
             attributes::{Form, code, file_name::FileName},
             fixup,
@@ -152,7 +152,7 @@ impl Mft {
 
     /// The same table with the records that are not in use any more instead of the others; their content is read from
     /// `volume`.
-    pub(in super::super) fn freed(&self, volume: Arc<dyn ByteSource>, options: &Options) -> Self {
+    pub(in super::super) fn freed(&self, volume: Arc<dyn ByteSource>, context: &Context) -> Self {
         Self {
             boot: self.boot,
             volume,
@@ -162,15 +162,15 @@ impl Mft {
             missing: 0,
             record_size: self.record_size,
             freed: true,
-            pieces: Cache::new(options.share(CACHE_BUDGET)),
+            pieces: Cache::new(context.share(CACHE_BUDGET)),
             touched: Cache::new(0),
             buffers: self.buffers.clone(),
         }
     }
 
     /// Takes this much memory for caches instead of the usual budget.
-    pub(in super::super) fn limit(&mut self, options: &Options) {
-        self.pieces = Cache::new(options.share(CACHE_BUDGET));
+    pub(in super::super) fn limit(&mut self, context: &Context) {
+        self.pieces = Cache::new(context.share(CACHE_BUDGET));
     }
 
     /// The table's content, for whoever reads all of it.
