@@ -3,7 +3,7 @@
 //! Bits that promise what a mount does not do (sparse, compressed, encrypted, recalled from a cloud) are masked: the
 //! content is read decoded, or refused with a reason.
 
-use vhdmount::fs::{ContentPlace, NodeKind, Stat, Timestamp};
+use vhdmount::fs::{NodeKind, Stat, Timestamp};
 
 /// FILE_ATTRIBUTE_* (MS-FSCC 2.6).
 pub(crate) mod attribute {
@@ -102,7 +102,7 @@ pub(super) fn filetime(stamp: Timestamp) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use vhdmount::fs::{Times, ntfs::attributes::time::from_filetime};
+    use vhdmount::fs::{ContentPlace, Times, ntfs::attributes::time::from_filetime};
 
     use super::*;
 

@@ -2,19 +2,20 @@
 //! volume. It expects an undamaged volume; content that cannot be decoded (`Unsupported`, `Denied`) is counted, not
 //! failed. Everything is bounded, so that a defect is a failure and not a hang.
 
+mod capabilities;
 mod tests;
 mod walk;
 
 use std::{
     collections::{BTreeSet, HashSet},
-    ops::{ControlFlow, Range},
+    ops::ControlFlow,
     sync::Arc,
 };
 
 use vhdmount::{
     Error, Result,
     bytes::{ByteSource, ExtentKind},
-    fs::{DirCursor, FileSystem, Name, NameBuf, NodeId, NodeKind, Streams, Xattrs},
+    fs::{DirCursor, FileSystem, Name, NameBuf, NodeId, NodeKind},
 };
 
 pub(crate) use walk::{Content, Limits, Walked, tree_listing, visit, walk};
@@ -41,9 +42,11 @@ pub(crate) struct Checked {
     pub(crate) refused: usize,
 }
 
-/// Checks everything that the trait promises.
+/// Checks everything that the trait and the capabilities promise.
 pub(crate) fn check(fs: &dyn FileSystem) -> Checked {
-    check_space(fs);
+    capabilities::check_space(fs);
+    capabilities::check_deleted(fs);
+    capabilities::check_orphans(fs);
     check_nodes(fs)
 }
 
@@ -57,7 +60,7 @@ pub(crate) fn check_nodes(fs: &dyn FileSystem) -> Checked {
     let nodes = walk(fs, Limits::default());
     let mut checked = Checked { directories: 1, ..Checked::default() };
     check_directory(fs, root, "/");
-    check_streams(fs, root, "/", &mut checked);
+    capabilities::check_streams(fs, root, "/", &mut checked);
     let mut seen = HashSet::from([root]);
     let mut contents = Vec::new();
     for Walked { path, parent, node, kind } in &nodes {
@@ -70,8 +73,9 @@ pub(crate) fn check_nodes(fs: &dyn FileSystem) -> Checked {
             assert_ne!(stat.kind, NodeKind::Directory, "{path}: a directory with two names");
             continue;
         }
-        check_streams(fs, *node, path, &mut checked);
-        check_xattrs(fs, *node, path);
+        capabilities::check_streams(fs, *node, path, &mut checked);
+        capabilities::check_xattrs(fs, *node, path);
+        capabilities::check_ownership(fs, *node, path);
         match stat.kind {
             NodeKind::Directory => {
                 checked.directories += 1;
@@ -81,6 +85,7 @@ pub(crate) fn check_nodes(fs: &dyn FileSystem) -> Checked {
                 checked.files += 1;
                 contents
                     .extend(check_file(fs, *node, stat.size, path, &mut checked).map(|c| (path, *node, c)));
+                capabilities::check_stored(fs, *node, stat.size, path);
             }
             NodeKind::Symlink => {
                 checked.links += 1;
@@ -126,6 +131,7 @@ fn check_directory(fs: &dyn FileSystem, dir: NodeId, path: &str) {
         !all.iter().any(|(name, ..)| matches!(&name.0[..], [] | [0x2e] | [0x2e, 0x2e])),
         "{path}: . or .."
     );
+    capabilities::check_stat_ahead(fs, dir, &all, path);
     let names: BTreeSet<_> = all.iter().map(|(name, ..)| name).collect();
     assert_eq!(names.len(), all.len(), "{path}: a name twice");
     let cursors: HashSet<_> = all.iter().map(|(.., next)| next.0).collect();
@@ -185,67 +191,6 @@ fn check_file(
     assert_eq!(content.size(), size, "{path}: content and stat differ in size");
     check_source(&*content, path);
     Some(content)
-}
-
-fn check_streams(fs: &dyn FileSystem, node: NodeId, path: &str, checked: &mut Checked) {
-    let streams = fs.streams().list_streams(node).unwrap_or_else(|e| panic!("streams of {path}: {e}"));
-    for stream in &streams {
-        let what = format!("{path}:{}", stream.name);
-        let found =
-            fs.streams().lookup_stream(node, stream.name.as_name()).unwrap_or_else(|e| panic!("{what}: {e}"));
-        let found = found.unwrap_or_else(|| panic!("{what} is listed but not found"));
-        let stat = fs.stat(found).unwrap_or_else(|e| panic!("stat of {what}: {e}"));
-        assert_eq!((stat.kind, stat.size), (NodeKind::File, stream.size), "{what}");
-        checked.streams += 1;
-        check_file(fs, found, stream.size, &what, checked);
-    }
-    let absent = NameBuf::literal("no such stream 7f3a");
-    let found = fs
-        .streams()
-        .lookup_stream(node, absent.as_name())
-        .unwrap_or_else(|e| panic!("streams of {path}: {e}"));
-    assert_eq!(found, None, "{path}: found a stream that is not there");
-}
-
-fn check_xattrs(fs: &dyn FileSystem, node: NodeId, path: &str) {
-    let names = fs.xattrs().xattr_names(node).unwrap_or_else(|e| panic!("attributes of {path}: {e}"));
-    for name in names {
-        let value = fs.xattrs().xattr(node, &name).unwrap_or_else(|e| panic!("{name} of {path}: {e}"));
-        assert!(value.is_some(), "{path}: {name} is listed but has no value");
-    }
-    let absent = fs.xattrs().xattr(node, "system.no_such_attribute");
-    assert!(matches!(absent, Ok(None)), "{path}: an absent attribute gives {absent:?}");
-}
-
-fn check_space(fs: &dyn FileSystem) {
-    let usage = fs.space().usage().expect("usage can be told");
-    let size = fs.volume().size;
-    let mut ranges: Vec<Range<u64>> = Vec::new();
-    fs.space()
-        .free_ranges(&mut |range| {
-            ranges.push(range);
-            ControlFlow::Continue(())
-        })
-        .expect("free ranges can be told");
-    assert!(ranges.iter().all(|range| range.start < range.end), "an empty free range");
-    assert!(ranges.windows(2).all(|w| w[0].end < w[1].start), "free ranges touch, overlap or go back");
-    assert!(
-        ranges.last().is_none_or(|last| last.end <= size),
-        "free ranges beyond the volume of {size} bytes"
-    );
-    assert_eq!(usage.free, ranges.iter().map(|range| range.end - range.start).sum::<u64>(), "free bytes");
-    assert!(
-        usage.cluster_size > 0 && usage.free <= usage.total && usage.total <= size,
-        "{usage:?} of {size}"
-    );
-    let mut calls = 0;
-    fs.space()
-        .free_ranges(&mut |_| {
-            calls += 1;
-            ControlFlow::Break(())
-        })
-        .expect("a break is no error");
-    assert_eq!(calls, ranges.len().min(1), "free_ranges went on after a break");
 }
 
 /// Four threads read the same files, each from another one on, and must see what one alone saw.

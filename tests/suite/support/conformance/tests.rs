@@ -1,13 +1,21 @@
 //! The suite checked by itself: it passes a right filesystem, in memory, and notices each kind of wrong one.
 
-use std::{ops::ControlFlow, ops::Range, sync::Arc};
+use std::{
+    ops::{ControlFlow, Range},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+};
 
 use vhdmount::{
     Error, Result,
     bytes::{ByteSource, Extent, ExtentKind, MemorySource, check_range},
     fs::{
-        ContentPlace, DirCursor, DirEntry, FileSystem, LinkTarget, Name, NameBuf, NodeId, NodeKind, Space,
-        Stat, StreamInfo, Streams, Times, Usage, VolumeInfo,
+        ContentPlace, DirCursor, DirEntry, FileSystem, LinkTarget, Name, NameBuf, NodeId, NodeKind,
+        Ownership, Posix, Space, Stat, StatAhead, Stored, StreamInfo, Streams, Times, Usage, VolumeInfo,
+        Xattrs,
+        deleted::{Found, State, Undelete},
     },
 };
 
@@ -24,13 +32,19 @@ enum Wrong {
     Hole,
     EndOfFile,
     Stream,
+    StreamOfStream,
     SecondName,
+    Xattr,
+    Owner,
+    Stored,
+    Ahead,
+    Deleted,
 }
 
 const CLUSTER: u64 = 512;
 
 /// Node numbers are indices into `NODES`.
-struct Memory(Wrong);
+struct Memory(Wrong, AtomicU32);
 
 enum Node {
     Directory(&'static [(&'static str, u64)]),
@@ -50,6 +64,10 @@ const NODES: [Node; 6] = [
 const STREAM: u64 = 100;
 
 impl Memory {
+    fn new(wrong: Wrong) -> Self {
+        Self(wrong, AtomicU32::new(0))
+    }
+
     fn node(node: NodeId) -> Result<&'static Node> {
         let index = usize::try_from(node.0).expect("64 bits");
         NODES.get(index).ok_or_else(|| Error::not_found("node"))
@@ -87,11 +105,13 @@ impl FileSystem for Memory {
             },
         };
         let size = size + u64::from(self.0 == Wrong::Size && node.0 == 3);
+        // Counts the times that it was asked to read ahead.
+        let links = 1 + self.1.load(Relaxed);
         Ok(Stat {
             kind,
             size,
             allocated: size,
-            links: 1,
+            links,
             times: Times::default(),
             attributes: 0,
             content: ContentPlace::Own,
@@ -155,6 +175,26 @@ impl FileSystem for Memory {
         Some(self)
     }
 
+    fn xattrs(&self) -> Option<&dyn Xattrs> {
+        Some(self)
+    }
+
+    fn ownership(&self) -> Option<&dyn Ownership> {
+        Some(self)
+    }
+
+    fn stored(&self) -> Option<&dyn Stored> {
+        Some(self)
+    }
+
+    fn stat_ahead(&self) -> Option<&dyn StatAhead> {
+        Some(self)
+    }
+
+    fn deleted(&self) -> Option<Box<dyn Undelete + '_>> {
+        Some(Box::new(Gone(self.0)))
+    }
+
     fn space(&self) -> &dyn Space {
         self
     }
@@ -163,7 +203,8 @@ impl FileSystem for Memory {
 impl Streams for Memory {
     fn list_streams(&self, node: NodeId) -> Result<Vec<StreamInfo>> {
         let stream = StreamInfo { name: NameBuf::literal("s"), size: 5 };
-        Ok(if node.0 == 2 { vec![stream] } else { Vec::new() })
+        let inner = self.0 == Wrong::StreamOfStream && node.0 == STREAM;
+        Ok(if node.0 == 2 || inner { vec![stream] } else { Vec::new() })
     }
 
     fn lookup_stream(&self, node: NodeId, name: Name<'_>) -> Result<Option<NodeId>> {
@@ -181,6 +222,75 @@ impl Space for Memory {
     fn free_ranges(&self, sink: &mut dyn FnMut(Range<u64>) -> ControlFlow<()>) -> Result<()> {
         let _ = [3..5, 15..20].into_iter().try_for_each(|r| sink(r.start * CLUSTER..r.end * CLUSTER));
         Ok(())
+    }
+}
+
+impl Xattrs for Memory {
+    fn xattr_names(&self, _node: NodeId) -> Result<Vec<String>> {
+        Ok(vec!["user.color".into()])
+    }
+
+    fn xattr(&self, _node: NodeId, name: &str) -> Result<Option<Vec<u8>>> {
+        Ok((name == "user.color" && self.0 != Wrong::Xattr).then(|| b"red".to_vec()))
+    }
+}
+
+impl Ownership for Memory {
+    fn posix(&self, _node: NodeId) -> Result<Posix> {
+        let uid = if self.0 == Wrong::Owner { self.1.fetch_add(1, Relaxed) } else { 1000 };
+        Ok(Posix { uid: Some(uid), ..Posix::default() })
+    }
+}
+
+impl Stored for Memory {
+    fn open_stored(&self, node: NodeId) -> Result<Arc<dyn ByteSource>> {
+        if self.0 == Wrong::Stored { Ok(Arc::new(MemorySource(vec![0; 9]))) } else { self.open(node) }
+    }
+}
+
+impl StatAhead for Memory {
+    fn expect_stats(&self, _dir: NodeId, _from: DirCursor) {
+        if self.0 == Wrong::Ahead {
+            self.1.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// Two deleted files.
+struct Gone(Wrong);
+
+impl Undelete for Gone {
+    fn each(&self, from: u64, sink: &mut dyn FnMut(Found<'_>) -> ControlFlow<()>) -> Result<()> {
+        let numbers = if self.0 == Wrong::Deleted { [7, 3] } else { [3, 7] };
+        let name = NameBuf::literal("gone");
+        let _ = numbers.into_iter().filter(|number| *number >= from).try_for_each(|number| {
+            sink(Found { number, node: NodeId(number), name: name.as_name(), kind: NodeKind::File })
+        });
+        Ok(())
+    }
+
+    fn find(&self, number: u64) -> Result<Option<(NodeId, NameBuf)>> {
+        Ok(Some((NodeId(number), NameBuf::literal("gone"))))
+    }
+
+    fn path(&self, _node: NodeId) -> Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
+    fn state(&self, _node: NodeId) -> Result<State> {
+        Ok(State::default())
+    }
+
+    fn stat(&self, _node: NodeId) -> Result<Stat> {
+        Memory::new(self.0).stat(NodeId(5))
+    }
+
+    fn open(&self, _node: NodeId) -> Result<Arc<dyn ByteSource>> {
+        Ok(Arc::new(MemorySource::default()))
+    }
+
+    fn read_link(&self, _node: NodeId) -> Result<LinkTarget> {
+        Err(Error::invalid("not a link"))
     }
 }
 
@@ -213,7 +323,7 @@ impl ByteSource for Holey {
 #[test]
 fn a_right_filesystem_passes() {
     let wanted = Checked { directories: 2, files: 3, links: 1, streams: 1, refused: 0 };
-    assert_eq!(check(&Memory(Wrong::Nothing)), wanted);
+    assert_eq!(check(&Memory::new(Wrong::Nothing)), wanted);
 }
 
 #[test]
@@ -227,9 +337,15 @@ fn every_kind_of_wrong_one_is_noticed() {
         (Hole, "not all zeros"),
         (EndOfFile, "Ok(())"),
         (Stream, "listed but not found"),
+        (StreamOfStream, "a stream with streams"),
         (SecondName, "a name twice"),
+        (Xattr, "no value"),
+        (Owner, "another owner"),
+        (Stored, "stored content"),
+        (Ahead, "changes an answer"),
+        (Deleted, "do not ascend"),
     ] {
-        let panic = std::panic::catch_unwind(|| check(&Memory(wrong))).expect_err(notice);
+        let panic = std::panic::catch_unwind(|| check(&Memory::new(wrong))).expect_err(notice);
         let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
         assert!(text.contains(notice), "{notice}: {text}");
     }
@@ -237,7 +353,7 @@ fn every_kind_of_wrong_one_is_noticed() {
 
 #[test]
 fn a_listing_has_files_links_and_streams() {
-    let rows = tree_listing(&Memory(Wrong::Nothing));
+    let rows = tree_listing(&Memory::new(Wrong::Nothing));
     let paths: Vec<_> = rows.keys().map(String::as_str).collect();
     assert_eq!(paths, ["a", "a/empty", "a/入乡", "b.txt", "b.txt:s", "hard link", "link"]);
     assert_eq!(rows["b.txt:s"].1, Content::File(5, super::super::sha256(b"ntfs!")));
