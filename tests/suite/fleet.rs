@@ -92,7 +92,7 @@ fn disks_that_grow_equally_share_what_the_host_has() {
     assert_eq!(host.disks[0].report.achievable_size, 17 * MIB);
 
     let enough = look(&[folder.path().join("small.vhdx"), folder.path().join("middle.vhdx")], 1 << 40);
-    assert_eq!((enough.status, enough.host_volumes[0].runs_out_first.as_deref()), (Status::Ok, None));
+    assert_eq!((enough.status, enough.host_volumes[0].runs_out_first.as_deref()), (Some(Status::Ok), None));
     assert_eq!(enough.host_volumes[0].full_when_each_grew, None);
 }
 
@@ -235,6 +235,8 @@ fn json_has_one_shape_for_one_image_and_for_many() {
     let (code, text, error) = outcome(&vhdmount().args(["capacity", "--json"]).arg(&gone).output().unwrap());
     let none: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((code, none["errors"].as_array().unwrap().len()), (Some(2), 1));
+    // `ok` would say that the disk can be backed.
+    assert!(none["status"].is_null() && none["host_volumes"] == serde_json::json!([]), "{none}");
     assert_eq!(error.matches("gone.vhdx").count(), 1, "{error}");
 }
 

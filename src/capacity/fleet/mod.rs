@@ -60,9 +60,9 @@ enum Place {
 /// All of them at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FleetReport {
-    /// The worst of the host volumes.
-    pub status: Status,
-    /// By name.
+    /// The worst of the host volumes; `None` when no disk could be examined.
+    pub status: Option<Status>,
+    /// Each that has a disk or a parent on it; their order is not promised.
     pub host_volumes: Vec<HostVolume>,
     /// Images and folders that could not be examined.
     pub errors: Vec<Failure>,
@@ -200,8 +200,10 @@ impl Fleet {
         host_volumes.sort_by(|a, b| a.host.cmp(&b.host));
         let mut names = BTreeSet::new();
         host_volumes.iter_mut().for_each(|volume| volume.host = unique(&mut names, &volume.host));
-        let status = host_volumes.iter().map(|volume| volume.status).max_by_key(|status| severity(*status));
-        FleetReport { status: status.unwrap_or(Status::Ok), host_volumes, errors: self.errors }
+        // A host volume may have parents alone: those of a disk whose own figures failed.
+        let with_disks = host_volumes.iter().filter(|volume| !volume.disks.is_empty());
+        let status = with_disks.map(|volume| volume.status).max_by_key(|status| severity(*status));
+        FleetReport { status, host_volumes, errors: self.errors }
     }
 }
 
