@@ -4,8 +4,8 @@
 #   64 GiB promised, dynamic VHDX in 1 MiB blocks; GPT: p1 ESP (FAT32), p2 MSR, p3 NTFS with named streams, hard and
 #   symbolic links, a junction, sparse, LZNT1-compressed and heavily fragmented files, names beyond ASCII.
 #
-# Needs root (for the ntfs-3g mount), ntfs-3g, dosfstools, mtools, gdisk, qemu-utils, attr, gzip. All content is made
-# here; nothing is taken from Windows. The same layout and content come out each time; the GUIDs that qemu-img draws
+# Needs root (for the ntfs-3g mount), ntfs-3g, dosfstools, mtools, gdisk, qemu-utils, attr, gzip, python3. All content is
+# made here; nothing is taken from Windows. The same layout and content come out each time; the GUIDs that qemu-img draws
 # and the times of some metadata do not, so the committed image and manifest belong together.
 set -euo pipefail
 export LC_ALL=C.UTF-8 TZ=UTC PATH=$PATH:/usr/sbin:/sbin SOURCE_DATE_EPOCH=1715938860 MTOOLS_SKIP_CHECK=1
@@ -21,11 +21,16 @@ mib=$((1024 * 1024))
 disk_size=$((64 * 1024 * mib))
 esp_start=$((1 * mib)) esp_size=$((100 * mib))
 ntfs_start=$((117 * mib)) ntfs_size=$((disk_size - 118 * mib))
+p3_id=20240517-0941-4000-8000-000000000003
 
 # ---- content -------------------------------------------------------------------------------------------------------
 
 placeholder() { # what Windows has here
     printf 'Demo content of vhdmount.\r\nOn a real disk this is %s.\r\nNothing here was taken from Windows.\r\n' "$1"
+}
+
+hive() { # a registry hive: root key, key, values as NAME=HEX
+    python3 "$here/hive.py" "$@"
 }
 
 log_lines() { # lines that compress as logs do: $1 lines of component $2
@@ -73,7 +78,7 @@ thesis() {
 
 esp=$work/esp
 mkdir -p "$esp/EFI/Microsoft/Boot/en-US" "$esp/EFI/Microsoft/Recovery" "$esp/EFI/Boot"
-placeholder 'the Boot Configuration Data, a registry hive that says what to boot' > "$esp/EFI/Microsoft/Boot/BCD"
+hive NewStoreRoot Objects > "$esp/EFI/Microsoft/Boot/BCD" # the Boot Configuration Data, which says what to boot
 placeholder 'the Windows boot manager, an EFI program' > "$esp/EFI/Microsoft/Boot/bootmgfw.efi"
 cp "$esp/EFI/Microsoft/Boot/bootmgfw.efi" "$esp/EFI/Boot/bootx64.efi"
 placeholder 'a table of messages' > "$esp/EFI/Microsoft/Boot/en-US/bootmgfw.efi.mui"
@@ -94,6 +99,9 @@ cd "$mnt"
 utf16() { printf '%s' "$1" | iconv -t UTF-16LE | od -An -v -tx1 | tr -d ' \n'; }
 le16() { printf '%02x%02x' $(($1 & 255)) $(($1 >> 8)); }
 le32() { le16 $(($1 & 65535)); le16 $(($1 >> 16)); }
+guid() { # in hex as on disk: the first three groups are little-endian
+    sed -E 's/-//g; s/^(..)(..)(..)(..)(..)(..)(..)(..)/\4\3\2\1\6\5\8\7/' <<< "$1"
+}
 reparse() { # path, tag, data in hex
     setfattr -n system.ntfs_reparse_data -v "0x$(le32 "$2")$(le16 $((${#3} / 2)))0000$3" "$1"
 }
@@ -112,7 +120,11 @@ junction() { # path, target
 }
 
 mkdir -p Windows/System32/config Windows/WinSxS/amd64_demo_1.0.0.0_none ProgramData Windows/Logs/CBS
-for hive in SYSTEM SOFTWARE SAM; do placeholder "the registry hive HKEY_LOCAL_MACHINE\\$hive" > Windows/System32/config/$hive; done
+# Windows knows p3 as C: and as a volume GUID; the links below name the letter.
+p3_device=$(printf 'DMIO:ID:' | od -An -v -tx1 | tr -d ' \n')$(guid $p3_id)
+hive ROOT MountedDevices "\DosDevices\C:=$p3_device" "\??\Volume{$p3_id}=$p3_device" > Windows/System32/config/SYSTEM
+hive ROOT Microsoft > Windows/System32/config/SOFTWARE
+hive ROOT SAM > Windows/System32/config/SAM
 mkdir Windows/System32/drivers # enough names for a B+ tree of several blocks
 for i in $(seq -w 1 90); do placeholder "driver $i" > "Windows/System32/drivers/demo driver $i.sys"; done
 placeholder 'the kernel' > Windows/System32/ntoskrnl.exe
@@ -198,7 +210,7 @@ truncate -s $disk_size disk.raw
 sgdisk -o -U 20240517-0941-4000-8000-76686D6F756E -a 2048 \
     -n 1:$((esp_start / 512)):+100M -t 1:EF00 -c 1:'EFI system partition' -u 1:20240517-0941-4000-8000-000000000001 \
     -n 2:0:+16M -t 2:0C01 -c 2:'Microsoft reserved partition' -u 2:20240517-0941-4000-8000-000000000002 \
-    -n 3:$((ntfs_start / 512)):+$((ntfs_size / 512)) -t 3:0700 -c 3:'Basic data partition' -u 3:20240517-0941-4000-8000-000000000003 \
+    -n 3:$((ntfs_start / 512)):+$((ntfs_size / 512)) -t 3:0700 -c 3:'Basic data partition' -u 3:$p3_id \
     disk.raw > gpt.log
 dd if=esp.vol of=disk.raw bs=1M seek=$((esp_start / mib)) conv=sparse,notrunc status=none
 dd if=ntfs.vol of=disk.raw bs=1M seek=$((ntfs_start / mib)) conv=sparse,notrunc status=none

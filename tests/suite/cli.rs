@@ -225,6 +225,17 @@ fn other_formats_are_named() {
 
 #[test]
 fn demo_needs_no_fuse() {
-    let (_, text, _) = outcome(&run(vhdmount().args(["demo", "--no-mount"])));
+    let (_, text, stderr) = outcome(&run(vhdmount().args(["demo", "--no-mount"])));
     assert!(text.contains("each SHA-256 as in the manifest"), "{text}");
+    assert!(!text.contains("PROBLEM") && stderr.is_empty(), "{text}{stderr}");
+}
+
+#[test]
+fn demo_mounts_without_a_warning() {
+    if !support::have_fuse() {
+        return;
+    }
+    let (_, text, stderr) = outcome(&run(vhdmount().arg("demo")));
+    assert!(text.contains("Mounted at") && text.contains("each SHA-256 as in the manifest"), "{text}");
+    assert!(!text.contains("PROBLEM") && stderr.is_empty(), "{text}{stderr}");
 }

@@ -6,6 +6,8 @@ use vhdmount::{
     bytes::MemorySource,
     fs::{FileSystem, NodeKind, probe::Probe},
     image::{Image, OpenOptions},
+    registry::Hive,
+    tree::Resolver,
 };
 
 use crate::support::{
@@ -67,4 +69,42 @@ fn everything_in_the_manifest_is_there_and_nothing_else() {
             .collect();
         assert_eq!(got, wanted, "p{number}");
     }
+}
+
+#[test]
+fn its_registry_hives_are_valid() {
+    let tree = open().tree(None).expect("a tree");
+    for (path, root, key) in [
+        ("p3/Windows/System32/config/SYSTEM", "ROOT", "MountedDevices"),
+        ("p3/Windows/System32/config/SOFTWARE", "ROOT", "Microsoft"),
+        ("p3/Windows/System32/config/SAM", "ROOT", "SAM"),
+        ("p1/EFI/Microsoft/Boot/BCD", "NewStoreRoot", "Objects"),
+    ] {
+        let node = Resolver::new(&tree).resolve(path.as_bytes(), true).expect(path).node;
+        let hive = Hive::open(tree.open(node).expect(path)).expect(path);
+        assert!(!hive.is_dirty(), "{path}");
+        let found = hive.root().expect(path);
+        assert_eq!(String::from_utf16_lossy(&found.name), root, "{path}");
+        assert!(hive.subkey(&found, key).expect(path).is_some(), "{path}");
+    }
+}
+
+#[test]
+fn its_registry_knows_the_windows_volume_as_drive_c() {
+    let image = open();
+    let windows = image.partitions().map(|(partition, _)| partition).find(|partition| partition.number == 3);
+    let id = windows.expect("p3").id.expect("GPT partitions have one");
+    let tree = image.tree(None).expect("a tree");
+    let node = Resolver::new(&tree).resolve(b"p3/Windows/System32/config/SYSTEM", true).expect("a path").node;
+    let hive = Hive::open(tree.open(node).expect("a file")).expect("a hive");
+    let key = hive.subkey(&hive.root().expect("a root"), "MountedDevices").expect("a list").expect("a key");
+    let mut devices = BTreeMap::new();
+    let each = hive.each_value(&key, 10, &mut |value| {
+        let value = value.expect("a value");
+        devices.insert(String::from_utf16_lossy(&value.name), value.data);
+    });
+    each.expect("a list of values");
+    let device = [&b"DMIO:ID:"[..], &id.0].concat();
+    let volume = format!(r"\??\Volume{{{id}}}");
+    assert_eq!(devices, BTreeMap::from([(r"\DosDevices\C:".to_owned(), device.clone()), (volume, device)]));
 }
