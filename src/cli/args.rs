@@ -21,7 +21,7 @@ use vhdmount::{
     image::OpenOptions,
 };
 
-use super::{exit::Failure, helper::MountHelper};
+use super::exit::Failure;
 
 /// Mount VHD, VHDX and raw disk images read-only, each volume as a directory, and tell what a thin disk can really hold.
 #[derive(Debug, Parser)]
@@ -35,10 +35,10 @@ use super::{exit::Failure, helper::MountHelper};
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
-    command: Option<Command>,
+    pub(super) command: Option<Command>,
 
     #[command(flatten)]
-    mount: Mount,
+    pub(super) mount: Mount,
 
     /// Say more; twice for details
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
@@ -54,11 +54,11 @@ pub(crate) struct Arguments {
 
     /// Unmount MOUNTPOINT and wait until its process has ended
     #[arg(short, long, value_name = "MOUNTPOINT", conflicts_with = "image")]
-    unmount: Option<PathBuf>,
+    pub(super) unmount: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(super) enum Command {
     /// Show container, chain, partitions, volumes, and what is not well with them
     Info(Info),
     /// List a directory inside an image, without mounting it
@@ -81,54 +81,16 @@ enum Command {
     Completions(Completions),
 }
 
-/// What the arguments ask for.
-#[derive(Debug)]
-pub(crate) enum Action {
-    Mount(Mount),
-    Unmount(PathBuf),
-    Info(Info),
-    Ls(Ls),
-    Cat(Cat),
-    Cp(Cp),
-    Capacity(Capacity),
-    Check(Check),
-    Map(Map),
-    Demo(Demo),
-    Man(Man),
-    Completions(Completions),
-}
-
 impl Arguments {
-    /// Decides what is to be done.
-    pub(crate) fn action(self) -> Result<Action, Failure> {
-        Ok(match (self.command, self.unmount) {
-            (Some(Command::Info(command)), _) => Action::Info(command),
-            (Some(Command::Ls(command)), _) => Action::Ls(command),
-            (Some(Command::Cat(command)), _) => Action::Cat(command),
-            (Some(Command::Cp(command)), _) => Action::Cp(command),
-            (Some(Command::Capacity(command)), _) => Action::Capacity(command),
-            (Some(Command::Check(command)), _) => Action::Check(command),
-            (Some(Command::Map(command)), _) => Action::Map(command),
-            (Some(Command::Demo(command)), _) => Action::Demo(command),
-            (Some(Command::Man(command)), _) => Action::Man(command),
-            (Some(Command::Completions(command)), _) => Action::Completions(command),
-            (None, Some(mountpoint)) => Action::Unmount(mountpoint),
-            (None, None) if self.mount.image.is_none() => {
-                return Err(Failure::usage(
-                    "an IMAGE is needed; vhdmount --help lists what can be done, vhdmount demo shows it",
-                ));
-            }
-            (None, None) if !self.mount.excess.is_empty() => {
-                return Err(Failure::usage(format_args!(
-                    "one IMAGE and one MOUNTPOINT are enough: what is \"{}\"? (-p N shows one partition alone)",
-                    self.mount.excess.join(" ")
-                )));
-            }
-            (None, None) => {
-                let verbose = self.verbose > 0;
-                Action::Mount(Mount { debug: self.debug, quiet: self.quiet, verbose, ..self.mount })
-            }
-        })
+    /// What is logged unless `RUST_LOG` says otherwise: `-v` raises it and `-q` lowers it.
+    pub(super) fn log_level(&self) -> &'static str {
+        match (self.quiet, self.verbose, self.debug) {
+            (true, ..) => "error",
+            (_, 0, false) => "warn",
+            (_, 1, false) => "info",
+            (_, 2, _) | (_, _, true) => "debug",
+            _ => "trace",
+        }
     }
 }
 
@@ -174,16 +136,6 @@ pub(crate) struct Mount {
 
     #[command(flatten)]
     pub(crate) view: View,
-
-    #[arg(skip)]
-    pub(crate) debug: bool,
-    #[arg(skip)]
-    pub(crate) quiet: bool,
-    #[arg(skip)]
-    pub(crate) verbose: bool,
-    /// Set when mount(8) calls.
-    #[arg(skip)]
-    pub(crate) helper: Option<MountHelper>,
 }
 
 /// How an image is opened: the same for every command.
@@ -236,6 +188,13 @@ pub(crate) struct View {
     hide_hidden: bool,
     #[arg(skip)]
     utc_offset_minutes: i16,
+}
+
+impl View {
+    /// For an examination.
+    pub(super) fn of_everything() -> Self {
+        Self { show_sys_files: true, ..Self::default() }
+    }
 }
 
 impl Open {
@@ -397,13 +356,6 @@ pub(crate) struct Check {
     pub(crate) no_parents: bool,
     #[command(flatten)]
     pub(crate) open: Open,
-}
-
-impl Check {
-    /// What of the image is looked at: everything.
-    pub(crate) fn view(&self) -> View {
-        View { show_sys_files: true, ..View::default() }
-    }
 }
 
 /// `vhdmount demo`

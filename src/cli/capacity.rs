@@ -10,57 +10,47 @@ use vhdmount::{
 };
 
 use super::{
-    Failure, advice,
-    args::{Capacity, View},
-    capacity_self,
+    Failure, advice, capacity_self,
+    config::{Capacity, Form, Subject, Thresholds},
     exit::{Class, unless_closed},
     print, watch,
 };
 
 pub(super) fn run(command: &Capacity) -> std::result::Result<(), Failure> {
-    if command.running {
-        return capacity_self::run(command);
-    }
-    let options = command.open.options(&View::default());
     if let Some(seconds) = command.watch {
-        let syntax = if command.json { watch::Syntax::Json } else { watch::Syntax::Hash };
-        return watch::run(seconds, syntax, || block(command, &options));
+        let syntax = if command.form == Form::Json { watch::Syntax::Json } else { watch::Syntax::Hash };
+        return watch::run(seconds, syntax, || block(command));
     }
-    if command.warn.is_some() || command.crit.is_some() {
-        return monitor(command, &options);
-    }
-    if let Some(image) = single(command) {
-        return print(&report(image, &options).map_err(|error| Failure::image(image, &error))?);
-    }
-    let fleet = fleet(command, &options);
-    unless_closed(print(&text(command, &fleet)))?;
-    // The table has named them.
-    match (command.prometheus || command.json, &fleet.errors[..]) {
-        (_, []) => Ok(()),
-        (false, _) => Err(Failure::printed(Class::Image)),
-        (true, [only]) => Err(Failure::image_text(only.text())),
-        (true, [first, others @ ..]) => {
-            let text = format!("{}\n{} more could not be examined", first.text(), others.len());
-            Err(Failure::image_text(text))
+    match &command.subject {
+        Subject::Running => {
+            let failed = |error| Failure::image_text(format_args!("--self: {error}"));
+            print(&capacity_self::report(&command.options, command.form).map_err(failed)?)
         }
-    }
-}
-
-/// The image that is looked at alone, and reported as TOML. Programs get one shape for one image and for many.
-fn single(command: &Capacity) -> Option<&Path> {
-    match &command.image[..] {
-        [image] if command.recursive.is_empty() && !command.prometheus && !command.json => Some(image),
-        _ => None,
+        Subject::Image(image) => {
+            print(&report(image, &command.options).map_err(|error| Failure::image(image, &error))?)
+        }
+        Subject::Fleet { images, folders, monitor } => {
+            let fleet = fleet(images, folders, &command.options);
+            match monitor {
+                Some(thresholds) => verdict(&fleet, *thresholds, command.form),
+                None => table(&fleet, command.form),
+            }
+        }
     }
 }
 
 /// One block of `--watch`.
-fn block(command: &Capacity, options: &OpenOptions) -> std::result::Result<String, String> {
-    match single(command) {
-        Some(image) => {
-            report(image, options).map_err(|error| Failure::image(image, &error).text().to_owned())
+fn block(command: &Capacity) -> std::result::Result<String, String> {
+    match &command.subject {
+        Subject::Running => {
+            capacity_self::report(&command.options, command.form).map_err(|error| error.to_string())
         }
-        None => Ok(text(command, &fleet(command, options))),
+        Subject::Image(image) => {
+            report(image, &command.options).map_err(|error| Failure::image(image, &error).text().to_owned())
+        }
+        Subject::Fleet { images, folders, .. } => {
+            Ok(text(&fleet(images, folders, &command.options), command.form))
+        }
     }
 }
 
@@ -69,21 +59,34 @@ fn report(image: &Path, options: &OpenOptions) -> Result<String> {
     Ok(report.to_toml())
 }
 
-fn text(command: &Capacity, fleet: &FleetReport) -> String {
-    match (command.json, command.prometheus) {
-        (true, _) => json::to_text(fleet),
-        (_, true) => fleet.to_prometheus(),
-        _ => fleet.to_text(),
+fn text(fleet: &FleetReport, form: Form) -> String {
+    match form {
+        Form::Json => json::to_text(fleet),
+        Form::Prometheus => fleet.to_prometheus(),
+        Form::Text => fleet.to_text(),
+    }
+}
+
+fn table(fleet: &FleetReport, form: Form) -> std::result::Result<(), Failure> {
+    unless_closed(print(&text(fleet, form)))?;
+    match (form, &fleet.errors[..]) {
+        (_, []) => Ok(()),
+        // The table has named them.
+        (Form::Text, _) => Err(Failure::printed(Class::Image)),
+        (_, [only]) => Err(Failure::image_text(only.text())),
+        (_, [first, others @ ..]) => {
+            let text = format!("{}\n{} more could not be examined", first.text(), others.len());
+            Err(Failure::image_text(text))
+        }
     }
 }
 
 /// The exit code is the monitoring system's, whatever the form of the output.
-fn monitor(command: &Capacity, options: &OpenOptions) -> std::result::Result<(), Failure> {
-    let fleet = fleet(command, options);
-    let verdict = fleet.verdict(command.warn, command.crit);
-    let written = print(&match command.json || command.prometheus {
-        true => text(command, &fleet),
-        false => verdict.text.clone(),
+fn verdict(fleet: &FleetReport, thresholds: Thresholds, form: Form) -> std::result::Result<(), Failure> {
+    let verdict = fleet.verdict(thresholds.warn, thresholds.crit);
+    let written = print(&match form {
+        Form::Text => verdict.text.clone(),
+        Form::Json | Form::Prometheus => text(fleet, form),
     });
     unless_closed(written).map_err(Failure::for_monitoring)?;
     match verdict.state.code() {
@@ -93,7 +96,7 @@ fn monitor(command: &Capacity, options: &OpenOptions) -> std::result::Result<(),
 }
 
 /// Looks at one image after the other; none stays open, and a failure does not stop the rest.
-fn fleet(command: &Capacity, options: &OpenOptions) -> FleetReport {
+fn fleet(images: &[PathBuf], folders: &[PathBuf], options: &OpenOptions) -> FleetReport {
     let mut fleet = Fleet::default();
     let mut look = |path: PathBuf| {
         let name = name(&path);
@@ -102,9 +105,9 @@ fn fleet(command: &Capacity, options: &OpenOptions) -> FleetReport {
             fleet.fail(&name, advice::advised(&error));
         }
     };
-    command.image.iter().cloned().for_each(&mut look);
+    images.iter().cloned().for_each(&mut look);
     let mut failed = Vec::new();
-    for folder in &command.recursive {
+    for folder in folders {
         find(folder, &mut |found| match found {
             Found::Image(path) => look(path),
             Found::Failed(path, error) => failed.push((name(&path), error)),

@@ -7,27 +7,11 @@ use vhdmount::{
     json,
 };
 
-use super::{
-    Failure,
-    args::{Capacity, View},
-    print, watch,
-};
+use super::config::Form;
 
-pub(super) fn run(command: &Capacity) -> std::result::Result<(), Failure> {
-    let options = command.open.options(&View::default());
-    let look = || report(&options).map(|report| text(command, &report));
-    if let Some(seconds) = command.watch {
-        let syntax = if command.json { watch::Syntax::Json } else { watch::Syntax::Hash };
-        return watch::run(seconds, syntax, || look().map_err(|error| error.to_string()));
-    }
-    print(&look().map_err(|error| Failure::image_text(format_args!("--self: {error}")))?)
-}
-
-fn report(options: &OpenOptions) -> Result<SelfReport> {
+pub(super) fn report(options: &OpenOptions, form: Form) -> Result<String> {
     let running = options.container.host.running()?;
-    SelfReport::new(&running, &mut |backing| Image::open(&backing.image, options)?.capacity().report())
-}
-
-fn text(command: &Capacity, report: &SelfReport) -> String {
-    if command.json { json::to_text(report) } else { report.to_toml() }
+    let report =
+        SelfReport::new(&running, &mut |backing| Image::open(&backing.image, options)?.capacity().report())?;
+    Ok(if form == Form::Json { json::to_text(&report) } else { report.to_toml() })
 }

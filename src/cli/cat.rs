@@ -4,19 +4,15 @@ mod ahead;
 
 use std::io::Write;
 
-use vhdmount::{
-    fs::{FileSystem, NodeKind},
-    image::Image,
-};
+use vhdmount::fs::{FileSystem, NodeKind};
 
-use super::{Failure, args::Cat, find, system};
+use super::{Failure, config::Cat, find, system};
 
 pub(super) fn run(command: &Cat) -> Result<(), Failure> {
-    let fail = |error| Failure::image(&command.image, &error);
-    let image = Image::open(&command.image, &command.open.options(&command.view)).map_err(fail)?;
-    let tree = image.tree(command.view.partition).map_err(fail)?;
+    let image = command.source.open()?;
+    let tree = command.source.tree(&image)?;
     let mut out = system::stdout();
-    for path in &command.path {
+    for path in &command.paths {
         let inside = |error| Failure::inside(path, error);
         let node = find(&tree, path)?;
         if tree.stat(node).map_err(inside)?.kind == NodeKind::Directory {

@@ -4,34 +4,26 @@ mod progress;
 mod text;
 
 use vhdmount::{
-    image::check::{CheckOptions, Verdict, check},
+    image::check::{Verdict, check},
     json,
 };
 
 use super::{
     Failure,
-    args::Check,
+    config::Check,
     exit::{Class, unless_closed},
     print,
     progress::Line,
 };
 
 /// Examines the image and prints what was found. How bad it is becomes the exit code.
-pub(super) fn run(command: &Check, quiet: bool) -> Result<(), Failure> {
-    let options = CheckOptions {
-        open: command.open.options(&command.view()),
-        partition: command.partition,
-        parents: !command.no_parents,
-    };
-    let mut line = Line::new(!quiet && !command.json);
-    let examined = check(&command.image, &options, &mut |progress| line.show(|| progress::render(progress)));
+pub(super) fn run(command: &Check) -> Result<(), Failure> {
+    let Check { image, options, json, quiet } = command;
+    let mut line = Line::new(!quiet && !json);
+    let examined = check(image, options, &mut |progress| line.show(|| progress::render(progress)));
     line.clear();
-    let examination = examined.map_err(|error| Failure::image(&command.image, &error))?;
-    unless_closed(print(&if command.json {
-        json::to_text(&examination)
-    } else {
-        text::of(&examination, quiet)
-    }))?;
+    let examination = examined.map_err(|error| Failure::image(image, &error))?;
+    unless_closed(print(&if *json { json::to_text(&examination) } else { text::of(&examination, *quiet) }))?;
     match examination.verdict {
         Verdict::Clean => Ok(()),
         Verdict::Warnings => Err(Failure::printed(Class::Warnings)),

@@ -19,7 +19,7 @@ use vhdmount::{
 
 use super::{
     Failure,
-    args::Ls,
+    config::{Lost, Ls},
     date::date,
     exit::ended,
     find,
@@ -51,15 +51,15 @@ pub(super) struct Row {
 }
 
 /// Lists what the command's paths name: volumes, or all of them.
-pub(super) fn run(tree: &Tree, command: &Ls) -> Result<(), Failure> {
+pub(super) fn run(tree: &Tree, command: &Ls, lost: Lost) -> Result<(), Failure> {
     let mut volumes: Vec<&Volume> = Vec::new();
-    for path in &command.path {
+    for path in &command.paths {
         let node = find(tree, path)?;
         match tree.volume_at(node) {
             Some(volume) => volumes.push(volume),
             None if node == Tree::ROOT => volumes.extend(tree.volumes()),
             None => {
-                let option = if command.orphans { "--orphans" } else { "--deleted" };
+                let option = lost.option();
                 let text = format!("{path}: {option} lists whole volumes, as in `ls {option} IMAGE p3`");
                 return Err(Failure::inside(path, text));
             }
@@ -81,7 +81,7 @@ pub(super) fn run(tree: &Tree, command: &Ls) -> Result<(), Failure> {
                 };
                 writeln!(list.out, "{gap}{}:", volume.name)?;
             }
-            if command.orphans {
+            if lost == Lost::Orphans {
                 list.orphans(volume)?;
             } else if let Err(error) = list.volume(volume)? {
                 failed.get_or_insert_with(|| Failure::inside(&volume.name, error));
@@ -141,7 +141,7 @@ impl<W: Write> Listing<'_, W> {
 
     /// Opens the document: one file a line, as they are found.
     fn begin(&mut self) -> std::io::Result<()> {
-        let schema = if self.command.orphans { "orphans/1" } else { "deleted/1" };
+        let schema = if self.command.lost == Some(Lost::Orphans) { "orphans/1" } else { "deleted/1" };
         match self.command.json {
             true => write!(self.out, "{{\"schema\": \"{schema}\", \"files\": ["),
             false => Ok(()),

@@ -11,25 +11,23 @@ use std::{
 use vhdmount::{
     Error, Result,
     fs::{DirCursor, FileSystem, NameBuf, NodeId, NodeKind, Stat, reach},
-    image::Image,
     printable::printable_bytes,
     size::human,
     tree::{Namespace, Tree},
 };
 
 pub(super) use self::notes::Notes;
-use super::{Failure, args::Ls, date::date, deleted, exit::ended, find};
+use super::{Failure, config::Ls, date::date, deleted, exit::ended, find};
 
 /// Bytes of a path: Windows' longest has 32,767 units of at most three. What lies deeper is listed, not entered: with each
 /// directory its path is printed, so that a chain of a million of them would have to be printed a million times.
 pub(super) const MAX_PATH: usize = 96 << 10;
 
 pub(super) fn run(command: &Ls) -> std::result::Result<(), Failure> {
-    let fail = |error| Failure::image(&command.image, &error);
-    let image = Image::open(&command.image, &command.open.options(&command.view)).map_err(fail)?;
-    let tree = image.tree(command.view.partition).map_err(fail)?;
-    if command.deleted || command.orphans {
-        return deleted::run(&tree, command);
+    let image = command.source.open()?;
+    let tree = command.source.tree(&image)?;
+    if let Some(lost) = command.lost {
+        return deleted::run(&tree, command, lost);
     }
     let terminal = std::io::stdout().is_terminal();
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
@@ -62,7 +60,7 @@ struct Listing<'a, W> {
 impl<W: Write> Listing<'_, W> {
     /// Every path of the command: `Err` when one cannot be found, `Ok(Err)` when the output is closed.
     fn paths(&mut self) -> std::result::Result<std::io::Result<()>, Failure> {
-        for path in &self.command.path {
+        for path in &self.command.paths {
             let node = find(self.tree, path)?;
             let inside = |error| Failure::inside(path, error);
             let written = match self.tree.stat(node).map_err(inside)?.kind {
@@ -110,7 +108,7 @@ impl<W: Write> Listing<'_, W> {
 
     /// Lists one directory; returns those in it that are to be entered, the first one last.
     fn list(&mut self, path: &[u8], dir: NodeId) -> std::io::Result<Vec<(Vec<u8>, NodeId)>> {
-        if self.command.recursive || self.command.path.len() > 1 {
+        if self.command.recursive || self.command.paths.len() > 1 {
             let shown = if path.is_empty() { b"/" } else { path };
             let gap: &[u8] = if self.begun { b"\n" } else { b"" };
             self.out.write_all(&[gap, &self.shown(shown), b":\n"].concat())?;

@@ -2,59 +2,43 @@
 
 use std::{
     fs::File,
-    io::{IsTerminal, Write},
+    io::Write,
     path::{Path, PathBuf},
 };
 
 use vhdmount::{
     image::Image,
-    map::{self, PICTURE_COLUMNS, Style},
+    map::{self, PICTURE_COLUMNS},
 };
 
 use super::{
     Failure,
-    args::{Color, Map, View},
-    date, print, screen, system,
+    config::{Drawing, Map},
+    date, print, system,
 };
 
 pub(super) fn run(command: &Map) -> Result<(), Failure> {
-    let fail = |error| Failure::image(&command.image, &error);
-    let image = Image::open(&command.image, &command.open.options(&View::default())).map_err(fail)?;
-    let pictures = [&command.svg, &command.png];
-    if pictures.iter().all(|file| file.is_none()) {
-        let style = Style {
-            width: command.width.unwrap_or_else(screen::columns).into(),
-            colour: colour(command.color),
-        };
-        let map = map::Map::of(&image, style.columns()).map_err(fail)?;
-        return print(&map.to_text(style));
-    }
-    for file in pictures.into_iter().flatten() {
+    let fail = |error| command.source.failure(&error);
+    let image = command.source.open()?;
+    let (svg, png) = match &command.drawing {
+        Drawing::Text(style) => {
+            let map = map::Map::of(&image, style.columns()).map_err(fail)?;
+            return print(&map.to_text(*style));
+        }
+        Drawing::Pictures { svg, png } => (svg, png),
+    };
+    for file in [svg, png].into_iter().flatten() {
         spare(&image, file)?;
     }
     let map = map::Map::of(&image, PICTURE_COLUMNS).map_err(fail)?;
     let drawing = map.draw(&format!("as of {} UTC", date::now()));
-    if let Some(file) = &command.svg {
+    if let Some(file) = svg {
         write(file, drawing.to_svg().as_bytes())?;
     }
-    if let Some(file) = &command.png {
+    if let Some(file) = png {
         write(file, &drawing.to_png().map_err(fail)?)?;
     }
     Ok(())
-}
-
-/// https://no-color.org: any value but an empty one.
-fn colour(wanted: Color) -> bool {
-    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    match wanted {
-        Color::Always => true,
-        Color::Never => false,
-        Color::Auto => {
-            !set("NO_COLOR")
-                && std::io::stdout().is_terminal()
-                && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
-        }
-    }
 }
 
 /// A picture never goes over the image or one of its parents, by whatever name, nor over a device.

@@ -6,6 +6,7 @@ mod capacity;
 mod capacity_self;
 mod cat;
 mod check;
+mod config;
 mod cp;
 mod date;
 mod deleted;
@@ -27,10 +28,10 @@ mod watch;
 
 use std::{ffi::OsString, io::Write, process::ExitCode};
 
-use args::{Action, Arguments};
+use args::Arguments;
 use clap::{Parser, error::ErrorKind};
+use config::Action;
 pub(crate) use exit::{Class, Failure};
-use helper::MountHelper;
 use vhdmount::{
     fs::NodeId,
     printable::printable_lines,
@@ -66,8 +67,8 @@ pub(crate) fn main() -> ExitCode {
             };
         }
     };
-    start_log(&parsed);
-    match run(parsed, helper) {
+    start_log(parsed.log_level());
+    match Action::resolve(parsed, helper).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.exit(called_by_mount),
     }
@@ -80,17 +81,16 @@ fn is_monitoring(arguments: &[OsString]) -> bool {
     texts().any(|text| text == "capacity") && texts().any(is_option)
 }
 
-fn run(arguments: Arguments, helper: Option<MountHelper>) -> Result<(), Failure> {
-    let quiet = arguments.quiet;
-    match arguments.action()? {
-        Action::Mount(mount) => mount::run(args::Mount { helper, ..mount }),
+fn run(action: Action) -> Result<(), Failure> {
+    match action {
+        Action::Mount(mount) => mount::run(mount),
         Action::Unmount(mountpoint) => mount::unmount(&mountpoint),
         Action::Info(command) => info::run(&command),
         Action::Ls(command) => ls::run(&command),
         Action::Cat(command) => cat::run(&command),
-        Action::Cp(command) => cp::run(&command, quiet),
+        Action::Cp(command) => cp::run(&command),
         Action::Capacity(command) => capacity::run(&command),
-        Action::Check(command) => check::run(&command, quiet),
+        Action::Check(command) => check::run(&command),
         Action::Map(command) => map::run(&command),
         Action::Demo(command) => demo::run(&command),
         Action::Man(command) => generate::man(&command),
@@ -123,15 +123,8 @@ fn complain(text: &str) {
     let _ = writeln!(std::io::stderr(), "vhdmount: {text}");
 }
 
-/// `-v` raises and `-q` lowers what is logged; `RUST_LOG` wins over both.
-fn start_log(arguments: &Arguments) {
-    let level = match (arguments.quiet, arguments.verbose, arguments.debug) {
-        (true, ..) => "error",
-        (_, 0, false) => "warn",
-        (_, 1, false) => "info",
-        (_, 2, _) | (_, _, true) => "debug",
-        _ => "trace",
-    };
+/// `RUST_LOG` wins over `level`.
+fn start_log(level: &str) {
     // fuser warns of mounts that were unmounted from outside, which is how mounts end.
     let environment = env_logger::Env::default().default_filter_or(format!("{level},fuser=error"));
     let mut builder = env_logger::Builder::from_env(environment);

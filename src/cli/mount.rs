@@ -11,7 +11,7 @@ use vhdmount::{
     Error,
     container::LogState,
     fs::probe::Probe,
-    image::{DiskInfo, Image, VolumeState},
+    image::{DiskInfo, VolumeState},
     json,
     printable::printable,
     tree::Tree,
@@ -21,38 +21,95 @@ use vhdmount::{
 use self::linux as system;
 #[cfg(windows)]
 use self::windows as system;
-use super::{Failure, args, info::text::volume_table};
+use super::{Failure, args, config::Source, helper::MountHelper, info::text::volume_table};
 use crate::platform;
-
-pub(super) use system::run;
 
 pub(super) fn unmount(mountpoint: &Path) -> Result<(), Failure> {
     Ok(platform::unmount(mountpoint, true)?)
 }
 
-/// Opens the image, in the process that serves it: the tree, what is said when it is mounted, and whether any volume can be
-/// read. `with_table`: also what is
-/// well with it.
-fn open(
-    image: &Path,
-    open: &args::Open,
-    view: &args::View,
-    as_json: bool,
-    quiet: bool,
-    with_table: bool,
-) -> Result<(Tree, String, bool), Failure> {
-    let fail = |error| Failure::image(image, &error);
-    let opened = Image::open(image, &open.options(view)).map_err(fail)?;
-    let tree = opened.tree(view.partition).map_err(fail)?;
-    let mut info = if as_json { opened.info() } else { opened.quick_info() };
-    let announcement = match (as_json, quiet) {
-        (true, _) => json::to_text(&info),
-        (false, true) => String::new(),
-        (false, false) => {
-            info.partitions.retain(|found| view.partition.is_none_or(|n| n == found.partition.number));
-            let (table, problems) = (volume_table(&info), problems(&info));
-            if with_table { table + &problems } else { unreadable(&info) + &problems }
+/// How the command was called, apart from the arguments of a mount.
+pub(super) struct Call {
+    pub(super) debug: bool,
+    pub(super) quiet: bool,
+    pub(super) verbose: bool,
+    /// mount(8) calls.
+    pub(super) helper: Option<MountHelper>,
+}
+
+/// A mount, with all of it decided.
+pub(super) struct Config {
+    source: Source,
+    announcement: Announcement,
+    /// Everything but the mount is done: `mount -f`.
+    fake: bool,
+    platform: system::Options,
+}
+
+/// What is said when the image is mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Announcement {
+    Nothing,
+    /// Problems alone: mount(8) says the rest.
+    Problems,
+    /// Also the table of volumes, and how to unmount.
+    Table,
+    Json,
+}
+
+impl Config {
+    /// Decides what the arguments of a mount mean.
+    ///
+    /// # Errors
+    /// Arguments that make no sense, or that are another system's.
+    pub(super) fn resolve(mut mount: args::Mount, call: Call) -> Result<Self, Failure> {
+        let Some(image) = mount.image.take() else {
+            return Err(Failure::usage(
+                "an IMAGE is needed; vhdmount --help lists what can be done, vhdmount demo shows it",
+            ));
+        };
+        if !mount.excess.is_empty() {
+            return Err(Failure::usage(format_args!(
+                "one IMAGE and one MOUNTPOINT are enough: what is \"{}\"? (-p N shows one partition alone)",
+                mount.excess.join(" ")
+            )));
         }
+        let of_mount = take_options(&mut mount)?;
+        let announcement = match (mount.json, call.quiet) {
+            (true, _) => Announcement::Json,
+            (_, true) => Announcement::Nothing,
+            _ if call.verbose || call.helper.is_none() => Announcement::Table,
+            _ => Announcement::Problems,
+        };
+        Ok(Self {
+            announcement,
+            fake: call.helper.is_some_and(|helper| helper.fake),
+            source: Source::new(image.clone(), &mount.open, &mount.view),
+            platform: system::resolve(mount, &image, &of_mount, &call)?,
+        })
+    }
+}
+
+/// Mounts the image.
+pub(super) fn run(mount: Config) -> Result<(), Failure> {
+    check_exists(&mount.source.image)?;
+    system::run(mount)
+}
+
+/// Opens the image, in the process that serves it: the tree, what is said when it is mounted, and whether any volume can be
+/// read.
+fn open(source: &Source, announcement: Announcement) -> Result<(Tree, String, bool), Failure> {
+    let opened = source.open()?;
+    let tree = source.tree(&opened)?;
+    let mut info = if announcement == Announcement::Json { opened.info() } else { opened.quick_info() };
+    info.partitions.retain(|found| {
+        announcement == Announcement::Json || source.partition.is_none_or(|n| n == found.partition.number)
+    });
+    let announcement = match announcement {
+        Announcement::Json => json::to_text(&info),
+        Announcement::Nothing => String::new(),
+        Announcement::Table => volume_table(&info) + &problems(&info),
+        Announcement::Problems => unreadable(&info) + &problems(&info),
     };
     let readable = opened.partitions().any(|(_, content)| matches!(content, Probe::Readable(_)));
     Ok((tree, announcement, readable))

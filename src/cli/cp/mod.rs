@@ -21,7 +21,6 @@ use std::{
     collections::HashSet,
     ffi::OsStr,
     io,
-    num::NonZeroUsize,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::AtomicBool,
@@ -32,40 +31,38 @@ use std::{
 
 use vhdmount::{image::Image, size::human, tree::Tree};
 
+pub(super) use self::streams::Streams;
 use self::{
     count::Total,
     folder::Folder,
     log::{Log, plural},
     queue::{Closing, Queue},
     stop::Stop,
-    streams::Streams,
     target::{Existing, Target},
     walk::Walker,
 };
 use super::{
     Failure,
-    args::{self, Cp},
+    config::Cp,
     exit::unless_closed,
     print,
     progress::{Line, bar},
     system::{self, FileId},
 };
 
-/// More wait for each other than they gain.
-const MAX_WORKERS: usize = 16;
 /// Between two looks at how far it is.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// What the user wants.
 #[derive(Debug, Clone, Copy)]
-struct Options {
-    recursive: bool,
-    force: bool,
-    no_clobber: bool,
-    streams: Streams,
-    attributes: bool,
+pub(super) struct Options {
+    pub(super) recursive: bool,
+    pub(super) force: bool,
+    pub(super) no_clobber: bool,
+    pub(super) streams: Streams,
+    pub(super) attributes: bool,
     /// Larger files are not copied.
-    max_size: Option<u64>,
+    pub(super) max_size: Option<u64>,
 }
 
 /// What everybody who takes part shares.
@@ -95,25 +92,24 @@ enum CopyError {
 }
 
 /// Runs the command.
-pub(super) fn run(command: &Cp, quiet: bool) -> Result<(), Failure> {
-    let fail = |error| Failure::image(&command.image, &error);
-    let image = Image::open(&command.image, &command.open.options(&command.view)).map_err(fail)?;
-    let tree = image.tree(command.view.partition).map_err(fail)?;
-    copy_out(&tree, images(&image), command, quiet)
+pub(super) fn run(command: &Cp) -> Result<(), Failure> {
+    let image = command.source.open()?;
+    let tree = command.source.tree(&image)?;
+    copy_out(&tree, images(&image), command)
 }
 
 /// Copies what the command names; `images`: files of the host that are never replaced.
-fn copy_out(tree: &Tree, images: Vec<FileId>, command: &Cp, quiet: bool) -> Result<(), Failure> {
+fn copy_out(tree: &Tree, images: Vec<FileId>, command: &Cp) -> Result<(), Failure> {
     let log = Log::default();
-    let options = options(command);
-    let sources = places::sources(tree, &command.path, options.recursive, &log);
-    let destination = places::destination(&command.dest, &sources, command.path.len())?;
+    let Cp { paths, options, quiet, .. } = command;
+    let sources = places::sources(tree, paths, options.recursive, &log);
+    let destination = places::destination(&command.dest, &sources, paths.len())?;
     let target = Target::open(&destination.folder)
         .map_err(|error| Failure::destination(&destination.folder, &error))?;
     let context = Context {
         tree,
         target,
-        options,
+        options: *options,
         log,
         stop: Stop::on_signals().map_err(|error| Failure::destination(&destination.folder, &error))?,
         images,
@@ -122,32 +118,9 @@ fn copy_out(tree: &Tree, images: Vec<FileId>, command: &Cp, quiet: bool) -> Resu
         many_links: AtomicBool::new(false),
     };
     let started = Instant::now();
-    copy(&context, &sources, &destination, workers(command), Line::new(!quiet));
-    context.log.print(quiet);
-    end(&context, started.elapsed(), quiet)
-}
-
-fn options(command: &Cp) -> Options {
-    Options {
-        recursive: command.recursive || command.archive,
-        force: command.force,
-        no_clobber: command.no_clobber,
-        streams: match command.streams {
-            Some(args::Streams::None) => Streams::None,
-            Some(args::Streams::Xattr) => Streams::With,
-            Some(args::Streams::Files) => Streams::Files,
-            None if command.archive => Streams::With,
-            None => Streams::None,
-        },
-        attributes: command.attributes || command.archive,
-        max_size: command.max_size,
-    }
-}
-
-/// As many as keep the processors busy while others wait for the disk.
-fn workers(command: &Cp) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    command.threads.map_or(2 * cores, usize::from).clamp(1, MAX_WORKERS)
+    copy(&context, &sources, &destination, command.workers, Line::new(!quiet));
+    context.log.print(*quiet);
+    end(&context, started.elapsed(), *quiet)
 }
 
 /// The files that the image consists of.

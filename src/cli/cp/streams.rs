@@ -20,7 +20,7 @@ const COLON: &str = if cfg!(windows) { "\u{f03a}" } else { ":" };
 
 /// How named streams are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Streams {
+pub(in crate::cli) enum Streams {
     /// Not at all.
     #[default]
     None,

@@ -9,10 +9,7 @@ use vhdmount::{
 };
 
 use super::*;
-use crate::cli::{
-    args::{Action, Arguments},
-    demo,
-};
+use crate::cli::{args::Arguments, config::Action, demo};
 
 const CLUSTER: u64 = 4096;
 
@@ -88,9 +85,9 @@ fn copied(image: &[u8], dest: &Path) -> (BTreeMap<std::path::PathBuf, Vec<u8>>, 
         ["vhdmount", "cp", "-r", "--streams=files", "unused.img", "p3"].map(std::ffi::OsString::from);
     let arguments =
         Arguments::try_parse_from(arguments.into_iter().chain([dest.as_os_str().to_owned()])).unwrap();
-    let Ok(Action::Cp(command)) = arguments.action() else { panic!("it is cp") };
+    let Ok(Action::Cp(command)) = Action::resolve(arguments, None) else { panic!("it is cp") };
     counted.take();
-    let ended = copy_out(&tree, Vec::new(), &command, true);
+    let ended = copy_out(&tree, Vec::new(), &Cp { quiet: true, ..command });
     let work = counted.take();
     let (mut files, mut todo) = (BTreeMap::new(), vec![dest.to_owned()]);
     while let Some(folder) = todo.pop() {

@@ -7,15 +7,23 @@ use std::{
 
 use super::{
     super::{Class, Failure, args},
-    OptionError, check_exists, is_ignored, name_and_value, take_options,
+    Announcement, Call, Config, OptionError, is_ignored, name_and_value,
 };
 use crate::platform::{self, MountError, MountLock, MountOptions, Prepared, Streams};
 
-pub(in super::super) fn run(mount: args::Mount) -> Result<(), Failure> {
-    let (helper, json, quiet) = (mount.helper, mount.json, mount.quiet);
-    let with_table = mount.verbose || helper.is_none();
-    let Resolved { options, image, open, view } = resolve(mount)?;
-    if helper.is_some_and(|helper| helper.fake) {
+/// What FUSE needs. The mountpoint is `None` where one is to be made.
+pub(super) struct Options {
+    options: MountOptions,
+    mountpoint: Option<PathBuf>,
+}
+
+pub(super) fn run(mount: Config) -> Result<(), Failure> {
+    let Config { source, announcement, fake, platform: Options { mut options, mountpoint } } = mount;
+    match mountpoint {
+        Some(mountpoint) => options.mountpoint = mountpoint,
+        None => make_mountpoint(&source.image, &mut options)?,
+    }
+    if fake {
         return Ok(());
     }
     let how_to_end = how_to_end(&options);
@@ -23,11 +31,11 @@ pub(in super::super) fn run(mount: args::Mount) -> Result<(), Failure> {
     // Locked until it is removed.
     let _lock = made.as_ref().and(options.lock.clone());
     let mounted = platform::mount(options, move || {
-        let (tree, mut announcement, readable) = super::open(&image, &open, &view, json, quiet, with_table)?;
-        if with_table && !json && !quiet {
-            announcement += &how_to_end;
+        let (tree, mut text, complete) = super::open(&source, announcement)?;
+        if announcement == Announcement::Table {
+            text += &how_to_end;
         }
-        Ok::<_, Failure>(Prepared { fs: Arc::new(tree), announcement, complete: readable })
+        Ok::<_, Failure>(Prepared { fs: Arc::new(tree), announcement: text, complete })
     });
     match (&mounted, made) {
         // The background process has removed it.
@@ -68,29 +76,25 @@ fn for_shell(path: &str) -> String {
     if path.chars().all(plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
-/// What the arguments mean.
-struct Resolved {
-    options: MountOptions,
-    image: PathBuf,
-    open: args::Open,
-    view: args::View,
-}
-
-fn resolve(mut mount: args::Mount) -> Result<Resolved, Failure> {
-    let image = mount.image.take().ok_or_else(|| Failure::usage("an IMAGE is needed"))?;
-    let of_mount = take_options(&mut mount)?;
+/// Decides what the options mean to FUSE; `of_mount`: those of `-o` that concern the mount.
+pub(super) fn resolve(
+    mount: args::Mount,
+    image: &Path,
+    of_mount: &[String],
+    call: &Call,
+) -> Result<Options, Failure> {
     let (uid, gid) = platform::default_owner();
-    let source = std::path::absolute(&image).unwrap_or_else(|_| image.clone());
+    let source = std::path::absolute(image).unwrap_or_else(|_| image.to_owned());
     let mut options = MountOptions {
-        foreground: mount.foreground || mount.debug,
+        foreground: mount.foreground || call.debug,
         allow_other: mount.allow_other,
         pid_file: mount.pid_file,
-        debug: mount.debug,
+        debug: call.debug,
         ..MountOptions::new(PathBuf::new(), source.into_os_string(), uid, gid)
     };
-    for option in &of_mount {
+    for option in of_mount {
         let (name, value) = name_and_value(option);
-        match (set(&mut options, option, name, value), mount.helper) {
+        match (set(&mut options, option, name, value), call.helper) {
             (Err(OptionError::Writable), Some(_)) => {
                 log::warn!(
                     "{}: rw is ignored, images are only ever mounted read-only; say ro",
@@ -98,15 +102,10 @@ fn resolve(mut mount: args::Mount) -> Result<Resolved, Failure> {
                 );
             }
             (Err(OptionError::Unknown), Some(helper)) if helper.sloppy => {}
-            (done, _) => done.map_err(|unfit| unfit.explain(option))?,
+            (done, _) => done.map_err(|refused| refused.explain(option))?,
         }
     }
-    check_exists(&image)?;
-    match mount.mountpoint {
-        Some(mountpoint) => options.mountpoint = mountpoint,
-        None => make_mountpoint(&image, &mut options)?,
-    }
-    Ok(Resolved { options, image, open: mount.open, view: mount.view })
+    Ok(Options { options, mountpoint: mount.mountpoint })
 }
 
 /// An option of `-o` that concerns the mount.

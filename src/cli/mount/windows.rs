@@ -7,26 +7,24 @@ use std::{
 
 use super::{
     super::{Class, Failure, args},
-    OptionError, check_exists, is_ignored, name_and_value, take_options,
+    Announcement, Call, Config, OptionError, is_ignored, name_and_value,
 };
 use crate::platform::{self, MountError, MountOptions, Mountpoint, Prepared};
 
-pub(in super::super) fn run(mut mount: args::Mount) -> Result<(), Failure> {
-    let image = mount.image.take().ok_or_else(|| Failure::usage("an IMAGE is needed"))?;
-    let options = resolve(&mut mount, &image)?;
-    check_exists(&image)?;
-    if mount.helper.is_some_and(|helper| helper.fake) {
+/// What WinFsp needs.
+pub(super) type Options = MountOptions;
+
+pub(super) fn run(mount: Config) -> Result<(), Failure> {
+    let Config { source, announcement, fake, platform: options } = mount;
+    if fake {
         return Ok(());
     }
-    let (json, quiet) = (mount.json, mount.quiet);
-    let with_table = mount.verbose || mount.helper.is_none();
     let complete = platform::mount(options, move || {
-        let (tree, announcement, complete) =
-            super::open(&image, &mount.open, &mount.view, json, quiet, with_table)?;
+        let (tree, text, complete) = super::open(&source, announcement)?;
         Ok::<_, Failure>(Prepared {
             tree: Arc::new(tree),
-            announcement,
-            say_where: with_table && !json && !quiet,
+            announcement: text,
+            say_where: announcement == Announcement::Table,
             complete,
         })
     })?;
@@ -42,28 +40,33 @@ impl From<MountError> for Failure {
     }
 }
 
-fn resolve(mount: &mut args::Mount, image: &Path) -> Result<MountOptions, Failure> {
-    let of_mount = take_options(mount)?;
+/// Decides what the options mean to WinFsp; `of_mount`: those of `-o` that concern the mount.
+pub(super) fn resolve(
+    mount: args::Mount,
+    image: &Path,
+    of_mount: &[String],
+    call: &Call,
+) -> Result<Options, Failure> {
     if mount.allow_other {
         return Err(foreign("--allow-other"));
     }
-    let mountpoint = mount.mountpoint.take().unwrap_or_else(|| PathBuf::from("*"));
+    let mountpoint = mount.mountpoint.unwrap_or_else(|| PathBuf::from("*"));
     let mut options = MountOptions {
         mountpoint: Mountpoint::parse(&mountpoint),
         name: image.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         foreground: mount.foreground,
-        debug: mount.debug,
+        debug: call.debug,
         check_access: mount.acls,
         uncached: false,
         threads: 0,
         // The working directory changes.
-        pid_file: mount.pid_file.take().map(|path| std::path::absolute(&path).unwrap_or(path)),
+        pid_file: mount.pid_file.map(|path| std::path::absolute(&path).unwrap_or(path)),
     };
-    for option in &of_mount {
+    for option in of_mount {
         let (name, value) = name_and_value(option);
-        match (set(&mut options, name, value), mount.helper) {
+        match (set(&mut options, name, value), call.helper) {
             (Err(OptionError::Unknown), Some(helper)) if helper.sloppy => {}
-            (done, _) => done.map_err(|unfit| unfit.explain(option))?,
+            (done, _) => done.map_err(|refused| refused.explain(option))?,
         }
     }
     Ok(options)

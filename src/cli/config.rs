@@ -1,0 +1,332 @@
+//! What the command is to do, all of it decided: arguments, `-o` options and defaults become values of the library and of the
+//! platform here, and nothing reads the arguments afterwards.
+
+use std::{io::IsTerminal, num::NonZeroUsize, path::PathBuf};
+
+use vhdmount::{
+    capacity::Threshold,
+    image::{Image, OpenOptions, check::CheckOptions},
+    map::Style,
+    tree::Tree,
+};
+
+use super::{
+    Failure,
+    args::{self, Arguments, Color, Command, Completions, Demo, Man, Open, View},
+    cp,
+    helper::MountHelper,
+    mount, screen,
+};
+
+/// Workers of a copy: more wait for each other than they gain.
+const MAX_WORKERS: usize = 16;
+
+/// What is done.
+pub(crate) enum Action {
+    Mount(mount::Config),
+    Unmount(PathBuf),
+    Info(Info),
+    Ls(Ls),
+    Cat(Cat),
+    Cp(Cp),
+    Capacity(Capacity),
+    Check(Check),
+    Map(Map),
+    Demo(Demo),
+    Man(Man),
+    Completions(Completions),
+}
+
+/// An image, how it is opened, and what of it is shown.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) image: PathBuf,
+    pub(crate) options: OpenOptions,
+    /// This partition alone, as the root.
+    pub(crate) partition: Option<u32>,
+}
+
+/// `vhdmount info`
+pub(crate) struct Info {
+    pub(crate) source: Source,
+    pub(crate) json: bool,
+}
+
+/// `vhdmount ls`
+pub(crate) struct Ls {
+    pub(crate) source: Source,
+    pub(crate) paths: Vec<String>,
+    pub(crate) long: bool,
+    pub(crate) human_readable: bool,
+    pub(crate) recursive: bool,
+    /// Files that no directory lists, instead of directories.
+    pub(crate) lost: Option<Lost>,
+    pub(crate) json: bool,
+}
+
+/// Which of the files that no directory lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lost {
+    Deleted,
+    Orphans,
+}
+
+impl Lost {
+    /// The option that asks for them.
+    pub(crate) fn option(self) -> &'static str {
+        match self {
+            Self::Deleted => "--deleted",
+            Self::Orphans => "--orphans",
+        }
+    }
+}
+
+/// `vhdmount cat`
+pub(crate) struct Cat {
+    pub(crate) source: Source,
+    pub(crate) paths: Vec<String>,
+}
+
+/// `vhdmount cp`
+pub(crate) struct Cp {
+    pub(crate) source: Source,
+    pub(crate) paths: Vec<String>,
+    pub(crate) dest: PathBuf,
+    pub(crate) options: cp::Options,
+    pub(crate) workers: usize,
+    /// No progress, no summary.
+    pub(crate) quiet: bool,
+}
+
+/// `vhdmount capacity`
+pub(crate) struct Capacity {
+    pub(crate) options: OpenOptions,
+    pub(crate) subject: Subject,
+    pub(crate) form: Form,
+    /// Look again after so many seconds.
+    pub(crate) watch: Option<u32>,
+}
+
+/// Whose capacity is reported.
+pub(crate) enum Subject {
+    /// The disk of the running system.
+    Running,
+    /// This image alone.
+    Image(PathBuf),
+    /// Images, and those below folders, with the volumes of the host that they share.
+    Fleet { images: Vec<PathBuf>, folders: Vec<PathBuf>, monitor: Option<Thresholds> },
+}
+
+/// At least one of them is given: the exit code is a monitoring plugin's.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Thresholds {
+    pub(crate) warn: Option<Threshold>,
+    pub(crate) crit: Option<Threshold>,
+}
+
+/// How a report is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// For people: TOML for one image, a table for many.
+    Text,
+    Json,
+    Prometheus,
+}
+
+/// `vhdmount check`
+pub(crate) struct Check {
+    pub(crate) image: PathBuf,
+    pub(crate) options: CheckOptions,
+    pub(crate) json: bool,
+    pub(crate) quiet: bool,
+}
+
+/// `vhdmount map`
+pub(crate) struct Map {
+    pub(crate) source: Source,
+    pub(crate) drawing: Drawing,
+}
+
+/// Where a map goes.
+pub(crate) enum Drawing {
+    /// Standard output.
+    Text(Style),
+    /// Files, `-` for standard output.
+    Pictures { svg: Option<PathBuf>, png: Option<PathBuf> },
+}
+
+impl Source {
+    pub(crate) fn new(image: PathBuf, open: &Open, view: &View) -> Self {
+        Self { image, options: open.options(view), partition: view.partition }
+    }
+
+    /// # Errors
+    /// That the image cannot be opened, and why.
+    pub(crate) fn open(&self) -> Result<Image, Failure> {
+        Image::open(&self.image, &self.options).map_err(|error| self.failure(&error))
+    }
+
+    /// What a mount of the open image would show.
+    ///
+    /// # Errors
+    /// That there is no such partition.
+    pub(crate) fn tree(&self, image: &Image) -> Result<Tree, Failure> {
+        image.tree(self.partition).map_err(|error| self.failure(&error))
+    }
+
+    pub(crate) fn failure(&self, error: &vhdmount::Error) -> Failure {
+        Failure::image(&self.image, error)
+    }
+}
+
+impl Action {
+    /// Decides what the arguments ask for; `helper` where mount(8) calls.
+    ///
+    /// # Errors
+    /// Arguments that make no sense.
+    pub(crate) fn resolve(arguments: Arguments, helper: Option<MountHelper>) -> Result<Self, Failure> {
+        let Arguments { command, mount, verbose, quiet, debug, unmount } = arguments;
+        Ok(match (command, unmount) {
+            (Some(command), _) => command.resolve(quiet),
+            (None, Some(mountpoint)) => Self::Unmount(mountpoint),
+            (None, None) => {
+                let call = mount::Call { debug, quiet, verbose: verbose > 0, helper };
+                Self::Mount(mount::Config::resolve(mount, call)?)
+            }
+        })
+    }
+}
+
+impl Command {
+    fn resolve(self, quiet: bool) -> Action {
+        let whole = View::default;
+        match self {
+            Self::Info(args::Info { image, json, open }) => {
+                Action::Info(Info { source: Source::new(image, &open, &whole()), json })
+            }
+            Self::Ls(ls) => Action::Ls(ls.resolve()),
+            Self::Cat(args::Cat { image, path, open, view }) => {
+                Action::Cat(Cat { source: Source::new(image, &open, &view), paths: path })
+            }
+            Self::Cp(cp) => Action::Cp(cp.resolve(quiet)),
+            Self::Capacity(capacity) => Action::Capacity(capacity.resolve()),
+            Self::Check(check) => Action::Check(check.resolve(quiet)),
+            Self::Map(map) => Action::Map(map.resolve()),
+            Self::Demo(demo) => Action::Demo(demo),
+            Self::Man(man) => Action::Man(man),
+            Self::Completions(completions) => Action::Completions(completions),
+        }
+    }
+}
+
+impl args::Ls {
+    fn resolve(self) -> Ls {
+        Ls {
+            source: Source::new(self.image, &self.open, &self.view),
+            paths: self.path,
+            long: self.long,
+            human_readable: self.human_readable,
+            recursive: self.recursive,
+            lost: match (self.deleted, self.orphans) {
+                (true, _) => Some(Lost::Deleted),
+                (_, true) => Some(Lost::Orphans),
+                _ => None,
+            },
+            json: self.json,
+        }
+    }
+}
+
+impl args::Cp {
+    pub(super) fn resolve(self, quiet: bool) -> Cp {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Cp {
+            source: Source::new(self.image, &self.open, &self.view),
+            paths: self.path,
+            dest: self.dest,
+            options: cp::Options {
+                recursive: self.recursive || self.archive,
+                force: self.force,
+                no_clobber: self.no_clobber,
+                streams: match self.streams {
+                    Some(args::Streams::None) => cp::Streams::None,
+                    Some(args::Streams::Xattr) => cp::Streams::With,
+                    Some(args::Streams::Files) => cp::Streams::Files,
+                    None if self.archive => cp::Streams::With,
+                    None => cp::Streams::None,
+                },
+                attributes: self.attributes || self.archive,
+                max_size: self.max_size,
+            },
+            // As many as keep the processors busy while others wait for the disk.
+            workers: self.threads.map_or(2 * cores, usize::from).clamp(1, MAX_WORKERS),
+            quiet,
+        }
+    }
+}
+
+impl args::Capacity {
+    fn resolve(mut self) -> Capacity {
+        let form = match (self.json, self.prometheus) {
+            (true, _) => Form::Json,
+            (_, true) => Form::Prometheus,
+            _ => Form::Text,
+        };
+        let monitor = (self.warn.is_some() || self.crit.is_some())
+            .then_some(Thresholds { warn: self.warn, crit: self.crit });
+        // Programs get one shape for one image and for many.
+        let is_single = self.image.len() == 1 && self.recursive.is_empty();
+        let subject = if self.running {
+            Subject::Running
+        } else if is_single && form == Form::Text && monitor.is_none() {
+            Subject::Image(self.image.remove(0))
+        } else {
+            Subject::Fleet { images: self.image, folders: self.recursive, monitor }
+        };
+        Capacity { options: self.open.options(&View::default()), subject, form, watch: self.watch }
+    }
+}
+
+impl args::Check {
+    fn resolve(self, quiet: bool) -> Check {
+        Check {
+            options: CheckOptions {
+                open: self.open.options(&View::of_everything()),
+                partition: self.partition,
+                parents: !self.no_parents,
+            },
+            image: self.image,
+            json: self.json,
+            quiet,
+        }
+    }
+}
+
+impl args::Map {
+    fn resolve(self) -> Map {
+        let drawing = match (self.svg, self.png) {
+            (None, None) => Drawing::Text(Style {
+                width: self.width.unwrap_or_else(screen::columns).into(),
+                colour: self.color.is_wanted(),
+            }),
+            (svg, png) => Drawing::Pictures { svg, png },
+        };
+        Map { source: Source::new(self.image, &self.open, &View::default()), drawing }
+    }
+}
+
+impl Color {
+    /// <https://no-color.org>: any value but an empty one.
+    fn is_wanted(self) -> bool {
+        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => {
+                !set("NO_COLOR")
+                    && std::io::stdout().is_terminal()
+                    && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
+            }
+        }
+    }
+}
