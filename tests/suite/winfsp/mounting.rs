@@ -29,11 +29,16 @@ fn said(command: &mut Command) -> (Option<i32>, String) {
 
 /// The end of a mount as the driver sees it, and the command's own.
 fn check_end(volume: &Volume) {
+    check_unmounted(volume);
+    let status = volume.driver.wait();
+    assert_eq!(status.code(), Some(0), "{}", volume.driver.said());
+}
+
+/// The drive is gone, and the driver was told to stop.
+fn check_unmounted(volume: &Volume) {
     let events = [volume.driver.event(), volume.driver.event()];
     let drive = volume.driver.setting.drive();
     assert!(events.contains(&Event::Removed(drive)) && events.contains(&Event::Stop), "{events:?}");
-    let status = volume.driver.wait();
-    assert_eq!(status.code(), Some(0), "{}", volume.driver.said());
 }
 
 #[test]
@@ -169,7 +174,7 @@ fn a_mount_without_a_readable_volume_says_so_by_its_exit_code() {
     assert_eq!(volume.driver.wait().code(), Some(7), "{}", volume.driver.said());
     let (code, said) = said(volume.driver.setting.vhdmount().args(["-u", &letter]));
     assert_eq!(code, Some(0), "{said}");
-    check_end(&volume);
+    check_unmounted(&volume);
 }
 
 #[test]
