@@ -1,4 +1,4 @@
-//! Bounded caches with a named byte budget, sharded so that parallel readers rarely meet.
+//! Bounded caches with a byte budget, sharded so that parallel readers rarely contend for a lock.
 
 mod pages;
 
@@ -13,8 +13,8 @@ pub use pages::Pages;
 
 const SHARDS: usize = 16;
 
-/// An LRU cache of cheaply cloned values (`Arc`s), bounded in bytes. A lock is held for the look-up alone, never across
-/// I/O: two readers that miss at once both read, and one result stays.
+/// An LRU cache of cheaply cloned values (`Arc`s), bounded in bytes. A lock is held for the look-up alone, never across I/O:
+/// two readers that miss at once both load, and one result is kept.
 pub struct Cache<K, V> {
     shards: Box<[Mutex<Shard<K, V>>]>,
     shard_budget: usize,
@@ -42,7 +42,7 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
         self.shard(key).entries.get(key).map(|(value, _)| value.clone())
     }
 
-    /// Keeps a value that takes `bytes`, and drops the least recently used ones beyond the budget.
+    /// Keeps a value of `bytes` bytes, and evicts the least recently used ones beyond the budget.
     pub fn put(&self, key: K, value: V, bytes: usize) {
         if bytes > self.shard_budget {
             return;
@@ -58,7 +58,7 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
         }
     }
 
-    /// The cached value, or the one that `load` returns with its size in bytes, which is then kept.
+    /// The cached value, or else the one that `load` returns with its size in bytes, which is then kept.
     ///
     /// # Errors
     /// Those of `load`; failures are not cached.

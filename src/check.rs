@@ -1,5 +1,5 @@
-//! What an examination found: findings, and the trait of whoever collects them. Every layer reports through it; none
-//! of them knows how findings are shown.
+//! Findings of an examination, and the trait that collects them. Every layer reports through it; none depends on how
+//! findings are shown.
 
 mod collector;
 
@@ -13,29 +13,29 @@ use crate::{Error, Remedy};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Worth knowing, nothing is wrong.
+    /// Worth reporting, but nothing is wrong.
     Note,
-    /// Wrong, but nothing is lost: a copy stands in, or only bookkeeping disagrees.
+    /// Wrong, but nothing is lost: a redundant copy is intact, or only bookkeeping disagrees.
     Warning,
     /// Data is lost, unreachable or ambiguous.
     Error,
 }
 
-/// One thing that was found.
+/// One finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// How bad it is.
     pub severity: Severity,
     /// Which structure, by its specification's name: `VHDX header 1`, `MFT record 4711`.
     pub structure: String,
-    /// What contradicts the specification, with the numbers that do.
+    /// The contradiction to the specification, with its numbers.
     pub problem: String,
-    /// What that means for the user's data, and what can be done.
+    /// The consequence for the user's data, and the remedy.
     pub meaning: String,
 }
 
 impl Finding {
-    /// Worth knowing, nothing is wrong.
+    /// Worth reporting, but nothing is wrong.
     pub fn note(
         structure: impl Into<String>,
         problem: impl Into<String>,
@@ -72,7 +72,7 @@ impl Finding {
         Self { severity, structure: structure.into(), problem: problem.into(), meaning: meaning.into() }
     }
 
-    /// What a parser refused. `structure` is used where the error names none.
+    /// A finding from a parser's error. `structure` is used where the error names none.
     pub fn of(error: &Error, severity: Severity, structure: &str, meaning: impl Into<String>) -> Self {
         match error.cause() {
             Error::Corrupt(corrupt) => Self::new(
@@ -91,14 +91,14 @@ impl Finding {
 
 /// Collects findings and shows progress.
 pub trait FindingSink {
-    /// Takes one finding. A hostile image can cause any number of them: the collector bounds what it keeps.
+    /// Receives one finding. A hostile image can cause any number of them: the collector bounds what it keeps.
     fn finding(&mut self, finding: Finding);
 
-    /// Takes what the caller can do about the findings of this kind; the same one may come often.
+    /// Receives a remedy for the findings of this kind; the same one may come often.
     fn remedy(&mut self, remedy: Remedy) {
         let _ = remedy;
     }
 
-    /// `done` of `total` units (bytes, records, …) of the current step are examined.
+    /// Reports that `done` of `total` units (bytes, records, …) of the current step are examined.
     fn progress(&mut self, step: &str, done: u64, total: u64);
 }

@@ -1,5 +1,5 @@
-//! A file, block device, disk or volume of the host, opened read-only. What differs between systems is in `unix` and
-//! `windows`: opening, reading at an offset, where the holes are.
+//! A file, block device, disk or volume of the host, opened read-only. `unix` and `windows` implement the parts that differ:
+//! opening, reading at an offset, finding holes.
 
 mod guarded;
 #[cfg_attr(windows, path = "file/windows.rs")]
@@ -17,8 +17,8 @@ pub use guarded::{Guarded, is_of_the_kernel};
 use super::{ByteSource, Extent, Sectors, check_range};
 use crate::{Error, Result};
 
-/// Finds the length in bytes of an open disk or volume of Windows, and the bytes in a sector, 0 if unknown: a question to the
-/// system (`IOCTL_DISK_GET_LENGTH_INFO`) that this library has no code for.
+/// Returns the length in bytes of an open Windows disk or volume and its bytes per sector, 0 if unknown. The caller supplies
+/// it, as this library has no code for `IOCTL_DISK_GET_LENGTH_INFO`.
 pub type DeviceSize<'a> = dyn Fn(&File) -> io::Result<(u64, u32)> + 'a;
 
 /// An image file or a device. Never opened for writing.
@@ -26,13 +26,13 @@ pub struct FileSource {
     file: File,
     size: u64,
     path: PathBuf,
-    /// Of a device that gives out whole sectors alone.
+    /// Set for a device that accepts whole-sector reads only.
     sectors: Option<Sectors>,
 }
 
 impl FileSource {
-    /// Opens a file, or a block device of Unix, for reading only. On Windows others may go on reading, writing, renaming and
-    /// removing it.
+    /// Opens a file, or a Unix block device, for reading only. On Windows all share modes are granted: other processes may
+    /// go on reading, writing, renaming and removing the file.
     ///
     /// # Errors
     /// [`Error::Io`] with the path when it cannot be opened or its size cannot be found; directories are refused.
@@ -42,7 +42,7 @@ impl FileSource {
         })
     }
 
-    /// The same; `path` may also be a disk or volume of Windows, whose size `device_size` finds.
+    /// As [`Self::open`]; `path` may also be a Windows disk or volume, whose size `device_size` finds.
     ///
     /// # Errors
     /// As [`Self::open`], and those of `device_size`.
@@ -63,13 +63,13 @@ impl FileSource {
 
     fn new(file: File, size: u64, path: &Path, sectors: Option<Sectors>) -> Self {
         #[cfg(target_os = "linux")]
-        // The kernel takes a reader of many small files for a sequential one and reads megabytes that it does not ask for;
-        // sequential readers of a disk's files have `ReadAhead`. A host that refuses reads ahead as before.
+        // The kernel takes a reader of many small files for a sequential one and prefetches megabytes that are never read;
+        // sequential readers of a disk's files have `ReadAhead`. Where the host refuses the hint, it prefetches as before.
         let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Random);
         Self { file, size, path: path.to_owned(), sectors }
     }
 
-    /// The host's handle, for what only the host can tell (allocated size, free space).
+    /// The host's file handle, for queries to the host (allocated size, free space).
     pub fn file(&self) -> &File {
         &self.file
     }
@@ -79,7 +79,7 @@ impl FileSource {
         &self.path
     }
 
-    /// Bytes per logical and per physical sector, where this is a device that states them; `None` for a file.
+    /// Bytes per logical and per physical sector of a device, if it states them; `None` for a file.
     pub fn sector_sizes(&self) -> Option<(u32, u32)> {
         match &self.sectors {
             Some(sectors) => sectors.stated_sector().map(|size| (size, size)),
@@ -90,7 +90,7 @@ impl FileSource {
         }
     }
 
-    /// True for a disk or volume of Windows, which is no file: nothing of it can grow.
+    /// True for a Windows disk or volume: it is no file, and cannot grow.
     pub fn is_windows_device(&self) -> bool {
         self.sectors.is_some()
     }
@@ -115,7 +115,7 @@ impl ByteSource for FileSource {
 
     #[cfg(target_os = "linux")]
     fn will_need(&self, offset: u64, len: u64) {
-        // A length of 0 would mean all that follows. What the host refuses was only a hint.
+        // A length of 0 would mean everything up to the end. An error is ignored: this is only a hint.
         if let Some(len) = std::num::NonZeroU64::new(len.min(self.size.saturating_sub(offset))) {
             let _ = rustix::fs::fadvise(&self.file, offset, Some(len), rustix::fs::Advice::WillNeed);
         }

@@ -1,4 +1,4 @@
-//! Which file of the host it is, whatever its name: two paths may lead to one.
+//! The identity of a host file, whatever its name: two paths may lead to one file.
 
 use std::path::PathBuf;
 
@@ -14,12 +14,12 @@ pub enum FileId {
         /// `st_ino`
         inode: u64,
     },
-    /// Where the host does not tell: its canonical path.
+    /// Canonical path, where the host reports no device and inode.
     Path(PathBuf),
 }
 
 impl FileSource {
-    /// Which file this is.
+    /// The identity of this file.
     pub fn id(&self) -> FileId {
         #[cfg(unix)]
         if let Ok(metadata) = self.file().metadata() {

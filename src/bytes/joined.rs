@@ -1,4 +1,4 @@
-//! Several sources one behind the other as one: the pieces of a split image.
+//! Several sources concatenated into one: the segments of a split image.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::{Error, Result};
 
 /// The bytes of several sources, in order.
 pub struct Joined {
-    /// Each with the offset at which it begins.
+    /// Each part with its start offset.
     parts: Vec<(u64, Arc<dyn ByteSource>)>,
     size: u64,
 }
@@ -16,7 +16,7 @@ impl Joined {
     /// Joins `parts`, none of which should be empty.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the sum of the sizes is no size.
+    /// [`Error::Invalid`] when the sum of the sizes exceeds 64 bits.
     pub fn new(parts: Vec<Arc<dyn ByteSource>>) -> Result<Self> {
         let mut size = 0_u64;
         let mut placed = Vec::with_capacity(parts.len());
@@ -29,7 +29,7 @@ impl Joined {
         Ok(Self { parts: placed, size })
     }
 
-    /// The part in which `offset` lies, with the offset in it and the bytes from there to its end.
+    /// The part that contains `offset`, with the offset within it and the number of bytes to its end.
     fn part(&self, offset: u64) -> Option<(&dyn ByteSource, u64, u64)> {
         let index = self.parts.partition_point(|(start, _)| *start <= offset).checked_sub(1)?;
         let (start, part) = &self.parts[index];
@@ -82,7 +82,7 @@ impl ByteSource for Joined {
         self.parts.iter().map(|(_, part)| part.memory()).sum()
     }
 
-    /// That of the first part which has one.
+    /// The position of the first part that has one.
     fn position(&self) -> Option<u64> {
         self.parts.iter().find_map(|(_, part)| part.position())
     }

@@ -1,4 +1,4 @@
-//! Bytes at fixed positions: the contract that every layer below the filesystem tree fulfils.
+//! Bytes at fixed positions: the contract of every layer below the filesystem tree.
 //!
 //! Reads are exact: a source fills the whole buffer or fails. Everything is immutable after opening and takes `&self`,
 //! so that sibling reads run in parallel.
@@ -40,7 +40,7 @@ use crate::{Error, Result};
 
 /// Bytes at fixed positions: an image file, a virtual disk, a partition, or an open file.
 ///
-/// A source around one other source implements [`Wrapper`] instead, which passes on what is not about reading.
+/// A source around one other source implements [`Wrapper`] instead, which forwards everything but reads.
 pub trait ByteSource: Send + Sync {
     /// Length in bytes.
     fn size(&self) -> u64;
@@ -48,34 +48,34 @@ pub trait ByteSource: Send + Sync {
     /// Fills all of `buf` from byte `offset` or fails; holes read as zeros.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the range does not lie inside the source; otherwise what the layers below say.
+    /// [`Error::Invalid`] when the range does not lie inside the source; otherwise the errors of the layers below.
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()>;
 
-    /// How the bytes from `offset` on are stored, and for how long. At or past the end: a hole of length 0.
+    /// The kind of storage at `offset` and its length from there. At or past the end: a hole of length 0.
     ///
     /// # Errors
-    /// When the structure that tells (a block table, the host) cannot be read.
+    /// When the structure that maps the bytes (a block table, the host's file) cannot be read.
     fn extent_at(&self, offset: u64) -> Result<Extent> {
         Ok(Extent::data(self.size(), offset))
     }
 
-    /// The first byte that nothing can be read of, as no structure leads to it: a file whose size is larger than its run
-    /// list. `None` where that is found by reading, if at all.
+    /// Offset of the first byte that no structure maps, and that therefore cannot be read: a file whose size exceeds its run
+    /// list. `None` where only a read can find that.
     fn missing_from(&self) -> Option<u64> {
         None
     }
 
-    /// Says that a range will be read soon, where that helps. Returns at once, changes nothing, and never fails.
+    /// Hints that a range will be read soon. Returns at once, changes nothing, and never fails.
     fn will_need(&self, _offset: u64, _len: u64) {}
 
-    /// Memory that this source alone takes (run lists, content), for the budgets of those who keep sources. What is shared
-    /// or has a budget of its own does not count.
+    /// Memory that this source alone takes (run lists, content), for the budgets of its owners. Shared memory, and memory
+    /// with a budget of its own, does not count.
     fn memory(&self) -> usize {
         0
     }
 
-    /// Where the first byte that is stored lies in the source below (for a file: its volume), for whoever reads many
-    /// sources and wants them in the disk's order. A hint; `None` where nothing is stored or nothing is known.
+    /// Position of the first stored byte in the source below (for a file: its volume), for sorting many sources into disk
+    /// order. A hint; `None` where nothing is stored or the position is unknown.
     fn position(&self) -> Option<u64> {
         None
     }
@@ -86,7 +86,7 @@ pub trait ByteSource: Send + Sync {
 pub struct Extent {
     /// Data or hole.
     pub kind: ExtentKind,
-    /// Bytes, from the offset that was asked for; the next stretch may be of the same kind.
+    /// Length in bytes from the given offset; the next stretch may be of the same kind.
     pub len: u64,
 }
 
@@ -132,9 +132,9 @@ pub fn read_vec(source: &dyn ByteSource, offset: u64, len: usize) -> Result<Vec<
 /// The unit in which [`read_around_bad_sectors`] retries: the smallest sector of a disk.
 const SECTOR: u64 = 512;
 
-/// As [`read_vec`], but what cannot be read is zeros: failing drives lose sectors, not whole reads. The second value says
-/// which bytes those are; empty when all were read. For structures that a signature or checksum vouches for, and never
-/// for the content of files.
+/// As [`read_vec`], but unreadable sectors are zeros: failing drives lose sectors, not whole reads. Also returns the
+/// unreadable byte ranges; empty when everything was read. For structures that a signature or checksum validates, never for
+/// the content of files.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a range beyond the end; the read error where nothing of the range can be read.

@@ -1,4 +1,4 @@
-//! A source with some of its bytes replaced in memory: how a dirty VHDX log is replayed without a write to the file.
+//! A source with some of its bytes replaced in memory: a dirty VHDX log is replayed this way, without a write to the file.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,8 +7,8 @@ use crate::Result;
 
 /// Patches over another source. Built once, then immutable.
 ///
-/// The size may exceed that of the source below (the log can ask for a longer file); the part beyond reads as zeros
-/// where no patch covers it. The caller bounds the number and size of patches.
+/// The size may exceed that of the source below (the log can require a longer file); the part beyond reads as zeros where no
+/// patch covers it. The caller bounds the number and size of patches.
 pub struct Overlay {
     inner: Arc<dyn ByteSource>,
     size: u64,
@@ -70,7 +70,7 @@ impl Overlay {
             return;
         }
         self.size = self.size.max(end);
-        // Cut what the new patch covers out of the older ones; at most the first one can begin before it.
+        // Cuts the range of the new patch out of the older ones; at most the first one can begin before it.
         let first = self.patches.range(..offset).next_back().map(|(start, _)| *start);
         let covered: Vec<u64> =
             first.into_iter().chain(self.patches.range(offset..end).map(|(s, _)| *s)).collect();
@@ -87,7 +87,7 @@ impl Overlay {
         self.patches.insert(offset, patch);
     }
 
-    /// The patch at `offset` if one covers it, and where that state ends.
+    /// The patch that covers `offset`, if any, and the end of the patched or unpatched stretch.
     fn patch_at(&self, offset: u64) -> (Option<(u64, &Patch)>, u64) {
         if let Some((start, patch)) = self.patches.range(..=offset).next_back()
             && offset < start + patch.len()

@@ -1,22 +1,21 @@
-//! Buffers of one size that are used again: what a cache evicts becomes what it loads next. Freed and allocated by many
-//! threads, such buffers would be scattered over the allocator's arenas, and the process would hold several times what
-//! the cache counts.
+//! Reusable buffers of one size: a cache loads into the buffers that it evicts. Allocated and freed by many threads, such
+//! buffers would scatter over the allocator's arenas, and the process would hold several times what the cache counts.
 
 use std::{
     ops::{Deref, DerefMut},
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// Buffers that wait for their next use: about as many as there are readers at once.
+/// Idle buffers that are kept: about as many as there are concurrent readers.
 const MAX_IDLE: usize = 16;
 
-/// A stock of buffers.
+/// A pool of buffers.
 pub struct BufferPool {
     size: usize,
     idle: Mutex<Vec<Vec<u8>>>,
 }
 
-/// Bytes that go back to their pool, if they came from one, with their last owner.
+/// A byte buffer; on drop its memory returns to the pool that it came from, if any.
 pub struct Buffer {
     bytes: Vec<u8>,
     len: usize,
@@ -29,7 +28,7 @@ impl BufferPool {
         Arc::new(Self { size, idle: Mutex::default() })
     }
 
-    /// A buffer of `len` bytes with whatever its last use left in it. The caller bounds `len`.
+    /// A buffer of `len` bytes with undefined content (that of its last use). The caller bounds `len`.
     pub fn take(self: &Arc<Self>, len: usize) -> Buffer {
         if len > self.size {
             return Buffer::from(vec![0; len]);
@@ -41,7 +40,7 @@ impl BufferPool {
 }
 
 impl Buffer {
-    /// Memory that it takes, for cache budgets: as much as the pool's buffers have, however little is used.
+    /// Memory of the buffer, for cache budgets: the pool's buffer size, however little of it is used.
     pub fn memory(&self) -> usize {
         self.bytes.len()
     }

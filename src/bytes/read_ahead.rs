@@ -1,5 +1,5 @@
-//! Read-ahead of a sequential reader: asks the host for the next bytes before the reader does. The kernel reads ahead of
-//! the mounted file in requests of at most 128 KiB unless root raises that, and each of them would wait for the image.
+//! Read-ahead for a sequential reader: hints the next bytes to the host before they are read. The kernel reads ahead of the
+//! mounted file in requests of at most 128 KiB unless root raises that, and each of them would wait for the image.
 
 use std::sync::{
     Arc,
@@ -12,20 +12,20 @@ use super::{
 };
 use crate::Result;
 
-/// How far ahead: some milliseconds of a fast disk's work.
+/// Length of the read-ahead in bytes: some milliseconds of work for a fast disk.
 const LEAD: u64 = 4 << 20;
 
-/// A source that requests what follows its sequential readers.
+/// A source that hints the bytes behind its sequential readers.
 pub struct ReadAhead {
     inner: Arc<dyn ByteSource>,
-    /// The end of the furthest read of the sequence.
+    /// End of the furthest read of the sequence.
     next: AtomicU64,
-    /// The end of what was requested.
+    /// End of the range that is hinted so far.
     asked: AtomicU64,
 }
 
 impl ReadAhead {
-    /// Around `inner`; a source that takes only few requests is returned as it is.
+    /// Wraps `inner`; a source too small for read-ahead is returned as it is.
     pub fn over(inner: Arc<dyn ByteSource>) -> Arc<dyn ByteSource> {
         if inner.size() < 2 * LARGE_READ {
             return inner;
@@ -33,10 +33,10 @@ impl ReadAhead {
         Arc::new(Self { inner, next: AtomicU64::new(0), asked: AtomicU64::new(0) })
     }
 
-    /// Records a read and requests what follows it. A race of parallel readers costs a request too many or too few.
+    /// Records a read and hints the bytes that follow it. A race of parallel readers costs a hint too many or too few.
     fn note(&self, offset: u64, len: u64) {
         let (end, next) = (offset.saturating_add(len), self.next.load(Ordering::Relaxed));
-        // A reader of the first bytes may want no others.
+        // A read at offset 0 starts no sequence: many readers read only a file's first bytes.
         let goes_on = offset > 0 && sequence::continues(next, offset, len);
         if !goes_on {
             self.next.store(end, Ordering::Relaxed);
@@ -47,7 +47,7 @@ impl ReadAhead {
         self.next.store(end, Ordering::Relaxed);
         let asked = self.asked.load(Ordering::Relaxed).max(end);
         let goal = end.saturating_add(LEAD).min(self.inner.size());
-        // In few large requests.
+        // In few large hints.
         if asked < goal && asked - end <= LEAD / 2 {
             self.asked.store(goal, Ordering::Relaxed);
             self.inner.will_need(asked, goal - asked);
@@ -101,7 +101,7 @@ mod tests {
         }
     }
 
-    /// What is asked for while these ranges are read.
+    /// The hints that these reads cause.
     fn asked(reads: impl IntoIterator<Item = (u64, usize)>) -> Vec<(u64, u64)> {
         let inner = Arc::new(Asked::default());
         let source = ReadAhead::over(inner.clone());

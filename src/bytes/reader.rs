@@ -1,4 +1,4 @@
-//! `std::io::Read` and `Seek` over a source, for code that wants a file.
+//! `std::io::Read` and `Seek` over a source, for code that expects a file.
 
 use std::{
     io::{self, Read, Seek, SeekFrom},
@@ -7,7 +7,7 @@ use std::{
 
 use super::ByteSource;
 
-/// A source with a position. Every clone has its own, all of them read the same bytes.
+/// A source with a position. Each clone has its own position in the same bytes.
 #[derive(Clone)]
 pub struct Reader {
     source: Arc<dyn ByteSource>,
@@ -15,14 +15,14 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Begins at the first byte.
+    /// A reader at offset 0.
     pub fn new(source: Arc<dyn ByteSource>) -> Self {
         Self { source, position: 0 }
     }
 }
 
 impl Read for Reader {
-    /// Fills `buf` as far as the source goes: short only at its end.
+    /// Fills `buf` as far as the source reaches: short only at its end.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let rest = self.source.size().saturating_sub(self.position);
         let len = usize::try_from(rest).map_or(buf.len(), |rest| rest.min(buf.len()));

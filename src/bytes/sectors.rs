@@ -1,17 +1,17 @@
-//! Reads of any place and length, made of whole sectors: what a disk or volume that was opened as a device gives out.
-//! Windows refuses every other request ([MS-FSA] 2.1.5.2: offset and length are multiples of the sector size), and may
-//! want the memory aligned, too.
+//! Reads at any offset and length from a device that accepts whole sectors only: a disk or volume that was opened as a
+//! device. Windows refuses every other request ([MS-FSA] 2.1.5.2: offset and length are multiples of the sector size), and
+//! may require aligned memory, too.
 
 use std::io;
 
 use super::BufferPool;
 
-/// Most that is asked for at once; also what a buffer on the way holds.
+/// Maximum length of one request; also the size of the bounce buffer.
 const MAX_REQUEST: usize = 1 << 20;
-/// Beginning of the memory that is read into: the largest sector of any disk, and a page.
+/// Alignment of the bounce buffer: the largest sector size of any disk, and a page.
 const ALIGNMENT: usize = 4096;
 
-/// A device of whole sectors.
+/// A device that is read in whole sectors.
 #[derive(Clone)]
 pub struct Sectors {
     size: u64,
@@ -24,8 +24,8 @@ impl Sectors {
     /// A device of `size` bytes in sectors of `sector` bytes.
     ///
     /// # Errors
-    /// `InvalidData` when the size of a sector is none: a power of two from 512 to 4096, or 0 where the device does not
-    /// tell, which then is read in the largest ones.
+    /// `InvalidData` for an impossible sector size. Valid are powers of two from 512 to 4096, or 0 where the device does not
+    /// report one: such a device is read in the largest sectors.
     pub fn new(size: u64, sector: u32) -> io::Result<Self> {
         let stated = sector != 0;
         let sector = if stated { sector } else { 4096 };
@@ -41,16 +41,16 @@ impl Sectors {
         self.size
     }
 
-    /// Bytes per sector, if the device states them.
+    /// Bytes per sector, if the device reports them.
     pub fn stated_sector(&self) -> Option<u32> {
         self.stated.then_some(self.sector)
     }
 
-    /// Fills `buf` from byte `offset` on. `read_at` is asked for whole sectors alone, at aligned offsets, into aligned
-    /// memory, and tells how many bytes it has read; it may read less. The caller has checked the range.
+    /// Fills `buf` from byte `offset` on. `read_at` gets whole sectors at aligned offsets and aligned memory, and returns
+    /// how many bytes it has read; it may read less. The caller has checked the range.
     ///
     /// # Errors
-    /// What `read_at` says; `UnexpectedEof` where it ends early.
+    /// The errors of `read_at`; `UnexpectedEof` where it ends early.
     pub fn read(
         &self,
         offset: u64,
@@ -74,7 +74,7 @@ impl Sectors {
         while !rest.is_empty() {
             let skip = usize::try_from(at % sector).expect("a sector has at most 4096 bytes");
             let wanted = (skip + rest.len()).min(MAX_REQUEST);
-            // Not beyond the end, where the last sector of a device that does not tell its sectors would lie.
+            // Not beyond the end: a device without a reported sector size may end within a sector of the largest size.
             let whole = wanted.next_multiple_of(self.sector as usize);
             let left = self.size.saturating_sub(at - skip as u64);
             let len = usize::try_from(left).unwrap_or(usize::MAX).min(whole);
@@ -99,7 +99,7 @@ impl Sectors {
     ) -> io::Result<()> {
         while !piece.is_empty() {
             let got = read_at(at, piece)?.min(piece.len());
-            // A part of a sector cannot be gone on from, and is given by nothing but an end.
+            // A read cannot resume within a sector; only the end of the device gives part of one.
             let whole = if got == piece.len() { got } else { got - got % self.sector as usize };
             if whole == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());

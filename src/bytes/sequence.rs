@@ -1,10 +1,10 @@
-//! What a sequential reader is: one definition for everything that reads ahead of one.
+//! The definition of a sequential reader, shared by everything that reads ahead.
 
-/// A read of at least this length is large. Readers at random positions ask for less.
+/// Minimum length of a large read; readers at random positions read less at once.
 pub(super) const LARGE_READ: u64 = 64 << 10;
 
-/// How far from the end of the sequence a large read may start and still belong to it: a host that reads ahead sends its
-/// requests side by side, and they arrive in any order.
+/// Maximum distance from the end of the sequence at which a large read still belongs to it: a host that reads ahead sends
+/// its requests in parallel, and they arrive in any order.
 pub(super) const MAX_DISTANCE: u64 = 4 << 20;
 
 /// True if a read of `len` bytes at `offset` continues the sequence whose furthest read ended at `end`.

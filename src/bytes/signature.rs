@@ -1,4 +1,4 @@
-//! What recognizes formats by bytes at a place: bounded reads that stop at the end of the source.
+//! Signature checks: bounded reads that stop at the end of the source.
 
 use super::{ByteSource, read_around_bad_sectors, read_vec};
 use crate::Result;
@@ -8,8 +8,8 @@ pub fn has(bytes: &[u8], offset: usize, signature: &[u8]) -> bool {
     bytes.get(offset..).is_some_and(|rest| rest.starts_with(signature))
 }
 
-/// The first `len` bytes of a source, or all of a shorter one. A sector that cannot be read hides at most the signatures in
-/// it: it is zeros.
+/// The first `len` bytes of a source, or all of a shorter one. An unreadable sector is zeros: it hides only the signatures
+/// within it.
 ///
 /// # Errors
 /// When none of it can be read.

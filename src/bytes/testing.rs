@@ -1,4 +1,4 @@
-//! Sources for tests, with the feature `testing`: one that fails at chosen places, and one that counts what is read.
+//! Sources for tests, with the feature `testing`: one fails at chosen ranges, one counts its reads.
 
 mod counted;
 mod faulty;

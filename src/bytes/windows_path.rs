@@ -1,9 +1,9 @@
-//! What a path of Windows leads to, told by its text: a file, a whole disk or volume (`\\.\PhysicalDrive0`, `\\.\C:`,
-//! `\\?\Volume{…}`), or a file in a shadow copy. Such paths have no canonical form that could be opened again, and what
-//! `std` asks of files is refused for devices. Text alone, so that it is tested on every system.
+//! Classifies a Windows path by its text: a file, a whole disk or volume (`\\.\PhysicalDrive0`, `\\.\C:`, `\\?\Volume{…}`),
+//! or a file in a shadow copy. Such paths have no canonical form that could be opened again, and devices refuse the file
+//! calls of `std`. Works on text alone, so that every system can test it.
 
-/// The name of a disk or volume that is to be read as a device; `None` for the path of a file. A separator at the end,
-/// with which it would be the root folder, is left out.
+/// The name of a disk or volume to open as a device; `None` for the path of a file. A trailing separator, which would name
+/// the root folder, is removed.
 pub fn device(path: &str) -> Option<String> {
     let path = path.replace('/', r"\");
     let name = path.strip_prefix(r"\\.\").or_else(|| path.strip_prefix(r"\\?\"))?.trim_end_matches('\\');
@@ -20,10 +20,10 @@ pub fn device(path: &str) -> Option<String> {
     is_device.then(|| path.trim_end_matches('\\').to_owned())
 }
 
-/// The root of the shadow copy that holds a file, with a separator at the end; `None` for any other path.
+/// The root of the shadow copy that contains a file, with a trailing separator; `None` for any other path.
 pub fn shadow_copy(path: &str) -> Option<&str> {
     const PREFIX: &str = r"\\?\GLOBALROOT\Device\HarddiskVolumeShadowCopy";
-    // Of the same length; `\\.\` leads to the same.
+    // Keeps the length; `\\.\` and `\\?\` name the same device.
     let normal = path.replace('/', r"\").replacen(r"\\.\", r"\\?\", 1);
     let (head, rest) = normal.split_at_checked(PREFIX.len())?;
     let digits = rest.find(|c: char| !c.is_ascii_digit())?;
@@ -31,8 +31,9 @@ pub fn shadow_copy(path: &str) -> Option<&str> {
     is_root.then(|| &path[..=PREFIX.len() + digits])
 }
 
-/// Where a file is looked for that the image at `child` names by an absolute path. A child in a shadow copy has its parents
-/// there; another machine is asked only where the child comes from it, since that tells it who asks. `None`: nowhere.
+/// The path to open for a file that the image at `child` names by an absolute path. The parents of a child in a shadow copy
+/// are in that copy. A path to another machine is used only if the child comes from the same machine, since the connection
+/// reveals the user to it. `None`: the file is not looked for.
 pub fn named_by_image(child: &str, path: &str) -> Option<String> {
     let path = path.replace('/', r"\");
     let rest = below_volume(&path);
@@ -46,7 +47,7 @@ pub fn named_by_image(child: &str, path: &str) -> Option<String> {
     of_parent.eq_ignore_ascii_case(&of_child).then_some(path)
 }
 
-/// The path from the root of its volume on, of `X:\…` and `\\?\Volume{…}\…`.
+/// The path relative to the root of its volume, for `X:\…` and `\\?\Volume{…}\…`.
 fn below_volume(path: &str) -> Option<&str> {
     let path = path.strip_prefix(r"\\?\").unwrap_or(path);
     let (volume, rest) = path.split_once('\\')?;
@@ -55,7 +56,7 @@ fn below_volume(path: &str) -> Option<&str> {
     (is_letter || is_guid).then_some(rest)
 }
 
-/// The machine of `\\server\share\…`.
+/// The server name of `\\server\share\…`.
 fn server(path: &str) -> Option<String> {
     let path = path.replace('/', r"\");
     let is_unc = path.get(..8).is_some_and(|head| head.eq_ignore_ascii_case(r"\\?\UNC\"));

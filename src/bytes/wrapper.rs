@@ -1,30 +1,30 @@
-//! Sources around one other source. What is not about reading (hints, memory, what is missing) goes on to the source below by
-//! the one implementation of [`ByteSource`] here, so that no wrapping source can forget any of it.
+//! Sources around one other source. The one implementation of [`ByteSource`] here forwards everything but reads (hints,
+//! memory, missing ranges) to the source below, so that no wrapping source can omit any of it.
 
 use super::{ByteSource, Extent};
 use crate::Result;
 
-/// A source whose bytes come from one other source, as they are or decoded. It implements this, and by that [`ByteSource`].
+/// A source whose bytes come from one other source, as they are or decoded. Implementing it implements [`ByteSource`].
 pub trait Wrapper: Send + Sync {
     /// The source below.
     fn below(&self) -> &dyn ByteSource;
 
-    /// Where the first byte lies in the source below, when byte for byte follows from there; `None` for one that decodes.
+    /// Position of the first byte in the source below, if the bytes follow there one for one; `None` for one that decodes.
     fn start_below(&self) -> Option<u64>;
 
-    /// [`ByteSource::size`].
+    /// Implements [`ByteSource::size`].
     fn length(&self) -> u64;
 
-    /// [`ByteSource::read_exact_at`].
+    /// Implements [`ByteSource::read_exact_at`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`ByteSource::read_exact_at`].
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()>;
 
-    /// [`ByteSource::extent_at`].
+    /// Implements [`ByteSource::extent_at`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`ByteSource::extent_at`].
     fn extent(&self, offset: u64) -> Result<Extent>;
 
     /// Memory that this source takes besides the one below.
@@ -69,14 +69,14 @@ impl<W: Wrapper> ByteSource for W {
     }
 }
 
-/// What every wrapping source is tested with.
+/// Tests that every wrapping source runs.
 #[cfg(test)]
 pub(crate) mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
 
-    /// A source that takes memory, has a place, ends early, and records which hints it gets.
+    /// A source with memory, a position and a missing end, which records the hints that it gets.
     pub(crate) struct Below {
         bytes: Vec<u8>,
         hints: Mutex<Vec<(u64, u64)>>,
@@ -120,7 +120,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// Checks that `source`, which lies around `below` from byte `start` on (`None`: decodes it), passes everything on.
+    /// Checks that `source`, which wraps `below` from byte `start` on (`None`: decodes it), forwards everything.
     pub(crate) fn check_hints(below: &Below, source: &dyn ByteSource, start: Option<u64>) {
         assert!(source.memory() >= Below::MEMORY, "{} bytes of memory", source.memory());
         assert_eq!(source.position(), Some(Below::POSITION + start.unwrap_or(0)));

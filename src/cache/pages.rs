@@ -1,5 +1,5 @@
-//! Pages of a table by their number, found without a lock: the first that are loaded stay for good, and only what
-//! exceeds their half of the budget goes through an LRU cache. Most tables are smaller than that.
+//! Pages of a table by number, found without a lock: the first pages loaded are kept for good within half of the budget, all
+//! others go through an LRU cache. Most tables fit into that half.
 
 use std::sync::{
     OnceLock,
@@ -8,19 +8,19 @@ use std::sync::{
 
 use super::Cache;
 
-/// Numbers that have a place of their own: 384 KiB of places, whatever the table claims to have.
+/// Pages with a slot of their own: 384 KiB of slots at most, whatever size the table claims.
 const MAX_PLACES: u64 = 1 << 14;
 
 /// The pages of a table, bounded in bytes.
 pub struct Pages<V> {
     places: Box<[OnceLock<V>]>,
-    /// What is left of the budget for pages that stay.
+    /// The part of the budget that is left for permanent pages.
     left: AtomicUsize,
     others: Cache<u64, V>,
 }
 
 impl<V: Clone> Pages<V> {
-    /// A table of `count` pages of which at most `budget` bytes are kept.
+    /// A table of `count` pages, of which at most `budget` bytes are kept.
     pub fn new(count: u64, budget: usize) -> Self {
         Self {
             places: (0..count.min(MAX_PLACES)).map(|_| OnceLock::new()).collect(),
@@ -29,8 +29,8 @@ impl<V: Clone> Pages<V> {
         }
     }
 
-    /// What `look` sees in a page, which `load` returns with its size in bytes if it is not here. Two readers may both
-    /// load a page; one of the two stays.
+    /// Applies `look` to a page; on a miss `load` returns the page with its size in bytes. Two readers may both load a page;
+    /// one of the two is kept.
     ///
     /// # Errors
     /// Those of `load`; failures are not kept.
@@ -88,7 +88,7 @@ mod tests {
         assert_eq!(loads.get(), 0);
         (16..10_000).for_each(get);
         assert!(loads.replace(0) > 9900);
-        // Beyond those that have a place.
+        // Beyond the pages with a slot.
         get(1 << 39);
         get(1 << 39);
         assert_eq!(loads.get(), 1);

@@ -1,19 +1,19 @@
-//! Keeps findings within bounds: of each kind the first ones, the others are counted. A kind is a severity and a
-//! structure whatever its number, so that a million bad block table entries do not hide the one bad header.
+//! Keeps findings within bounds: the first ones of each kind, and a count of the others. A kind is a severity and a
+//! structure without its number, so that a million bad block table entries do not hide the one bad header.
 
 use serde::Serialize;
 
 use super::{Finding, FindingSink, Severity};
 use crate::printable::{REPLACEMENT, is_harmful};
 
-/// Kept of each kind: enough to see a pattern.
+/// Findings kept of each kind: enough to see a pattern.
 const MAX_OF_A_KIND: u64 = 100;
-/// Kinds told apart; further ones count together, by severity.
+/// Maximum number of separate kinds; further ones are counted together, by severity.
 const MAX_KINDS: usize = 64;
-/// Characters kept of each text: a path of an image may have 32,767.
+/// Maximum characters of each text: a path in an image may have 32,767.
 const MAX_TEXT: usize = 2000;
 
-/// How many findings there are of each severity, kept or not.
+/// Number of findings of each severity, kept or not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Findings of [`Severity::Error`].
@@ -24,14 +24,14 @@ pub struct Counts {
     pub notes: u64,
 }
 
-/// Findings that were counted only.
+/// Findings that are counted but not kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct More {
     /// How bad they are.
     pub severity: Severity,
     /// The structure, with `#` for its numbers; `other` when there are too many kinds.
     pub structure: String,
-    /// How many.
+    /// Number of findings.
     pub count: u64,
 }
 
@@ -61,7 +61,7 @@ impl Counts {
         *count = count.saturating_add(by);
     }
 
-    /// The sum of two.
+    /// Adds two counts.
     #[must_use]
     pub fn plus(mut self, other: Self) -> Self {
         self.add(Severity::Error, other.errors);
@@ -70,7 +70,7 @@ impl Counts {
         self
     }
 
-    /// The worst severity of which there is one.
+    /// The worst severity with a count above 0.
     pub fn worst(&self) -> Option<Severity> {
         let all = [
             (self.errors, Severity::Error),
@@ -87,12 +87,12 @@ impl Collector {
         self.counts
     }
 
-    /// What was kept, in the order in which it was found.
+    /// The kept findings, in the order in which they were found.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 
-    /// What was kept, the worst first, and what was counted only.
+    /// The kept findings, the worst first, and the counts of the others.
     pub fn into_parts(mut self) -> (Vec<Finding>, Vec<More>) {
         self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         let more = self.kinds.into_iter().filter(|kind| kind.count > MAX_OF_A_KIND).map(|kind| More {
@@ -154,7 +154,8 @@ fn without_numbers(structure: &str) -> String {
     out
 }
 
-/// Texts quote the image, and go to terminals: no escape sequences, no endless lines. A line feed is the reporter's own.
+/// Escapes control characters and cuts long texts: findings quote the image and go to terminals. Line feeds come from the
+/// reporter and stay.
 fn printable(text: &str) -> String {
     let shown = text.chars().take(MAX_TEXT);
     let mut out: String = shown.map(|c| if is_harmful(c) && c != '\n' { REPLACEMENT } else { c }).collect();

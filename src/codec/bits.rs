@@ -1,19 +1,19 @@
-//! The bit stream of XPRESS Huffman (MS-XCA 2.2.4) and LZX (MS-PATCH 2.2): 16-bit little-endian units, each from its
-//! highest bit down. Reading past the end yields zeros, counted: a decoder asks at its end whether it went too far.
+//! The bit stream of XPRESS Huffman (MS-XCA 2.2.4) and LZX (MS-PATCH 2.2): 16-bit little-endian units, each from its highest
+//! bit down. Reads past the end yield zeros and are counted: a decoder checks [`Bits::overran`] when it is done.
 
 /// After [`Bits::refill`] at least this many bits can be taken.
 pub(super) const READY: u32 = 48;
 
-/// A reader of bits, highest first. What is seldom needed takes and returns it as a value: a reader whose address is
-/// known nowhere stays in registers.
+/// A reader of bits, highest first. Rarely called functions take and return it by value: a reader whose address is never
+/// taken stays in registers.
 #[derive(Clone, Copy)]
 pub(super) struct Bits<'a> {
     input: &'a [u8],
-    /// Offset of the first unit that does not count as buffered. Beyond the input's end: as if there were zeros.
+    /// Offset of the first unit that does not count as buffered. Beyond the input's end the reader supplies zeros.
     at: usize,
-    /// The next bits, from the top down. Below the `left` that count there may be those that follow them.
+    /// The next bits, from the top down. Below the `left` valid bits there may be bits of the following units.
     buffer: u64,
-    /// How many bits are buffered: at most 63.
+    /// Number of valid bits: at most 63.
     left: u32,
 }
 
@@ -26,7 +26,7 @@ impl<'a> Bits<'a> {
     #[inline(always)]
     pub(super) fn refill(&mut self) {
         if let Some(next) = self.input.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
-            // The unit that does not fit whole is buffered again by the next refill: the same bits at the same place.
+            // The unit that fits only in part is buffered again by the next refill: the same bits at the same place.
             self.buffer |= swap_units(u64::from_le_bytes(*next)) >> self.left;
             let units = (63 - self.left) >> 4;
             self.at = self.at.wrapping_add(units as usize * 2);
@@ -49,19 +49,19 @@ impl<'a> Bits<'a> {
         self
     }
 
-    /// The next 64 bits, of which those buffered count.
+    /// The next 64 bits, of which only the buffered ones are valid.
     #[inline(always)]
     pub(super) fn peek(&self) -> u64 {
         self.buffer
     }
 
-    /// How many bits are buffered.
+    /// Number of buffered bits.
     #[inline(always)]
     pub(super) fn left(&self) -> u32 {
         self.left
     }
 
-    /// Drops as many bits as the low six of `entry` say, which are buffered.
+    /// Drops the number of bits in the low six bits of `entry`; they must be buffered.
     #[inline(always)]
     pub(super) fn skip_entry(&mut self, entry: u32) {
         // A shift uses these six bits alone.
@@ -69,46 +69,47 @@ impl<'a> Bits<'a> {
         self.left = self.left.wrapping_sub(entry & 0x3f);
     }
 
-    /// Drops `count` bits that are buffered.
+    /// Drops `count` bits, which must be buffered.
     #[inline(always)]
     pub(super) fn skip(&mut self, count: u32) {
         self.buffer = self.buffer.wrapping_shl(count);
         self.left = self.left.wrapping_sub(count);
     }
 
-    /// Takes `count` buffered bits, up to 32; none is 0.
+    /// Takes `count` buffered bits, up to 32; 0 for no bits.
     #[inline(always)]
     pub(super) fn take(&mut self, count: u32) -> usize {
-        // In two steps, as a shift by 64 is none.
+        // In two shifts: one shift by 64 would wrap to 0.
         let value = (self.buffer >> 1) >> 63_u32.wrapping_sub(count).min(63);
         self.skip(count);
         usize::try_from(value).unwrap_or(usize::MAX)
     }
 
-    /// Takes bits one call at a time, for headers: refills by itself.
+    /// Takes bits for headers, one field per call: refills by itself.
     pub(super) fn next(&mut self, count: u32) -> usize {
         self.refill();
         self.take(count)
     }
 
-    /// Reads bytes that lie in the stream behind the last of those units that a reader of single units would have read
-    /// when `left` bits were buffered, having at least 16 bits ahead; the buffer holds some that belong behind them.
+    /// Switches to whole bytes: returns the offset behind the last unit that a reader of single units, which holds at least
+    /// 16 bits ahead, would have read when `left` bits were buffered. Drops the buffered bits that belong behind those
+    /// bytes.
     #[inline(always)]
     pub(super) fn interrupt(&mut self, left: u32) -> usize {
         let surplus = (left >> 4).saturating_sub(1);
         self.left -= surplus * 16;
-        // What is to be buffered anew must not be there yet.
+        // The refill expects zeros below the valid bits.
         self.buffer &= !(u64::MAX >> self.left);
         self.at - surplus as usize * 2
     }
 
-    /// Continues with units at `at`.
+    /// Continues with units at offset `at`.
     #[inline(always)]
     pub(super) fn resume(&mut self, at: usize) {
         self.at = at;
     }
 
-    /// Drops the rest of the current unit, a whole one if none was begun, and returns where the next begins.
+    /// Drops the rest of the current unit, a whole one if none is begun, and returns the offset of the next one.
     pub(super) fn align(&mut self) -> usize {
         self.refill();
         let used = self.left % 16;
@@ -118,12 +119,12 @@ impl<'a> Bits<'a> {
         at
     }
 
-    /// Where the next unit begins that no bit was taken of.
+    /// Offset of the next unit of which no bit is taken.
     pub(super) fn position(&self) -> usize {
         self.at.saturating_sub(self.left as usize / 16 * 2)
     }
 
-    /// True when bits were taken that are not in the input.
+    /// True if bits were taken beyond the end of the input.
     pub(super) fn overran(&self) -> bool {
         self.position() > self.input.len().next_multiple_of(2)
     }

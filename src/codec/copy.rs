@@ -1,11 +1,11 @@
-//! Copies of earlier output, the "LZ" of all formats here. A copy may reach into what it writes: then it repeats its
-//! last bytes.
+//! Copies of earlier output, the "LZ" of all formats here. A copy whose length exceeds its distance overlaps its own output:
+//! it repeats the last `distance` bytes.
 
 /// Copies are made in pieces of 16 bytes, which may reach this far beyond their end.
 const SLACK: usize = 32;
 
-/// Appends to the `to` bytes of `out` that are decoded `length` bytes from `distance` back; returns where they end.
-/// What lies behind them may be overwritten.
+/// Appends `length` bytes from `distance` back to the `to` decoded bytes of `out`; returns the end offset. The bytes behind
+/// it may be overwritten.
 #[inline(always)]
 pub(super) fn copy_match(
     out: &mut [u8],
@@ -17,13 +17,13 @@ pub(super) fn copy_match(
     if distance > to || distance == 0 {
         return Err("copy from before the output");
     }
-    // Lengths are bounded by the formats, so that nothing here wraps.
+    // The formats bound lengths, so that nothing here wraps.
     if end.wrapping_add(SLACK) > out.len() {
         return near_end(out, to, distance, end);
     }
     let from = to.wrapping_sub(distance);
     if distance >= 16 {
-        // Most copies are that short: no loop, no branch to mispredict.
+        // Most copies fit into 16 bytes: no loop, no branch to mispredict.
         piece::<16>(out, from, to);
         let mut done = 16;
         while done < length {
@@ -65,7 +65,7 @@ fn piece<const N: usize>(out: &mut [u8], from: usize, to: usize) {
     out[to..to.wrapping_add(N)].copy_from_slice(&piece);
 }
 
-/// The same without slack.
+/// The same for the end of `out`, without slack.
 #[cold]
 fn near_end(out: &mut [u8], to: usize, distance: usize, end: usize) -> Result<usize, &'static str> {
     if end > out.len() {

@@ -1,6 +1,6 @@
-//! Canonical Huffman codes of at most 16 bits, for streams that give bits highest first: codes ascend with their length,
-//! and among equals with their symbol. Guards: a code with more words than fit is refused; an unassigned word is found
-//! where it is read.
+//! Canonical Huffman codes of at most 16 bits, for streams that deliver bits highest first: codes ascend with their length,
+//! and among equal lengths with their symbol. Guards: a code with more words than fit is refused when it is built; an
+//! unassigned word is an error when it is read.
 
 use super::bits::Bits;
 
@@ -10,26 +10,26 @@ pub(super) const MAX_LENGTH: usize = 16;
 /// Decodes one code. Words of up to log2 of `ENTRIES` bits are looked up at once; the few longer ones are found by
 /// comparing with the last word of each length.
 pub(super) struct Code<const SYMBOLS: usize, const ENTRIES: usize> {
-    /// By the next bits: the symbol's payload with the word's length in its low six bits, or 0 for longer words.
+    /// Indexed by the next bits: the symbol's payload with the word's length in its low six bits, or 0 for longer words.
     table: [u32; ENTRIES],
-    /// Symbols by their words, ascending; before them those without one.
+    /// Symbols in the order of their words, preceded by the symbols without a word.
     sorted: [u16; SYMBOLS],
-    /// By length: the first word that is longer, in the top bits of 16; what to add to a word to get its place in
-    /// `sorted`.
+    /// Indexed by length: the first word that is longer, in the top bits of 16; and the offset that maps a word to its index
+    /// in `sorted`.
     limits: [(u32, u32); MAX_LENGTH + 1],
 }
 
 impl<const SYMBOLS: usize, const ENTRIES: usize> Code<SYMBOLS, ENTRIES> {
     const BITS: usize = ENTRIES.ilog2() as usize;
 
-    /// A code without words.
+    /// An empty code.
     pub(super) const fn new() -> Self {
         assert!(ENTRIES.is_power_of_two() && Self::BITS <= MAX_LENGTH);
         Self { table: [0; ENTRIES], sorted: [0; SYMBOLS], limits: [(0, 0); MAX_LENGTH + 1] }
     }
 
-    /// Makes the code from each symbol's length (0: none, at most 16). `payload` is what [`Self::decode`] returns for a
-    /// symbol; its low six bits must be free.
+    /// Builds the code from each symbol's length (0: none, at most 16). `payload` maps a symbol to the result of
+    /// [`Self::decode`]; its low six bits must be 0.
     pub(super) fn build(
         &mut self,
         lengths: &[u8; SYMBOLS],
@@ -37,7 +37,7 @@ impl<const SYMBOLS: usize, const ENTRIES: usize> Code<SYMBOLS, ENTRIES> {
     ) -> Result<(), &'static str> {
         let counts = count(lengths);
         let mut places = [0_u16; MAX_LENGTH + 1];
-        // Symbols without a word come first, so that no length is an exception.
+        // Symbols without a word come first, so that length 0 needs no special case.
         let (mut word, mut place) = (0_u32, counts[0]);
         for length in 1..=MAX_LENGTH {
             let shift = MAX_LENGTH - length;
@@ -76,8 +76,8 @@ impl<const SYMBOLS: usize, const ENTRIES: usize> Code<SYMBOLS, ENTRIES> {
         rest.fill(0);
     }
 
-    /// The payload of the next symbol, whose bits are then taken; `None` for a word that is no symbol's. The low six
-    /// bits hold the word's length.
+    /// Takes the bits of the next symbol and returns its payload; `None` for an unassigned word. The low six bits hold the
+    /// word's length.
     #[inline(always)]
     pub(super) fn decode(&self, bits: &mut Bits<'_>, payload: &[u32; SYMBOLS]) -> Option<u32> {
         let index = usize::try_from(bits.peek() >> (64 - Self::BITS)).unwrap_or(usize::MAX);
@@ -92,7 +92,7 @@ impl<const SYMBOLS: usize, const ENTRIES: usize> Code<SYMBOLS, ENTRIES> {
         Some(entry)
     }
 
-    /// As the table's entry of a longer word; 0 for a word that is no symbol's.
+    /// The table entry of a word longer than the table's index; 0 for an unassigned word.
     #[cold]
     #[inline(never)]
     fn decode_long(&self, next: u64, payload: &[u32; SYMBOLS]) -> u32 {
@@ -109,9 +109,9 @@ impl<const SYMBOLS: usize, const ENTRIES: usize> Code<SYMBOLS, ENTRIES> {
     }
 }
 
-/// How many symbols have each length.
+/// Counts the symbols of each length.
 fn count<const SYMBOLS: usize>(lengths: &[u8; SYMBOLS]) -> [u16; MAX_LENGTH + 1] {
-    // Two tables in turn: neighbours often have the same length, and would wait for each other.
+    // Two alternating tables: neighbours often have the same length, and their increments would wait for each other.
     let mut counts = [[0_u16; MAX_LENGTH + 1]; 2];
     for (i, &length) in lengths.iter().enumerate() {
         let count = &mut counts[i % 2][usize::from(length)];

@@ -1,24 +1,24 @@
-//! LZNT1 (MS-XCA 2.5): NTFS's own compression. A buffer is a row of chunks, each for 4096 bytes of output: a 16-bit
-//! header (size, "compressed" bit), then groups of a flag byte and eight tokens, each one literal byte or a 16-bit copy
-//! from earlier in the same chunk. The further the chunk has come, the more bits of a copy are its distance.
+//! LZNT1 (MS-XCA 2.5): NTFS's own compression. A buffer is a sequence of chunks of 4096 output bytes each: a 16-bit header
+//! (size, "compressed" bit), then groups of a flag byte and eight tokens, each one literal byte or a 16-bit copy from
+//! earlier in the same chunk. The more output the chunk has, the more bits of a copy are its distance.
 //!
-//! Decodes into the caller's slice. What ends early (a header of 0, the end of the input, a short chunk) leaves zeros,
-//! as Windows and ntfs-3g do: that is how a compressor stores a tail of zeros. Everything else is an error.
+//! Decodes into the caller's slice. An early end (a header of 0, the end of the input, a short chunk) leaves zeros, as in
+//! Windows and ntfs-3g: compressors store a tail of zeros this way. Everything else is an error.
 
 use crate::{Error, Place, Result};
 
-/// Output of one chunk.
+/// Output bytes of one chunk.
 pub const CHUNK: usize = 4096;
 /// Copies are made in pieces of 8, 16 and 32 bytes, which may reach this far beyond their end.
 const SLACK: usize = 32;
-/// What a chunk is decoded into: a fixed size lets the compiler prove most indexes.
+/// The output buffer of one chunk: a fixed size lets the compiler prove most indexes.
 type Window = [u8; CHUNK + SLACK];
 
 const COMPRESSED: u16 = 0x8000;
 const SIZE_MASK: u16 = 0x0fff;
 const COPY_MIN: usize = 3;
 
-/// Decompresses chunk after chunk from `input` until `out` is full; zero-fills what the input leaves.
+/// Decompresses chunk after chunk from `input` until `out` is full; zero-fills what the input does not cover.
 ///
 /// # Errors
 /// [`Error::Corrupt`] with the offset in `input`: a chunk or copy that lies outside its input or output. `out` then
@@ -40,7 +40,7 @@ pub fn decompress(input: &[u8], out: &mut [u8]) -> Result<()> {
             raw.copy_from_slice(chunk);
             chunk.len()
         } else if let Some(window) = rest.first_chunk_mut::<{ CHUNK + SLACK }>() {
-            // What is written into the slack is overwritten by the next chunk.
+            // The next chunk overwrites the slack.
             decode(chunk, window, limit).map_err(|problem| corrupt(at, problem))?
         } else {
             let mut window = [0; CHUNK + SLACK];
@@ -70,7 +70,7 @@ fn decode(chunk: &[u8], window: &mut Window, limit: usize) -> Result<usize, &'st
         // One bit per token, lowest first; the guard bit above them ends the group.
         let mut flags = u32::from(flags) | 0x100;
         loop {
-            // Literals up to the next copy, perhaps none: taking eight bytes always is cheaper than asking.
+            // Literals up to the next copy, perhaps none: copying eight bytes always is cheaper than a branch.
             let mut literals = flags.trailing_zeros() as usize;
             if let Some(ahead) = rest.first_chunk::<8>() {
                 window[to..to + 8].copy_from_slice(ahead);
@@ -104,7 +104,7 @@ fn decode(chunk: &[u8], window: &mut Window, limit: usize) -> Result<usize, &'st
 /// Executes one copy token at `to`; returns where it ends.
 #[inline(always)]
 fn copy(window: &mut Window, to: usize, limit: usize, token: u16) -> Result<usize, &'static str> {
-    // Enough bits to reach back to the chunk's start, at least 4; the others are the length.
+    // The distance has enough bits to reach back to the chunk's start, at least 4; the other bits are the length.
     let distance_bits = usize::BITS - (to.wrapping_sub(1) | 15).leading_zeros();
     let distance = usize::from(token >> (16 - distance_bits.min(12))) + 1;
     let length = usize::from(token & (0xffff >> distance_bits.min(12))) + COPY_MIN;
@@ -139,7 +139,7 @@ fn copy(window: &mut Window, to: usize, limit: usize, token: u16) -> Result<usiz
             at += 8;
         }
     } else {
-        // Most copies are that short: no loop, no branch to mispredict.
+        // Most copies fit into 16 bytes: no loop, no branch to mispredict.
         copy_piece::<16>(window, at - distance, at);
         copy_piece::<16>(window, at - distance + 16, at + 16);
         at += 32;

@@ -1,8 +1,8 @@
-//! LZX (MS-PATCH 2) in the variant of WIM files and WOF: each buffer of at most 32 KiB stands alone, a block's header
-//! says in one bit that it has the default size, and x86 calls are always translated, for a file size of 12,000,000.
+//! LZX (MS-PATCH 2) in the variant of WIM files and WOF: each buffer of at most 32 KiB is independent, one bit of a block's
+//! header means the default size, and x86 calls are always translated, for a file size of 12,000,000.
 //!
-//! A buffer is a row of blocks, of literals and copies by Huffman codes ("verbatim"; "aligned", where the low bits of
-//! distances have a code, too) or stored. A block's code lengths are differences from those of the block before.
+//! A buffer is a sequence of blocks: literals and copies in Huffman codes ("verbatim"; "aligned", where the low bits of
+//! distances have a code, too) or stored bytes. A block's code lengths are differences from those of the previous block.
 
 use std::cell::Cell;
 
@@ -17,23 +17,23 @@ pub const MAX_OUTPUT: usize = 32 << 10;
 
 /// Literals, then copies: eight lengths for each of 30 slots of distances.
 const MAIN_SYMBOLS: usize = 256 + 8 * 30;
-/// Lengths above those in the main code's symbols.
+/// Number of symbols of the length code, for lengths above those in the main code's symbols.
 const LENGTH_SYMBOLS: usize = 249;
 const ALIGNED_SYMBOLS: usize = 8;
-/// A main symbol's length field that says: the length code follows.
+/// Value of a main symbol's length field: a symbol of the length code follows.
 const LONG: usize = 7;
 const COPY_MIN: usize = 2;
-/// Extra bits from here on have their low three in the aligned code.
+/// From this number of extra bits on, the low three are in the aligned code.
 const ALIGNED_BITS: u32 = 3;
-/// The first slots are the latest distances.
+/// The first slots mean the most recent distances.
 const RECENT: usize = 3;
-/// Distances are stored increased by that.
+/// Stored distances are increased by this.
 const ADJUSTMENT: u32 = 2;
 
 const LITERAL: u32 = 1 << 6;
 const IS_RECENT: u32 = 1 << 7;
-/// Symbols of the main code. A literal: a flag, and the byte in bits 8 to 15. A copy: its length field in bits 8 to 10,
-/// the extra bits of its distance in 12 to 15, the distance without them (or which recent one) in 16 to 31.
+/// Payload of main symbols. A literal: a flag, and the byte in bits 8 to 15. A copy: its length field in bits 8 to 10, the
+/// number of extra bits of its distance in 12 to 15, the distance without them (or the index of a recent one) in 16 to 31.
 static MAIN: [u32; MAIN_SYMBOLS] = main_payload();
 static LENGTH: [u32; LENGTH_SYMBOLS] = numbers();
 static ALIGNED: [u32; ALIGNED_SYMBOLS] = numbers();
@@ -69,7 +69,7 @@ const fn numbers<const SYMBOLS: usize>() -> [u32; SYMBOLS] {
     payload
 }
 
-/// The codes of a block, and the lengths of their words, which the next block changes.
+/// The codes of a block and their word lengths, to which the next block's lengths are differences.
 struct Decoder {
     main: Code<MAIN_SYMBOLS, 2048>,
     length: Code<LENGTH_SYMBOLS, 1024>,
@@ -79,14 +79,14 @@ struct Decoder {
 }
 
 thread_local! {
-    /// The tables, which each block builds anew.
+    /// The tables, which each block rebuilds.
     static DECODER: Cell<Option<Box<Decoder>>> = const { Cell::new(None) };
 }
 
 /// Decompresses one buffer and fills `out`, which is as long as its uncompressed data: at most [`MAX_OUTPUT`].
 ///
 /// # Errors
-/// [`Error::Corrupt`] for data that is not valid or yields less or more. `out` then holds nothing usable.
+/// [`Error::Corrupt`] for invalid data, or data that yields fewer or more bytes. `out` then holds nothing usable.
 pub fn decode(input: &[u8], out: &mut [u8]) -> Result<()> {
     if out.len() > MAX_OUTPUT {
         return Err(Error::invalid("LZX data for more than 32 KiB"));
@@ -101,7 +101,7 @@ pub fn decode(input: &[u8], out: &mut [u8]) -> Result<()> {
     Ok(())
 }
 
-/// One block's header.
+/// The header of a block.
 enum Block {
     Verbatim,
     Aligned,
@@ -119,7 +119,7 @@ impl Decoder {
         })
     }
 
-    /// Returns whether there can be a byte that begins an x86 call.
+    /// Returns whether the output may contain the byte that begins an x86 call.
     fn decode(&mut self, input: &[u8], out: &mut [u8]) -> Result<bool, &'static str> {
         let mut bits = Bits::new(input, 0);
         self.main_lengths.fill(0);
@@ -129,7 +129,7 @@ impl Decoder {
         while to < out.len() {
             let (block, size) = block_header(&mut bits)?;
             let end = to + size;
-            // Blocks end where copies end, so that each decodes into exactly its part.
+            // Blocks end where copies end, so that each decodes into exactly its part of the output.
             let decoded = out.get_mut(..end).ok_or("block beyond the output")?;
             match block {
                 Block::Stored => {

@@ -1,9 +1,9 @@
 //! Decompressors of Windows' formats, over bytes in memory: LZNT1 (NTFS compression), XPRESS Huffman and LZX (system
 //! compression by WOF, WIM files), plain LZ77 (data deduplication).
 //!
-//! Each decodes one buffer into a slice whose length the caller knows, and fills it or fails: nothing grows with what
-//! the data says, every loop is bounded by the output. A chunk whose stored size is its uncompressed size is stored raw
-//! in all containers of these formats; that is the caller's to see.
+//! Each decodes one buffer into a slice of known length, and fills it or fails: no allocation depends on the data, and the
+//! output bounds every loop. All containers of these formats store a chunk raw if its stored size is its uncompressed size;
+//! the caller checks for that.
 
 mod bits;
 mod copy;

@@ -1,13 +1,13 @@
-//! Plain LZ77 (MS-XCA 2.4), the XPRESS without Huffman codes: 32-bit words of flags, highest first, one per token. A
-//! token is a literal byte, or a 16-bit copy: 13 bits of distance, three of length, which go on in a half byte (two
-//! copies share a byte), a byte, 16 and 32 bits.
+//! Plain LZ77 (MS-XCA 2.4), the XPRESS without Huffman codes: 32-bit words of flags, highest first, one flag per token. A
+//! token is a literal byte or a 16-bit copy: 13 bits of distance, three of length. Longer lengths continue in a half byte
+//! (two copies share a byte), a byte, 16 and 32 bits.
 
 use super::copy::copy_match;
 use crate::{Error, Place, Result};
 
 const COPY_MIN: usize = 3;
 
-/// Decodes `input` until `out` is full. What of the input is left over then is not looked at.
+/// Decodes `input` until `out` is full. Input behind the last needed token is ignored.
 ///
 /// # Errors
 /// [`Error::Corrupt`] with the offset in `input`: it ends too early, or a copy lies outside the output. `out` then
@@ -40,7 +40,7 @@ pub fn decompress(input: &[u8], out: &mut [u8]) -> Result<()> {
 struct Decoder<'a> {
     input: &'a [u8],
     at: usize,
-    /// A byte whose upper half is the next copy's.
+    /// A byte whose upper half belongs to the next copy.
     shared: Option<u8>,
 }
 
@@ -52,7 +52,7 @@ impl Decoder<'_> {
         Ok(bytes)
     }
 
-    /// Distance and length of a copy.
+    /// The distance and length of a copy.
     fn copy(&mut self) -> Result<(usize, usize)> {
         let token = usize::from(u16::from_le_bytes(self.take()?));
         let (distance, mut length) = ((token >> 3) + 1, token & 7);
@@ -73,7 +73,7 @@ impl Decoder<'_> {
         length.checked_add(COPY_MIN).map(|length| (distance, length)).ok_or_else(|| self.corrupt("a length"))
     }
 
-    /// A length that does not fit a half byte: `most` is the largest that does.
+    /// Reads a length of at least `most` from behind the half byte.
     fn long(&mut self, most: usize) -> Result<usize> {
         let [byte] = self.take()?;
         if byte < 255 {

@@ -1,11 +1,11 @@
-//! What the tests of both Huffman formats need: a writer of their bit stream, and token sequences with their output.
+//! Shared by the tests of both Huffman formats: a writer of their bit stream, and token sequences with their output.
 
-/// Writes 16-bit little-endian units, highest bit first. Whole bytes go where a reader of single units, which holds at
-/// least 16 bits ahead, expects them: behind two units that are not written yet.
+/// Writes 16-bit little-endian units, highest bit first. Whole bytes follow two units that are not written yet, where a
+/// reader of single units, which holds at least 16 bits ahead, expects them.
 #[derive(Default)]
 pub(super) struct BitWriter {
     bytes: Vec<u8>,
-    /// Where the current unit and the next one belong.
+    /// Offsets of the current unit and the next one.
     places: Vec<usize>,
     pending: u64,
     count: u32,
@@ -13,7 +13,7 @@ pub(super) struct BitWriter {
 }
 
 impl BitWriter {
-    /// `ahead` units are reserved before bytes.
+    /// A writer that reserves `ahead` units before bytes.
     pub(super) fn new(ahead: usize) -> Self {
         let mut writer = Self { ahead, ..Self::default() };
         writer.reserve();
@@ -53,13 +53,13 @@ impl BitWriter {
         self.count > 0
     }
 
-    /// Takes back the reservation, for bytes that begin where the next unit would.
+    /// Removes the reservation, for bytes that begin where the next unit would.
     pub(super) fn drop_reserved(&mut self) {
         self.bytes.truncate(self.bytes.len() - 2 * self.places.len());
         self.places.clear();
     }
 
-    /// Fills the current unit; returns the stream without units that were only reserved.
+    /// Fills the current unit; returns the stream without reserved units.
     pub(super) fn finish(mut self) -> Vec<u8> {
         self.bits(0, (16 - self.count % 16) % 16);
         self.write_units(16);
@@ -76,7 +76,7 @@ pub(crate) enum Token {
     Copy { distance: usize, length: usize },
 }
 
-/// Reproducible numbers.
+/// A reproducible sequence of numbers.
 pub(super) struct Random(pub(super) u64);
 
 impl Random {
@@ -86,7 +86,7 @@ impl Random {
     }
 }
 
-/// Tokens for exactly `size` bytes, with lengths up to `longest` from `shortest` on, and those bytes.
+/// Tokens for exactly `size` bytes, with lengths from `shortest` to `longest`, and those bytes.
 pub(crate) fn tokens(seed: u64, size: usize, shortest: usize, longest: usize) -> (Vec<Token>, Vec<u8>) {
     let mut random = Random(seed);
     let (mut tokens, mut out) = (Vec::new(), Vec::<u8>::new());
@@ -108,7 +108,7 @@ pub(crate) fn tokens(seed: u64, size: usize, shortest: usize, longest: usize) ->
     (tokens, out)
 }
 
-/// Decodes damaged copies of `packed`: they fail or fill the output, with the same bytes whatever it held before.
+/// Decodes damaged copies of `packed`: they fail or fill the output, with the same bytes whatever it contained before.
 pub(super) fn survive_damage(packed: &[u8], size: usize, decode: fn(&[u8], &mut [u8]) -> crate::Result<()>) {
     let (mut zeros, mut ones) = (vec![0; size], vec![0xff; size]);
     let mut check = |input: &[u8]| {

@@ -1,23 +1,23 @@
-//! XPRESS with Huffman codes (MS-XCA 2.2), as WOF and WIM files hold it: one buffer of at most 64 KiB. First the lengths
-//! of 512 code words, four bits each; then code words, each a literal byte or a copy whose word tells its length (up to
-//! 17) and the bits of its distance, which follow. A longer length follows in whole bytes between the bit stream's units.
+//! XPRESS with Huffman codes (MS-XCA 2.2), as in WOF and WIM files: one buffer of at most 64 KiB. First the lengths of 512
+//! code words, four bits each; then code words, each a literal byte or a copy whose word contains its length (up to 17) and
+//! the number of bits of its distance, which follow. A longer length follows in whole bytes between the bit stream's units.
 
 use std::cell::Cell;
 
 use super::{bits::Bits, copy::copy_match, huffman::Code};
 use crate::{Error, Result};
 
-/// The largest output of one buffer.
+/// Maximum output of one buffer.
 pub const MAX_OUTPUT: usize = 64 << 10;
 
 const SYMBOLS: usize = 512;
 const LENGTHS: usize = SYMBOLS / 2;
 const COPY_MIN: usize = 3;
-/// In a symbol's length field: more follows.
+/// Value of a symbol's length field: a longer length follows.
 const LONG: usize = 15;
 
 const LITERAL: u32 = 1 << 6;
-/// What a symbol means: a flag, and from bit 8 on its number, which has a literal or the fields of a copy.
+/// Payload of symbols: a flag, and from bit 8 on the symbol's number, which contains a literal or the fields of a copy.
 static PAYLOAD: [u32; SYMBOLS] = payload();
 
 const fn payload() -> [u32; SYMBOLS] {
@@ -33,14 +33,14 @@ const fn payload() -> [u32; SYMBOLS] {
 type Tables = Code<SYMBOLS, 2048>;
 
 thread_local! {
-    /// The tables, which each buffer builds anew.
+    /// The tables, which each buffer rebuilds.
     static TABLES: Cell<Option<Box<Tables>>> = const { Cell::new(None) };
 }
 
 /// Decompresses one buffer and fills `out`, which is as long as its uncompressed data: at most [`MAX_OUTPUT`].
 ///
 /// # Errors
-/// [`Error::Corrupt`] for data that is not valid or yields less or more. `out` then holds nothing usable.
+/// [`Error::Corrupt`] for invalid data, or data that yields fewer or more bytes. `out` then holds nothing usable.
 pub fn decode(input: &[u8], out: &mut [u8]) -> Result<()> {
     if out.len() > MAX_OUTPUT {
         return Err(Error::invalid("XPRESS data for more than 64 KiB"));
@@ -101,7 +101,7 @@ fn literal(symbol: u32) -> u8 {
     symbol.to_le_bytes()[1]
 }
 
-/// Executes the copy that a symbol tells.
+/// Executes the copy that a symbol encodes.
 #[inline(always)]
 fn copy(
     input: &[u8],
@@ -120,7 +120,7 @@ fn copy(
     copy_match(out, to, distance, length.wrapping_add(COPY_MIN))
 }
 
-/// A length that does not fit into its symbol: one byte more, or two that replace all before.
+/// Reads a length that exceeds its symbol's field: one more byte, or two that replace the sum so far.
 #[inline(always)]
 fn long_length<'a>(input: &[u8], mut bits: Bits<'a>, left: u32) -> Result<(usize, Bits<'a>), &'static str> {
     let at = bits.interrupt(left);

@@ -1,5 +1,5 @@
-//! The threads that decode ahead, one for each core, started when something is decoded at all. Guards: orders and the
-//! memory of their results are bounded, whatever the number of readers; the threads end with their last user.
+//! The decoder threads, one per core, started on first use. Guards: the order queue and the memory of decoded pieces are
+//! bounded whatever the number of readers; the threads end when their last user is dropped.
 
 use std::{
     collections::VecDeque,
@@ -18,17 +18,17 @@ use super::{
 };
 use crate::bytes::BufferPool;
 
-/// Memory for content that is decoded and not yet read, of all files together.
+/// Memory budget for decoded pieces that are not read yet, shared by all files.
 const AHEAD_BUDGET: usize = 16 << 20;
 const MAX_PIECES: usize = AHEAD_BUDGET / MAX_PIECE;
-/// More threads than this have nothing to do within the budget.
+/// Upper bound of decoder threads: more would find no work within the budget.
 const MAX_THREADS: usize = 32;
-/// Pieces that are decoded for one reader before it asks: at least two requests of a kernel, at most a quarter of all.
+/// Minimum and maximum read-ahead of one reader, in pieces: at least two kernel requests, at most a quarter of the budget.
 const LEAD: [usize; 2] = [16, MAX_PIECES / 4];
-/// Orders that wait, those included that their readers have fulfilled by themselves.
+/// Bound of the order queue; it includes orders that readers have fulfilled by themselves.
 const MAX_ORDERS: usize = 4 * MAX_PIECES;
 
-/// Threads that decode, shared by all files of an image.
+/// The decoder threads, shared by all files of an image.
 pub struct Decoders {
     shared: Arc<Shared>,
     threads: OnceLock<Vec<JoinHandle<()>>>,
@@ -38,9 +38,9 @@ pub struct Decoders {
 struct Shared {
     orders: Mutex<Orders>,
     ordered: Condvar,
-    /// Permits given out.
+    /// Number of permits in use.
     pieces: Arc<AtomicUsize>,
-    /// Reads at this moment.
+    /// Number of reads in progress.
     readers: AtomicUsize,
     buffers: Arc<BufferPool>,
 }
@@ -48,15 +48,15 @@ struct Shared {
 #[derive(Default)]
 struct Orders {
     waiting: VecDeque<Weak<Piece>>,
-    /// All that may still hold memory, oldest first.
+    /// Every piece that may still hold memory, oldest first.
     given: VecDeque<Weak<Piece>>,
     stop: bool,
 }
 
-/// A read that is going on.
+/// A read in progress.
 pub(super) struct Reader<'d> {
     decoders: &'d Decoders,
-    /// A core was idle when it began, as far as readers tell: others can help it.
+    /// True if, with this one, fewer reads are in progress than there are threads: idle threads can help it.
     pub(super) has_help: bool,
 }
 
@@ -79,7 +79,7 @@ impl fmt::Debug for Decoders {
 }
 
 impl Decoders {
-    /// At most `threads`, which are not started yet. With a single one nothing is decoded ahead.
+    /// Creates the pool without starting threads: at most `threads`. With a single one nothing is decoded ahead.
     pub fn new(threads: usize) -> Self {
         let shared = Shared {
             orders: Mutex::default(),
@@ -91,12 +91,12 @@ impl Decoders {
         Self { shared: Arc::new(shared), threads: OnceLock::new(), wanted: threads.min(MAX_THREADS) }
     }
 
-    /// Whether there is anything to gain.
+    /// True if decoding in parallel is possible: more than one thread.
     pub(super) fn are_several(&self) -> bool {
         self.wanted > 1
     }
 
-    /// Counts a reader. With as many as there are cores each decodes for itself: handing over would only cost.
+    /// Counts a reader. With as many readers as threads, each decodes for itself: handing over would only cost time.
     pub(super) fn reader(&self) -> Reader<'_> {
         let others = self.shared.readers.fetch_add(1, Ordering::Relaxed);
         Reader { decoders: self, has_help: others + 1 < self.wanted }
@@ -107,12 +107,13 @@ impl Decoders {
         self.shared.pieces.load(Ordering::Relaxed) * MAX_PIECE
     }
 
-    /// Pieces that may be decoded before a reader asks for them.
+    /// The longest read-ahead of one reader, in pieces.
     pub(super) fn longest_lead(&self) -> u64 {
         (2 * self.wanted).clamp(LEAD[0], LEAD[1]) as u64
     }
 
-    /// Room for one more piece, if need be that of one whose reader has stopped.
+    /// Reserves the memory of one more piece, if necessary by dropping stale ones. `None` without threads or when the budget
+    /// is used up.
     pub(super) fn permit(&self) -> Option<Permit> {
         if self.running().is_empty() {
             return None;
@@ -125,7 +126,7 @@ impl Decoders {
         taken.map(|_| Permit::taken(&self.shared.pieces))
     }
 
-    /// Has pieces decoded; the first `urgent` of them before all others.
+    /// Queues pieces for the decoder threads; the first `urgent` of them before all others.
     pub(super) fn order(&self, pieces: &[Arc<Piece>], urgent: usize) {
         if pieces.is_empty() {
             return;
@@ -135,12 +136,12 @@ impl Decoders {
             orders.waiting.push_front(Arc::downgrade(piece));
         }
         orders.waiting.extend(pieces[urgent..].iter().map(Arc::downgrade));
-        // Without an order a piece is decoded by its reader.
+        // A piece whose order is cut off here is decoded by its reader.
         orders.waiting.truncate(MAX_ORDERS);
         orders.given.extend(pieces.iter().map(Arc::downgrade));
         let passed = if orders.given.len() > MAX_ORDERS { orders.clear_given() } else { Vec::new() };
         drop(orders);
-        // What goes with the last of its owners may take these threads along: not under the lock.
+        // Dropping the last reference to a piece may drop its source and these threads: not under the lock.
         drop(passed);
         match pieces.len() {
             1 => self.shared.ordered.notify_one(),
@@ -153,7 +154,7 @@ impl Decoders {
         claim.decode(&self.shared.buffers);
     }
 
-    /// The threads, started by the first who asks; fewer, perhaps none, where the host refuses.
+    /// The threads, started on the first call; fewer, perhaps none, where the host refuses to create them.
     fn running(&self) -> &[JoinHandle<()>] {
         self.threads.get_or_init(|| {
             let start = |number| {
@@ -173,14 +174,14 @@ impl Decoders {
         self.threads.get().is_none()
     }
 
-    /// Held by the threads, by each piece, and by `self`.
+    /// A weak reference to the permit counter, which is held by the threads, by each piece and by `self`.
     pub(super) fn watch(&self) -> Weak<impl Sized + use<>> {
         Arc::downgrade(&self.shared.pieces)
     }
 }
 
 impl Orders {
-    /// Leaves only pieces that hold a permit, of which there are not many. Returns all that were looked at.
+    /// Removes pieces that hold no permit from the list; few remain. Returns all living pieces, for the caller to drop.
     fn clear_given(&mut self) -> Vec<Arc<Piece>> {
         let alive: Vec<Arc<Piece>> = self.given.iter().filter_map(Weak::upgrade).collect();
         self.given = alive.iter().filter(|piece| piece.holds_memory()).map(Arc::downgrade).collect();
@@ -194,7 +195,7 @@ impl Shared {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What each thread does until it is told to stop.
+    /// The loop of a decoder thread; returns once `stop` is set.
     fn work(&self) {
         loop {
             let mut orders = self.orders();
@@ -203,7 +204,7 @@ impl Shared {
                     return;
                 }
                 match orders.waiting.pop_front() {
-                    // Of a file that was closed, or of a reader that is ahead of us.
+                    // A dead reference: the file was closed, or the reader has passed the piece.
                     Some(piece) => match piece.upgrade() {
                         Some(piece) => break piece,
                         None => continue,
@@ -218,9 +219,9 @@ impl Shared {
         }
     }
 
-    /// Gives up the oldest pieces that nobody came for; false when all are in use.
+    /// Drops the oldest pieces that no reader has claimed or read in time; false when none is stale.
     fn give_up_stale(&self) -> bool {
-        // Taken out of the list first: a piece that goes may take its source along, and that takes time.
+        // Collected before any is dropped, to release the lock: dropping a piece may drop its source, which takes time.
         let oldest: Vec<Arc<Piece>> =
             self.orders().given.iter().filter_map(Weak::upgrade).take(MAX_PIECES).collect();
         oldest.iter().filter(|piece| piece.give_up_stale()).count() > 0
@@ -233,7 +234,7 @@ impl Drop for Decoders {
         self.shared.ordered.notify_all();
         let here = thread::current().id();
         for thread in self.threads.take().into_iter().flatten() {
-            // The last user may be a piece that one of the threads has just finished: that one ends by itself.
+            // A decoder thread may hold the last reference, in a piece that it has just finished: it does not join itself.
             if thread.thread().id() != here {
                 let _ = thread.join();
             }

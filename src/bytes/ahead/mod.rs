@@ -1,9 +1,9 @@
-//! Decoding ahead: a source whose content is decoded unit by unit (LZNT1, WOF, WIM, deduplication) is read in pieces by
-//! several threads. The pieces of one large read are decoded side by side, and those that a sequential reader will ask
-//! for next before it does; small reads at random positions go straight to the source, which keeps its last units.
+//! Decode-ahead: a source whose content is decoded unit by unit (LZNT1, WOF, WIM, deduplication) is read in pieces by
+//! several threads. The pieces of one large read are decoded in parallel, and those behind a sequential reader in advance.
+//! Small reads at random positions go straight to the source, which caches its last units.
 //!
-//! Guards: a reader never waits for a piece that nobody works at, so exhausted threads or memory cost speed alone; a
-//! piece that fails or panics decides nothing, its reader asks the source itself and gets the error of its own bytes.
+//! Guards: a reader waits only for a piece that a thread is decoding, so a lack of threads or memory costs speed alone. A
+//! piece that fails or panics reports no error: its reader reads the source directly and gets the error of its own range.
 
 mod decoders;
 mod permit;
@@ -25,14 +25,14 @@ use super::{
 };
 use crate::Result;
 
-/// The longest piece: each takes a buffer of this size.
+/// Maximum length of a piece: each takes a buffer of this size.
 const MAX_PIECE: usize = 128 << 10;
-/// Longer reads are served in parts of this length, so that what comes behind is decoded meanwhile.
+/// Longer reads are served in parts of this length, so that the next part is decoded meanwhile.
 const STRIDE: usize = 1 << 20;
-/// Reads in sequence before anything is decoded that nobody has asked for.
+/// Sequential reads before decode-ahead begins.
 const SEQUENCE: u32 = 2;
 
-/// A source that decodes, read by several threads.
+/// A decoding source that several threads read.
 pub struct DecodeAhead {
     inner: Arc<dyn ByteSource>,
     decoders: Arc<Decoders>,
@@ -41,26 +41,27 @@ pub struct DecodeAhead {
     window: Mutex<Window>,
 }
 
-/// What is known of the readers, and the pieces that are decoded for them.
+/// The state of the sequential reader, and the pieces that are decoded for it.
 #[derive(Default)]
 struct Window {
-    /// The end of the furthest read of the sequence: where a sequential reader goes on.
+    /// End of the furthest read of the sequence: where a sequential reader continues.
     next: u64,
-    /// Reads in sequence so far.
+    /// Number of consecutive sequential reads.
     streak: u32,
-    /// By number.
+    /// Pieces by their number.
     pieces: BTreeMap<u64, Arc<Piece>>,
 }
 
-/// A part of a read within one piece: its range in the source, and the piece if it is decoded for us.
+/// A part of a read within one piece: its range in the source, and the piece if one is ordered or decoded.
 struct Part {
     range: Range<u64>,
     piece: Option<Arc<Piece>>,
 }
 
 impl DecodeAhead {
-    /// `inner` in pieces of about `piece` bytes (at most 128 KiB), whole `unit`s each: the bytes that are decoded
-    /// together. Where there is nothing to do side by side, `inner` itself: one core, one piece, or units too large.
+    /// Wraps `inner` in pieces of about `piece` bytes (at most 128 KiB), each of whole `unit`s: the bytes that are decoded
+    /// together. Returns `inner` itself where nothing can run in parallel: one core, one piece, or units larger than a
+    /// piece.
     pub fn over(
         inner: Arc<dyn ByteSource>,
         unit: u64,
@@ -80,8 +81,8 @@ impl DecodeAhead {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The parts of a read, with pieces for those that others decode or have decoded; orders what comes behind. `None`
-    /// when the read is better served directly.
+    /// Splits a read into parts, with the pieces that are ordered or decoded already, and orders the pieces that follow.
+    /// `None` when a direct read of the source is faster.
     fn plan(&self, range: &Range<u64>, has_help: bool) -> Option<Vec<Part>> {
         let (first, last) = (range.start / self.piece, (range.end - 1) / self.piece);
         let mut window = self.window();
@@ -92,7 +93,7 @@ impl DecodeAhead {
             return None;
         }
         let end = self.inner.size().div_ceil(self.piece);
-        // The first piece of the read is its reader's own: it begins at once.
+        // The reader decodes the first piece of the read itself, at once.
         let own = first + 1..=if wide { last } else { first };
         let behind = last + 1..=last.saturating_add(ahead).min(end - 1);
         let mut ordered = Vec::new();
@@ -116,11 +117,11 @@ impl DecodeAhead {
         drop(window);
         let urgent = ordered.partition_point(|piece| piece.range().start < range.end);
         self.decoders.order(&ordered, urgent);
-        // Without any piece to be had, one read for all is the fastest.
+        // Without any piece, a single read of the whole range is the fastest.
         parts.iter().any(|part| part.piece.is_some()).then_some(parts)
     }
 
-    /// Reads at most a stride.
+    /// Reads at most [`STRIDE`] bytes.
     fn read_stride(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let reader = self.decoders.reader();
         let Some(parts) = self.plan(&(offset..offset + buf.len() as u64), reader.has_help) else {
@@ -134,7 +135,7 @@ impl DecodeAhead {
             let (now, behind) = rest.split_at_mut(len);
             rest = behind;
             match &part.piece {
-                // Others are at it: what they leave comes first.
+                // Another thread is decoding it: the other parts are read first.
                 Some(piece) if !self.begin(part, piece, now, &mut result) => {
                     waiting.push((part, piece, now));
                 }
@@ -151,10 +152,10 @@ impl DecodeAhead {
         result
     }
 
-    /// Serves a part without waiting; false when another thread is decoding it.
+    /// Reads a part without waiting; false when another thread is decoding its piece.
     fn begin(&self, part: &Part, piece: &Piece, buf: &mut [u8], result: &mut Result<()>) -> bool {
         match piece.claim() {
-            // All of it is wanted here: it needs no other place.
+            // The read covers the whole piece: it is decoded straight into the caller's buffer.
             Some(claim) if part.range == piece.range() => {
                 keep_first(result, self.inner.read_exact_at(part.range.start, buf));
                 drop(claim);
@@ -178,7 +179,7 @@ impl DecodeAhead {
 }
 
 impl Window {
-    /// Takes note of a read; true when it goes on where the sequence was.
+    /// Records a read; true when it continues the sequence.
     fn note(&mut self, range: &Range<u64>, piece: u64) -> bool {
         let sequential = sequence::continues(self.next, range.start, range.end - range.start);
         if sequential {
@@ -193,7 +194,7 @@ impl Window {
         sequential
     }
 
-    /// How many pieces beyond the read are worth decoding: more with each read that goes on, up to `longest`.
+    /// How many pieces to decode beyond the read: doubles with each sequential read, up to `longest`.
     fn ahead(&self, longest: u64) -> u64 {
         match self.streak.checked_sub(SEQUENCE) {
             Some(reads) => 2_u64.saturating_pow(reads + 1).min(longest),

@@ -1,15 +1,15 @@
-//! Permits: how many pieces may be in memory is counted, and a piece holds one for as long as it may take memory.
+//! Permits: the count of pieces in memory. A piece holds one permit for as long as it may take memory.
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
-/// The right to keep one piece in memory. Dropped, it is given back.
+/// The right to keep one piece in memory; returned on drop.
 pub(super) struct Permit(Arc<AtomicUsize>);
 
 impl Permit {
-    /// One of those that `given` counts already.
+    /// A permit that `given` counts already.
     pub(super) fn taken(given: &Arc<AtomicUsize>) -> Self {
         Self(given.clone())
     }

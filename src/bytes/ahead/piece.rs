@@ -1,5 +1,5 @@
-//! A piece of decoded content: ordered, decoded by whoever claims it first, read, given back. Guards: exactly one thread
-//! decodes a piece, and one that is claimed always ends, decoded or failed, even if its thread panics.
+//! A piece of decoded content and its states: ordered, running, ready, nothing. Guards: exactly one thread decodes a piece,
+//! and a claimed piece always leaves the running state, decoded or failed, even if its thread panics.
 
 use std::{
     ops::Range,
@@ -11,7 +11,7 @@ use std::{
 use super::permit::Permit;
 use crate::bytes::{Buffer, BufferPool, ByteSource};
 
-/// A piece that nobody has come for in so long belongs to a reader that has stopped.
+/// A piece that is unread for this long belongs to a reader that has stopped.
 const STALE: Duration = Duration::from_secs(1);
 
 /// A piece and its state.
@@ -27,41 +27,41 @@ enum State {
     Ordered(Permit),
     Running,
     Ready(Buffer, #[expect(dead_code, reason = "given back when dropped")] Permit),
-    /// Failed, read in another way, or given up: the source itself is to be asked.
+    /// Failed, read directly, or dropped as stale: the reader reads the source itself.
     Nothing,
 }
 
-/// What a reader finds.
+/// The result of a look at a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// The wanted bytes, which are in the buffer now.
+    /// The piece is decoded: the wanted bytes are in the buffer.
     All,
-    /// Nothing: the source itself is to be asked.
+    /// The piece has no bytes: the reader reads the source itself.
     Nothing,
     /// Another thread is decoding it.
     Running,
 }
 
-/// The right and the duty to decode a piece. Dropped, the piece has nothing.
+/// The exclusive right to decode a piece. A claim that is dropped leaves the piece empty.
 pub(super) struct Claim<'p> {
     piece: &'p Piece,
     permit: Option<Permit>,
 }
 
 impl Piece {
-    /// The bytes `range` of `source`, ordered.
+    /// An ordered piece: the bytes `range` of `source`.
     pub(super) fn new(source: Arc<dyn ByteSource>, range: Range<u64>, permit: Permit) -> Self {
         let state = Mutex::new(State::Ordered(permit));
         Self { source, range, since: Instant::now(), state, changed: Condvar::new() }
     }
 
-    /// Where it lies in the source.
+    /// The byte range in the source.
     pub(super) fn range(&self) -> Range<u64> {
         self.range.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Each state is put in place whole.
+        // Each state is replaced as a whole: a poisoned lock holds a valid one.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -71,7 +71,7 @@ impl Piece {
         drop(old);
     }
 
-    /// For the first who asks.
+    /// Claims an ordered piece for decoding; `None` if it is claimed already.
     pub(super) fn claim(&self) -> Option<Claim<'_>> {
         let mut state = self.state();
         match std::mem::replace(&mut *state, State::Running) {
@@ -83,12 +83,12 @@ impl Piece {
         }
     }
 
-    /// Fills `buf` with what lies from byte `from` of the source on, if it is there.
+    /// Fills `buf` from byte `from` of the source on, if the piece is decoded.
     pub(super) fn look(&self, from: u64, buf: &mut [u8]) -> Seen {
         self.copy(&self.state(), from, buf)
     }
 
-    /// As [`Self::look`], after whoever decodes it has ended.
+    /// As [`Self::look`], but waits first while another thread is decoding the piece.
     pub(super) fn wait(&self, from: u64, buf: &mut [u8]) -> Seen {
         let state = self.state();
         let ended = self.changed.wait_while(state, |state| matches!(state, State::Running));
@@ -107,12 +107,12 @@ impl Piece {
         }
     }
 
-    /// True while it takes a part of the budget.
+    /// True while the piece takes a part of the budget.
     pub(super) fn holds_memory(&self) -> bool {
         !matches!(*self.state(), State::Nothing)
     }
 
-    /// Gives up what nobody came for; true when that made room.
+    /// Drops the piece if it is stale and not being decoded; true if that freed memory.
     pub(super) fn give_up_stale(&self) -> bool {
         let mut state = self.state();
         let idle = matches!(*state, State::Ordered(_) | State::Ready(..));
@@ -125,7 +125,7 @@ impl Piece {
 }
 
 impl Claim<'_> {
-    /// Decodes the piece. What goes wrong is left for its reader to find.
+    /// Decodes the piece. An error or panic leaves it empty: its reader then reads the source and gets the error.
     pub(super) fn decode(mut self, buffers: &Arc<BufferPool>) {
         let piece = self.piece;
         let len = usize::try_from(piece.range.end - piece.range.start).expect("at most MAX_PIECE");

@@ -49,7 +49,7 @@ fn read(source: &dyn ByteSource, offset: usize, len: usize) -> Result<Vec<u8>> {
     source.read_exact_at(offset as u64, &mut buf).map(|()| buf)
 }
 
-/// Waits for what threads do by themselves.
+/// Waits until a background thread has reached a state.
 fn until(what: &str, done: impl Fn() -> bool) {
     let begin = Instant::now();
     while !done() {
@@ -67,9 +67,9 @@ fn read_in_all_ways(source: &dyn ByteSource, expected: &[u8], ways: usize) {
                 let mut starts: Vec<usize> = (0..expected.len()).step_by(step).collect();
                 match way / 6 {
                     0 => {}
-                    // As a host's requests that were sent side by side.
+                    // As a host's parallel requests, which arrive out of order.
                     1 => starts.chunks_mut(2).for_each(<[usize]>::reverse),
-                    // All over the file, and only some of it.
+                    // At random positions, and only some of the file.
                     _ => starts.sort_by_key(|start| start.wrapping_mul(0x9e37_79b9) % 1013),
                 }
                 for start in starts {
@@ -92,7 +92,7 @@ fn every_mix_of_readers_gets_the_same_bytes() {
         for ways in [1, 18] {
             read_in_all_ways(&*source, &bytes, ways);
         }
-        // One that decodes what another one has decoded.
+        // A decoding source around another decoding source.
         let nested = DecodeAhead::over(source, 3 * UNIT, 5 * UNIT, &decoders);
         read_in_all_ways(&*nested, &bytes, 18);
         drop(nested);
@@ -204,7 +204,7 @@ fn memory_is_bounded_and_taken_from_readers_that_stopped() {
         source
     };
     let inner = probe(2 << 20, u64::MAX);
-    // Each leaves some pieces that nobody comes for.
+    // Each leaves some pieces that are never read.
     let stopped: Vec<_> = (0..40).map(|_| begin(&inner)).collect();
     let probes = probe(2 << 20, u64::MAX);
     until("room is made for a reader", || {
@@ -232,6 +232,6 @@ fn threads_start_with_the_first_piece_and_end_with_their_last_user() {
     read(&*source, 0, 4 << 20).unwrap();
     assert!(shared.strong_count() >= 4);
     drop((source, decoders));
-    // A piece that is being decoded may be the last user: then its thread ends after it.
+    // A piece that is being decoded may hold the last reference: then its thread ends after it.
     until("all have ended", || shared.strong_count() == 0);
 }

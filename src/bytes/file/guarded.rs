@@ -1,13 +1,13 @@
-//! Files of the host that an image names, not the user. Nothing is opened that an `open` could change or that the kernel
-//! makes up: what a path leads to is looked at through a descriptor that only stands for the place, and that very place is
-//! then opened.
+//! Files of the host that an image names, not the user. Guards: opening has no side effect (devices, pipes) and never
+//! reaches a file that the kernel generates. The path is resolved to an `O_PATH` descriptor and checked through it; then
+//! exactly that file is opened.
 
 use std::{fs::File, io, path::Path, path::PathBuf};
 
 use super::FileSource;
 use crate::{Error, Result};
 
-/// An opened file and where it lies, symbolic links followed.
+/// An opened file and its canonical path.
 pub struct Guarded {
     /// The file.
     pub file: FileSource,
@@ -16,10 +16,10 @@ pub struct Guarded {
 }
 
 impl FileSource {
-    /// Opens a regular file of a filesystem that stores files, if `allows` its canonical path.
+    /// Opens a regular file on a filesystem that stores files, if `allows` accepts its canonical path.
     ///
     /// # Errors
-    /// As [`Self::open`]; [`Error::Invalid`] for whatever is no such file; [`Error::Denied`] when the path is not allowed.
+    /// As [`Self::open`]; [`Error::Invalid`] for any other kind of file; [`Error::Denied`] when the path is not allowed.
     pub fn open_guarded(path: &Path, allows: &dyn Fn(&Path) -> bool) -> Result<Guarded> {
         let fail = |error| Error::io(path.display().to_string(), error);
         let place = Place::find(path).map_err(fail)?;
@@ -35,7 +35,7 @@ impl FileSource {
     }
 }
 
-/// True for what lies in the trees that the kernel makes up, however it is spelled.
+/// True for a path in a kernel-generated tree (`/proc`, …), however it is spelled.
 pub fn is_of_the_kernel(real: &Path) -> bool {
     cfg!(unix) && ["/proc", "/sys", "/dev"].iter().any(|tree| real.starts_with(tree))
 }
@@ -77,7 +77,7 @@ impl Place {
         }
     }
 
-    /// Without `/proc` the place has to be found again, and to be the same.
+    /// Without `/proc` the path is opened again by name, and must lead to the same file.
     fn open_by_name(&self) -> io::Result<File> {
         let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
         let file = super::system::open_with(&self.real, flags)?;
@@ -89,7 +89,7 @@ impl Place {
     }
 }
 
-/// `linux/magic.h`: filesystems whose files are questions to the kernel.
+/// `linux/magic.h`: filesystems whose files the kernel generates.
 #[cfg(target_os = "linux")]
 const KERNEL_FILESYSTEMS: [u32; 18] = [
     0x9fa0,      // proc

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Each place of the file tells where it is.
+/// Writes a file of `len` bytes, each computed from its offset.
 fn file(folder: &Path, name: &str, len: usize) -> PathBuf {
     let path = folder.join(name);
     let bytes: Vec<u8> = (0..len).map(|n| (n ^ n >> 8 ^ n >> 16).to_le_bytes()[0]).collect();
@@ -52,7 +52,7 @@ fn an_open_image_can_be_written_renamed_and_removed_by_others() {
     let mut byte = [0];
     source.read_exact_at(1, &mut byte).unwrap();
     assert_eq!(byte, [1]);
-    // Not more than was there when it was opened.
+    // No more than the size at opening.
     assert_eq!(source.size(), 4096);
 }
 

@@ -1,4 +1,4 @@
-//! Files and block devices of Unix: every place can be read, and the kernel tells holes.
+//! Files and block devices of Unix: any offset can be read, and `SEEK_DATA`/`SEEK_HOLE` find holes.
 
 use std::{
     fs::File,
@@ -18,8 +18,8 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     open_with(path, OFlags::empty())
 }
 
-/// Leaves the access time alone, so that evidence keeps its times, where the kernel grants that: to a file's owner and to
-/// root. For others the mount's own setting (mostly `relatime`) decides.
+/// Opens with `O_NOATIME` where the kernel permits it (the file's owner and root), so that evidence keeps its access times.
+/// For others the mount's own setting (mostly `relatime`) decides.
 pub(super) fn open_with(path: &Path, flags: OFlags) -> io::Result<File> {
     let open = |more: OFlags| {
         let flags = flags | more | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
@@ -35,12 +35,12 @@ pub(super) fn open_with(path: &Path, flags: OFlags) -> io::Result<File> {
     Ok(opened?.into())
 }
 
-/// Block devices are read like files.
+/// `None`: block devices are read like files.
 pub(super) fn open_device(_: &Path, _: &super::DeviceSize<'_>) -> Option<io::Result<(File, Sectors)>> {
     None
 }
 
-/// A block device has length 0 in its metadata; its end can only be sought.
+/// The length of a block device: its metadata has 0, so its end is found by a seek.
 pub(super) fn device_size(file: &mut File) -> io::Result<u64> {
     file.seek(io::SeekFrom::End(0))
 }
@@ -75,12 +75,12 @@ pub(super) fn extent_at(file: &File, size: u64, offset: u64) -> Extent {
     match seek(SeekFrom::Data(offset)) {
         Ok(data) if data > offset => Extent { kind: ExtentKind::Hole, len: rest.min(data - offset) },
         Ok(_) => match seek(SeekFrom::Hole(offset)) {
-            // A concurrent writer may have punched right here: still at least one byte of progress.
+            // A concurrent writer may have punched a hole right here: still at least one byte of progress.
             Ok(hole) => Extent { kind: ExtentKind::Data, len: rest.min(hole.saturating_sub(offset).max(1)) },
             Err(_) => whole(ExtentKind::Data),
         },
         Err(Errno::NXIO) => whole(ExtentKind::Hole),
-        // Block devices and simple filesystems do not tell: everything is data.
+        // Block devices and simple filesystems do not report holes: everything is data.
         Err(_) => whole(ExtentKind::Data),
     }
 }

@@ -1,5 +1,5 @@
-//! Files of Windows, opened so that nobody is disturbed, and whole disks and volumes, which give out sectors alone. Each
-//! read names its offset, so that threads share a handle without sharing a position. Holes count as data here.
+//! Files of Windows, opened in all share modes, and whole disks and volumes, which accept whole-sector reads only. Each read
+//! passes its offset, so that threads share a handle without sharing a position. Holes count as data here.
 
 use std::{
     fs::{File, OpenOptions},
@@ -10,7 +10,7 @@ use std::{
 
 use super::super::{Extent, ExtentKind, Sectors, windows_path};
 
-/// `FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE`: an image in use must not be refused, nor its user disturbed.
+/// `FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE`: an image in use can be opened, and its user is not blocked.
 const SHARE_ALL: u32 = 7;
 
 pub(super) fn open(path: &Path) -> io::Result<File> {
@@ -30,12 +30,12 @@ pub(super) fn open_device(
     Some(opened)
 }
 
-/// What is neither a file nor named as a device: a console, a pipe.
+/// Fails: neither a file nor named as a device, such as a console or a pipe.
 pub(super) fn device_size(_: &mut File) -> io::Result<u64> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a file nor a disk"))
 }
 
-/// Devices state their sectors when they are opened.
+/// `None`: devices state their sector sizes when they are opened.
 pub(super) fn sector_sizes(_: &File) -> Option<(u32, u32)> {
     None
 }

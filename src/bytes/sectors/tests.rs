@@ -5,12 +5,12 @@ use std::{
 
 use super::*;
 
-/// Refuses whatever a disk of Windows would: every request is of whole sectors, in offset, length and memory.
+/// Refuses every request that a Windows disk would refuse: offset, length and memory must be sector-aligned.
 struct Strict {
     bytes: Vec<u8>,
     sector: usize,
     requests: AtomicUsize,
-    /// Reads no more at once.
+    /// Maximum bytes per call.
     at_once: usize,
 }
 
@@ -39,7 +39,7 @@ impl Strict {
     }
 }
 
-/// Reads at odd places and lengths, into memory of any alignment.
+/// Reads at odd offsets and lengths, into memory of any alignment.
 fn check(device: &Strict, sectors: &Sectors) {
     let size = device.bytes.len();
     let mut memory = vec![0; size + 8192];
@@ -75,7 +75,7 @@ fn any_place_is_read_by_whole_sectors() {
 
 #[test]
 fn a_device_that_does_not_tell_its_sectors_is_read_to_its_end() {
-    // Of 512 bytes, and an end between the largest ones.
+    // 512-byte sectors, and an end that is no multiple of the largest sector size.
     let device = Strict::new(2 * MAX_REQUEST / 512 + 5, 512);
     check(&device, &device.sectors(0));
 }
@@ -132,7 +132,7 @@ fn many_threads_read_at_once() {
     });
 }
 
-/// A real handle that refuses: the kernel's own rules for O_DIRECT are those of a disk of Windows.
+/// A real handle that refuses unaligned reads: the kernel's rules for O_DIRECT are those of a Windows disk.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_file_without_the_kernels_cache_gives_the_same() {

@@ -1,4 +1,4 @@
-//! A source that counts what is asked of it: for tests that bound work, which a clock cannot.
+//! A source that counts its reads and extent queries: for tests that bound work, which a clock cannot.
 
 use std::sync::{
     Arc,
@@ -10,7 +10,7 @@ use crate::{
     bytes::{ByteSource, Extent, Wrapper},
 };
 
-/// Passes everything on.
+/// Forwards every call and counts it.
 pub struct Counted {
     inner: Arc<dyn ByteSource>,
     operations: AtomicU64,
@@ -18,12 +18,12 @@ pub struct Counted {
 }
 
 impl Counted {
-    /// `inner`, of which nothing has been asked yet.
+    /// Wraps `inner` with all counts at 0.
     pub fn new(inner: Arc<dyn ByteSource>) -> Self {
         Self { inner, operations: AtomicU64::new(0), bytes: AtomicU64::new(0) }
     }
 
-    /// Reads and questions for extents since the last call, and the bytes read.
+    /// Returns the number of reads and extent queries since the last call, and the bytes read.
     pub fn take(&self) -> (u64, u64) {
         (self.operations.swap(0, Ordering::Relaxed), self.bytes.swap(0, Ordering::Relaxed))
     }

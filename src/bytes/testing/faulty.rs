@@ -1,4 +1,4 @@
-//! A source that fails where it is told to: for tests of whatever reads sources.
+//! A source that fails at chosen ranges: for tests of code that reads sources.
 
 use std::{ops::Range, sync::Arc};
 
@@ -7,7 +7,7 @@ use crate::{
     bytes::{ByteSource, Extent, Wrapper},
 };
 
-/// Passes reads on, except those that touch one of the bad ranges, which fail like a bad sector.
+/// Forwards reads, except those that touch one of the bad ranges: they fail like a bad sector.
 pub struct Faulty {
     inner: Arc<dyn ByteSource>,
     bad: Vec<Range<u64>>,

@@ -1,6 +1,6 @@
 use super::*;
 
-/// A plain compressor, for tests: greedy, the last place of each three bytes.
+/// A simple greedy compressor, for tests: its only match candidate is the last occurrence of each three bytes.
 pub(crate) fn compress(data: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     for chunk in data.chunks(CHUNK) {
@@ -40,7 +40,7 @@ fn compress_chunk(chunk: &[u8]) -> Vec<u8> {
     body
 }
 
-/// The format taken literally, one byte at a time: what the fast decoder must agree with.
+/// A literal implementation of the format, one byte at a time: the reference for the fast decoder.
 fn slow(input: &[u8], out: &mut [u8]) -> Option<()> {
     out.fill(0);
     let mut input = input;
@@ -168,14 +168,14 @@ fn fast_decoder_agrees_with_the_slow_one_on_noise() {
 
 #[test]
 fn what_ends_early_leaves_zeros() {
-    // Two chunks of output: "ab" and a short chunk, then the end mark; what follows it is not looked at.
+    // Two chunks of output: "ab" and a short chunk, then the end mark; the bytes behind it are ignored.
     let input = [0x02, 0xb0, 0x00, b'a', b'b', 0x00, 0x30, b'c', 0x00, 0x00, 0xff, 0xff];
     let mut out = [0xee; 3 * CHUNK];
     decompress(&input, &mut out).unwrap();
     assert_eq!(out[..3], *b"ab\0");
     assert_eq!(out[CHUNK..CHUNK + 2], *b"c\0");
     assert_eq!(out.iter().filter(|byte| **byte != 0).count(), 3);
-    // The end of the input, and nothing at all.
+    // Truncated input, down to no bytes.
     for len in [9, 8, 1, 0] {
         decompress(&input[..len], &mut out).unwrap();
         assert_eq!(out.iter().filter(|byte| **byte != 0).count(), if len > 1 { 3 } else { 0 }, "{len}");
@@ -194,12 +194,12 @@ fn chunks_that_overrun_are_errors_with_their_place() {
     ] {
         let error = decompress(input, &mut out).unwrap_err().to_string();
         assert!(error.contains(problem), "{error}");
-        // The same as a second chunk names that chunk.
+        // The same as a second chunk: the error has that chunk's offset.
         let second = [&[0x01, 0xb0, 0x00, b'x'], input].concat();
         let error = decompress(&second, &mut [0; CHUNK + 64]).unwrap_err().to_string();
         assert!(error.contains("byte 0x4: ") && error.contains(problem), "{error}");
     }
-    // An uncompressed chunk longer than what is left.
+    // An uncompressed chunk longer than the rest of the output.
     assert!(decompress(&[&[0xff, 0x3f][..], &[7; 4096]].concat(), &mut out).is_err());
     assert!(decompress(&[&[0xff, 0x3f][..], &[7; 4096]].concat(), &mut [0; CHUNK]).is_ok());
 }

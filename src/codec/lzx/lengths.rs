@@ -1,15 +1,15 @@
-//! The lengths of a block's code words: differences from the block before, run-length coded, by a code of 20 symbols of
-//! its own ("pretree") whose lengths come first, four bits each.
+//! The code lengths of a block: differences from the previous block, run-length coded, in a Huffman code of 20 symbols
+//! ("pretree"), whose own lengths come first, four bits each.
 
 use super::numbers;
 use crate::codec::{bits::Bits, huffman::Code};
 
 const SYMBOLS: usize = 20;
 static PAYLOAD: [u32; SYMBOLS] = numbers();
-/// Lengths are 0 to 16, differences are modulo that.
+/// Lengths are 0 to 16; differences are taken modulo 17.
 const MODULUS: usize = 17;
 
-/// Replaces `lengths`, those of the previous block, by the ones that follow.
+/// Replaces `lengths`, those of the previous block, by those of the next one.
 pub(super) fn read(bits: &mut Bits<'_>, lengths: &mut [u8]) -> Result<(), &'static str> {
     let mut code = Code::<SYMBOLS, 64>::new();
     let own = std::array::from_fn(|_| u8::try_from(bits.next(4)).unwrap_or(0));

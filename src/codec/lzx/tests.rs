@@ -6,7 +6,7 @@ use crate::codec::tests::{BitWriter, Token, survive_damage, tokens};
 struct Encoder {
     writer: BitWriter,
     recent: [usize; 3],
-    /// The first block's lengths differ from zeros, a later one's not at all.
+    /// The first block's lengths are differences from zeros; those of later blocks are unchanged.
     has_lengths: bool,
 }
 
@@ -27,7 +27,7 @@ impl Encoder {
         }
     }
 
-    /// Lengths in `short` words of one length and `long` of the next, by single differences or runs.
+    /// Writes the lengths: `short` words of one length and `long` of the next, by single differences or runs.
     fn lengths(&mut self, parts: &[(usize, usize)]) {
         // Symbols 0, 7 to 10 and 19 in words of 3 bits, 18 and 17 of 3, as 8 in all.
         let symbols = [0, 7, 8, 9, 10, 17, 18, 19];
@@ -125,7 +125,7 @@ fn decoded(input: &[u8], len: usize) -> Result<Vec<u8>> {
     decode(input, &mut out).map(|()| out)
 }
 
-/// What comes out when the tokens yield `bytes`: every call byte is taken as translated.
+/// The output for tokens that yield `bytes`: every call byte is taken as translated.
 fn without_calls(mut bytes: Vec<u8>) -> Vec<u8> {
     x86::undo(&mut bytes);
     bytes
@@ -175,7 +175,7 @@ fn calls_become_relative_unless_they_lead_out_of_the_file() {
     assert_eq!(call(7, -7), 11_999_993);
     assert_eq!(call(7, -8), -8);
     assert_eq!(call(53, 100), 47);
-    // The last ten bytes are left alone, and so is a call inside of a target.
+    // The last ten bytes are not translated, nor is a call inside of a target.
     assert_eq!(call(54, 100), 100);
     assert_eq!(call(40, i32::from_le_bytes([0, 0xe8, 1, 0])), i32::from_le_bytes([0, 0xe8, 1, 0]) - 40);
     x86::undo(&mut []);
@@ -218,7 +218,7 @@ fn damage_is_an_error_or_other_bytes() {
     survive_damage(&encode(&tokens, 900, false), 900, decode);
 }
 
-/// Words of 16, 16, 10 and 7 bits in a row are as many as there can be between two places where bits are buffered.
+/// Words of 16, 16, 10 and 7 bits in a row: the most bits that are taken between two refills.
 #[test]
 fn the_longest_words_follow_each_other() {
     let lengths =
@@ -234,7 +234,7 @@ fn the_longest_words_follow_each_other() {
         255 | 488 => 16,
         _ => 0,
     };
-    // How many literals lie between the long words: every position in a unit.
+    // Number of literals between the long words: covers every position in a unit.
     let fill = |round: usize| round % 17;
     let mut expected: Vec<u8> = vec![0; 1 + 96 * 257];
     for round in 0..600 {

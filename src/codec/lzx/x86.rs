@@ -1,15 +1,15 @@
-//! The translation of x86 calls: a compressor replaces the relative target after each byte 0xE8 by the absolute one,
-//! which repeats more often. Targets outside of the file, taken as 12,000,000 bytes long, are left alone.
+//! The translation of x86 calls: a compressor replaces the relative target after each byte 0xE8 by the absolute one, which
+//! repeats more often. Targets outside of the file, which counts as 12,000,000 bytes long, are not translated.
 
-/// The opcode.
+/// The opcode of CALL.
 pub(super) const CALL: u8 = 0xe8;
 const FILE_SIZE: i32 = 12_000_000;
-/// Calls that begin in the last bytes are not translated.
+/// Calls that begin in the last bytes of a buffer are not translated.
 const TAIL: usize = 10;
-/// Opcode and target.
+/// Length of opcode and target.
 const CALL_SIZE: usize = 5;
 
-/// Makes absolute targets relative again. Positions count from the start of `data`.
+/// Replaces absolute targets by relative ones. Positions count from the start of `data`.
 pub(super) fn undo(data: &mut [u8]) {
     let end = data.len().saturating_sub(TAIL);
     let mut at = 0;
@@ -33,7 +33,7 @@ pub(super) fn undo(data: &mut [u8]) {
 
 fn find_call(data: &[u8]) -> Option<usize> {
     let blocks = data.as_chunks::<32>().0;
-    // One comparison of a whole block, which has none most of the time.
+    // One comparison per block: most blocks have no call.
     let skipped =
         blocks.iter().take_while(|block| !block.iter().fold(false, |found, byte| found | (*byte == CALL)));
     let start = skipped.count() * 32;

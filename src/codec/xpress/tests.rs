@@ -10,7 +10,7 @@ pub(crate) fn encode(tokens: &[Token]) -> Vec<u8> {
             Token::Copy { distance, length } => {
                 let (log2, length) = (distance.ilog2(), length - COPY_MIN);
                 writer.bits(256 | (log2 as usize) << 4 | length.min(LONG), 9);
-                // The order in which a reader takes them: bits that are ahead already, then bytes.
+                // In the order in which a reader takes them: bits that are ahead already, then bytes.
                 let long = |writer: &mut BitWriter| match length {
                     ..LONG => {}
                     LONG..270 => writer.bytes(&[u8::try_from(length - LONG).unwrap()]),
