@@ -1,5 +1,5 @@
 //! The bit stream of XPRESS Huffman (MS-XCA 2.2.4) and LZX (MS-PATCH 2.2): 16-bit little-endian units, each from its highest
-//! bit down. Reads past the end yield zeros and are counted: a decoder checks [`Bits::overran`] when it is done.
+//! bit down. Reads past the end yield zeros and are counted: a decoder checks `Bits::overran` when it is done.
 
 /// After [`Bits::refill`] at least this many bits can be taken.
 pub(super) const READY: u32 = 48;

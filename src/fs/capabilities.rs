@@ -1,9 +1,10 @@
-//! What formats can do beside the core of [`super::FileSystem`]: one trait for each capability. The core has an accessor for
-//! each, which returns `None` where the format has no such thing. What only asks, and takes absence for emptiness, uses the
-//! `Option` itself: `fs.streams().list_streams(node)`.
+//! Optional capabilities of a filesystem beside the core of [`super::FileSystem`], one trait each. The core has an accessor
+//! for each capability; it returns `None` where the format lacks it. A caller that treats absence as emptiness calls the
+//! trait on the `Option` itself: `fs.streams().list_streams(node)`.
 //!
-//! Nodes are those of the filesystem that hands the capability out. What holds for it holds here: damage is local, every
-//! operation is bounded by the size of the volume, and one without its own "Errors" fails with `Corrupt`, `Io` or `NotFound`.
+//! Nodes are those of the filesystem that returned the capability. The core's contract applies here, too: damage is local,
+//! every operation is bounded by the size of the volume, and one without its own "Errors" fails with `Corrupt`, `Io` or
+//! `NotFound`.
 
 use std::{
     ops::{ControlFlow, Range},
@@ -17,7 +18,7 @@ use crate::{
     check::{Finding, FindingSink},
 };
 
-/// How full a volume is. Every format has it.
+/// Used and free space of a volume. Every format has it.
 pub trait Space {
     /// Total and free bytes, from the allocation bitmap: the free bytes are the sum of [`Self::free_ranges`].
     ///
@@ -25,7 +26,7 @@ pub trait Space {
     /// When the bitmap cannot be read.
     fn usage(&self) -> Result<Usage>;
 
-    /// Calls `sink` with each free range, in bytes of the volume, ascending, as long as possible each, until it breaks.
+    /// Calls `sink` with each maximal free range, in bytes of the volume, ascending, until it breaks.
     ///
     /// # Errors
     /// When the bitmap cannot be read.
@@ -37,23 +38,23 @@ pub trait Streams {
     /// The named streams of a file or directory. A stream itself has none.
     ///
     /// # Errors
-    /// As said above.
+    /// As stated for the module.
     fn list_streams(&self, node: NodeId) -> Result<Vec<StreamInfo>>;
 
-    /// The node of a named stream; [`FileSystem::stat`] and [`FileSystem::open`] serve it as a file of the size that
-    /// [`Self::list_streams`] states. Absence is no error.
+    /// The node of a named stream; [`FileSystem::stat`] and [`FileSystem::open`] treat it as a file of the size that
+    /// [`Self::list_streams`] returns. Absence is no error.
     ///
     /// # Errors
-    /// As said above.
+    /// As stated for the module.
     fn lookup_stream(&self, node: NodeId, name: Name<'_>) -> Result<Option<NodeId>>;
 }
 
 /// The format's own extended attributes (`system.ntfs_acl`, …), without streams.
 pub trait Xattrs {
-    /// The names that are listed, each of which has a value. More may be readable by name.
+    /// The names to list, each of which has a value. More attributes may be readable by name.
     ///
     /// # Errors
-    /// As said above.
+    /// As stated for the module.
     fn xattr_names(&self, _node: NodeId) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
@@ -61,43 +62,43 @@ pub trait Xattrs {
     /// The value of one attribute. Absence is no error.
     ///
     /// # Errors
-    /// As said above.
+    /// As stated for the module.
     fn xattr(&self, node: NodeId, name: &str) -> Result<Option<Vec<u8>>>;
 }
 
 /// Owners and modes, where the format (or a system that uses it) stores some.
 pub trait Ownership {
-    /// What is stored for a node.
+    /// The owner and mode that are stored for a node.
     ///
     /// # Errors
-    /// As said above.
+    /// As stated for the module.
     fn posix(&self, node: NodeId) -> Result<Posix>;
 }
 
 /// The examination of a volume.
 pub trait Check {
-    /// Examines the whole volume and reports what contradicts its specification, the volume's state included (dirty,
-    /// hibernated, what opening had to get around). Damage is a finding, never an error.
+    /// Examines the whole volume and reports every contradiction to its specification and the volume's state (dirty,
+    /// hibernated, damage that opening worked around). Damage is a finding, never an error.
     ///
     /// # Errors
-    /// When the examination itself cannot go on, which is then reported as one more finding.
+    /// When the examination itself cannot continue, which is then reported as one more finding.
     fn check(&self, sink: &mut dyn FindingSink) -> Result<()>;
 }
 
-/// Reading ahead for listings.
+/// Read-ahead of metadata for directory listings.
 pub trait StatAhead {
-    /// Comes before [`FileSystem::read_dir`], from a caller who will ask for [`FileSystem::stat`] of each entry: what that
-    /// needs may be read for many entries at once. Changes no answer, and never fails.
+    /// Announces a [`FileSystem::read_dir`] whose caller will call [`FileSystem::stat`] for each entry: the filesystem may
+    /// read the metadata of many entries at once. Changes no result, and never fails.
     fn expect_stats(&self, dir: NodeId, from: DirCursor);
 }
 
-/// Files whose content is kept in other files.
+/// Files whose content may be stored in other files.
 pub trait Stored {
-    /// As [`FileSystem::open`], but only content that is stored in the file itself. Used to read files that may hold the
-    /// content of others, so that no chain of files is followed, nor a circle.
+    /// As [`FileSystem::open`], but only for content that is stored in the file itself. Used to read files that may hold the
+    /// content of others, so that no chain or cycle of files is followed.
     ///
     /// # Errors
-    /// As [`FileSystem::open`]; [`crate::Error::Unsupported`] also for content that is kept in another file.
+    /// As [`FileSystem::open`]; [`crate::Error::Unsupported`] also for content that is stored in another file.
     fn open_stored(&self, node: NodeId) -> Result<Arc<dyn ByteSource>>;
 }
 
@@ -123,14 +124,14 @@ impl Xattrs for Option<&dyn Xattrs> {
     }
 }
 
-/// Nothing stored where the format has no owners.
+/// No owners or modes where the format stores none.
 impl Ownership for Option<&dyn Ownership> {
     fn posix(&self, node: NodeId) -> Result<Posix> {
         self.map_or_else(|| Ok(Posix::default()), |owners| owners.posix(node))
     }
 }
 
-/// Nothing to do where nothing is read ahead.
+/// A no-op where the format has no read-ahead.
 impl StatAhead for Option<&dyn StatAhead> {
     fn expect_stats(&self, dir: NodeId, from: DirCursor) {
         if let Some(ahead) = self {
@@ -139,7 +140,7 @@ impl StatAhead for Option<&dyn StatAhead> {
     }
 }
 
-/// [`Check::check`], or for a format without it what opening found, and that nothing else was examined.
+/// [`Check::check`]; for a format without it, reports the problems found by opening, and that nothing else was examined.
 ///
 /// # Errors
 /// As [`Check::check`].

@@ -1,6 +1,5 @@
-//! Findings of a volume's examination by kind: what a kind means is said once, in a constant; of a kind that occurs
-//! very often the first ones are told and the rest is counted, so that a hostile image cannot fill the memory or the
-//! screen of whoever collects them.
+//! Findings of a volume's examination by kind: a constant holds the meaning of each kind; the first findings of a kind are
+//! reported one by one and the rest is counted, so that a hostile image cannot flood the collector's memory or the screen.
 
 use std::collections::BTreeMap;
 
@@ -9,20 +8,20 @@ use crate::{
     check::{Finding, FindingSink, Severity},
 };
 
-/// Findings of one kind that are told one by one.
+/// Findings of one kind that are reported one by one.
 const MAX_TOLD: u64 = 20;
 
-/// A way in which a volume can be wrong.
+/// A kind of damage or inconsistency of a volume.
 #[derive(Debug)]
 pub(super) struct Kind {
     pub(super) severity: Severity,
-    /// What there is too much of, for the line that counts the rest: `damaged records`.
+    /// Plural noun for the line that counts the rest: `damaged records`.
     pub(super) name: &'static str,
-    /// What it means for the user's data, and what can be done.
+    /// The consequence for the user's data, and the remedy.
     pub(super) meaning: &'static str,
 }
 
-/// Passes findings on, so many of each kind.
+/// Forwards a limited number of findings of each kind.
 pub(super) struct Findings<'r> {
     report: &'r mut dyn FindingSink,
     counts: BTreeMap<&'static str, (u64, &'static Kind)>,
@@ -33,7 +32,7 @@ impl<'r> Findings<'r> {
         Self { report, counts: BTreeMap::new() }
     }
 
-    /// One thing that was found: which structure, and what contradicts the specification.
+    /// Adds a finding: the structure, and how it contradicts the specification.
     pub(super) fn add(
         &mut self,
         kind: &'static Kind,
@@ -45,7 +44,7 @@ impl<'r> Findings<'r> {
         }
     }
 
-    /// Counts a finding; true when it is one of those that are told, by [`Self::tell`]. For descriptions that cost reads.
+    /// Counts a finding; true if it is to be reported with [`Self::tell`]. For findings whose description costs reads.
     pub(super) fn counted(&mut self, kind: &'static Kind) -> bool {
         let (count, _) = self.counts.entry(kind.name).or_insert((0, kind));
         *count += 1;
@@ -65,7 +64,7 @@ impl<'r> Findings<'r> {
         self.report.progress(step, done, total);
     }
 
-    /// Counts those that were not told.
+    /// Reports the number of unreported findings of each kind.
     pub(super) fn finish(mut self) {
         for (count, kind) in std::mem::take(&mut self.counts).into_values() {
             if count > MAX_TOLD {
@@ -76,7 +75,7 @@ impl<'r> Findings<'r> {
     }
 }
 
-/// Collects everything that is told.
+/// Collects every reported finding.
 #[cfg(test)]
 #[derive(Default)]
 pub(super) struct Collected(pub(super) Vec<Finding>);

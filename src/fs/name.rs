@@ -1,5 +1,5 @@
-//! Names as the disk has them: UTF-16 code units, which need not be valid. The text form is UTF-8 (WTF-8 for lone
-//! surrogates), and what a POSIX name cannot hold is escaped reversibly:
+//! Names as stored on the disk: UTF-16 code units, not necessarily valid. The text form is UTF-8 (WTF-8 for lone
+//! surrogates); characters that a POSIX name cannot contain are escaped reversibly:
 //!
 //! - `/` is `\x2f`, NUL is `\x00`, and a name that is just `.` or `..` has its dots as `\x2e`;
 //! - a `\` that would read as such an escape is `\x5c`. Every other `\` stays.
@@ -25,7 +25,8 @@ impl<'a> Name<'a> {
         self.0.iter().copied().eq(text.encode_utf16())
     }
 
-    /// Do the two differ in case at most? By Unicode's simple mapping; a volume with a table of its own decides by that.
+    /// True if the two differ at most in case, by Unicode's simple mapping; a volume with its own upcase table uses that
+    /// instead.
     pub fn is_alike(self, other: Name<'_>) -> bool {
         self.0.len() == other.0.len()
             && self.0.iter().zip(other.0).all(|(a, b)| a == b || upper(*a) == upper(*b))
@@ -36,7 +37,7 @@ impl<'a> Name<'a> {
         NameBuf(self.0.to_vec())
     }
 
-    /// Appends the text form (WTF-8, escaped as the module says). Without loss: [`NameBuf::from_text`] reverses it.
+    /// Appends the text form (WTF-8, escaped as stated for the module). Lossless: [`NameBuf::from_text`] reverses it.
     pub fn push_text(self, out: &mut Vec<u8>) {
         if matches!(self.0, [0x2e] | [0x2e, 0x2e]) {
             self.0.iter().for_each(|_| out.extend_from_slice(br"\x2e"));
@@ -61,7 +62,7 @@ impl<'a> Name<'a> {
         }
     }
 
-    /// The text form as a part of a path, where `.` and `..` have their meaning.
+    /// The text form as a path component, in which `.` and `..` are not escaped.
     pub fn to_link_part(self) -> Vec<u8> {
         if matches!(self.0, [0x2e] | [0x2e, 0x2e]) { vec![b'.'; self.0.len()] } else { self.to_text() }
     }
@@ -82,14 +83,14 @@ fn upper(unit: u16) -> u16 {
     }
 }
 
-/// `xHH` with lower-case hex digits of one of the escaped characters, at the start of what follows a backslash.
+/// Parses the rest of an escape behind the backslash, `xHH` with lower-case hex digits, if it is of an escaped character.
 fn escape_at(units: &[u16]) -> Option<u16> {
     const ESCAPED: [(&[u8; 3], u16); 4] = [(b"x00", 0), (b"x2f", 0x2f), (b"x2e", 0x2e), (b"x5c", 0x5c)];
     let is = |code: &[u8; 3]| units.len() >= 3 && code.iter().zip(units).all(|(c, u)| u16::from(*c) == *u);
     ESCAPED.iter().find(|(code, _)| is(code)).map(|(_, unit)| *unit)
 }
 
-/// UTF-8's bit pattern for `len` bytes, also for surrogates (WTF-8).
+/// Appends UTF-8's bit pattern of `len` bytes for a code, also for surrogates (WTF-8).
 fn push_sequence(out: &mut Vec<u8>, len: u32, code: u32) {
     let lead = [0, 0, 0xc0, 0xe0, 0xf0][len as usize];
     let byte = |bits: u32| bits.to_le_bytes()[0];
@@ -108,8 +109,8 @@ impl NameBuf {
         Self(text.encode_utf16().collect())
     }
 
-    /// From the text form: decodes WTF-8 and the escapes of [`Name::push_text`]. `None` if `text` is not WTF-8, so no
-    /// such name can exist on the disk.
+    /// Parses the text form: decodes WTF-8 and the escapes of [`Name::push_text`]. `None` if `text` is not WTF-8: the disk
+    /// cannot contain such a name.
     pub fn from_text(text: &[u8]) -> Option<Self> {
         let mut units = decode_wtf8(text)?;
         if units.contains(&0x5c) {

@@ -1,5 +1,5 @@
-//! The volumes of one disk, for the few files whose content lies on another volume than they do. Told once, after all
-//! volumes are opened; held weakly, so that volumes that know each other do not keep each other.
+//! The volumes of one disk, for the few files whose content is stored on another volume. Set once, after all volumes are
+//! opened; held weakly, so that volumes that refer to each other can be freed.
 
 use std::{
     fmt,
@@ -14,12 +14,12 @@ use crate::identity::PartitionId;
 pub struct Neighbours(OnceLock<Vec<(PartitionId, Weak<dyn FileSystem>)>>);
 
 impl Neighbours {
-    /// Tells which volumes there are. Only the first call counts.
+    /// Sets the volumes. Only the first call counts.
     pub fn set(&self, volumes: impl Iterator<Item = (PartitionId, Weak<dyn FileSystem>)>) {
         self.0.get_or_init(|| volumes.collect());
     }
 
-    /// The volume in a partition, if the disk has it and it is readable.
+    /// The volume in a partition; `None` if the disk has no such partition or its volume is not readable.
     pub fn find(&self, id: &PartitionId) -> Option<Arc<dyn FileSystem>> {
         self.0.get()?.iter().find(|(other, _)| other == id)?.1.upgrade()
     }

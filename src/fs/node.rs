@@ -1,4 +1,4 @@
-//! What a filesystem says of its nodes: plain values, the same for every format.
+//! Metadata of nodes: plain values, the same for every format.
 
 use super::{Name, NameBuf};
 
@@ -16,19 +16,19 @@ use super::{Name, NameBuf};
 pub struct NodeId(pub u64);
 
 impl NodeId {
-    /// Bits that a filesystem has, the marks above its own numbers included.
+    /// Number of bits of a filesystem's node numbers, the mark bits above its own numbers included.
     pub const LOCAL_BITS: u32 = 50;
-    /// Bits of the volume's index.
+    /// Number of bits of the volume's index.
     pub const VOLUME_BITS: u32 = 13;
     /// Set in the numbers of an adapter's own nodes.
     pub const ADAPTER: u64 = 1 << 63;
-    /// Bits that a filesystem's own numbers have.
+    /// Number of bits of a filesystem's own numbers, without marks.
     pub(crate) const OWN_BITS: u32 = Self::LOCAL_BITS - 3;
 }
 
 const _: () = assert!(NodeId::LOCAL_BITS + NodeId::VOLUME_BITS == NodeId::ADAPTER.trailing_zeros());
 
-/// What a node is.
+/// The type of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NodeKind {
     /// A regular file or a stream.
@@ -56,10 +56,10 @@ pub struct Timestamp {
     pub nanos: u32,
 }
 
-/// The times of a node; a format that lacks one repeats the modification time.
+/// The times of a node; a format that lacks one of them repeats the modification time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Times {
-    /// Birth.
+    /// Creation (birth).
     pub created: Timestamp,
     /// Last change of the content.
     pub modified: Timestamp,
@@ -69,37 +69,37 @@ pub struct Times {
     pub accessed: Timestamp,
 }
 
-/// What `stat` answers.
+/// The result of `stat`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
-    /// What the node is.
+    /// Type of the node.
     pub kind: NodeKind,
-    /// Length of the content in bytes; for a link the length of its stored target is not meant: 0.
+    /// Length of the content in bytes; 0 for a link, whatever the length of its stored target.
     pub size: u64,
     /// Bytes allocated on the volume.
     pub allocated: u64,
-    /// Names of the node (hard links), at least 1.
+    /// Number of names (hard links), at least 1.
     pub links: u32,
     /// Times.
     pub times: Times,
     /// DOS/NTFS attribute bits (`FILE_ATTRIBUTE_*`); 0 where the format has none.
     pub attributes: u32,
-    /// Where the content is that `size` measures.
+    /// Where the content is stored.
     pub content: ContentPlace,
 }
 
-/// Where the content of a node is.
+/// Where the content of a node is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ContentPlace {
     /// In the node itself: [`Stat::size`] is its length.
     #[default]
     Own,
-    /// In another place (another file, a cloud), of which [`Stat::size`] is what the node says, 0 perhaps. Whether there is
-    /// content that can be read is known when it is opened.
+    /// In another place (another file, a cloud): [`Stat::size`] is the size that the node states, perhaps 0. Only opening it
+    /// shows whether its content can be read.
     Elsewhere,
 }
 
-/// What POSIX systems know of a node and Windows does not.
+/// POSIX metadata of a node, which Windows does not use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Posix {
     /// Owner.
@@ -110,7 +110,7 @@ pub struct Posix {
     pub mode: Option<u32>,
 }
 
-/// Where a directory listing continues; 0 is the beginning. Opaque, stable as long as the image is.
+/// Position in a directory listing; 0 is the beginning. Opaque, and stable as long as the image is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DirCursor(pub u64);
 
@@ -119,24 +119,24 @@ pub struct DirCursor(pub u64);
 pub struct DirEntry<'a> {
     /// Its name.
     pub name: Name<'a>,
-    /// The node it names.
+    /// The node that it names.
     pub node: NodeId,
-    /// What the directory says the node is; [`NodeKind::File`] where only `stat` can tell a link from a file.
+    /// Type according to the directory; [`NodeKind::File`] where only `stat` can tell a link from a file.
     pub kind: NodeKind,
-    /// Where the listing continues after this entry.
+    /// Cursor of the next entry.
     pub next: DirCursor,
 }
 
-/// A link's target as the disk states it, in the disk's own syntax.
+/// The target of a link, as stored on the disk and in its syntax.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkTarget {
-    /// A POSIX path in UTF-8 or arbitrary bytes: passed on as it is.
+    /// A POSIX path in UTF-8 or arbitrary bytes, returned unchanged.
     Posix(Vec<u8>),
     /// A Windows path: `\`-separated, perhaps with a drive, `\??\` or a volume GUID in front.
     Windows {
-        /// The substitute name, which the kernel follows.
+        /// The substitute name, which the Windows kernel follows.
         path: NameBuf,
-        /// The print name, which a person is shown; may be empty.
+        /// The print name, which is shown to the user; may be empty.
         print: NameBuf,
         /// Relative to the directory of the link.
         relative: bool,
@@ -144,8 +144,8 @@ pub enum LinkTarget {
 }
 
 impl LinkTarget {
-    /// The target, if it is a POSIX path: also where Linux' driver wrote it in the form of Windows, with `\??\` before what
-    /// is no drive, volume, share or device. The print name is what was meant then.
+    /// The target, if it is a POSIX path: also one that the Linux driver stored in Windows form, with `\??\` before a path
+    /// that starts with no drive, volume, share or device. The print name, if any, is the intended path then.
     pub fn posix(&self) -> Option<Vec<u8>> {
         const NAMESPACES: [&str; 5] = ["Volume{", r"UNC\", r"GLOBALROOT\", r"Global\", r"pipe\"];
         let (path, print) = match self {
@@ -166,8 +166,8 @@ impl LinkTarget {
         Some(parts.map(|part| Name(part).to_link_part()).collect::<Vec<_>>().join(&b'/'))
     }
 
-    /// The text form for a POSIX system. A relative Windows path gets `/` as its separator; an absolute one keeps its
-    /// `\`, as only the whole tree knows what its drive means. Components are escaped like every other name.
+    /// The text form for a POSIX system. A relative Windows path gets `/` as its separator; an absolute one keeps its `\`,
+    /// as only the whole tree can resolve its drive. Components are escaped like every other name.
     pub fn to_text(&self) -> Vec<u8> {
         const SLASH: u16 = 0x2f;
         const BACKSLASH: u16 = 0x5c;
@@ -177,7 +177,7 @@ impl LinkTarget {
         match self {
             Self::Posix(text) => text.clone(),
             Self::Windows { path, relative, .. } => {
-                // No Windows name can hold `/`, so there it can only be meant as a separator.
+                // No Windows name can contain `/`, so there it can only be a separator.
                 let is_separator = |unit: &u16| *unit == BACKSLASH || (*relative && *unit == SLASH);
                 let mut text = Vec::with_capacity(path.0.len());
                 for (i, component) in path.0.split(is_separator).enumerate() {
@@ -210,9 +210,9 @@ pub struct StreamInfo {
 pub struct Usage {
     /// Allocation unit.
     pub cluster_size: u64,
-    /// Size that the filesystem manages.
+    /// Bytes that the filesystem manages.
     pub total: u64,
-    /// Free, as the guest believes.
+    /// Free bytes according to the filesystem.
     pub free: u64,
 }
 

@@ -1,22 +1,22 @@
-//! Directories that the program adds to a volume, `.deleted` and `.orphans`: their entries are `NUMBER-NAME`, as the number
-//! alone is unambiguous. A number by itself is found as well.
+//! Directories that this program adds to a volume, `.deleted` and `.orphans`: their entries are `NUMBER-NAME`, as only the
+//! number is unambiguous. A look-up of the number alone also succeeds.
 
 use super::{Name, NameBuf, NodeId, NodeKind};
 
-/// An entry of such a directory.
+/// An entry of an added directory.
 #[derive(Debug, Clone, Copy)]
 pub struct Found<'a> {
-    /// What The Sleuth Kit calls its inode: NTFS: the MFT record; FAT: the place of the directory entry.
+    /// The number that The Sleuth Kit calls inode. NTFS: the MFT record; FAT: the position of the directory entry.
     pub number: u64,
-    /// Without the bit that marks nodes of that directory.
+    /// The node, without the bit that marks nodes of the added directory.
     pub node: NodeId,
-    /// Its name; empty when that is lost.
+    /// Its name; empty if lost.
     pub name: Name<'a>,
-    /// What it is.
+    /// Its type.
     pub kind: NodeKind,
 }
 
-/// `4711-name`, or where the name is lost `4711`.
+/// `4711-name`, or `4711` if the name is lost.
 pub(crate) fn entry_name(number: u64, name: Name<'_>, out: &mut Vec<u16>) {
     out.clear();
     out.extend(number.to_string().bytes().map(u16::from));
@@ -26,7 +26,7 @@ pub(crate) fn entry_name(number: u64, name: Name<'_>, out: &mut Vec<u16>) {
     }
 }
 
-/// The number in front of an entry's name.
+/// Parses the number at the start of an entry's name.
 pub(crate) fn number(name: &[u16]) -> Option<u64> {
     let digit = |unit: &u16| u8::try_from(*unit).ok().filter(u8::is_ascii_digit);
     if name.first().is_none_or(|first| *first == u16::from(b'0') || digit(first).is_none()) {
@@ -36,7 +36,7 @@ pub(crate) fn number(name: &[u16]) -> Option<u64> {
     digits.try_fold(0_u64, |sum, digit| sum.checked_mul(10)?.checked_add(digit))
 }
 
-/// True when `wanted` is the entry `number` of this name, or its number by itself.
+/// True if `wanted` names the entry `number` with this name, or is the number alone.
 pub(crate) fn is_entry(number: u64, name: &NameBuf, wanted: Name<'_>) -> bool {
     let mut entry = Vec::new();
     entry_name(number, name.as_name(), &mut entry);

@@ -1,6 +1,6 @@
-//! The user's choices: what filesystems show, and how.
+//! The user's options: what filesystems show, and how.
 
-/// What filesystems show and how, where the user may choose. Made by changing the defaults:
+/// Options of what filesystems show, and how. Built by changing the defaults:
 ///
 /// ```
 /// let mut options = vhdmount::fs::Options::default();
@@ -11,8 +11,8 @@
 pub struct Options {
     /// NTFS: list the metadata files (`$MFT`, …), and the stream that holds the data of a file compressed by WOF.
     pub show_system: bool,
-    /// List `.deleted` and `.orphans`, the directories of deleted files and of files without a way to them, in the root of each
-    /// volume.
+    /// List `.deleted` and `.orphans`, the directories of deleted files and of files that no directory leads to, in the root
+    /// of each volume.
     pub list_deleted: bool,
     /// NTFS: do not list files with the hidden attribute.
     pub hide_hidden: bool,
@@ -20,6 +20,6 @@ pub struct Options {
     pub efs_raw: bool,
     /// FAT: the OEM code page of short names; `None`: 437.
     pub codepage: Option<u16>,
-    /// FAT: what its local times are ahead of UTC, in minutes.
+    /// FAT: offset of its local times from UTC, in minutes; positive is ahead.
     pub utc_offset_minutes: i16,
 }

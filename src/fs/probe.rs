@@ -1,5 +1,5 @@
-//! Which filesystem a volume holds: the readers of the table are asked in turn, then the signatures of what only has a name
-//! here.
+//! Filesystem detection on a volume: first the readers of the table in turn, then the signatures of formats that are
+//! recognized but not read.
 
 use std::sync::Arc;
 
@@ -10,37 +10,39 @@ use crate::{
     bytes::{ByteSource, read_vec, signature::read_front},
 };
 
-/// What the readers' `detect` is given: the largest sector.
+/// Bytes that a reader's `detect` gets: the largest sector.
 const BOOT_LEN: u64 = 4096;
 
-/// What a volume turned out to be.
+/// The content of a volume.
 pub enum Probe {
     /// A filesystem that can be read.
     Readable(Arc<dyn FileSystem>),
-    /// Known by its signature, but not readable: its name (`BitLocker`, `ext4`) and a sentence on why or what to do.
+    /// Recognized by its signature, but not readable: the name (`BitLocker`, `ext4`) and a sentence on the reason or the
+    /// remedy.
     Recognized {
-        /// What it is.
+        /// Name of the format.
         name: &'static str,
-        /// Why it is not readable and what the user can do.
+        /// Why it is not readable, and what the user can do.
         hint: &'static str,
     },
-    /// A filesystem that can be read in principle, but that is too damaged to open.
+    /// A filesystem of a readable format that is too damaged to open.
     Damaged {
-        /// What it is.
+        /// Name of the format.
         name: &'static str,
-        /// What is wrong.
+        /// The error of opening it.
         error: Error,
     },
-    /// Nothing but zeros where a filesystem begins.
+    /// Only zeros where a filesystem begins.
     Unformatted,
     /// No known signature, and not blank.
     Unknown,
 }
 
-/// In this order they are asked.
+/// The readers, in the order of detection.
 const READERS: &[Reader] = &[ntfs::READER, fat::READER];
 
-/// A moment of the search at which others are asked, who know what is no filesystem: parts of pools, encrypted volumes.
+/// Points of the detection at which the caller can recognize volumes that are no filesystems: pool members, encrypted
+/// volumes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Before all readers.
@@ -51,10 +53,10 @@ pub enum Stage {
     Last,
 }
 
-/// Asks others about a volume, given the bytes of its beginning that were read.
+/// The caller's detection at a stage, given the first bytes of the volume as far as they were read.
 pub type Others<'a> = dyn Fn(Stage, &[u8]) -> Result<Option<Known>> + 'a;
 
-/// Finds out which filesystem `volume` holds.
+/// Detects the filesystem on `volume`.
 ///
 /// # Errors
 /// [`Error::Io`] or [`Error::Corrupt`] when its first sectors cannot be read, and no copy of a boot sector is left.
@@ -62,7 +64,7 @@ pub fn probe(volume: &Arc<dyn ByteSource>, options: &Options) -> Result<Probe> {
     probe_among(volume, options, &Context::default(), &|_, _| Ok(None))
 }
 
-/// Finds out what `volume` holds, where that need not be a filesystem.
+/// Detects the content of `volume`, which need not be a filesystem.
 ///
 /// # Errors
 /// As [`probe`], or those of `others`.
@@ -74,13 +76,13 @@ pub fn probe_among(
 ) -> Result<Probe> {
     match by_signature(volume, options, context, others) {
         Ok(Some(found)) => Ok(found),
-        // After the signatures: what was formatted anew may still have the old backup.
+        // After the signatures: a volume that was reformatted may still have the old backup boot sector.
         Ok(None) => match by_backup(volume, options, context) {
             Some(found) => Ok(found),
             None if recognize::is_blank(volume.as_ref())? => Ok(Probe::Unformatted),
             None => Ok(Probe::Unknown),
         },
-        // Where the copy does not lead to files, the unreadable sector is what is reported.
+        // If the backup leads to no readable filesystem, the read error is the result.
         Err(error) => by_backup(volume, options, context)
             .filter(|probe| matches!(probe, Probe::Readable(_)))
             .ok_or(error),
@@ -117,13 +119,13 @@ fn read_boot(volume: &dyn ByteSource) -> Result<Vec<u8>> {
     read(BOOT_LEN).or_else(|_| read(512))
 }
 
-/// What the copy of a lost boot sector leads to.
+/// Opens the volume by the backup of a lost boot sector.
 fn by_backup(volume: &Arc<dyn ByteSource>, options: &Options, context: &Context) -> Option<Probe> {
     let reader = READERS.iter().find(|reader| (reader.detect_backup)(volume.as_ref()))?;
     Some(open(reader, volume, options, context))
 }
 
-/// What `reader` makes of the volume.
+/// Opens the volume with `reader`.
 fn open(reader: &Reader, volume: &Arc<dyn ByteSource>, options: &Options, context: &Context) -> Probe {
     match (reader.open)(volume.clone(), options, context) {
         Ok(filesystem) => Probe::Readable(filesystem),

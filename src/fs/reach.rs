@@ -1,12 +1,12 @@
-//! The rule that keeps every tree a tree: a directory is entered by one entry, which the format decides on (NTFS: the one
-//! at the place that the directory's own record states; FAT: by its `..`). Any other entry that leads to it is listed,
-//! with the directory's attributes, but its node is marked, and entering that is an error.
+//! The rule that keeps the tree free of cycles: each directory is entered through one entry, which the format decides on
+//! (NTFS: the one at the place that the directory's own record states; FAT: by its `..`). Any other entry that leads to it
+//! is listed, with the directory's attributes, but its node is marked, and entering that node is an error.
 //!
-//! The same holds for symbolic links, whose relative targets count from the directory that holds them: through an entry in a
-//! directory that the link's own record does not name, its node is marked, and its target never goes up.
+//! The same holds for symbolic links, whose relative targets start at the directory that contains them: through an entry in
+//! a directory that the link's own record does not name, its node is marked, and its target never goes up.
 //!
-//! Listings read no records of files. So an entry that a listing calls a file, and `stat` a directory or a link, has to be
-//! looked up by its name before it is entered or followed: see [`settle`].
+//! Listings read no file records. An entry that is a file in the listing, but a directory or link by `stat`, must therefore
+//! be looked up by name before it is entered or followed: see [`settle`].
 
 use super::{FileSystem, Name, NodeId, NodeKind, Stat};
 use crate::Result;
@@ -14,8 +14,8 @@ use crate::Result;
 /// Marks the node number of a directory or link as seen through an entry that does not lead to it.
 pub const MISPLACED: u64 = 1 << NodeId::OWN_BITS;
 
-/// The node of an entry that the listing of `dir` calls `listed`, when `stat` is what its node says: the entry's own, or the
-/// one of a look-up where only that decides whether the entry leads to it.
+/// The node to use for an entry of `dir`, given its type in the listing and its `stat`: `node` itself, or the result of a
+/// look-up where only that decides whether the entry leads to the node.
 ///
 /// # Errors
 /// Those of [`FileSystem::lookup`].
@@ -33,14 +33,15 @@ pub fn settle(
     Ok(fs.lookup(dir, name)?.unwrap_or(NodeId(node.0 | MISPLACED)))
 }
 
-/// True for the node of an entry that does not lead into its directory, or from which its link does not go up.
+/// True for the marked node of a directory that must not be entered through this entry, or of a link whose target must not
+/// go up.
 pub fn is_misplaced(node: NodeId) -> bool {
-    // The numbers of the directories that are added to a volume, `.orphans` and `.deleted`, have all bits below as well.
+    // `.orphans` and `.deleted`, the directories that are added to a volume, have all lower bits set as well.
     let is_added = !node.0 & (MISPLACED - 1) == 0;
     node.0 & MISPLACED != 0 && !is_added
 }
 
-/// True where an entry that a listing calls `listed` has to be looked up, as its node is a directory or a link.
+/// True if an entry of type `listed` in the listing must be looked up, as its node is a directory or a link.
 pub fn is_unsettled(listed: NodeKind, kind: NodeKind) -> bool {
     listed != kind && matches!(kind, NodeKind::Directory | NodeKind::Symlink)
 }

@@ -1,4 +1,4 @@
-//! Filesystems that have a signature but no reader here. Bounded reads only; a name and a sentence on what the user can do.
+//! Signatures of filesystems without a reader here: bounded reads; a name and a sentence on what the user can do.
 
 use super::reader::Known;
 use crate::{
@@ -9,12 +9,12 @@ use crate::{
     },
 };
 
-/// Most superblocks lie in here; the last are those of btrfs, ReiserFS and UFS2 at 64 KiB.
+/// Length of the region that contains most superblocks; the last are those of btrfs, ReiserFS and UFS2 at 64 KiB.
 pub(super) const FRONT_LEN: usize = 68 << 10;
-/// As much of a volume must be zeros for it to count as unformatted.
+/// This much of a volume's start must be zeros for it to count as unformatted.
 const BLANK_LEN: usize = 1 << 20;
 
-/// Bytes at a place that tell one format.
+/// The signature of a format: bytes at an offset.
 struct Signature {
     offset: usize,
     bytes: &'static [u8],
@@ -61,18 +61,18 @@ const SIGNATURES: &[Signature] = &[
     at(0x2000, &0xf995_e849_u32.to_le_bytes(), "HPFS", "the filesystem of OS/2, not supported: mount the raw view on Linux"),
 ];
 
-/// True for a volume that begins with zeros only.
+/// True if the volume starts with zeros only.
 ///
 /// # Errors
-/// When its beginning cannot be read.
+/// When its start cannot be read.
 pub(super) fn is_blank(volume: &dyn ByteSource) -> Result<bool> {
     let len = usize::try_from(volume.size()).map_or(BLANK_LEN, |size| size.min(BLANK_LEN));
-    // What cannot be read is not known to be zeros.
+    // Unreadable sectors do not count as zeros.
     let (front, unread) = read_around_bad_sectors(volume, 0, len)?;
     Ok(unread.is_empty() && front.iter().all(|byte| *byte == 0))
 }
 
-/// What the first [`FRONT_LEN`] bytes of a volume say, or fewer, and one place behind them.
+/// Matches the first [`FRONT_LEN`] bytes of a volume, or fewer, and the superblock of VMFS behind them.
 ///
 /// # Errors
 /// When the volume cannot be read there.
@@ -80,7 +80,7 @@ pub(super) fn recognize(volume: &dyn ByteSource, front: &[u8]) -> Result<Option<
     in_front(front).map_or_else(|| vmfs(volume), |known| Ok(Some(known)))
 }
 
-/// What the first bytes of a volume say.
+/// Matches the first bytes of a volume.
 fn in_front(front: &[u8]) -> Option<Known> {
     let by_signature = SIGNATURES.iter().find(|s| has(front, s.offset, s.bytes)).map(|s| s.known);
     by_signature
@@ -95,17 +95,17 @@ fn u32_le(bytes: &[u8], offset: usize) -> Option<u32> {
     bytes.get(offset..offset + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes)
 }
 
-/// ext2, ext3 and ext4 share a superblock; the features that it lists tell them apart, by what each one's first driver
-/// could mount.
+/// ext2, ext3 and ext4 share a superblock; its feature flags tell them apart: the oldest of the three whose features
+/// suffice.
 fn ext(front: &[u8]) -> Option<Known> {
     const SUPERBLOCK: usize = 1024;
     const HAS_JOURNAL: u32 = 0x4;
     const JOURNAL_DEVICE: u32 = 0x8;
-    /// File types in directories, journal to recover, groups of group descriptors.
+    /// Features that ext3 has, too: file types in directories, journal to recover, groups of group descriptors.
     const EXT3_INCOMPATIBLE: u32 = 0x2 | 0x4 | 0x10;
-    /// Few superblock copies, large files, hashed directories.
+    /// Features that ext3 has, too: few superblock copies, large files, hashed directories.
     const EXT3_READ_ONLY: u32 = 0x1 | 0x2 | 0x4;
-    // The magic number has 16 bits only; blocks of 1 to 64 KiB confirm it.
+    // The magic number has only 16 bits; a valid block size of 1 to 64 KiB confirms it.
     let signed = has(front, SUPERBLOCK + 56, &0xef53_u16.to_le_bytes());
     if !signed || u32_le(front, SUPERBLOCK + 24)? > 6 {
         return None;
@@ -126,7 +126,7 @@ fn ext(front: &[u8]) -> Option<Known> {
     Some(known(name, LINUX))
 }
 
-/// The signature ends the first page, whose size depends on the machine.
+/// Linux swap: the signature is at the end of the first page, whose size depends on the machine.
 fn swap(front: &[u8]) -> Option<Known> {
     const PAGE_SIZES: [usize; 5] = [4096, 8192, 16384, 32768, 65536];
     let signed = |signature: &[u8]| PAGE_SIZES.iter().any(|page| has(front, page - 10, signature));
@@ -137,7 +137,7 @@ fn swap(front: &[u8]) -> Option<Known> {
     hibernated.then_some(known("Linux hibernation", "the memory of a hibernated Linux, no filesystem"))
 }
 
-/// The volume recognition sequence: descriptors of 2048 bytes from 32 KiB on.
+/// UDF by its volume recognition sequence: descriptors of 2048 bytes from 32 KiB on.
 fn udf(front: &[u8]) -> Option<Known> {
     let descriptor = |index: usize, id: &[u8]| has(front, 0x8000 + index * 2048 + 1, id);
     let found = (0..16).any(|index| descriptor(index, b"NSR02") || descriptor(index, b"NSR03"));
@@ -152,7 +152,7 @@ fn apple_map(front: &[u8]) -> Option<Known> {
     ))
 }
 
-/// Two letters are little; the volume bitmap, always in sector 3, confirms them.
+/// HFS: a signature of two letters is weak; the volume bitmap, always in sector 3, confirms it.
 fn hfs(front: &[u8]) -> Option<Known> {
     (has(front, 1024, b"BD") && has(front, 1024 + 14, b"\0\x03")).then_some(known("HFS", MACOS))
 }
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
     use crate::bytes::MemorySource;
 
-    /// A volume of 2 MiB, blank but for these bytes.
+    /// A volume of 2 MiB, zero except for these bytes.
     fn volume(parts: &[(usize, &[u8])]) -> MemorySource {
         let mut bytes = vec![0; 2 << 20];
         parts.iter().for_each(|(offset, part)| bytes[*offset..][..part.len()].copy_from_slice(part));

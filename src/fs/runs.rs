@@ -1,5 +1,5 @@
-//! Run lists: where a file's bytes lie on its volume, decoded once at open. A read is a binary search, then one read
-//! below per contiguous stretch.
+//! Run lists: the mapping from a file's bytes to its volume, decoded once at open. A read is a binary search, then one read
+//! of the volume per contiguous run.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::{
     bytes::{ByteSource, Extent, ExtentKind, check_range},
 };
 
-/// Contiguous stretches of a file, ascending and gapless from byte 0. In bytes, so that it serves every cluster size.
+/// The runs of a file, ascending and gapless from byte 0. In bytes, so that it works with every cluster size.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunList {
     runs: Vec<Run>,
@@ -28,7 +28,7 @@ impl RunList {
         Self::default()
     }
 
-    /// Appends `len` bytes at `position` of the volume, or a hole. Joins what is contiguous.
+    /// Appends `len` bytes at `position` of the volume, or a hole. Merges contiguous runs.
     ///
     /// # Errors
     /// [`Error::Invalid`] when the file's length or the position overflows; the caller names the structure.
@@ -48,22 +48,23 @@ impl RunList {
         Ok(())
     }
 
-    /// Length in bytes, allocation included.
+    /// Length in bytes, allocated slack included.
     pub fn len(&self) -> u64 {
         self.runs.last().map_or(0, |run| run.end)
     }
 
-    /// True for no runs at all.
+    /// True if there are no runs.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }
 
-    /// How many stretches there are.
+    /// Number of runs.
     pub fn count(&self) -> usize {
         self.runs.len()
     }
 
-    /// Where the byte at `offset` lies, and how many bytes follow contiguously; `None` at or past the end.
+    /// The volume position of the byte at `offset`, and the number of contiguous bytes from there; `None` at or past the
+    /// end.
     pub fn find(&self, offset: u64) -> Option<(Option<u64>, u64)> {
         let index = self.runs.partition_point(|run| run.end <= offset);
         let run = self.runs.get(index)?;
@@ -71,7 +72,7 @@ impl RunList {
         Some((run.position.map(|p| p + (offset - start)), run.end - offset))
     }
 
-    /// Each stretch: offset in the file, position in the volume, length.
+    /// Each run: offset in the file, position in the volume, length.
     pub fn iter(&self) -> impl Iterator<Item = (u64, Option<u64>, u64)> + '_ {
         let starts = std::iter::once(0).chain(self.runs.iter().map(|run| run.end));
         starts.zip(&self.runs).map(|(start, run)| (start, run.position, run.end - start))
@@ -82,7 +83,7 @@ impl RunList {
         self.iter().filter(|(_, position, _)| position.is_some()).map(|(_, _, len)| len).sum()
     }
 
-    /// Where its first stretch lies that is no hole.
+    /// The volume position of the first run that is no hole.
     pub fn position(&self) -> Option<u64> {
         self.runs.iter().find_map(|run| run.position)
     }
@@ -93,7 +94,7 @@ impl RunList {
     }
 }
 
-/// Stretches that one hint names: beyond that many, the host has enough to do.
+/// Maximum number of runs in one hint: more would only load the host.
 const MAX_HINTS: usize = 64;
 
 /// A file's content through its run list.
@@ -106,14 +107,14 @@ pub struct RunSource {
 }
 
 impl RunSource {
-    /// `size` bytes of content, of which those from `valid` on read as zeros whatever the clusters hold (NTFS: the
-    /// initialized size). A size beyond the runs is damage: what they hold is read, and reading what they do not is an error,
-    /// whether it would be zeros or not.
+    /// `size` bytes of content; those from `valid` on read as zeros whatever the clusters contain (NTFS: the initialized
+    /// size). A size beyond the runs is damage: the part within the runs is readable, and any read beyond them is an error,
+    /// even of bytes past `valid`.
     pub fn new(volume: Arc<dyn ByteSource>, runs: Arc<RunList>, size: u64, valid: u64) -> Self {
         Self { volume, runs, size, valid: valid.min(size) }
     }
 
-    /// The volume that the runs lie in.
+    /// The volume that contains the runs.
     pub fn volume(&self) -> &Arc<dyn ByteSource> {
         &self.volume
     }
@@ -178,7 +179,7 @@ impl ByteSource for RunSource {
 
     fn extent_at(&self, offset: u64) -> Result<Extent> {
         let (held, rest) = (self.runs.len(), self.size.saturating_sub(offset));
-        // What is missing is reported as data, so that a reader goes there and gets the error.
+        // Bytes beyond the runs are reported as data, so that a reader reads them and gets the error.
         if rest > 0 && offset >= held {
             return Ok(Extent { kind: ExtentKind::Data, len: rest });
         }
@@ -191,7 +192,7 @@ impl ByteSource for RunSource {
             Some((None, len)) => Ok(Extent { kind: ExtentKind::Hole, len: len.min(rest) }),
             Some((Some(position), len)) => {
                 let len = len.min(rest);
-                // Clusters may lie where a thin image has nothing: zeros that nobody needs to read.
+                // Clusters may map to a hole of a thin image: zeros that need not be read.
                 let below = self.volume.extent_at(position).ok().filter(|below| below.len > 0);
                 let below = below.unwrap_or(Extent { kind: ExtentKind::Data, len });
                 Ok(Extent { len: below.len.min(len), ..below })
@@ -238,7 +239,7 @@ mod tests {
         assert_eq!(buf, [7, 7, 7, 7, 7, 0, 0, 0, 0, 0, 0, 0]);
         let short = RunSource::new(volume, runs, 20, 20);
         assert_eq!(short.missing_from(), Some(16));
-        // Also where it would be zeros; and in one piece, however long.
+        // Also where it would be zeros; and reported as one extent, however long.
         let short_of_zeros = RunSource::new(short.volume.clone(), short.runs.clone(), 1 << 61, 8);
         assert!(short_of_zeros.read_exact_at(4, &mut buf).is_ok());
         assert!(short_of_zeros.read_exact_at(5, &mut buf).is_err());

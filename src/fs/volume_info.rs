@@ -1,4 +1,4 @@
-//! What a volume says of itself: its format, its identity, and the state in which its last user left it.
+//! Metadata of a volume: its format, its identity, and its state after the last mount.
 
 use std::fmt;
 
@@ -50,38 +50,38 @@ impl Serialize for FsKind {
     }
 }
 
-/// The journal as its last user left it.
+/// The state of the journal after the last mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Journal {
-    /// Filled with 0xFF by the program that made or repaired the volume.
+    /// Filled with 0xFF by the program that formatted or repaired the volume.
     #[serde(rename = "empty")]
     Empty,
-    /// No client has it open, or the volume was marked as clean.
+    /// No client has it open, or the volume is marked as clean.
     #[serde(rename = "clean")]
     Clean,
     /// The filesystem's driver had it open.
     #[serde(rename = "unclean")]
     Unclean,
-    /// `$LogFile` of version 2.0: the volume is still mounted as far as its Windows is concerned.
+    /// `$LogFile` of version 2.0: Windows still considers the volume mounted.
     #[serde(rename = "in use")]
     InUse,
-    /// None of its restart pages can be read.
+    /// No readable restart page.
     #[serde(rename = "damaged")]
     Damaged,
 }
 
-/// What a volume says of itself.
+/// Metadata of a volume.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct VolumeInfo {
     /// Its format.
     pub filesystem: FsKind,
-    /// The format's version, where it has one (`3.1`).
+    /// The version of the format, where it has one (`3.1`).
     pub version: String,
     /// Label; empty if none.
     pub label: String,
     /// Serial number as the format's own tools print it; empty if none.
     pub serial: String,
-    /// Size in bytes that the filesystem claims.
+    /// Size in bytes as stated by the filesystem.
     pub size: u64,
     /// Allocation unit in bytes.
     pub cluster_size: u64,
@@ -91,12 +91,12 @@ pub struct VolumeInfo {
     pub hibernated: bool,
     /// The state of the journal; `None` if the format has none, or if it cannot be read.
     pub journal: Option<Journal>,
-    /// What was found damaged and how it was got around (`boot sector damaged: its backup is used`).
+    /// Damage and the workaround (`boot sector damaged: its backup is used`).
     pub problems: Vec<String>,
 }
 
 impl VolumeInfo {
-    /// In which state its last user left the volume; `None` if it was unmounted cleanly.
+    /// The reason why the volume counts as not cleanly unmounted; `None` if it was unmounted cleanly.
     pub fn unclean(&self) -> Option<&'static str> {
         Some(match (self.hibernated, self.journal) {
             (true, _) => {
@@ -116,10 +116,10 @@ impl VolumeInfo {
         })
     }
 
-    /// As [`Self::unclean`], and what that means for the reader.
+    /// As [`Self::unclean`], with the consequence for the reader.
     pub fn state(&self) -> Option<String> {
         let meaning = match self.journal {
-            // FAT has none that could have kept them together.
+            // FAT has no journal that could have kept them consistent.
             None => "directories, tables and files may not fit together",
             Some(_) => {
                 "the journal is not replayed, so what is read may be older than what Windows would show"

@@ -1,6 +1,6 @@
-//! Which clusters are free, asked for single ranges: a bitmap of one bit per cluster (set: in use) and, from the first
-//! long range on, the free clusters before each piece of it. Guards: a question costs at most two pieces, however many
-//! records repeat it; memory is 8 bytes for 32,768 clusters.
+//! Free clusters of a volume, counted by range: the allocation bitmap (set bit: in use) and, from the first long range on,
+//! the number of free clusters before each 4 KiB piece of it. Guards: a query reads at most two pieces, however many records
+//! repeat it; memory is 8 bytes per 32,768 clusters.
 
 use std::{
     ops::{ControlFlow, Range},
@@ -12,29 +12,29 @@ use crate::{
     bytes::{ByteSource, read_vec},
 };
 
-/// Bytes of a piece.
+/// Bytes of the bitmap in a piece.
 const PIECE: u64 = 4096;
-/// Clusters of a piece.
+/// Clusters in a piece.
 const PIECE_CLUSTERS: u64 = PIECE * 8;
-/// The whole bitmap is read in this many pieces at once.
+/// Pieces per read when the whole bitmap is counted.
 const READ_PIECES: u64 = 64;
 
 /// The free clusters of a volume.
 pub(crate) struct FreeClusters {
     bitmap: Arc<dyn ByteSource>,
     clusters: u64,
-    /// Free clusters before each piece, and at last all of them.
+    /// Number of free clusters before each piece; the last element is the total.
     ranks: OnceLock<Vec<u64>>,
 }
 
 impl FreeClusters {
-    /// Clusters that the bitmap does not reach count as used, as do all from `clusters` on.
+    /// Clusters beyond the bitmap's end, or from `clusters` on, count as used.
     pub(crate) fn new(bitmap: Arc<dyn ByteSource>, clusters: u64) -> Self {
         let clusters = clusters.min(bitmap.size().saturating_mul(8));
         Self { bitmap, clusters, ranks: OnceLock::new() }
     }
 
-    /// How many clusters of a range are free.
+    /// The number of free clusters in a range.
     pub(crate) fn count(&self, range: Range<u64>) -> Result<u64> {
         let (start, end) = (range.start.min(self.clusters), range.end.min(self.clusters));
         if end <= start {
@@ -60,13 +60,13 @@ impl FreeClusters {
         Ok(before(end)? - before(start)?)
     }
 
-    /// True when all clusters of a range exist and are free.
+    /// True if all clusters of a range exist and are free.
     pub(crate) fn all(&self, range: Range<u64>) -> Result<bool> {
         let len = range.end.saturating_sub(range.start);
         Ok(range.end <= self.clusters && self.count(range)? == len)
     }
 
-    /// Calls `sink` with the stretches of free clusters from `start` on.
+    /// Calls `sink` with each free range from `start` on, ascending, until it breaks.
     pub(crate) fn each_from(
         &self,
         start: u64,
@@ -98,7 +98,7 @@ impl FreeClusters {
         Ok(())
     }
 
-    /// The bytes of the bitmap that hold these clusters: at most a piece and one.
+    /// The bytes of the bitmap that contain these clusters: at most a piece and one.
     fn read(&self, start: u64, end: u64) -> Result<Vec<u8>> {
         let bytes = end.div_ceil(8) - start / 8;
         read_vec(&*self.bitmap, start / 8, usize::try_from(bytes).expect("at most a piece and one"))
@@ -106,7 +106,7 @@ impl FreeClusters {
 
     fn count_short(&self, start: u64, end: u64) -> Result<u64> {
         let mut bits = self.read(start, end)?;
-        // Clusters beside the range count as used.
+        // Clusters outside of the range count as used.
         if let Some(first) = bits.first_mut() {
             *first |= !(0xff << (start % 8));
         }

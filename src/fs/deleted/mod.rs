@@ -1,8 +1,8 @@
-//! Deleted files: what a filesystem still knows of them, and the directory `.deleted/` that shows it.
+//! Deleted files: the remains that a filesystem can read, and the directory `.deleted/` that lists them.
 //!
-//! A filesystem answers [`Undelete`]; [`View`] makes a directory of the answers. Node numbers stay computed: the highest
-//! bit of a filesystem's says that the rest names a deleted file. Clusters that belong to another file by now are
-//! never read: their bytes are an error.
+//! A filesystem implements [`Undelete`]; [`View`] presents it as a directory. Node numbers stay computed: the highest bit of
+//! a filesystem's number marks a deleted file. Guards: clusters that belong to another file by now are never read; their
+//! bytes are an error.
 
 mod free;
 mod unallocated;
@@ -31,37 +31,37 @@ pub const NAME: &str = ".deleted";
 /// Absent when its directory is gone.
 pub const PATH: &str = "user.vhdmount.path";
 
-/// How it is known where the content lies.
+/// How reliable the location of the content is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Layout {
-    /// The disk still says so.
+    /// The run list on the disk still states it.
     #[default]
     Recorded,
-    /// Only the beginning is recorded: the free clusters from there on are taken, without a gap.
+    /// Only the first cluster is recorded: the content is assumed in the free clusters from there on, without a gap.
     Contiguous,
-    /// As `Contiguous`, but clusters of other files lie between and were passed over.
+    /// As `Contiguous`, but with clusters of other files in between, which are skipped.
     Split,
 }
 
-/// How much of a deleted file's content is left.
+/// How much of a deleted file's content can still be recovered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct State {
-    /// Clusters that the content needs; 0 where it lies in metadata, or there is none.
+    /// Clusters of the content; 0 if it is resident in metadata, or empty.
     pub clusters: u64,
-    /// Of these, unallocated: no other file has them.
+    /// Clusters of the content that are unallocated: no other file uses them.
     pub free: u64,
-    /// Of the free ones, those for which the disk stores nothing any more (a thin disk was trimmed): they read as zeros.
+    /// Free clusters that are not stored in the disk image (a thin disk was trimmed): they read as zeros.
     pub unstored: u64,
-    /// Is the place of the content recorded or guessed?
+    /// Whether the location of the content is recorded or guessed.
     pub layout: Layout,
 }
 
-/// [`State`] in a word.
+/// Summary of [`State`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Every cluster is unallocated and stored. Another file may have used them in between nevertheless.
+    /// Every cluster is unallocated and stored. Another file may nevertheless have used them in between.
     Full,
-    /// This many percent are; 0 is less than one.
+    /// The percentage of clusters that are unallocated and stored; 0 means less than one.
     Partial(u8),
     /// No cluster is unallocated.
     Overwritten,
@@ -70,7 +70,7 @@ pub enum Verdict {
 }
 
 impl State {
-    /// The state in a word.
+    /// The summary of this state.
     pub fn verdict(&self) -> Verdict {
         let left = self.free.saturating_sub(self.unstored).min(self.clusters);
         match () {
@@ -102,14 +102,14 @@ impl std::fmt::Display for State {
     }
 }
 
-/// What a filesystem knows of its deleted files. Nodes are without [`BIT`]; those of streams come from
+/// A filesystem's access to its deleted files. Nodes are passed without [`BIT`]; those of streams come from
 /// [`Self::lookup_stream`].
 pub trait Undelete: Send + Sync {
     /// Calls `sink` for each deleted file whose number is at least `from`, ascending, until it breaks. Damaged records are
-    /// passed over and counted in the log.
+    /// skipped and counted in the log.
     ///
     /// # Errors
-    /// When the table of files cannot be read any further.
+    /// When the file table cannot be read further.
     fn each(&self, from: u64, sink: &mut dyn FnMut(Found<'_>) -> ControlFlow<()>) -> Result<()>;
 
     /// The node and the name of deleted file `number`; `None` when there is no such file.
@@ -118,41 +118,41 @@ pub trait Undelete: Send + Sync {
     /// `Corrupt`, `Io`.
     fn find(&self, number: u64) -> Result<Option<(NodeId, NameBuf)>>;
 
-    /// The path that it had, as text without a leading `/`; of a stream that of its file. Deleted directories count as
-    /// long as they are known. `None`: the directory that held it is gone.
+    /// The former path, as text without a leading `/`; for a stream that of its file. Deleted directories are followed as
+    /// long as their records remain. `None`: the record of the parent directory is gone.
     ///
     /// # Errors
     /// `Corrupt`, `Io`.
     fn path(&self, node: NodeId) -> Result<Option<Vec<u8>>>;
 
-    /// What is left of the content of a file or stream.
+    /// The recoverable part of the content of a file or stream.
     ///
     /// # Errors
-    /// [`crate::Error::Corrupt`] when where it lay is lost.
+    /// [`crate::Error::Corrupt`] when the location of the content is lost.
     fn state(&self, node: NodeId) -> Result<State>;
 
     /// As [`super::FileSystem::stat`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::FileSystem::stat`].
     fn stat(&self, node: NodeId) -> Result<Stat>;
 
-    /// The content. Where another file has the clusters now a read is an error.
+    /// The content. Reads of clusters that another file uses now fail.
     ///
     /// # Errors
-    /// [`crate::Error::Corrupt`] when nothing of it is left; else as [`super::FileSystem::open`].
+    /// [`crate::Error::Corrupt`] when nothing of it can be recovered; else as [`super::FileSystem::open`].
     fn open(&self, node: NodeId) -> Result<Arc<dyn ByteSource>>;
 
     /// As [`super::FileSystem::read_link`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::FileSystem::read_link`].
     fn read_link(&self, node: NodeId) -> Result<LinkTarget>;
 
     /// As [`super::FileSystem::streams`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::FileSystem::streams`].
     fn streams(&self, _node: NodeId) -> Result<Vec<StreamInfo>> {
         Ok(Vec::new())
     }
@@ -160,7 +160,7 @@ pub trait Undelete: Send + Sync {
     /// As [`super::FileSystem::lookup_stream`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::FileSystem::lookup_stream`].
     fn lookup_stream(&self, _node: NodeId, _name: Name<'_>) -> Result<Option<NodeId>> {
         Ok(None)
     }
@@ -168,7 +168,7 @@ pub trait Undelete: Send + Sync {
     /// As [`super::FileSystem::xattr`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::FileSystem::xattr`].
     fn xattr(&self, _node: NodeId, _name: &str) -> Result<Option<Vec<u8>>> {
         Ok(None)
     }

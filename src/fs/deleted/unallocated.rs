@@ -1,5 +1,5 @@
-//! A volume without the clusters that files have: what a deleted file may read. Guards: no byte of another file is ever
-//! handed out as a deleted file's.
+//! The unallocated clusters of a volume: the only ones that a deleted file may read. Guards: no byte of another file is ever
+//! returned as a deleted file's.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::{
     bytes::{ByteSource, Extent, Wrapper},
 };
 
-/// The unallocated clusters of a volume, where they lie; the rest is an error.
+/// A volume at its own offsets, of which only unallocated clusters can be read; any other read fails.
 pub(crate) struct Unallocated {
     volume: Arc<dyn ByteSource>,
     free: Arc<FreeClusters>,

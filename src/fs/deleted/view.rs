@@ -1,6 +1,6 @@
-//! `.deleted/` of one volume: a flat directory, as that alone is unambiguous. Names are `NUMBER-NAME`; a number by itself
-//! is found as well. Where a file came from and what is left of it are extended attributes. Deleted directories are in
-//! it, empty.
+//! The directory `.deleted/` of one volume: flat, as only record numbers are unambiguous. Entries are `NUMBER-NAME`; a
+//! look-up of the number alone also succeeds. Extended attributes hold the former path and the recovery state. Deleted
+//! directories are listed, empty.
 
 use std::{ops::ControlFlow, sync::Arc};
 
@@ -24,7 +24,7 @@ pub struct View {
 }
 
 impl View {
-    /// Of a filesystem that has [`FileSystem::deleted`]; of any other the directory is empty.
+    /// Lists the deleted files of `fs`; empty if [`FileSystem::deleted`] returns `None`.
     pub fn new(fs: Arc<dyn FileSystem>) -> Self {
         Self { fs }
     }
@@ -33,7 +33,7 @@ impl View {
         self.fs.deleted().ok_or_else(|| Error::not_found("this format keeps nothing of deleted files"))
     }
 
-    /// A file or stream, as the filesystem numbers it.
+    /// A file or stream by the filesystem's own number.
     fn local(&self, node: NodeId) -> Result<(Box<dyn Undelete + '_>, NodeId)> {
         if node.0 & BIT == 0 || node == DIRECTORY {
             return Err(Error::invalid("not a deleted file"));

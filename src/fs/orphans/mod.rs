@@ -1,8 +1,8 @@
 //! Orphans: files and directories in use to which no directory leads, because an index block, a whole directory or the root
 //! is lost; and the directory `.orphans/` that shows them.
 //!
-//! A filesystem answers [`Orphans`]; [`View`] makes a tree of the answers. Node numbers stay those of the filesystem; a bit
-//! marks what is reached this way. Nothing is looked for before someone asks.
+//! A filesystem implements [`Orphans`]; [`View`] presents it as a tree. Node numbers stay those of the filesystem; a bit
+//! marks nodes that are reached this way. The search starts with the first access.
 
 mod view;
 
@@ -14,7 +14,7 @@ pub use super::numbered::Found;
 use super::{DirCursor, DirEntry, Name, NameBuf, NodeId, Stat};
 use crate::Result;
 
-/// Marks the node number of an orphan, and of what lies below one.
+/// Marks the node number of an orphan, and of nodes below one.
 pub const BIT: u64 = 1 << (NodeId::OWN_BITS + 1);
 
 /// The directory of a volume's orphans: a number that no file of any format has.
@@ -23,23 +23,23 @@ pub const DIRECTORY: NodeId = NodeId(BIT | (BIT - 1));
 /// The directory's name in the root of its volume.
 pub const NAME: &str = ".orphans";
 
-/// What a filesystem finds in use and without a way to it. Nodes are without [`BIT`]; what is not asked here (content, links,
-/// streams, attributes) is asked of the filesystem by the same node.
+/// A filesystem's access to its orphans. Nodes are passed without [`BIT`]; for everything else (content, links, streams,
+/// attributes) the filesystem itself accepts the same node.
 pub trait Orphans: Send + Sync {
-    /// True when most of the volume is known to be here, so that it is to be listed even where nobody asked for it: the root
+    /// True if most of the volume's files are known to be orphans, so that they are listed even without the option: the root
     /// directory is lost. Costs nothing.
     fn is_main(&self) -> bool {
         false
     }
 
-    /// Calls `sink` for each orphan that lies in no other one, and whose number is at least `from`, ascending, until it
+    /// Calls `sink` for each orphan that is in no other orphan, and whose number is at least `from`, ascending, until it
     /// breaks.
     ///
     /// # Errors
-    /// When the table of files cannot be read any further, or when there may be more of them.
+    /// When the file table cannot be read further, or when the search is incomplete.
     fn each(&self, from: u64, sink: &mut dyn FnMut(Found<'_>) -> ControlFlow<()>) -> Result<()>;
 
-    /// The node and the name of orphan `number`; `None` when there is no such one.
+    /// The node and the name of orphan `number`; `None` if there is none.
     ///
     /// # Errors
     /// `Corrupt`, `Io`.
@@ -48,7 +48,7 @@ pub trait Orphans: Send + Sync {
     /// The number of a node, as [`Found::number`].
     fn number(&self, node: NodeId) -> u64;
 
-    /// The path that it should have, as text without a leading `/`. `None`: its directory is not known.
+    /// The path that its own metadata states, as text without a leading `/`. `None`: its parent directory is unknown.
     ///
     /// # Errors
     /// `Corrupt`, `Io`.
@@ -57,20 +57,20 @@ pub trait Orphans: Send + Sync {
     /// As [`super::FileSystem::stat`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::FileSystem::stat`].
     fn stat(&self, node: NodeId) -> Result<Stat>;
 
     /// As [`super::FileSystem::lookup`], in an orphaned directory.
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::FileSystem::lookup`].
     fn lookup(&self, dir: NodeId, name: Name<'_>) -> Result<Option<NodeId>>;
 
-    /// As [`super::FileSystem::read_dir`], of an orphaned directory: what it lists itself, then what only its own record says
-    /// to lie in it, as `NUMBER-NAME`.
+    /// As [`super::FileSystem::read_dir`], of an orphaned directory: its own entries, then, as `NUMBER-NAME`, the files that
+    /// only by their own records are in it.
     ///
     /// # Errors
-    /// As there.
+    /// As [`super::FileSystem::read_dir`].
     fn read_dir(
         &self,
         dir: NodeId,
@@ -78,7 +78,7 @@ pub trait Orphans: Send + Sync {
         sink: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>,
     ) -> Result<()>;
 
-    /// The orphaned directory in which it is shown; `None`: directly in `.orphans`.
+    /// The orphaned directory that contains it; `None`: directly in `.orphans`.
     ///
     /// # Errors
     /// As [`super::FileSystem::parent`].

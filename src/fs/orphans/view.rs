@@ -1,5 +1,5 @@
-//! `.orphans/` of one volume: `NUMBER-NAME` for each orphan that lies in no other one, and the trees below those. Where an
-//! orphan should be is an extended attribute.
+//! The directory `.orphans/` of one volume: `NUMBER-NAME` for each orphan that is in no other one, and the trees below
+//! those. An extended attribute holds the path of an orphan.
 
 use std::{ops::ControlFlow, sync::Arc};
 
@@ -21,12 +21,12 @@ pub struct View {
 }
 
 impl View {
-    /// Of a filesystem that has [`FileSystem::orphans`]; of any other the directory is empty.
+    /// Lists the orphans of `fs`; empty if [`FileSystem::orphans`] returns `None`.
     pub fn new(fs: Arc<dyn FileSystem>) -> Self {
         Self { fs }
     }
 
-    /// A node, as the filesystem numbers it.
+    /// A node by the filesystem's own number.
     fn local(&self, node: NodeId) -> Result<(Box<dyn Orphans + '_>, NodeId)> {
         if node.0 & BIT == 0 || node == DIRECTORY {
             return Err(Error::invalid("not an orphan"));
@@ -36,7 +36,7 @@ impl View {
         Ok((orphans, NodeId(node.0 & !BIT)))
     }
 
-    /// As [`Self::local`], for what has content: a directory does not, and may be none that the filesystem knows.
+    /// As [`Self::local`], for nodes with content: a directory has none, and may not exist for the filesystem.
     fn file(&self, node: NodeId) -> Result<NodeId> {
         if node == DIRECTORY {
             return Err(Error::invalid("a directory has no content"));

@@ -1,5 +1,5 @@
-//! The blob table (Microsoft: lookup table): one entry of 50 bytes for each distinct content, in no order. An index of
-//! twelve bytes per blob finds the entry, the entry itself stays in the file. Guards: the index is bounded.
+//! The blob table (Microsoft: lookup table): one entry of 50 bytes for each distinct content, unordered. An index of twelve
+//! bytes per blob finds the entry; the entry itself stays in the file. Guards: the index is bounded.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use crate::{Error, Result, bytes::ByteSource};
 pub type Hash = [u8; 20];
 
 const ENTRY_LEN: usize = 50;
-/// Entries that are read at once.
+/// Entries per read.
 const BATCH: usize = 1024;
-/// A Windows image has about 100,000; an index of more than this would take too much memory.
+/// Bound of the index: a Windows image has about 100,000 blobs.
 const MAX_BLOBS: u64 = 1 << 20;
 
 /// An entry of the table.
@@ -28,7 +28,7 @@ impl Blob {
         Self {
             resource: ResourceHeader::parse(bytes.first_chunk().expect("50 bytes")),
             part: u16::from_le_bytes([bytes[24], bytes[25]]),
-            // Before it a count of references.
+            // Behind the reference count.
             hash: *bytes[30..].first_chunk().expect("50 bytes"),
         }
     }
@@ -37,14 +37,14 @@ impl Blob {
 /// Finds entries of a table by hash.
 pub(super) struct Index {
     table: Arc<dyn ByteSource>,
-    /// The first bytes of each hash, ascending.
+    /// The first eight bytes of each hash, ascending.
     prefixes: Vec<u64>,
-    /// The number of the entry with that prefix.
+    /// For each prefix the number of its entry in the table.
     entries: Vec<u32>,
 }
 
 impl Index {
-    /// Reads the whole table.
+    /// Reads the whole table and builds the index.
     pub(super) fn read(table: Arc<dyn ByteSource>) -> Result<Self> {
         let count = table.size() / ENTRY_LEN as u64;
         if count > MAX_BLOBS {

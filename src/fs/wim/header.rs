@@ -1,13 +1,13 @@
-//! The header of a WIM file: 208 bytes at its start. Guards: what is not an ordinary, complete WIM of version 1.13 is
+//! The header of a WIM file: 208 bytes at its start. Guards: anything but an ordinary, complete WIM of version 1.13 is
 //! refused by name.
 
 use crate::{Error, Place, Result, codec::lzx, guid::Guid};
 
-/// Bytes of a header.
+/// Length of a header in bytes.
 pub const HEADER_LEN: usize = 208;
 
 const MAGIC: &[u8; 8] = b"MSWIM\0\0\0";
-/// wimlib's variant, whose chunk tables lie behind their data.
+/// wimlib's pipable variant, whose chunk tables follow their data.
 const MAGIC_PIPABLE: &[u8; 8] = b"WLPWM\0\0\0";
 const VERSION: u32 = 0x0001_0d00;
 const VERSION_SOLID: u32 = 0x0000_0e00;
@@ -18,13 +18,13 @@ const FLAG_XPRESS: u32 = 0x2_0000;
 const FLAG_LZX: u32 = 0x4_0000;
 const FLAG_LZMS: u32 = 0x8_0000;
 
-/// The size of chunks where the header says 0.
+/// Chunk size for a 0 in the header.
 const DEFAULT_CHUNK_SIZE: u32 = 32 << 10;
 
-/// How the chunks of compressed resources are encoded.
+/// Compression method of the chunks of compressed resources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
-    /// Not at all: no resource is compressed.
+    /// No resource is compressed.
     None,
     /// XPRESS Huffman.
     Xpress,
@@ -32,36 +32,36 @@ pub enum Compression {
     Lzx,
 }
 
-/// What a header says.
+/// The fields of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
-    /// Of compressed resources.
+    /// Compression method of compressed resources.
     pub compression: Compression,
-    /// Bytes of content in each chunk of a compressed resource but its last.
+    /// Uncompressed bytes of each chunk of a compressed resource but its last.
     pub chunk_size: u32,
     /// The WIM's identity.
     pub guid: Guid,
-    /// Which part of a split WIM; 1 for one that is not split.
+    /// Part number of a split WIM; 1 for one that is not split.
     pub part: u16,
-    /// Where the blob table is.
+    /// Location of the blob table.
     pub blob_table: ResourceHeader,
 }
 
-/// Where a resource is and how it is stored (24 bytes).
+/// The location and storage of a resource (24 bytes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResourceHeader {
-    /// Bytes in the file, the chunk table included.
+    /// Stored length in bytes, the chunk table included.
     pub stored: u64,
-    /// How it is stored.
+    /// Storage flags.
     pub flags: u8,
     /// Byte offset in the file.
     pub offset: u64,
-    /// Bytes of content.
+    /// Uncompressed length in bytes.
     pub size: u64,
 }
 
 impl ResourceHeader {
-    /// Any 24 bytes are a header: [`super::Resource::open`] checks what it says.
+    /// Parses any 24 bytes: [`super::Resource::open`] validates the fields.
     pub fn parse(bytes: &[u8; 24]) -> Self {
         let field = |at: usize| u64::from_le_bytes(*bytes[at..].first_chunk().expect("24 bytes"));
         Self { stored: field(0) & ((1 << 56) - 1), flags: bytes[7], offset: field(8), size: field(16) }
@@ -69,10 +69,10 @@ impl ResourceHeader {
 }
 
 impl Header {
-    /// The first [`HEADER_LEN`] bytes of a file.
+    /// Parses the first [`HEADER_LEN`] bytes of a file.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] for what is no WIM; [`Error::Unsupported`] for one of another kind.
+    /// [`Error::Corrupt`] for bytes that are no WIM; [`Error::Unsupported`] for another kind of WIM.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let bytes: &[u8; HEADER_LEN] = bytes.first_chunk().ok_or_else(|| {
             Error::corrupt("WIM header", Place::Byte(0), format!("only {} bytes", bytes.len()))
@@ -116,7 +116,7 @@ impl Header {
     }
 }
 
-/// Checks the size of chunks: what each method's writers can choose.
+/// Validates the chunk size against the range of each method's writers.
 fn chunk_size(compression: Compression, stated: u32) -> Result<u32> {
     let allowed = match compression {
         Compression::None => return Ok(DEFAULT_CHUNK_SIZE),
@@ -125,7 +125,7 @@ fn chunk_size(compression: Compression, stated: u32) -> Result<u32> {
     };
     let size = if stated == 0 { DEFAULT_CHUNK_SIZE } else { stated };
     if compression == Compression::Lzx && size as usize > lzx::MAX_OUTPUT && allowed.contains(&size) {
-        // Windows' own driver decodes no others for WIMBoot either.
+        // Windows' own WIMBoot driver does not decode them either.
         return Err(Error::unsupported(format!("a WIM with LZX chunks of {size} bytes (more than 32 KiB)")));
     }
     if size.is_power_of_two() && allowed.contains(&size) {

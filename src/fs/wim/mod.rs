@@ -1,5 +1,5 @@
-//! WIM files (Microsoft's "Windows Imaging File Format" paper, and wimlib's notes on its flags), as far as a file kept in
-//! one by WIMBoot needs them: a header, the table that finds a blob by the SHA-1 of its content, and the blob.
+//! WIM files (Microsoft's "Windows Imaging File Format" paper, and wimlib's notes on its flags), as far as WIMBoot files
+//! need them: a header, the table that finds a blob by the SHA-1 of its content, and the blob.
 //!
 //! One blob is one resource, stored or compressed in chunks. Solid resources, parts of a split WIM and pipable WIMs are
 //! refused by name.
@@ -23,7 +23,7 @@ use crate::{
     cache::Cache,
 };
 
-/// Decoded chunks of the blob table, should it be compressed: enough to read it from front to end.
+/// Cache budget for decoded chunks of a compressed blob table: enough to read it from start to end.
 const TABLE_BUDGET: usize = 16 * (64 << 10);
 
 /// An open WIM file.
@@ -53,21 +53,21 @@ impl Wim {
         Ok(Self { file, header, index })
     }
 
-    /// What the header says.
+    /// The parsed header.
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// Bytes of memory that the table's index takes.
+    /// Memory of the table's index in bytes.
     pub fn memory(&self) -> usize {
         self.index.memory()
     }
 
-    /// The content whose SHA-1 is `hash`; `None` when the WIM has no such blob. Decoded chunks are kept in `cache`
-    /// under `id`, which no other source that uses the cache may have. The hash is not computed again.
+    /// The content whose SHA-1 is `hash`; `None` if the WIM has no such blob. Decoded chunks are kept in `cache` under `id`,
+    /// which must be unique among the sources of the cache. The content is not checked against the hash.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] when the blob lies in a solid resource; [`Error::Corrupt`].
+    /// [`Error::Unsupported`] for a blob in a solid resource; [`Error::Corrupt`].
     pub fn blob(&self, hash: &Hash, cache: Arc<ChunkCache>, id: u64) -> Result<Option<Resource>> {
         let Some(blob) = self.index.find(hash)? else { return Ok(None) };
         if blob.part != self.header.part {

@@ -1,6 +1,6 @@
-//! A resource: bytes of a WIM, stored as they are or in chunks that are compressed one by one. Before the chunks lies a
-//! table with the offset of each but the first, from the table's end on, in 4 bytes or, for 4 GiB and more, in 8. A
-//! chunk as long as its content is stored raw. Guards: chunks lie inside the resource, one after the other.
+//! A resource: bytes of a WIM, stored raw or in chunks that are compressed one by one. A table before the chunks has the
+//! offset of each but the first, relative to the table's end, in 4 bytes or, for 4 GiB and more, in 8. A chunk whose stored
+//! length is its uncompressed length is stored raw. Guards: chunks are inside the resource, in ascending order.
 
 use std::{cell::Cell, ops::Range, sync::Arc};
 
@@ -12,27 +12,27 @@ use crate::{
     codec::{lzx, xpress},
 };
 
-/// Decoded chunks: by source and number of the chunk.
+/// Decoded chunks by source and chunk number.
 pub type ChunkCache = Cache<(u64, u64), Arc<[u8]>>;
 
 const FLAG_COMPRESSED: u8 = 0x4;
 const FLAG_SPANNED: u8 = 0x8;
 const FLAG_SOLID: u8 = 0x10;
 
-/// Entries of the chunk table that are read at once.
+/// Entries of the chunk table per read.
 const BATCH: u64 = 512;
 
 thread_local! {
-    /// A chunk's compressed bytes: taken while in use, so that a source inside a source finds it empty, not borrowed.
+    /// Buffer for a chunk's compressed bytes: taken while in use, so that a nested source finds it empty, not borrowed.
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// The content of a resource.
 pub struct Resource {
-    /// The resource in its file.
+    /// The stored bytes of the resource.
     stored: Window,
     size: u64,
-    /// `None`: stored as it is.
+    /// `None`: stored raw.
     chunks: Option<Chunks>,
 }
 
@@ -40,18 +40,18 @@ struct Chunks {
     compression: Compression,
     size: u64,
     count: u64,
-    /// Bytes of an entry of the chunk table.
+    /// Bytes per entry of the chunk table.
     entry: u64,
     cache: Arc<ChunkCache>,
     id: u64,
 }
 
 impl Resource {
-    /// The resource of `file` at `place`. Decoded chunks are kept in `cache` under `id`.
+    /// Opens the resource of `file` at `place`. Decoded chunks are kept in `cache` under `id`.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for a resource that is shared with others; [`Error::Corrupt`] for one that does not lie in
-    /// the file, or that is too short for its chunk table.
+    /// [`Error::Unsupported`] for a solid or spanned resource; [`Error::Corrupt`] for one that is not inside the file, or
+    /// that is too short for its chunk table.
     pub fn open(
         file: &Arc<dyn ByteSource>,
         header: &Header,
@@ -83,7 +83,7 @@ impl Resource {
         let size = u64::from(header.chunk_size);
         let count = place.size.div_ceil(size);
         let chunks = Chunks { compression: header.compression, size, count, entry, cache, id };
-        // The table bounds how much content the resource can claim: no more than its own length allows.
+        // The chunk table must fit into the stored length, which bounds the uncompressed length that a resource can claim.
         if chunks.table_len() > place.stored {
             return Err(corrupt(format!("too short for the table of its {count} chunks")));
         }
@@ -92,7 +92,7 @@ impl Resource {
 }
 
 impl Resource {
-    /// Bytes that are decoded together; `None` for content that is stored as it is.
+    /// Uncompressed bytes of a chunk; `None` for raw content.
     pub fn unit(&self) -> Option<u64> {
         self.chunks.as_ref().map(|chunks| chunks.size)
     }
@@ -105,10 +105,10 @@ impl Chunks {
     }
 }
 
-/// The places of some chunks in a row.
+/// The locations of consecutive chunks.
 struct Places {
     first: u64,
-    /// Where each begins, and where the last one ends, in the resource.
+    /// Start offset of each chunk in the resource, and the end of the last one.
     bounds: Vec<u64>,
 }
 
@@ -120,7 +120,7 @@ impl Places {
 }
 
 impl Resource {
-    /// Reads from the chunk table where the chunks from `first` on are, up to `last`.
+    /// Reads the locations of the chunks from `first` up to `last` from the chunk table.
     fn places(&self, chunks: &Chunks, first: u64, last: u64) -> Result<Places> {
         let end = (last + 1).min(first + BATCH).min(chunks.count);
         let data = chunks.table_len();
@@ -148,7 +148,7 @@ impl Resource {
         Ok(Places { first, bounds })
     }
 
-    /// Decodes the chunk that lies at `place` into `out`, which is as long as its content.
+    /// Decodes the chunk at `place` into `out`, which has its uncompressed length.
     fn decode(&self, chunks: &Chunks, chunk: u64, place: Range<u64>, out: &mut [u8]) -> Result<()> {
         let len = usize::try_from(place.end - place.start).ok().filter(|len| *len <= out.len());
         let Some(len) = len else { return Err(self.corrupt(chunk, "longer than its content")) };

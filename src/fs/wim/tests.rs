@@ -1,4 +1,4 @@
-//! WIM files made here: what is stored as it is needs no compressor. Compressed ones come from wimlib, in the suite.
+//! WIM files built by the tests: raw resources need no compressor. Compressed ones come from wimlib, in the suite.
 
 use super::*;
 use crate::bytes::{
@@ -17,7 +17,7 @@ fn resource_header(stored: usize, flags: u8, offset: usize, size: usize) -> Vec<
     [stored, offset as u64, size as u64].into_iter().flat_map(u64::to_le_bytes).collect()
 }
 
-/// A WIM of resources as they are stored: flags, bytes, size of the content; numbered from 1 for their hashes.
+/// A WIM of raw resources: flags, bytes, uncompressed length; their hashes are their numbers from 1.
 fn wim(resources: &[(u8, Vec<u8>, usize)]) -> Vec<u8> {
     let mut file = vec![0; HEADER_LEN];
     let mut table = Vec::new();
@@ -111,7 +111,7 @@ fn damage_is_an_error() {
     for len in (0..whole.len()).step_by(37).chain([HEADER_LEN, whole.len() - 1]) {
         assert!(matches!(open(whole[..len].to_vec()), Err(Error::Corrupt(_))), "{len}");
     }
-    // The chunk table: out of the resource, backwards, too long a chunk.
+    // The chunk table: an offset outside of the resource, one that goes back, a chunk that is too long.
     for (entry, value) in [(0, u32::MAX), (1, 0), (0, 0), (2, 4096)] {
         let mut file = whole.clone();
         file[HEADER_LEN + 4 * entry..][..4].copy_from_slice(&value.to_le_bytes());
@@ -119,7 +119,7 @@ fn damage_is_an_error() {
         let resource = blob(&wim, 1).unwrap().unwrap();
         assert!(matches!(read(&resource, large.len()), Err(Error::Corrupt(_))), "{entry} {value}");
     }
-    // More content than the resource has chunks for.
+    // More uncompressed bytes than the resource has chunks for.
     let huge = [1 << 20, usize::MAX];
     for size in huge {
         let wim = open(wim(&[(4, raw_chunks(&large[..5000]), size)])).unwrap();
