@@ -1,4 +1,4 @@
-//! The log line that says why a request failed: once for each node, with its path.
+//! Logs why a request failed: once for each node, with its path.
 
 use std::{
     ops::ControlFlow,
@@ -12,10 +12,10 @@ use vhdmount::{
     tree::Namespace,
 };
 
-/// Nodes remembered as reported; another that shares the slot makes the line appear again.
+/// Slots that remember reported nodes; another node with the same slot makes the line appear again.
 const REPORTED_SLOTS: usize = 4096;
 
-/// Lines that spell out the path, which costs reading directories; later ones give the node's number alone.
+/// Log lines that include the path, which costs reading directories; later lines give only the node's number.
 const MAX_PATHS: usize = 256;
 
 /// Entries read for one component of a path in a log line.
@@ -24,7 +24,7 @@ const MAX_ENTRIES: usize = 1 << 16;
 /// Components of a path in a log line; parents may form a cycle on a damaged volume.
 const MAX_DEPTH: usize = 64;
 
-/// Says once per node what is wrong with it.
+/// Logs failed requests, once per node.
 pub(crate) struct Reporter {
     reported: Box<[AtomicU64]>,
     paths: AtomicUsize,
@@ -38,7 +38,7 @@ impl Default for Reporter {
 }
 
 impl Reporter {
-    /// Logs a failed request of a node. `expected`: it fails in normal use, too.
+    /// Logs a failed request of a node. `expected`: the request also fails in normal use.
     pub(crate) fn report(
         &self,
         fs: &dyn Namespace,
@@ -65,7 +65,7 @@ impl Reporter {
     }
 }
 
-/// Where a node lies, below the mountpoint. Best effort: a stream or an orphan has no path.
+/// The path of a node below the mountpoint, where it can be found: a stream or an orphan has none.
 fn path_of(fs: &dyn Namespace, node: NodeId) -> Option<Vec<u8>> {
     let climb = || {
         let (mut path, mut node) = (Vec::new(), node);
@@ -83,7 +83,7 @@ fn path_of(fs: &dyn Namespace, node: NodeId) -> Option<Vec<u8>> {
         }
         None
     };
-    // What is reported may itself be a panic of the filesystem.
+    // The reported error may itself be a panic of the filesystem.
     catch_unwind(AssertUnwindSafe(climb)).ok().flatten()
 }
 

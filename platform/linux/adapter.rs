@@ -1,4 +1,4 @@
-//! A [`Namespace`] as the kernel asks for it: attributes, open files, listings. Each answer is computed inside
+//! Answers the kernel's requests from a [`Namespace`]: attributes, open files, listings. Each answer is computed inside
 //! `catch_unwind`, because a panic would end the worker thread and, after the last one, leave a dead mount.
 
 use std::{
@@ -33,30 +33,32 @@ use super::{
     xattr,
 };
 
-/// The image does not change while it is mounted, so the kernel may keep what it was told.
+/// Time to live of names and attributes: the image does not change while it is mounted, so the kernel may cache them
+/// forever.
 pub(super) const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// A single request never exceeds this: the kernel's default limit of 256 pages, and the buffer that a worker keeps.
+/// Largest read request: the kernel's default limit of 256 pages, and the size up to which a worker's read buffer grows.
 pub(super) const MAX_REQUEST: u32 = 1 << 20;
 
-/// Damaged directories remembered; what lies beyond is logged all the same.
+/// Node numbers of damaged directories kept in memory; damage beyond this number is logged all the same.
 const MAX_DAMAGED: usize = 1 << 16;
 
-/// Asking the root directory for this attribute tells which process serves the mount. Never listed.
+/// Extended attribute of the root directory that holds the process id of the server. Never listed.
 pub(super) const SERVER_PID: &str = "user.vhdmount.server_pid";
 
-/// What the adapter needs of the options.
+/// The mount options that the adapter uses.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Settings {
     pub(super) ownership: Ownership,
     pub(super) wsl_metadata: bool,
     pub(super) streams: Streams,
     pub(super) direct_io: bool,
-    /// Told to `-u`, which waits for this process to end; none when the session is a part of a longer program.
+    /// The process id that `-u` reads, to wait for this process to end; `None` when the session is a part of a longer
+    /// program.
     pub(super) server_pid: Option<u32>,
 }
 
-/// A filesystem behind fuser.
+/// A [`Namespace`] behind fuser.
 pub(super) struct Adapter {
     fs: Arc<dyn Namespace>,
     settings: Settings,
@@ -64,7 +66,7 @@ pub(super) struct Adapter {
     snapshots: Snapshots,
     reporter: Reporter,
     prefill: Arc<Prefill>,
-    /// Directories of which a part could not be read.
+    /// Directories with a part that could not be read, by node number.
     damaged: Mutex<HashSet<u64>>,
 }
 
@@ -73,10 +75,10 @@ thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What a lookup answers. The attributes hold forever.
+/// The result of a lookup. The attributes are valid forever.
 pub(super) struct Found {
     pub(super) attr: FileAttr,
-    /// How long the name leads there.
+    /// How long the kernel may cache that the name leads to this node.
     pub(super) name_ttl: Duration,
 }
 
@@ -95,7 +97,7 @@ impl Adapter {
         }
     }
 
-    /// Runs a handler; a panic in it is this request's EIO and nothing else.
+    /// Runs a handler; a panic in it fails this request alone, with EIO.
     fn guarded<T>(&self, request: &str, node: INodeNo, work: impl FnOnce() -> Answer<T>) -> Answer<T> {
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<&str>().copied();
@@ -106,7 +108,7 @@ impl Adapter {
         })
     }
 
-    /// As [`Self::guarded`], with the filesystem's errors mapped and logged.
+    /// As [`Self::guarded`], and maps and logs the filesystem's errors.
     fn answer<T>(
         &self,
         request: &str,
@@ -129,7 +131,7 @@ impl Adapter {
             && stat.content == ContentPlace::Elsewhere
             && self.fs.open(node).is_err()
         {
-            // The kernel asks for no byte of an empty file, and would show one that cannot be read as one.
+            // The kernel sends no READ for an empty file, so a file that cannot be read would appear as an empty one.
             stat.size = 1;
         }
         let attr = self.settings.ownership.attr(node, &stat);
@@ -143,7 +145,8 @@ impl Adapter {
         if self.fs.is_volatile(node) { Duration::ZERO } else { FOREVER }
     }
 
-    /// What a listing says of a node whose `stat` fails: its name stays visible, the error shows when it is used.
+    /// Attributes for a listed node whose `stat` fails: its name stays visible, and the error surfaces when the node is
+    /// used.
     pub(super) fn placeholder(&self, node: NodeId, kind: NodeKind) -> FileAttr {
         let stat = Stat {
             kind,
@@ -157,18 +160,18 @@ impl Adapter {
         self.settings.ownership.attr(node, &stat)
     }
 
-    /// Told of what is listed and read.
+    /// The prefill, which is notified of each listing and read.
     pub(super) fn prefill(&self) -> &Arc<Prefill> {
         &self.prefill
     }
 
-    /// The content behind a node, opened if it was not read lately.
+    /// The source of a node's content: a recently read one, or newly opened.
     fn source(&self, node: NodeId) -> vhdmount::Result<Arc<dyn ByteSource>> {
         if Snapshots::is_one(node) {
             return Ok(self.kept(node)?.source);
         }
         if self.fs.is_volatile(node) {
-            // Only met by who kept a number from a listing.
+            // Reached only with a number that a program kept from a listing.
             return self.fs.open(node);
         }
         self.sources.get_or_open(node.0, || self.fs.open(node))
@@ -179,14 +182,14 @@ impl Adapter {
         self.snapshots.get(node).ok_or_else(gone)
     }
 
-    /// The node of the filesystem that a number of the kernel's stands for.
+    /// Translates the kernel's inode number to the filesystem's node.
     fn origin(&self, ino: INodeNo) -> NodeId {
         let node = NodeId(ino.0);
         let snapshot = Snapshots::is_one(node).then(|| self.snapshots.get(node)).flatten();
         snapshot.map_or(node, |snapshot| snapshot.of)
     }
 
-    /// Opens a file, where the kernel does not do that by itself: for direct I/O, and on kernels before 3.16.
+    /// Opens a file. The kernel sends OPEN only for direct I/O, or when it is older than 3.16.
     pub(super) fn open_file(&self, ino: INodeNo, flags: OpenFlags) -> Answer<(FileHandle, FopenFlags)> {
         if flags.acc_mode() != OpenAccMode::O_RDONLY {
             return Err(Errno::EROFS);
@@ -199,17 +202,17 @@ impl Adapter {
         Ok((FileHandle(0), cache | FopenFlags::FOPEN_NOFLUSH))
     }
 
-    /// True when the kernel is to ask for each open.
+    /// True when the kernel must send OPEN for each file.
     pub(super) fn wants_opens(&self) -> bool {
         self.settings.direct_io
     }
 
-    /// The kernel has dropped a node.
+    /// Handles FORGET: the kernel has dropped the node.
     pub(super) fn forget(&self, ino: INodeNo) {
         self.snapshots.forget(NodeId(ino.0));
     }
 
-    /// Reads into the worker's buffer and hands the bytes to `send`, shorter only at the end of the file.
+    /// Reads into the worker's buffer and passes the bytes to `send`; fewer than `size` only at the end of the file.
     pub(super) fn read_into(&self, ino: INodeNo, offset: u64, size: u32, send: impl FnOnce(Answer<&[u8]>)) {
         if size > MAX_REQUEST {
             return send(Err(Errno::EINVAL)); // Not a short read: the kernel would take it for the end of the file.
@@ -232,7 +235,7 @@ impl Adapter {
         }
     }
 
-    /// What a name leads to.
+    /// Looks up a name in a directory.
     pub(super) fn find(&self, parent: INodeNo, name: &[u8]) -> Answer<Option<Found>> {
         let found = self.answer(LOOKUP, parent, || names::lookup(&*self.fs, NodeId(parent.0), name))?;
         let Some(node) = found else { return Ok(None) };
@@ -252,7 +255,7 @@ impl Adapter {
         Ok(FileAttr { size: snapshot.source.size(), ..self.attr(snapshot.of)? })
     }
 
-    /// A node's attributes and how long they hold.
+    /// A node's attributes and how long the kernel may cache them.
     pub(super) fn stat(&self, ino: INodeNo) -> Answer<(FileAttr, Duration)> {
         let node = NodeId(ino.0);
         self.answer("stat", ino, || match Snapshots::is_one(node) {
@@ -264,12 +267,12 @@ impl Adapter {
         })
     }
 
-    /// The text of a link.
+    /// The target text of a symbolic link.
     pub(super) fn read_link(&self, ino: INodeNo) -> Answer<Vec<u8>> {
         self.answer("readlink", ino, || self.fs.read_link_text(NodeId(ino.0)))
     }
 
-    /// Space on the volume of a node.
+    /// Space usage of the volume that holds a node.
     pub(super) fn usage(&self, ino: INodeNo) -> Answer<Usage> {
         self.answer("statfs", ino, || self.fs.usage_at(self.origin(ino)))
     }
@@ -291,9 +294,9 @@ impl Adapter {
         self.answer("listxattr", ino, || xattr::list(&*self.fs, self.settings.streams, self.origin(ino)))
     }
 
-    /// Where the next data or hole begins.
+    /// The offset of the next data or hole.
     pub(super) fn seek(&self, ino: INodeNo, offset: i64, whence: i32) -> Answer<i64> {
-        /// Linux's values; the kernel answers the other three by itself.
+        /// Linux's values. The kernel handles the other three `whence` values itself.
         const SEEK_DATA: i32 = 3;
         const SEEK_HOLE: i32 = 4;
         let from = u64::try_from(offset).map_err(|_| Errno::ENXIO)?;
@@ -305,15 +308,16 @@ impl Adapter {
         i64::try_from(found.ok_or(Errno::ENXIO)?).map_err(|_| Errno::EOVERFLOW)
     }
 
-    /// Lists a directory; the errno to answer with instead of the entries.
+    /// Lists a directory. Returns the errno to reply with instead of the entries, if any.
     pub(super) fn list(&self, ino: INodeNo, offset: u64, listing: &mut dyn Listing) -> Option<Errno> {
         let listed =
             self.guarded("readdir", ino, || Ok(directory::list(&*self.fs, NodeId(ino.0), offset, listing)));
         self.listing_errno(ino, listed)
     }
 
-    /// The errno to answer a listing with instead of entries. A damaged directory shows all that can be read, and ends
-    /// with an error instead of an end, each time: nobody shall take a part for the whole.
+    /// The errno to reply with instead of entries. A damaged directory lists every entry that can be read and ends, on
+    /// each listing, with an error instead of the end of the directory: a partial listing must not pass for a complete
+    /// one.
     fn listing_errno(&self, ino: INodeNo, listed: Answer<Listed>) -> Option<Errno> {
         let Listed { added, problem } = match listed {
             Ok(listed) => listed,

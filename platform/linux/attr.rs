@@ -1,12 +1,12 @@
-//! [`Stat`] to the attributes that the kernel wants: owner and permissions come from the options, as images of other
-//! systems know other users.
+//! Converts [`Stat`] to the attributes that FUSE takes. Owner and permissions come from the mount options, since user ids
+//! in an image belong to another system.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{FileAttr, FileType, INodeNo};
 use vhdmount::fs::{NodeId, NodeKind, Posix, Stat, Timestamp};
 
-/// Who owns everything, and what the masks leave of `r-x` on directories and `r--` on files.
+/// Owner and group of every file, and the masks that clear bits of `r-x` on directories and `r--` on files.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ownership {
     pub(super) uid: u32,
@@ -15,7 +15,7 @@ pub(super) struct Ownership {
     pub(super) dmask: u16,
 }
 
-/// The unit of `st_blocks`, whatever the filesystem's own is.
+/// The unit of `st_blocks`, whatever the filesystem's block size is.
 const STAT_BLOCK: u64 = 512;
 
 impl Ownership {
@@ -55,9 +55,9 @@ impl Ownership {
 }
 
 impl Ownership {
-    /// `attr` with what the volume itself stores of owner and permissions. The masks take from these as well.
+    /// `attr` with the owner and permissions that the volume itself stores. The masks apply to these as well.
     pub(super) fn with_posix(&self, mut attr: FileAttr, posix: &Posix) -> FileAttr {
-        /// Permissions with set-id and sticky bits: what is left of a mode without its kind.
+        /// Permission, set-id and sticky bits: a mode without its file type.
         const PERMISSIONS: u32 = 0o7777;
         attr.uid = posix.uid.unwrap_or(attr.uid);
         attr.gid = posix.gid.unwrap_or(attr.gid);
@@ -87,7 +87,7 @@ pub(super) fn file_type(kind: NodeKind) -> FileType {
     }
 }
 
-/// A time that the host cannot express becomes 1970.
+/// Converts a timestamp; one that the host cannot express becomes 1970.
 fn time(stamp: Timestamp) -> SystemTime {
     let whole = Duration::from_secs(stamp.seconds.unsigned_abs());
     let base = if stamp.seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };

@@ -1,5 +1,5 @@
-//! The process that serves a mount: forked while there is one thread, released from the terminal once the mount is
-//! usable, ended by an unmount or a signal.
+//! The background process that serves a mount: forked while the program has one thread, detached from the terminal once
+//! the mount is usable, ended by an unmount or a signal.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -30,28 +30,29 @@ use super::{
     session::{Detached, Mounted, Session},
 };
 
-/// Which process this is after [`fork`].
+/// Which of the two processes this is after [`fork`].
 pub(super) enum Side {
     Parent(Child),
     Child(Parent),
 }
 
-/// The background process, seen from the one that the user started.
+/// The background process, as seen by the process that the user started.
 pub(super) struct Child {
     pid: Pid,
     ready: File,
 }
 
-/// The process that the user started and that waits, seen from the background.
+/// The waiting process that the user started, as seen by the background process.
 pub(super) struct Parent {
     ready: File,
 }
 
-/// What the background process sends when the mount is usable, and complete or not. The end of the pipe without it is a failure.
+/// What the background process writes to the pipe when the mount is usable and complete. The end of the pipe without a
+/// byte means failure.
 const READY: u8 = 1;
 const READY_INCOMPLETE: u8 = 2;
 
-/// Splits this process in two.
+/// Forks this process.
 pub(super) fn fork() -> Result<Side, MountError> {
     let threads = fs::read_dir("/proc/self/task").map(Iterator::count);
     if threads.is_ok_and(|count| count != 1) {
@@ -61,7 +62,7 @@ pub(super) fn fork() -> Result<Side, MountError> {
     }
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .map_err(|error| MountError::System(format!("cannot make a pipe: {error}")))?;
-    // What is buffered now would be printed twice.
+    // Output that is still buffered would be printed by both processes.
     let _ = io::stdout().flush();
     // SAFETY: this is the only thread (checked above), so no lock or allocator state is copied half-changed.
     match unsafe { nix::unistd::fork() } {
@@ -72,7 +73,8 @@ pub(super) fn fork() -> Result<Side, MountError> {
 }
 
 impl Child {
-    /// Returns when the mount is usable, or with the exit status of the process that could not make it so.
+    /// Returns when the mount is usable, with whether it is complete, or with the exit status of a background process
+    /// that failed.
     pub(super) fn wait_until_usable(mut self) -> Result<bool, MountError> {
         let mut byte = [0];
         if self.ready.read_exact(&mut byte).is_ok() {
@@ -95,7 +97,7 @@ impl Child {
 }
 
 impl Parent {
-    /// Leaves the terminal and lets the waiting process return.
+    /// Detaches from the terminal and lets the waiting process return.
     pub(super) fn release(mut self, complete: bool) -> Result<(), MountError> {
         let failed = |what: &str, error: io::Error| MountError::System(format!("{what}: {error}"));
         rustix::process::setsid().map_err(|error| failed("cannot start a session", error.into()))?;
@@ -108,24 +110,25 @@ impl Parent {
             .and_then(|()| rustix::stdio::dup2_stdout(&null))
             .and_then(|()| if logs_to_file() { Ok(()) } else { rustix::stdio::dup2_stderr(&null) })
             .map_err(|error| failed("cannot leave the terminal", error.into()))?;
-        // The waiting process may have been interrupted: the mount stays then, as if it had returned before.
+        // The waiting process may have been interrupted; the mount stays, as if that process had returned before.
         let _ = self.ready.write_all(&[if complete { READY } else { READY_INCOMPLETE }]);
         Ok(())
     }
 }
 
-/// A file that the user redirected the errors to keeps them; a terminal or a pipe would be held open forever.
+/// True when standard error goes to a regular file, to which the process goes on logging; a terminal or a pipe would be
+/// held open until the unmount.
 fn logs_to_file() -> bool {
     rustix::fs::fstat(io::stderr().as_fd())
         .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file())
 }
 
-/// An absolute form of a path that need not exist.
+/// Makes a path absolute; the path need not exist.
 pub(super) fn absolute(path: PathBuf) -> Result<PathBuf, MountError> {
     std::path::absolute(&path).map_err(|error| MountError::System(format!("{}: {error}", path.display())))
 }
 
-/// A mount that this process exists for.
+/// A mount that this process serves.
 pub(super) struct Serving {
     session: Session,
     pid_file: PidFile,
@@ -134,7 +137,7 @@ pub(super) struct Serving {
 }
 
 impl Serving {
-    /// Mounts, and from now on unmounts at SIGINT, SIGTERM and SIGHUP.
+    /// Mounts the filesystem, and unmounts it at SIGINT, SIGTERM or SIGHUP.
     pub(super) fn start(options: &MountOptions, fs: Arc<dyn Namespace>) -> Result<Self, MountError> {
         log_panics();
         let session = Session::start(options, fs, Some(std::process::id()))?;
@@ -151,7 +154,7 @@ impl Serving {
         Ok(Self { session, pid_file, made_mountpoint, signals: handle })
     }
 
-    /// Returns after the unmount.
+    /// Waits until the filesystem has been unmounted.
     pub(super) fn until_unmounted(self) -> Result<(), MountError> {
         let ended = self.session.wait();
         self.signals.close();
@@ -163,10 +166,10 @@ impl Serving {
     }
 }
 
-/// Panics of handlers that are spelled out. The kernel repeats a failed read, so a broken file could fill the log.
+/// Handler panics that are logged in full. The kernel repeats a failed read, so a broken file could fill the log.
 const MAX_PANICS: usize = 16;
 
-/// A handler's panic is only that request's error, so it belongs into the log and needs no backtrace.
+/// Sends a handler's panic to the log, without a backtrace: it fails only its own request.
 fn log_panics() {
     let count = AtomicUsize::new(0);
     panic::set_hook(Box::new(move |info| {
@@ -176,7 +179,7 @@ fn log_panics() {
     }));
 }
 
-/// The first signal unmounts. If files are open, they stay readable until they are closed, or until the next signal.
+/// Unmounts at the first signal. If files are open, they stay readable until they are closed or the next signal arrives.
 fn on_signals(signals: &mut Signals, mounted: &Mounted) {
     let mut detached = false;
     for signal in signals.forever() {

@@ -1,4 +1,4 @@
-//! What can be found wrong before mounting, and what FUSE's errors mean for the user.
+//! Checks made before mounting, and FUSE's errors explained for the user.
 
 use std::{
     fs::{self, OpenOptions},
@@ -36,7 +36,7 @@ pub(super) fn check(mountpoint: &Path) -> Result<(), MountError> {
     device()
 }
 
-/// Why nothing is mounted over a mount of ours.
+/// The message for a mountpoint that already holds one of our mounts.
 pub(super) fn occupied(mountpoint: &Path) -> String {
     if unmount::is_silent(mountpoint) {
         let path = mountpoint.display();
@@ -45,7 +45,7 @@ pub(super) fn occupied(mountpoint: &Path) -> String {
              vhdmount -u {path} takes that mount away"
         );
     }
-    // The kernel remembers a dead mount's attributes; its usage it has to ask for.
+    // The kernel caches a dead mount's attributes; statfs has to reach the server.
     let path = mountpoint.to_owned();
     let usage = patience::ask(Duration::from_secs(2), || true, move || rustix::fs::statfs(path).map(|_| ()));
     match usage {
@@ -55,12 +55,12 @@ pub(super) fn occupied(mountpoint: &Path) -> String {
     }
 }
 
-/// The serving process has died without unmounting.
+/// True when the serving process has died without unmounting.
 pub(super) fn is_stale(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::NOTCONN.raw_os_error())
 }
 
-/// The text for a dead mount.
+/// The message for a dead mount.
 pub(super) fn stale(mountpoint: &Path) -> String {
     let path = mountpoint.display();
     format!(
@@ -90,7 +90,7 @@ fn device() -> Result<(), MountError> {
     )))
 }
 
-/// What fuser's failure to mount means.
+/// Turns fuser's failure to mount into a message for the user.
 pub(super) fn explain(mountpoint: &Path, error: &io::Error) -> MountError {
     let text = error.to_string();
     let text = text.trim();
@@ -100,7 +100,7 @@ pub(super) fn explain(mountpoint: &Path, error: &io::Error) -> MountError {
         );
     }
     match error.kind() {
-        // The mountpoint and the device were there a moment ago: it is the helper that is not.
+        // The mountpoint and the device have just been checked, so the missing file is the helper program.
         ErrorKind::NotFound => MountError::Fuse(
             "fusermount3 is not installed, and only root mounts without it: install the package fuse3".into(),
         ),

@@ -1,5 +1,5 @@
-//! Mounts: by mount(2) where the kernel lets this process, otherwise through fusermount3; either way the result is an open
-//! connection, on which nothing is answered yet.
+//! Makes a mount: by mount(2) where the kernel permits it, otherwise through fusermount3. Either way the result is an
+//! open FUSE connection with no request answered yet.
 
 use std::{
     ffi::{CString, OsStr, OsString},
@@ -25,9 +25,9 @@ use super::{MountError, checks, mount_table::SUBTYPE, options::Attributes};
 
 /// A new mount.
 pub(super) struct Connection {
-    /// `/dev/fuse`, connected.
+    /// `/dev/fuse`, connected to the mount.
     pub(super) device: OwnedFd,
-    /// While it is open, fusermount3 waits to unmount.
+    /// The socket to fusermount3, which unmounts when it is closed.
     pub(super) auto_unmount: Option<OwnedFd>,
 }
 
@@ -42,7 +42,7 @@ pub(super) fn mount(mountpoint: &Path, attributes: &Attributes) -> Result<Connec
     through_fusermount(mountpoint, attributes).map_err(refused)
 }
 
-/// `None`: the kernel does not permit it.
+/// Mounts by mount(2); `None` when the kernel does not permit it.
 fn directly(mountpoint: &Path, attributes: &Attributes) -> io::Result<Option<OwnedFd>> {
     let mode = fs::metadata(mountpoint)?.mode();
     let device = match OpenOptions::new().read(true).write(true).open("/dev/fuse") {
@@ -59,7 +59,7 @@ fn directly(mountpoint: &Path, attributes: &Attributes) -> io::Result<Option<Own
         data += option;
     }
     let data = CString::new(data)?;
-    // As it is: neither a comma nor a backslash means anything here.
+    // Passed unescaped: mount(2) gives commas and backslashes in the source no meaning.
     match rustix::mount::mount(&*attributes.source, mountpoint, "fuse", attributes.flags, &*data) {
         Ok(()) => Ok(Some(device.into())),
         Err(Errno::PERM) => Ok(None),
@@ -72,9 +72,10 @@ fn directly(mountpoint: &Path, attributes: &Attributes) -> io::Result<Option<Own
     }
 }
 
-/// As fusermount3's other callers do: it sends the connection through a socket that it inherits.
+/// Mounts as other callers of fusermount3 do: it sends the connection back through a socket that it inherits.
 fn through_fusermount(mountpoint: &Path, attributes: &Attributes) -> io::Result<Connection> {
-    // Inherited, since it is not closed at the execution of a program; there is one thread yet.
+    // Without close-on-exec, so that fusermount3 inherits it. No other thread can leak it: the program has one thread so
+    // far.
     let kind = (AddressFamily::UNIX, SocketType::STREAM);
     let (theirs, ours) = socketpair(kind.0, kind.1, SocketFlags::empty(), None)?;
     rustix::io::fcntl_setfd(&ours, rustix::io::FdFlags::CLOEXEC)?;
@@ -127,8 +128,8 @@ fn receive(socket: &OwnedFd) -> io::Result<Option<OwnedFd>> {
     }))
 }
 
-/// The options as one list, in which a comma or backslash of the source is escaped. Those of the kernel are not: what
-/// fusermount3 does not know it puts together again as it was.
+/// The options as one comma-separated list, with commas and backslashes escaped in the source. Kernel options are not
+/// escaped: fusermount3 joins those that it does not know again unchanged.
 fn list(attributes: &Attributes) -> OsString {
     let mut list = b"fsname=".to_vec();
     for byte in attributes.source.as_bytes() {
@@ -144,10 +145,11 @@ fn list(attributes: &Attributes) -> OsString {
     OsString::from_vec(list)
 }
 
-/// Where distributions install it. Root runs no program that a `PATH` names; it, or the environment, may be another's.
+/// Where distributions install fusermount3. Root does not run a program found through `PATH`, which another user may
+/// control.
 const FOLDERS: [&str; 6] = ["/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin", "/sbin", "/run/wrappers/bin"];
 
-/// fusermount3, or the fusermount of FUSE 2.
+/// Finds fusermount3, or the fusermount of FUSE 2.
 pub(super) fn fusermount() -> io::Result<PathBuf> {
     let path = match rustix::process::geteuid().is_root() {
         true => OsString::new(),

@@ -1,5 +1,5 @@
-//! Whether there are enough file descriptors for a mount, asked before it is made: a mount without workers would let every
-//! program that looks at it wait forever.
+//! Checks, before mounting, that there are enough file descriptors: on a mount without workers every program that
+//! accesses it would wait forever.
 
 use std::{fs::File, io};
 
@@ -7,14 +7,14 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::MountError;
 
-/// Beside the workers': the connection, signals, the pid file, programs that are run, the image opened again for its capacity
-/// with a chain of parents.
+/// Descriptors besides those of the workers: the connection, signals, the pid file, programs that are run, and the image
+/// opened again with its chain of parents for `.capacity`.
 const SPARE: usize = 40;
 
-/// Returns whether each of so many workers can open the device for itself.
+/// Returns whether each of `workers` threads can open the device for itself.
 ///
 /// # Errors
-/// When there are not even enough for the mount.
+/// When there are not enough descriptors for the mount at all.
 pub(super) fn check(workers: usize, may_clone: bool) -> Result<bool, MountError> {
     raise(workers + SPARE);
     if may_clone && can_open(workers + SPARE) {
@@ -30,7 +30,7 @@ pub(super) fn check(workers: usize, may_clone: bool) -> Result<bool, MountError>
     }
 }
 
-/// Raises the limit by as many as are needed, as far as this user may.
+/// Raises the soft limit by `more` descriptors, as far as this user may.
 fn raise(more: usize) {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let Some(now) = current else { return };

@@ -1,5 +1,5 @@
-//! Listings. Offsets: 0 is the start, 1 follows `.`, 2 follows `..`, and from there on they are the filesystem's
-//! cursors, shifted by 2.
+//! Directory listings. Offset 0 is the start, 1 follows `.`, 2 follows `..`; larger offsets are the filesystem's cursors
+//! plus 2.
 
 use std::{ffi::OsStr, ops::ControlFlow, os::unix::ffi::OsStrExt};
 
@@ -9,27 +9,27 @@ use vhdmount::{
     tree::Namespace,
 };
 
-/// The kernel refuses the whole listing when one name is longer (FUSE_NAME_MAX) or empty. A name of 255 units has at
-/// most 1020 bytes, escapes included.
+/// Longest name in bytes (FUSE_NAME_MAX): the kernel refuses the whole listing when a name is longer or empty. A name of
+/// 255 units has at most 1020 bytes, escapes included.
 const MAX_NAME: usize = 1024;
 
-/// The offsets of `.` and `..` before the filesystem's own.
+/// Number of offsets that `.` and `..` take before the filesystem's cursors.
 const DOTS: u64 = 2;
 
-/// A listing that is being answered: takes entries until the kernel's buffer is full.
+/// The reply to a listing: takes entries until the kernel's buffer is full.
 pub(super) trait Listing {
-    /// Adds an entry; true when it did not fit any more.
+    /// Adds an entry; returns true when the entry did not fit.
     fn add(&mut self, node: NodeId, offset: u64, kind: NodeKind, name: &OsStr) -> bool;
 
-    /// True when it asks for the attributes of each entry.
+    /// True when the kernel wants the attributes of each entry.
     fn with_attributes(&self) -> bool;
 }
 
 /// How a listing ended.
 pub(super) struct Listed {
-    /// The answer has entries.
+    /// True when the reply has entries.
     pub(super) added: bool,
-    /// Part of the directory could not be read.
+    /// The error of a directory with a part that could not be read.
     pub(super) problem: Option<Error>,
 }
 
@@ -38,7 +38,8 @@ pub(super) fn list(fs: &dyn Namespace, dir: NodeId, offset: u64, listing: &mut d
     let mut added = false;
     for (at, name) in [(1, "."), (2, "..")] {
         if offset < at {
-            // The kernel ignores the number of `..`; programs that compare it get the truth where there is one.
+            // The kernel ignores the inode number of `..`; for programs that compare it, the parent's is given where it
+            // is known.
             let node = if at == 1 { dir } else { fs.parent(dir).unwrap_or(dir) };
             if listing.add(node, at, NodeKind::Directory, OsStr::new(name)) {
                 return Listed { added, problem: None };

@@ -1,9 +1,9 @@
-//! [`Error`] to errno, once for all requests, and the log line that says why.
+//! Maps [`Error`] to an errno for all requests, and logs the reason.
 
 use fuser::Errno;
 use vhdmount::{Error, fs::NodeId, tree::Namespace};
 
-/// The errno that a program sees.
+/// The errno that the program receives.
 pub(super) fn errno(error: &Error) -> Errno {
     match error.cause() {
         Error::Io { source, .. } => source.raw_os_error().map_or(Errno::EIO, from_host),
@@ -15,24 +15,25 @@ pub(super) fn errno(error: &Error) -> Errno {
     }
 }
 
-/// The kernel drops an answer outside 1..512, and would switch a whole operation off at ENOSYS.
+/// Maps a host error code. The kernel drops a reply outside 1..512, and ENOSYS would disable the whole operation.
 fn from_host(code: i32) -> Errno {
     let errno = Errno::from_i32(code);
     if (1..512).contains(&code) && i32::from(errno) != i32::from(Errno::ENOSYS) { errno } else { Errno::EIO }
 }
 
-/// The request that asks for a name, which may be missing.
+/// The request that looks up a name, for which a missing name is normal.
 pub(super) const LOOKUP: &str = "lookup";
 
-/// Says once per node what is wrong with it.
+/// Logs failed requests, once per node.
 #[derive(Default)]
 pub(super) struct Reporter(crate::reporter::Reporter);
 
 impl Reporter {
-    /// The errno of a failed request, after logging it.
+    /// Logs a failed request and returns its errno.
     pub(super) fn report(&self, fs: &dyn Namespace, node: NodeId, request: &str, error: &Error) -> Errno {
         let of_request = matches!(error, Error::NotFound(_) if request == LOOKUP);
-        // The kernel asks for nodes that a directory has named: one that is not there is damage, no missing name.
+        // The kernel asks only for nodes that a directory has named: one that does not exist is damage, not a missing
+        // name.
         let dangling = matches!(error, Error::NotFound(_)) && !of_request;
         self.0.report(fs, node, request, error, of_request || matches!(error, Error::Invalid(_)));
         if dangling { Errno::EIO } else { errno(error) }

@@ -1,5 +1,5 @@
-//! One mount at a time on a mountpoint: whoever mounts there holds a lock on the directory meanwhile, so that of several at
-//! once the first one wins and the others see its mount.
+//! Serializes mounts on a mountpoint: a process holds flock(2) on the directory while it mounts, so that of several
+//! processes the first one mounts and the others see its mount.
 
 use std::{
     fs::{self, File},
@@ -19,51 +19,54 @@ use rustix::{
 
 use super::{MountError, mount_table};
 
-/// Opening an image takes less, unless its storage is stuck.
+/// Longest wait for another process that is mounting. Opening an image takes less, unless its storage is stuck.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
 const POLL: Duration = Duration::from_millis(5);
 
-/// Held until it is dropped, by this process and those that it forks. On a filesystem without locks it is none.
+/// The lock on a mountpoint directory, held by this process and those that it forks until it is dropped. `None` on a
+/// filesystem without locks.
 #[derive(Debug)]
 pub(crate) struct MountLock(Option<File>);
 
 impl MountLock {
-    /// Takes the lock, and waits while another process mounts here.
+    /// Takes the lock; waits while another process mounts here.
     ///
     /// # Errors
-    /// When it does not come to an end, or the directory has been removed.
+    /// When the other process holds the lock for longer than `MAX_WAIT`, or the directory has been removed.
     pub(crate) fn take(mountpoint: &Path) -> Result<Self, MountError> {
         Self::take_if_there(mountpoint)?.ok_or_else(|| {
             MountError::mountpoint(mountpoint, "was removed meanwhile; create it again (mkdir)")
         })
     }
 
-    /// As [`Self::take`]; `None`: the directory is gone, as after a mount that failed for which it had been made.
+    /// As [`Self::take`]; `None` when the directory does not exist, as after a failed mount for which it had been
+    /// created.
     ///
     /// # Errors
-    /// When the other process does not come to an end.
+    /// When the other process holds the lock for longer than `MAX_WAIT`.
     pub(crate) fn take_if_there(mountpoint: &Path) -> Result<Option<Self>, MountError> {
         let start = Instant::now();
         loop {
             let directory = match open(mountpoint) {
                 Ok(directory) => directory,
                 Err(Errno::NOENT) => return Ok(None),
-                // Whoever may not read the directory may still mount there.
+                // A user who may not read the directory may still mount there; the mount goes on without a lock.
                 Err(_) => return Ok(Some(Self(None))),
             };
             let lock = Self::wait(directory, mountpoint, start)?;
-            // While this process waited, another directory may have got the name: that has a lock of its own.
+            // Another directory may have replaced this one during the wait; it has a lock of its own.
             if lock.is_of(mountpoint) || start.elapsed() >= MAX_WAIT {
                 return Ok(Some(lock));
             }
         }
     }
 
-    /// Makes the directory, which has its lock before it has its name: whoever finds it has to wait.
+    /// Creates the directory under a temporary name, locks it and renames it to `mountpoint`: other processes never see
+    /// it unlocked.
     ///
     /// # Errors
-    /// When there is something of that name, or nothing can be made there.
+    /// When the name exists, or the directory cannot be created.
     pub(crate) fn make(mountpoint: &Path) -> io::Result<Self> {
         let new = mountpoint.with_file_name(format!(".vhdmount-{:x}", std::process::id()));
         fs::create_dir(&new)?;
@@ -78,7 +81,7 @@ impl MountLock {
         match (named, lock) {
             (Ok(()), Ok(lock)) => Ok(lock),
             (Ok(()), Err(_)) => Ok(Self(None)),
-            // A filesystem that cannot do that.
+            // The filesystem has no RENAME_NOREPLACE.
             (Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP), _) => {
                 fs::create_dir(mountpoint)?;
                 Self::take(mountpoint).map_err(io::Error::other)
@@ -101,7 +104,7 @@ impl MountLock {
         }
     }
 
-    /// Whether the directory that is locked is the one at this path. What is mounted there by now is not asked.
+    /// True when the locked directory is the one at this path. Queries no filesystem that is mounted there by now.
     fn is_of(&self, mountpoint: &Path) -> bool {
         let Some(directory) = &self.0 else { return true };
         let own = statx(directory, "", AtFlags::EMPTY_PATH, StatxFlags::INO);
@@ -117,10 +120,10 @@ impl MountLock {
         }
     }
 
-    /// Lets the next one in: it finds what is mounted now.
+    /// Releases the lock: the next process finds the mount in place.
     pub(super) fn release(&self) {
         if let Some(directory) = &self.0 {
-            // The other processes that share it are in the same mount.
+            // The processes that share the lock serve the same mount.
             let _ = flock(directory, FlockOperation::Unlock);
         }
     }

@@ -1,7 +1,8 @@
-//! Linux: mounts a [`Namespace`] through FUSE, in the foreground or behind the caller's back, and unmounts it.
+//! Linux: mounts a [`Namespace`] through FUSE, served in the foreground or by a background process, and unmounts it.
 //!
-//! `connection` makes the mount, `requests` and `adapter` answer the kernel, `prefill` (with `walk_detector` and `prefetcher`) is ahead of it, `session` holds a mount,
-//! `background` is the process that serves it, `unmount` ends it.
+//! `connection` makes the mount, `requests` and `adapter` answer the kernel, `prefill` (with `walk_detector` and
+//! `prefetcher`) reads ahead of it, `session` holds a mount, `background` is the process that serves it, `unmount` ends
+//! it.
 
 mod adapter;
 mod attr;
@@ -43,39 +44,39 @@ pub(crate) use lock::MountLock;
 pub(crate) use session::Session;
 pub(crate) use unmount::{SERVER_OF, print_server_of, unmount};
 
-/// How named streams appear beside the lookup of `FILE:STREAM`, which always works.
+/// How named streams appear, besides the lookup of `FILE:STREAM`, which always works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Streams {
     /// Not at all.
     None,
-    /// As Windows has it: by lookup alone.
+    /// As on Windows: by lookup only.
     Windows,
     /// As extended attributes `user.STREAM`.
     Xattr,
 }
 
-/// Everything that a mount needs beside its content.
+/// The options of a mount.
 #[derive(Debug, Clone)]
 pub(crate) struct MountOptions {
     /// An existing directory.
     pub(crate) mountpoint: PathBuf,
-    /// What the mount table calls the source: the image's path.
+    /// The source in the mount table: the image's path.
     pub(crate) source: OsString,
     /// Serve in this process instead of in a background one.
     pub(crate) foreground: bool,
-    /// Let every user in.
+    /// Let every user access the mount.
     pub(crate) allow_other: bool,
-    /// Let root in, beside the user who mounts.
+    /// Let root access the mount, besides the user who mounts it.
     pub(crate) allow_root: bool,
-    /// The owner of everything.
+    /// The owner of every file.
     pub(crate) uid: u32,
-    /// The group of everything.
+    /// The group of every file.
     pub(crate) gid: u32,
-    /// Permission bits taken from files, which have `r--r--r--`.
+    /// Permission bits cleared from those of files, `r--r--r--`.
     pub(crate) fmask: u16,
-    /// Permission bits taken from directories, which have `r-xr-xr-x`.
+    /// Permission bits cleared from those of directories, `r-xr-xr-x`.
     pub(crate) dmask: u16,
-    /// Owner, group and permissions as WSL stored them, where it did.
+    /// Use owner, group and permissions as WSL stored them, for files that have them.
     pub(crate) wsl_metadata: bool,
     /// How named streams appear.
     pub(crate) streams: Streams,
@@ -83,20 +84,20 @@ pub(crate) struct MountOptions {
     pub(crate) threads: usize,
     /// Bypass the page cache.
     pub(crate) direct_io: bool,
-    /// A file for the serving process's number, removed at the end.
+    /// A file for the serving process's id, removed at the end.
     pub(crate) pid_file: Option<PathBuf>,
-    /// Stay in the foreground, whatever `foreground` says: the log is of interest.
+    /// Log requests, and stay in the foreground whatever `foreground` says.
     pub(crate) debug: bool,
     /// Options for the kernel or fusermount3, passed on (`noatime`, `noexec`, `auto_unmount`, `max_read=…`).
     pub(crate) raw_fuse_options: Vec<String>,
-    /// Remove the mountpoint after the unmount: it was made for this mount.
+    /// Remove the mountpoint after the unmount: it was created for this mount.
     pub(crate) remove_mountpoint: bool,
-    /// The lock on the mountpoint, if it is held already: from the moment that the mountpoint was made.
+    /// The lock on the mountpoint, if the caller created the mountpoint and holds its lock.
     pub(crate) lock: Option<Arc<MountLock>>,
 }
 
 impl MountOptions {
-    /// A mount for the given owner, with everything else as users expect it.
+    /// A mount for the given owner with default options.
     pub(crate) fn new(mountpoint: PathBuf, source: OsString, uid: u32, gid: u32) -> Self {
         Self {
             mountpoint,
@@ -121,7 +122,7 @@ impl MountOptions {
     }
 }
 
-/// Why a mount or an unmount did not happen. The text says what to do.
+/// Why a mount or an unmount failed. The text says what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum MountError {
@@ -133,21 +134,21 @@ pub(crate) enum MountError {
         /// What is wrong with it, and its cure.
         problem: String,
     },
-    /// FUSE is not to be had here.
+    /// FUSE is not available.
     #[error("{0}")]
     Fuse(String),
     /// An option that cannot be honoured.
     #[error("{0}")]
     Option(String),
-    /// A file is open below the mountpoint, or a shell stands there.
+    /// A file is open below the mountpoint, or a process has its working directory there.
     #[error(
         "{0} is in use: a program has a file open there or stands in it (fuser -vm {0}); nothing was unmounted"
     )]
     Busy(String),
-    /// The pid file, a pipe, a process.
+    /// A failure of the pid file, a pipe or a process.
     #[error("{0}")]
     System(String),
-    /// The background process has failed and has said why: nothing is to be added but its exit status.
+    /// The background process has failed and has printed its error: only its exit status is passed on.
     #[error("the background process ended with status {0}")]
     Reported(u8),
 }
@@ -158,21 +159,22 @@ impl MountError {
     }
 }
 
-/// What is to be mounted.
+/// The content to be mounted, as `prepare` returns it.
 pub(crate) struct Prepared {
     /// Its content.
     pub(crate) fs: Arc<dyn Namespace>,
-    /// Printed when the mount is usable, and not otherwise.
+    /// Printed when the mount is usable, and only then.
     pub(crate) announcement: String,
-    /// False when there is less in it than an image should hold; passed on to the caller of [`mount`].
+    /// False when the image should hold more than could be mounted; passed on to the caller of [`mount`].
     pub(crate) complete: bool,
 }
 
-/// Prepares the filesystem, mounts it and serves it until it is unmounted: in this process if `foreground`, otherwise
-/// in a background process, and then this one returns as soon as the mount is usable, with [`Prepared::complete`]. `prepare` opens the image; it runs
-/// in the process that serves, while that still has the terminal.
+/// Prepares the filesystem, mounts it and serves it until it is unmounted: in this process if `foreground`, otherwise in
+/// a background process; this one then returns [`Prepared::complete`] as soon as the mount is usable. `prepare` opens the
+/// image; it runs in the serving process while that still has the terminal.
 ///
-/// The background process works in `/`: whatever `prepare` opens later must be kept open or named by an absolute path.
+/// The background process changes to `/`: files that `prepare` opens later must be kept open or named by an absolute
+/// path.
 ///
 /// # Errors
 /// [`MountError::Reported`] in the original process when the background one failed and has printed its error (it
@@ -207,19 +209,19 @@ pub(crate) fn mount<E: From<MountError>>(
                     1
                 }
             };
-            // The caller's code belongs to the original process, which has long returned.
+            // The caller's code belongs to the original process, which has already returned.
             std::process::exit(status)
         }
     }
 }
 
-/// A mount is not given up because nobody reads what it says.
+/// Prints the announcement; a failed write (a closed pipe) does not end the mount.
 fn announce(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// True for a mount of ours, dead or alive.
+/// True if one of our mounts is here, dead or alive.
 pub(crate) fn is_mounted(mountpoint: &Path) -> bool {
     mount_table::find(mountpoint).ok().flatten().is_some_and(|entry| entry.is_ours())
 }
@@ -236,7 +238,7 @@ pub(crate) fn mount_background_session(
     Session::start(&options, fs, None)
 }
 
-/// The user and group who run this process.
+/// The user and group that run this process.
 pub(crate) fn default_owner() -> (u32, u32) {
     (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw())
 }

@@ -1,4 +1,5 @@
-//! `/proc/self/mountinfo`: what is mounted where. Unlike `stat` it never asks a filesystem, so it cannot hang on one.
+//! The mount table, `/proc/self/mountinfo`. Unlike `stat`, reading it sends no request to a filesystem, so it cannot hang
+//! on one.
 
 use std::{
     ffi::OsString,
@@ -7,31 +8,31 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The filesystem type of our mounts, after `fuse.`.
+/// Subtype of our mounts: the filesystem type is `fuse.vhdmount`.
 pub(super) const SUBTYPE: &str = "vhdmount";
 
 /// One mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// `major:minor` of the filesystem: unique among those that exist.
+    /// `major:minor` of the filesystem: unique among those mounted.
     pub(super) device: String,
-    /// Where.
+    /// The absolute path of the mountpoint.
     pub(super) mountpoint: PathBuf,
-    /// `fuse.vhdmount`, `ext4`, …
+    /// The filesystem type: `fuse.vhdmount`, `ext4`, …
     pub(super) kind: String,
 }
 
 impl Entry {
-    /// True for our own mounts.
+    /// True for a mount of this program.
     pub(super) fn is_ours(&self) -> bool {
         self.kind.strip_prefix("fuse.") == Some(SUBTYPE)
     }
 }
 
-/// Symbolic links that are followed, as the kernel does.
+/// Symbolic links followed in a path, the kernel's own limit.
 const MAX_LINKS: usize = 40;
 
-/// What is mounted at exactly this path, the topmost if several. A mount that is found is not asked anything.
+/// The mount at exactly this path, the topmost of several. Sends no request to it.
 pub(super) fn find(mountpoint: &Path) -> io::Result<Option<Entry>> {
     let mut path = mountpoint.to_owned();
     for _ in 0..MAX_LINKS {
@@ -47,13 +48,14 @@ pub(super) fn find(mountpoint: &Path) -> io::Result<Option<Entry>> {
     Ok(None)
 }
 
-/// What is mounted at exactly this canonical path.
+/// The topmost mount at exactly this canonical path.
 pub(super) fn at(path: &Path) -> io::Result<Option<Entry>> {
     let table = fs::read("/proc/self/mountinfo")?;
     Ok(table.split(|byte| *byte == b'\n').filter_map(parse).rfind(|entry| entry.mountpoint == path))
 }
 
-/// The path in its canonical folder. What it leads to is not looked at: it may be a dead mount, or one that hangs.
+/// The path with its parent folder made canonical. The last component is not examined: it may be a dead mount, or one
+/// that hangs.
 fn in_its_folder(path: &Path) -> io::Result<PathBuf> {
     match (path.parent(), path.file_name()) {
         (Some(parent), Some(name)) => {
@@ -64,8 +66,8 @@ fn in_its_folder(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// `36 35 98:0 /root /mnt/point rw,noatime master:1 - ext3 /dev/root rw`: the fields after the options vary in
-/// number and end with a lone `-`.
+/// Parses a line such as `36 35 98:0 /root /mnt/point rw,noatime master:1 - ext3 /dev/root rw`. The optional fields vary
+/// in number and end with a lone `-`.
 fn parse(line: &[u8]) -> Option<Entry> {
     let mut fields = line.split(|byte| *byte == b' ');
     let device = fields.nth(2)?;
@@ -78,7 +80,7 @@ fn parse(line: &[u8]) -> Option<Entry> {
     })
 }
 
-/// Space, tab, newline and backslash are written as `\` and three octal digits.
+/// Decodes space, tab, newline and backslash, which the kernel writes as `\` and three octal digits.
 fn unescape(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -99,7 +101,7 @@ fn unescape(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The bytes of a path for a message of the kernel's tools.
+/// A path as text for messages, with invalid UTF-8 replaced.
 pub(super) fn text(path: &Path) -> String {
     String::from_utf8_lossy(path.as_os_str().as_bytes()).into_owned()
 }

@@ -1,4 +1,4 @@
-//! A name from the kernel to a node: the filesystem's own entries first, then `FILE:STREAM`.
+//! Resolves a name from the kernel to a node: the filesystem's own entries first, then `FILE:STREAM`.
 
 use vhdmount::{
     Result,
@@ -6,10 +6,10 @@ use vhdmount::{
     tree::{Namespace, stream},
 };
 
-/// The node that `text` names in `dir`. Case is the filesystem's affair: Windows' ones prefer an exact match.
+/// Looks up `text` in `dir`. The filesystem decides about case: those of Windows prefer an exact match.
 pub(super) fn lookup(fs: &dyn Namespace, dir: NodeId, text: &[u8]) -> Result<Option<NodeId>> {
     match text {
-        // Only asked for when the mount is exported over NFS.
+        // The kernel looks up `.` only when the mount is exported over NFS.
         b"." => return Ok(Some(dir)),
         b".." => return fs.parent(dir).map(Some),
         _ => {}

@@ -1,4 +1,4 @@
-//! What a mount is to be for the kernel and for fusermount3: flags, options, the session's threads.
+//! Translates [`MountOptions`] for the kernel, fusermount3 and fuser: mount flags, options, worker threads.
 
 use std::{ffi::OsString, thread::available_parallelism};
 
@@ -7,14 +7,14 @@ use rustix::mount::MountFlags;
 
 use super::{MountError, MountOptions};
 
-/// Workers, whatever the number of cores: they wait for the image more than they compute, and one sequential reader
-/// keeps several busy through the kernel's read-ahead.
+/// Fewest workers, whatever the number of cores: they wait for the image more than they compute, and the kernel's
+/// read-ahead for one sequential reader keeps several busy.
 const MIN_THREADS: usize = 8;
 
-/// A worker costs little, but not nothing.
+/// Most workers: each costs memory and a descriptor.
 const MAX_THREADS: usize = 64;
 
-/// A flag of mount(2) and its name for fusermount3, which has no more of them.
+/// Flags of mount(2) with their names for fusermount3, which accepts no others.
 const FLAGS: [(&str, MountFlags); 4] = [
     ("noexec", MountFlags::NOEXEC),
     ("noatime", MountFlags::NOATIME),
@@ -22,17 +22,17 @@ const FLAGS: [(&str, MountFlags); 4] = [
     ("dirsync", MountFlags::DIRSYNC),
 ];
 
-/// What is mounted, apart from where.
+/// Source, flags and options of a mount, without the mountpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Attributes {
-    /// What the mount table shows as the source.
+    /// The source in the mount table.
     pub(super) source: OsString,
-    /// Flags for mount(2), and as fusermount3 calls them.
+    /// Flags for mount(2), with their names for fusermount3.
     pub(super) flags: MountFlags,
     pub(super) flag_names: Vec<&'static str>,
-    /// Options for the kernel, each as it takes them.
+    /// Options for the kernel, in its syntax.
     pub(super) kernel: Vec<String>,
-    /// fusermount3 stays, and unmounts when this process ends.
+    /// fusermount3 keeps running, and unmounts when this process ends.
     pub(super) auto_unmount: bool,
 }
 
@@ -42,7 +42,7 @@ impl Attributes {
             source: options.source.clone(),
             flags: MountFlags::RDONLY | MountFlags::NODEV | MountFlags::NOSUID,
             flag_names: vec!["ro", "nodev", "nosuid"],
-            // The kernel checks the modes by itself, without asking for each access.
+            // The kernel checks the permission bits itself, without a request for each access.
             kernel: vec!["default_permissions".into()],
             auto_unmount: false,
         };
@@ -78,7 +78,7 @@ impl Attributes {
     }
 }
 
-/// True when no part of the text would be another option: commas stand between quotes alone.
+/// True when the text is a single option, with commas only inside quotes.
 fn is_one_option(text: &str) -> bool {
     let mut quoted = false;
     let single = text.chars().all(|c| {
@@ -88,7 +88,7 @@ fn is_one_option(text: &str) -> bool {
     single && !quoted
 }
 
-/// The configuration of a session. `clone_device`: each worker opens the device for itself.
+/// The fuser configuration of a session. `clone_device`: each worker opens the device for itself.
 pub(super) fn config(options: &MountOptions, clone_device: bool) -> Config {
     let mut config = Config::default();
     config.n_threads = Some(threads(options.threads));
@@ -96,7 +96,7 @@ pub(super) fn config(options: &MountOptions, clone_device: bool) -> Config {
     config
 }
 
-/// Who may read a mount.
+/// Which users may access a mount.
 pub(super) fn acl(options: &MountOptions) -> SessionACL {
     match (options.allow_other, options.allow_root) {
         (true, _) => SessionACL::All,

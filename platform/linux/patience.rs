@@ -1,5 +1,5 @@
-//! Questions that a server may never answer, as when it is stopped or its storage is gone: asked from a thread of their own,
-//! and given up after a while.
+//! Calls that may never return, as when a mount's server is stopped or its storage is gone: each runs in its own thread
+//! and is abandoned after a time limit.
 
 use std::{
     io,
@@ -11,8 +11,8 @@ use std::{
 
 const POLL: Duration = Duration::from_millis(5);
 
-/// What `question` returns, or `None` if it takes longer than `limit`, or than `go_on` says. Its thread is left behind then,
-/// and ends with the process at the latest.
+/// Returns the result of `question`, or `None` after `limit`, or as soon as `go_on` returns false. The thread is left
+/// running then, and ends with the process at the latest.
 pub(super) fn ask<T: Send + 'static>(
     limit: Duration,
     mut go_on: impl FnMut() -> bool,
@@ -31,13 +31,13 @@ pub(super) fn ask<T: Send + 'static>(
     }
 }
 
-/// Runs a program to its end; ends it after `limit`. What it prints must fit a pipe.
+/// Runs a program to its end, or kills it after `limit`. Its output must fit into a pipe's buffer.
 pub(super) fn run(command: &mut Command, limit: Duration) -> io::Result<Output> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let start = Instant::now();
     while child.try_wait()?.is_none() {
         if start.elapsed() > limit {
-            // Not waited for: what it waits for may keep it.
+            // Not reaped: the child may be in an uninterruptible wait.
             let _ = child.kill();
             return Err(io::Error::new(io::ErrorKind::TimedOut, "did not come to an end"));
         }

@@ -1,5 +1,5 @@
-//! The pid file: made where nothing is, or in place of an earlier one of this user; never through a link, never over anything
-//! else; removed only while it is still the same file.
+//! The pid file: created where no file exists, or in place of an earlier pid file of this user. Symbolic links and other
+//! files are never written to, and it is removed only while it is still the same file.
 
 use std::{
     ffi::OsString,
@@ -16,16 +16,16 @@ use rustix::{
 
 use super::MountError;
 
-/// Longer than a number with its line feed: not a pid file.
+/// Longest content of a pid file, in bytes: a longer file holds more than a number with its line feed.
 const MAX_LEN: i64 = 24;
 
-/// Removed when the mount has ended.
+/// A pid file that this process created, removed when the mount has ended.
 pub(super) struct PidFile(Option<Made>);
 
 struct Made {
     folder: OwnedFd,
     name: OsString,
-    /// Open, so that no other file gets its inode.
+    /// Kept open, so that no other file gets its inode number.
     file: File,
 }
 
@@ -50,7 +50,7 @@ fn write(folder: &OwnedFd, name: &OsString) -> Result<File, String> {
         made => return made.map_err(text),
     }
     check_replaceable(folder, name)?;
-    // Under a name of its own first: who reads the file sees the old number or the new one.
+    // Written under a temporary name first: a reader sees the old number or the new one, never a partial one.
     let mut temporary = OsString::from(".");
     temporary.push(name);
     temporary.push(format!(".{}", std::process::id()));
@@ -72,7 +72,7 @@ fn create(folder: &OwnedFd, name: &OsString) -> Result<File, Errno> {
     Ok(file)
 }
 
-/// An earlier pid file of this user: a plain file under this name alone, empty or with a number.
+/// Accepts an earlier pid file of this user: a regular file with one hard link, empty or holding a number.
 fn check_replaceable(folder: &OwnedFd, name: &OsString) -> Result<(), String> {
     let refuse = |problem: &str| Err(format!("{problem}; remove it, or name another file"));
     let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).map_err(|error| error.to_string())?;
@@ -108,7 +108,7 @@ impl Drop for PidFile {
                     log::warn!("pid file: {error}");
                 }
             }
-            // Removed or replaced meanwhile: not this process's any more.
+            // Removed or replaced in the meantime: no longer this process's file.
             _ => log::debug!("the pid file is gone"),
         }
     }

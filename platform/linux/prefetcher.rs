@@ -1,5 +1,6 @@
-//! A thread that reads what a program will read next, so that [`Prefill`](super::prefill::Prefill) finds it in memory while
-//! another core is busy with what comes before. It is asked without waiting, and what it fails to read is left out.
+//! A thread that reads ahead the files that a program will read next, so that [`Prefill`](super::prefill::Prefill) finds
+//! them in memory while another core works on the current ones. Requests to it never block, and files that it fails to
+//! read are skipped.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -22,20 +23,20 @@ use vhdmount::{
 
 use super::walk_detector::{FIRST, File, MAX_FILE, Prepare, first_batch};
 
-/// Memory for content that is kept until it is stored, and the number of files.
+/// Memory for content kept until it is stored, in bytes; the constant below limits the number of files.
 const BUDGET: usize = 6 << 20;
 const MAX_FILES: usize = 1024;
 
-/// Four of five files have no more than that.
+/// A common file size, in bytes: four of five files are no larger.
 const COMMON_FILE: usize = 64 << 10;
 
-/// Entries of a directory that are looked at for files: it may have millions that are none.
+/// Directory entries examined for files: a directory may hold millions that are not.
 const MAX_LOOKED_AT: usize = 1024;
 
-/// Requests that may wait. What comes on top would come too late.
+/// Length of the request queue. Further requests would be served too late, so they are dropped.
 const MAX_WAITING: usize = 64;
 
-/// The thread. It ends some time after this is dropped.
+/// The handle of the thread, which ends some time after the handle is dropped.
 pub(super) struct Prefetcher {
     requests: SyncSender<Prepare>,
     ready: Arc<Mutex<Ready>>,
@@ -50,12 +51,12 @@ impl Prefetcher {
         Ok(Self { requests, ready })
     }
 
-    /// Asks for something to be read.
+    /// Queues files and directories to be read.
     pub(super) fn prepare(&self, prepare: Prepare) {
         let _ = self.requests.try_send(prepare);
     }
 
-    /// A file that was read, once.
+    /// Takes a file that was read ahead; each is returned once.
     pub(super) fn take(&self, node: u64) -> Option<Buffer> {
         lock(&self.ready).take(node)
     }
@@ -75,7 +76,7 @@ impl Reader {
         Self { fs, common: BufferPool::new(COMMON_FILE), others: BufferPool::new(largest) }
     }
 
-    /// As much of a file as was listed. None for one that cannot be read: its reader will be told why.
+    /// Reads a file up to its listed size. `None` for one that cannot be read: the program's own read reports the error.
     pub(super) fn read(&self, file: File) -> Option<Buffer> {
         let read = || -> Result<Buffer> {
             let source = self.fs.open(NodeId(file.node))?;
@@ -85,7 +86,7 @@ impl Reader {
             source.read_exact_at(0, &mut content)?;
             Ok(content)
         };
-        // A panic is a bug in a parser, which its reader will be told of, too.
+        // A panic is a bug in a parser; the program's own read meets it again and reports it.
         catch_unwind(AssertUnwindSafe(read)).ok()?.ok()
     }
 }
@@ -94,7 +95,7 @@ fn lock(ready: &Mutex<Ready>) -> MutexGuard<'_, Ready> {
     ready.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What runs in the thread.
+/// The state that runs in the thread.
 struct Thread {
     reader: Reader,
     ready: Arc<Mutex<Ready>>,
@@ -105,14 +106,14 @@ impl Thread {
         for Prepare { files, directories } in requests {
             files.into_iter().for_each(|file| self.keep(file));
             for node in directories {
-                // As for files.
+                // A panic is handled as for files.
                 let files = catch_unwind(AssertUnwindSafe(|| self.files_of(NodeId(node))));
                 files.into_iter().flatten().for_each(|file| self.keep(file));
             }
         }
     }
 
-    /// What will be stored of a directory; what precedes the damage in a damaged one.
+    /// The first files of a directory that will be stored; those before the damage in a damaged one.
     fn files_of(&self, directory: NodeId) -> Vec<File> {
         let (fs, mut files, mut looked_at) = (&self.reader.fs, Vec::new(), 0);
         fs.stat_ahead().expect_stats(directory, DirCursor(0));
@@ -138,17 +139,17 @@ impl Thread {
     }
 }
 
-/// Files read and not yet stored.
+/// Files that were read and not yet stored.
 #[derive(Default)]
 struct Ready {
     content: HashMap<u64, Buffer>,
-    /// Oldest first; some may be gone.
+    /// Node numbers, oldest first; some may have been taken.
     order: VecDeque<u64>,
     memory: usize,
 }
 
 impl Ready {
-    /// Keeps a file, and gives up those that were not asked for in time.
+    /// Keeps a file, and drops the oldest ones over the budget.
     fn put(&mut self, node: u64, content: Buffer) {
         self.take(node);
         self.memory += content.memory();

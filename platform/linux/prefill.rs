@@ -1,8 +1,9 @@
-//! Hands small files to the kernel before it asks for them (FUSE_NOTIFY_STORE): a program that reads a whole tree, as
-//! [`WalkDetector`] recognizes it, then finds them in the page cache and waits for none. Large ones it reads as ever.
+//! Stores small files in the kernel's page cache before it requests them (FUSE_NOTIFY_STORE), so that a program that
+//! reads a whole tree, as [`WalkDetector`] recognizes it, waits for none of them. Large files are read on request as
+//! usual.
 //!
-//! A store waits, and cannot be interrupted, for pages that a READ has locked, until a worker has answered that. So only
-//! one worker stores at a time, never the only one, and never a file whose READ it holds itself.
+//! A store waits uninterruptibly for pages that a READ has locked, until a worker has answered that READ. So at most one
+//! worker stores at a time, never the only worker, and never a file whose READ it is answering itself.
 
 use std::{
     io,
@@ -21,17 +22,17 @@ use super::{
     walk_detector::{Entries, File, Plan, Prepare, WalkDetector},
 };
 
-/// Where files are stored.
+/// Stores files in the kernel's page cache.
 pub(super) struct Prefill {
     reader: Reader,
-    /// None as long as nothing is to be stored.
+    /// The connection to the kernel; empty until storing has started.
     kernel: OnceLock<Notifier>,
-    /// The kernel refused.
+    /// Set when the kernel refused a store.
     has_ended: AtomicBool,
     walk_detector: Mutex<WalkDetector>,
-    /// Held by who stores.
+    /// Held by the worker that stores.
     storing: Mutex<()>,
-    /// Started by the first program that reads a tree; none where a thread cannot be had.
+    /// Started by the first program that reads a tree; `None` where no thread can be started.
     prefetcher: OnceLock<Option<Prefetcher>>,
 }
 
@@ -48,36 +49,37 @@ impl Prefill {
         }
     }
 
-    /// Begins to store. There must be two workers at least.
+    /// Starts to store. Requires two workers at least.
     pub(super) fn start(&self, kernel: Notifier) {
         let _ = self.kernel.set(kernel);
     }
 
-    /// None when nothing is stored.
+    /// Runs `look` on the walk detector; `None` when nothing is stored.
     fn watch<T>(&self, look: impl FnOnce(&mut WalkDetector) -> T) -> Option<T> {
         if self.kernel.get().is_none() || self.has_ended.load(Ordering::Relaxed) {
             return None;
         }
         let mut walks = self.walk_detector.lock().unwrap_or_else(PoisonError::into_inner);
-        // A worker must outlive a bug in this.
+        // A bug in the detector must not end the worker.
         catch_unwind(AssertUnwindSafe(|| look(&mut walks))).ok()
     }
 
-    /// A listing is answered with these entries: its first, or further ones.
+    /// Notes the entries that answer a listing: its first, or further ones.
     pub(super) fn listed(&self, node: u64, from_start: bool, entries: &Entries) {
         if let Some(prepare) = self.watch(|walks| walks.listed(node, from_start, entries)) {
             self.prepare(prepare);
         }
     }
 
-    /// A listing is about to be answered with its end. The kernel knows all of its files by now.
+    /// Notes that a listing is about to reach its end, when the kernel knows all files of the directory, and stores some
+    /// of them.
     pub(super) fn ended(&self, node: u64) {
         if let Some(plan) = self.watch(|walks| walks.ended(node)) {
             self.carry_out(plan);
         }
     }
 
-    /// A READ of the start of a file was answered.
+    /// Notes that a READ of the start of a file was answered.
     pub(super) fn read(&self, node: u64) {
         if let Some(plan) = self.watch(|walks| walks.read(node)) {
             self.carry_out(plan);
@@ -102,7 +104,8 @@ impl Prefill {
 
     fn content(&self, file: File) -> Option<Buffer> {
         let prepared = self.prefetcher.get().and_then(|prefetcher| prefetcher.as_ref()?.take(file.node));
-        // The kernel would take more for a longer file, and less for nothing.
+        // The content must have the listed size: the kernel would extend the file by longer content, and shorter content
+        // would be stored in vain.
         prepared.or_else(|| self.reader.read(file)).filter(|content| content.len() as u64 == file.size)
     }
 

@@ -1,4 +1,5 @@
-//! fuser's requests: each takes its arguments apart, asks the [`Adapter`], and replies. Whatever would write is refused.
+//! Implements fuser's requests: each unpacks its arguments, calls the [`Adapter`] and replies. Requests that would write
+//! are refused.
 #![allow(clippy::too_many_arguments, reason = "the signatures are fuser's")]
 
 use std::{
@@ -26,32 +27,33 @@ use super::{
     xattr,
 };
 
-/// Background requests (read-ahead) that the kernel may have under way; the default of 16 starves several readers.
+/// Background requests (read-ahead) that the kernel may have in flight; its default of 16 starves several readers.
 const MAX_BACKGROUND: u16 = 64;
 
-/// Names are immutable and node numbers are never reused.
+/// Generation of every inode: names are immutable and node numbers are never reused.
 const GENERATION: Generation = Generation(0);
 
-/// An [`Adapter`] behind fuser.
+/// The fuser filesystem around an [`Adapter`].
 pub(super) struct Requests {
     adapter: Adapter,
-    /// None where the kernel can do without the request.
+    /// The flags of an opened directory; `None` where the kernel can do without OPENDIR.
     opendir_flags: Option<FopenFlags>,
-    /// Directories are opened by request even where the kernel could do without.
+    /// True when directories are opened by request even where the kernel could do without.
     opens_directories: bool,
-    /// The kernel opens files without asking.
+    /// True when the kernel opens files without a request.
     no_open: bool,
 }
 
 impl Requests {
-    /// `auto_unmount`: fusermount3 finds out that a mount is dead by opening its root directory, which must then fail.
+    /// Wraps an adapter. With `auto_unmount`, fusermount3 detects a dead mount by opening its root directory, which must
+    /// then fail.
     pub(super) fn new(adapter: Adapter, auto_unmount: bool) -> Self {
         let opendir_flags = Some(FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_CACHE_DIR);
         Self { adapter, opendir_flags, opens_directories: auto_unmount, no_open: false }
     }
 }
 
-/// A plain listing: names and kinds.
+/// The reply to READDIR: names and kinds.
 struct Names<'a>(&'a mut ReplyDirectory);
 
 impl Listing for Names<'_> {
@@ -64,7 +66,7 @@ impl Listing for Names<'_> {
     }
 }
 
-/// A listing with attributes, which saves a lookup for each entry.
+/// The reply to READDIRPLUS: names with attributes, which saves a lookup for each entry.
 struct Attributes<'a> {
     reply: &'a mut ReplyDirectoryPlus,
     adapter: &'a Adapter,
@@ -76,14 +78,14 @@ impl Listing for Attributes<'_> {
     fn add(&mut self, node: NodeId, offset: u64, kind: NodeKind, name: &OsStr) -> bool {
         let Self { reply, adapter, entries, is_empty } = self;
         *is_empty = false;
-        // Of these the kernel only passes on number and type.
+        // For these two the kernel passes on the inode number and the type only.
         if matches!(name.as_bytes(), b"." | b"..") {
             let attr = adapter.placeholder(node, kind);
             return reply.add(INodeNo(node.0), offset, name, &Duration::ZERO, &attr, GENERATION);
         }
         let stat = catch_unwind(AssertUnwindSafe(|| adapter.attr(node)));
         let (attr, ttl) = match stat {
-            // A directory or link that its entry does not call one: a lookup decides whether the entry leads to it.
+            // A directory or link whose entry has another kind: a lookup decides whether the entry leads to it.
             Ok(Ok(attr))
                 if [NodeKind::Directory, NodeKind::Symlink]
                     .into_iter()
@@ -92,7 +94,7 @@ impl Listing for Attributes<'_> {
                 (attr, Duration::ZERO)
             }
             Ok(Ok(attr)) => (attr, adapter.attr_ttl(node)),
-            // Time to live 0: whoever looks at it asks again and gets the error itself.
+            // Time to live 0: the next access looks the node up again and gets the error.
             _ => (adapter.placeholder(node, kind), Duration::ZERO),
         };
         let is_full = reply.add(INodeNo(node.0), offset, name, &ttl, &attr, GENERATION);
@@ -110,7 +112,7 @@ impl Listing for Attributes<'_> {
     }
 }
 
-/// Answers a request with an attribute structure or an error.
+/// Replies to a request with an attribute structure or an error.
 macro_rules! respond {
     ($reply:ident, $answer:expr, |$value:pat_param| $send:expr) => {
         match $answer {
@@ -136,14 +138,14 @@ impl Filesystem for Requests {
         if self.opens_directories {
             offered -= InitFlags::FUSE_NO_OPENDIR_SUPPORT;
         }
-        // Each of these only makes things faster or is checked below, so what an old kernel lacks is left out.
+        // Each of these is an optimization or is checked below, so capabilities that an old kernel lacks are left out.
         let _ = config.add_capabilities(offered);
         if offered.contains(InitFlags::FUSE_NO_OPENDIR_SUPPORT) {
             self.opendir_flags = None;
         }
-        // Opening and closing would cost two requests for each file, as much as reading a small one.
+        // OPEN and RELEASE would cost two requests for each file, as much as reading a small one.
         self.no_open = offered.contains(InitFlags::FUSE_NO_OPEN_SUPPORT) && !self.adapter.wants_opens();
-        // The limit on writes is also what bounds the pages of a read request.
+        // The limit on writes also bounds the pages of a read request.
         let _ = config.set_max_write(MAX_REQUEST);
         let _ = config.set_max_background(MAX_BACKGROUND);
         Ok(())
@@ -152,7 +154,7 @@ impl Filesystem for Requests {
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         respond!(reply, self.adapter.find(parent, name.as_bytes()), |found| match found {
             Some(found) => reply.entry_with_ttls(&FOREVER, &found.name_ttl, &found.attr, GENERATION),
-            // Node 0 says "no such name", and the kernel remembers it.
+            // Node 0 means "no such name", and the kernel caches that.
             None => reply.entry(&FOREVER, &self.adapter.placeholder(NodeId(0), NodeKind::File), GENERATION),
         });
     }
@@ -171,7 +173,7 @@ impl Filesystem for Requests {
 
     fn open(&self, _: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         if self.no_open {
-            // The kernel asks no more. What cannot be read says so when it is read.
+            // ENOSYS: the kernel sends no further OPEN. Files that cannot be read fail when they are read.
             return reply.error(Errno::ENOSYS);
         }
         respond!(reply, self.adapter.open_file(ino, flags), |(handle, flags)| reply.opened(handle, flags));
@@ -205,7 +207,7 @@ impl Filesystem for Requests {
     }
 
     fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
-        // Nothing is ever written: the kernel asks no more at each close.
+        // Nothing is ever written; after ENOSYS the kernel sends no FLUSH at close.
         reply.error(Errno::ENOSYS);
     }
 
@@ -220,7 +222,7 @@ impl Filesystem for Requests {
     fn opendir(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         match self.opendir_flags {
             Some(flags) => reply.opened(FileHandle(0), flags),
-            // The kernel asks no more and caches listings by itself.
+            // After ENOSYS the kernel sends no further OPENDIR and caches listings itself.
             None => reply.error(Errno::ENOSYS),
         }
     }
@@ -246,7 +248,7 @@ impl Filesystem for Requests {
         let Attributes { entries, is_empty, .. } = listing;
         match errno {
             None => {
-                // Before the answer: the program waits for it, and reads as soon as it has it.
+                // Before the reply, since the program starts reading as soon as it has it.
                 match is_empty {
                     true => adapter.prefill().ended(ino.0),
                     false => adapter.prefill().listed(ino.0, offset == 0, &entries),
@@ -262,7 +264,7 @@ impl Filesystem for Requests {
             let unit = u32::try_from(usage.cluster_size).ok().filter(|unit| *unit > 0).unwrap_or(4096);
             let blocks = usage.total / u64::from(unit);
             let free = (usage.free / u64::from(unit)).min(blocks);
-            // 255 UTF-16 units: in bytes a name can be longer, but this is what other NTFS and FAT drivers say.
+            // The limit is 255 UTF-16 units, more in bytes; other NTFS and FAT drivers report 255 as well.
             reply.statfs(blocks, free, free, 0, 0, unit, 255, unit);
         });
     }
@@ -281,7 +283,8 @@ impl Filesystem for Requests {
     }
 
     fn access(&self, _: &Request, _: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
-        // The kernel checks permissions by itself (default_permissions); only an odd mount gets here.
+        // The kernel checks permissions itself (default_permissions); ACCESS arrives only from a mount without that
+        // option.
         if mask.contains(AccessFlags::W_OK) { reply.error(Errno::EROFS) } else { reply.ok() }
     }
 
@@ -307,7 +310,7 @@ impl Filesystem for Requests {
         reply.error(Errno::EINVAL);
     }
 
-    // Everything below would write. The mount is read-only, so the kernel refuses most of it before asking.
+    // Requests that would write. The mount is read-only, so the kernel refuses most of them itself.
 
     fn setattr(
         &self,

@@ -1,15 +1,15 @@
-//! SEEK_DATA and SEEK_HOLE by the extents of a source.
+//! SEEK_DATA and SEEK_HOLE, from the extents of a source.
 
 use vhdmount::{
     Result,
     bytes::{ByteSource, ExtentKind},
 };
 
-/// Extents looked at for one seek. A file of alternating tiny extents would keep a worker busy for hours; giving up
-/// is always right, because a hole may be taken for data: it reads as zeros.
+/// Extents examined per seek. A file of alternating tiny extents would keep a worker busy for hours; stopping early is
+/// always correct, because a hole may be reported as data: it reads as zeros.
 const MAX_EXTENTS: usize = 1 << 16;
 
-/// The start of the next stretch of data at or after `offset`; `None` when only a hole follows.
+/// The offset of the next data at or after `offset`; `None` when only a hole follows.
 pub(super) fn next_data(source: &dyn ByteSource, offset: u64) -> Result<Option<u64>> {
     let size = source.size();
     let mut at = offset;
@@ -26,7 +26,7 @@ pub(super) fn next_data(source: &dyn ByteSource, offset: u64) -> Result<Option<u
     Ok((at < size).then_some(at))
 }
 
-/// The start of the next hole at or after `offset`; the end of the file counts as one. `None` past the end.
+/// The offset of the next hole at or after `offset`; the end of the file counts as one. `None` past the end.
 pub(super) fn next_hole(source: &dyn ByteSource, offset: u64) -> Result<Option<u64>> {
     let size = source.size();
     if offset >= size {
@@ -55,7 +55,7 @@ mod tests {
 
     use super::*;
 
-    /// Extents of one length each: hole, data, hole, data …
+    /// A source of extents of equal length, alternating between hole and data.
     struct Striped {
         stripe: u64,
         size: u64,

@@ -1,4 +1,4 @@
-//! A mount that this process serves: started, tuned, waited for, detached.
+//! A mount served by this process: start, tuning, wait, detach.
 
 use std::{
     fs, io,
@@ -25,7 +25,7 @@ use super::{
     unmount,
 };
 
-/// Read-ahead in KiB. The kernel's 128 leave one sequential reader at a fraction of what the image can give.
+/// Read-ahead in KiB. With the kernel's default of 128 one sequential reader gets a fraction of the image's throughput.
 const READ_AHEAD_KIB: u32 = 2048;
 
 /// A mounted filesystem, served by threads of this process. Dropping it unmounts.
@@ -33,12 +33,13 @@ const READ_AHEAD_KIB: u32 = 2048;
 pub(crate) struct Session {
     mount: Mounted,
     background: Option<BackgroundSession>,
-    /// While it is open, fusermount3 waits to unmount.
+    /// The socket to fusermount3, which unmounts when it is closed.
     #[expect(dead_code, reason = "open as long as the session")]
     auto_unmount: Option<OwnedFd>,
 }
 
-/// A mount without workers: taken out of the tree when it is dropped. Whoever waits for it goes on when the process ends.
+/// A mount without workers, detached from the tree when it is dropped. Programs that wait on it continue when the process
+/// ends.
 struct Unserved<'a>(Option<&'a Path>);
 
 impl Unserved<'_> {
@@ -55,11 +56,11 @@ impl Drop for Unserved<'_> {
     }
 }
 
-/// Longer than a busy machine takes to start threads.
+/// Time limit for the first answer, longer than a busy machine takes to start threads.
 const MAX_START: Duration = Duration::from_secs(60);
 
-/// Returns when a worker answers, or with what ended them all. The question has a thread of its own, which waits for ever
-/// where there is no worker.
+/// Waits for the first answer of a worker; returns the workers' error if all have ended. The probing request runs in its
+/// own thread, which blocks forever if no worker exists.
 fn wait_until_served(
     background: BackgroundSession,
     mountpoint: &Path,
@@ -78,19 +79,19 @@ fn wait_until_served(
     Err(MountError::System(format!("the mount cannot be served: {why}; it is undone")))
 }
 
-/// Where a session is mounted, and as what: enough to unmount it from another thread.
+/// The path and identity of a mount: enough to unmount it from another thread.
 #[derive(Debug, Clone)]
 pub(super) struct Mounted {
     mountpoint: PathBuf,
     identity: Option<Identity>,
 }
 
-/// Tells one mount from a later one at the same path.
+/// Distinguishes a mount from a later one at the same path.
 #[derive(Debug, Clone)]
 struct Identity {
-    /// Is reused soon after an unmount.
+    /// `major:minor`, which the kernel reuses soon after an unmount.
     device: String,
-    /// Is never reused; Linux 6.8 and later.
+    /// The unique mount id, never reused; Linux 6.8 and later.
     unique: Option<u64>,
 }
 
@@ -99,7 +100,7 @@ impl Identity {
         /// STATX_MNT_ID_UNIQUE.
         const UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
         let device = mount_table::at(mountpoint).ok()??.device;
-        // Without a question to the server, which may be stuck or gone.
+        // Without a request to the server, which may be stuck or gone.
         let flags = AtFlags::STATX_DONT_SYNC | AtFlags::SYMLINK_NOFOLLOW;
         let statx = rustix::fs::statx(CWD, mountpoint, flags, UNIQUE).ok();
         let statx = statx.filter(|statx| statx.stx_mask & UNIQUE.bits() != 0);
@@ -146,7 +147,7 @@ impl Session {
             return Err(MountError::mountpoint(&options.mountpoint, checks::occupied(&mountpoint)));
         }
         let Connection { device, auto_unmount } = connection::mount(&mountpoint, &attributes)?;
-        // Undone unless it is served.
+        // Detached on failure, until a worker serves it.
         let unserved = Unserved(Some(&mountpoint));
         let adapter = Adapter::new(fs, settings);
         let prefill = adapter.prefill().clone();
@@ -172,7 +173,7 @@ impl Session {
         Ok(Self { mount: Mounted { mountpoint, identity }, background: Some(background), auto_unmount })
     }
 
-    /// Waits until it has been unmounted, by whomever.
+    /// Waits until the filesystem has been unmounted, by any process.
     pub(super) fn wait(mut self) -> io::Result<()> {
         self.background.take().map_or(Ok(()), join)
     }
@@ -186,7 +187,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         let Some(background) = self.background.take() else { return };
         match self.mount.detach() {
-            // Served until the last file is closed, which may be never: not waited for.
+            // Workers go on until the last file is closed, possibly never: not waited for.
             Ok(Detached::StillOpen) => {
                 log::warn!("{}: files are still open", self.mount.mountpoint.display())
             }
@@ -200,21 +201,21 @@ impl Drop for Session {
     }
 }
 
-/// Waits for the workers. Unmounting is [`Mounted::detach`]'s, since fuser knows the connection alone.
+/// Waits for the workers. [`Mounted::detach`] does the unmount, since fuser knows only the connection.
 fn join(background: BackgroundSession) -> io::Result<()> {
     background.guard.join().unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))
 }
 
-/// What is left after [`Mounted::detach`].
+/// The state after [`Mounted::detach`].
 pub(super) enum Detached {
-    /// Nothing.
+    /// The mount has ended.
     Ended,
-    /// Programs keep what they have open; nobody else gets in.
+    /// Open files remain usable; no new ones can be opened.
     StillOpen,
 }
 
 impl Mounted {
-    /// Unmounts; if that cannot be because files are open, takes the mount out of the tree and leaves those files.
+    /// Unmounts; if open files prevent that, detaches the mount from the tree and keeps serving those files.
     pub(super) fn detach(&self) -> Result<Detached, MountError> {
         let now = Identity::now_at(&self.mountpoint);
         if !self.identity.as_ref().zip(now.as_ref()).is_some_and(|(mounted, now)| mounted.is(now)) {
@@ -230,7 +231,7 @@ impl Mounted {
     }
 }
 
-/// Best effort: only root may, and only where sysfs is mounted. `device`: `major:minor` of the mount.
+/// Sets the read-ahead where possible: it takes root and a mounted sysfs. `device`: `major:minor` of the mount.
 fn read_ahead(device: &str) {
     let path = format!("/sys/class/bdi/{device}/read_ahead_kb");
     if let Err(error) = fs::write(&path, READ_AHEAD_KIB.to_string()) {

@@ -1,6 +1,6 @@
-//! Files whose content is made anew whenever they are opened (`.capacity`). The kernel opens without asking and keeps what it
-//! has read, so each lookup of such a name leads to a node of its own, whose content never changes: a snapshot. A reader
-//! that holds one sees it whole, whatever happens meanwhile; who looks again, a moment later, gets the next one.
+//! Snapshots of files whose content is generated at each open (`.capacity`). The kernel opens without a request and
+//! caches the content, so each lookup of such a name returns a new node whose content never changes. A reader that holds
+//! one sees it unchanged; a later lookup returns the next one.
 
 use std::{
     collections::VecDeque,
@@ -13,34 +13,35 @@ use std::{
 
 use vhdmount::{bytes::ByteSource, fs::NodeId};
 
-/// In a snapshot's number: above those of all volumes.
+/// Bit set in a snapshot's node number, which lies above those of all volumes.
 const SPACE: u64 = NodeId::ADAPTER;
 
-/// How long a name leads to the same snapshot: cp and others look at a name, open it, and give up if the two are not the same file.
+/// How long a name leads to the same snapshot: cp and others stat a name, open it, and fail if the two are not the same
+/// file.
 pub(super) const TTL: Duration = Duration::from_millis(300);
 
-/// Snapshots that are kept, and the memory for them: each is a few KiB, read at once by whoever looked.
+/// Most snapshots kept, and their memory: each is a few KiB, usually read right after the lookup.
 const MAX_KEPT: usize = 256;
 const BUDGET: u64 = 8 << 20;
 
-/// A file as it was when its name was looked up.
+/// The content of a file at the time of its lookup.
 #[derive(Clone)]
 pub(super) struct Snapshot {
-    /// The node that it was made of.
+    /// The node that the snapshot was taken of.
     pub(super) of: NodeId,
     pub(super) source: Arc<dyn ByteSource>,
 }
 
-/// The latest snapshots.
+/// The latest snapshots, within a limit.
 #[derive(Default)]
 pub(super) struct Snapshots {
     next: AtomicU64,
-    /// By number, oldest first.
+    /// Snapshots by number, oldest first.
     kept: Mutex<VecDeque<(u64, Snapshot)>>,
 }
 
 impl Snapshots {
-    /// Keeps one, and pushes out the oldest.
+    /// Keeps a snapshot and evicts the oldest.
     pub(super) fn insert(&self, snapshot: Snapshot) -> NodeId {
         let number = SPACE | self.next.fetch_add(1, Ordering::Relaxed) & !SPACE;
         let mut kept = self.kept();
@@ -53,17 +54,17 @@ impl Snapshots {
         NodeId(number)
     }
 
-    /// True for the number of a snapshot, kept or not.
+    /// True for the number of a snapshot, evicted or not.
     pub(super) fn is_one(node: NodeId) -> bool {
         node.0 & SPACE == SPACE
     }
 
-    /// `None` for one that was pushed out.
+    /// The snapshot of this number; `None` for an evicted one.
     pub(super) fn get(&self, node: NodeId) -> Option<Snapshot> {
         self.kept().iter().find(|(number, _)| *number == node.0).map(|(_, snapshot)| snapshot.clone())
     }
 
-    /// The kernel has no more use for it.
+    /// Drops a snapshot that the kernel has forgotten.
     pub(super) fn forget(&self, node: NodeId) {
         if Self::is_one(node) {
             self.kept().retain(|(number, _)| *number != node.0);
@@ -97,7 +98,7 @@ mod tests {
         );
         snapshots.forget(nodes[2]);
         assert_eq!((size(nodes[2]), size(nodes[3])), (None, Some(3)));
-        // One that exceeds the budget alone is read all the same.
+        // A snapshot larger than the budget is readable all the same.
         let large = insert(9 << 20);
         assert_eq!((size(nodes[257]), size(large)), (None, Some(9 << 20)));
     }

@@ -1,6 +1,6 @@
-//! The sources that are being read, by node: the kernel reads without opening first, so a node is opened by its first
-//! read and kept until others push it out. Sharded, and found under a read lock, so that parallel reads do not meet.
-//! Guards: the number of sources and, as a crafted file may have a run list of 100 MiB, their memory.
+//! A cache of open sources by node: the kernel reads without opening first, so the first read of a node opens it, and it
+//! stays until others evict it. Sharded and looked up under a read lock, so that parallel reads do not contend. Limits
+//! the number of sources and their memory, as a crafted file may have a run list of 100 MiB.
 
 use std::sync::{
     Arc, RwLock,
@@ -9,24 +9,24 @@ use std::sync::{
 
 use vhdmount::{Result, bytes::ByteSource};
 
-/// A power of two, above the number of workers of most machines.
+/// Number of shards: a power of two, above the number of workers of most machines.
 const SHARDS: usize = 16;
 
-/// Sources in a shard. Together more than a program reads at once; one that was pushed out costs opening it again.
+/// Sources per shard. All shards together hold more than a program reads at once; an evicted source is opened again.
 const PER_SHARD: usize = 8;
 
-/// Memory of all sources together, in equal parts for each shard.
+/// Memory of all sources in bytes, divided evenly among the shards.
 const BUDGET: usize = 16 << 20;
 
-/// Sources that exceed a shard's part, as those of files in very many fragments do: kept beside the budget, since opening
-/// one again for each read would take seconds.
+/// Sources larger than a shard's part, of files in very many fragments, that are kept outside the budget: opening one
+/// again for each read would take seconds.
 const MAX_LARGE: usize = 2;
 
 struct Entry {
     node: u64,
     memory: usize,
     source: Arc<dyn ByteSource>,
-    /// When it was last read, in reads of its shard.
+    /// Time of the last read, counted in reads of its shard.
     used: AtomicU64,
 }
 
@@ -59,14 +59,14 @@ impl Default for Sources {
 }
 
 impl Sources {
-    /// The source of a node, opened by `open` if it is not here. No lock is held meanwhile: of two readers that open it at
-    /// once, one source stays.
+    /// The cached source of a node, or the one that `open` returns. No lock is held during `open`: if two readers open
+    /// the node at once, one source is kept.
     pub(super) fn get_or_open(
         &self,
         node: u64,
         open: impl FnOnce() -> Result<Arc<dyn ByteSource>>,
     ) -> Result<Arc<dyn ByteSource>> {
-        // Neighbouring records are read together: their numbers' low bits spread them.
+        // Mixes the high bits in: neighbouring records are read together, and their low bits spread them over the shards.
         let index = (node ^ node >> 8) % SHARDS as u64;
         let shard = &self.shards[usize::try_from(index).expect("below SHARDS")];
         if let Some(source) = shard.get(node).or_else(|| self.large.get(node)) {
@@ -92,7 +92,7 @@ impl Shard {
         Some(entry.source.clone())
     }
 
-    /// Keeps a source, and pushes out another of its node, then those that were not read for the longest.
+    /// Inserts a source; evicts another one of the same node, then the least recently read ones.
     fn put(&self, entry: Entry) {
         let mut pushed_out = Vec::new();
         let mut entries = self.entries.write().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -110,7 +110,7 @@ impl Shard {
         }
         entries.push(entry);
         drop(entries);
-        // Nobody shall wait while a long run list is freed.
+        // Freed outside the lock, as a long run list takes time.
         drop(pushed_out);
     }
 }
@@ -140,7 +140,7 @@ mod tests {
         (0..100).for_each(read);
         (0..100).rev().for_each(read);
         assert_eq!(opened.replace(0), 100);
-        // Read in between, one stays while many others come and go.
+        // A source that is read in between survives many others.
         for node in 1000..3000 {
             read(7);
             read(node);

@@ -1,4 +1,4 @@
-//! Real mounts of a filesystem in memory, used as a program uses them.
+//! Tests on real mounts of an in-memory filesystem, accessed as programs do.
 
 pub(super) mod memory;
 
@@ -22,7 +22,7 @@ use super::{
     MountError, MountOptions, Session, Streams, checks, default_owner, mount_background_session, unmount,
 };
 
-/// A mounted [`Memory`], unmounted and removed when dropped.
+/// A mounted [`Memory`], unmounted when dropped; its mountpoint is removed.
 struct Mount {
     session: Option<Session>,
     folder: tempfile::TempDir,
@@ -48,7 +48,7 @@ fn options(mountpoint: &Path) -> MountOptions {
     }
 }
 
-/// None, after saying SKIPPED, where FUSE is not available; with `VHDMOUNT_NO_SKIP` set that is a failure.
+/// Mounts a [`Memory`]. Without FUSE it prints SKIPPED and returns `None`; with `VHDMOUNT_NO_SKIP` set it panics.
 fn mount_with(change: impl FnOnce(&mut MountOptions)) -> Option<Mount> {
     mount_of(Arc::new(Memory::new()), change)
 }
@@ -114,8 +114,8 @@ fn eight_readers_at_once_see_the_same() {
     });
 }
 
-/// Lists one directory after the other and reads its files; from the given one on they are only to be had from the kernel.
-/// How many were.
+/// Lists the directories one after the other and reads their files; from the given directory on, only the kernel's cache
+/// can provide them. Returns how many were readable.
 fn kept_of_tree(change: impl FnOnce(&mut MountOptions)) -> Option<usize> {
     let memory = Arc::new(Memory::tree());
     let mount = mount_of(memory.clone(), change)?;
@@ -154,7 +154,7 @@ fn a_single_worker_and_direct_io_store_nothing() {
 #[test]
 fn a_mapped_file_shows_its_content() {
     let Some(mount) = mounted() else { return };
-    // No mmap in std: another program maps the file instead.
+    // std has no mmap: another program maps the file instead.
     let code = "import mmap,sys,hashlib\nf=open(sys.argv[1],'rb')\nm=mmap.mmap(f.fileno(),0,prot=mmap.PROT_READ)\n\
                 sys.stdout.buffer.write(m[100:5100])";
     let output = Command::new("python3").args(["-c", code]).arg(mount.path("file.bin")).output();
@@ -260,14 +260,14 @@ fn holes_can_be_skipped() {
 fn what_changes_is_read_anew_at_each_open() {
     for direct_io in [false, true] {
         let Some(mount) = mount_with(|options| options.direct_io = direct_io) else { return };
-        // A name leads to one snapshot for a moment.
+        // A name leads to the same snapshot for `snapshots::TTL`.
         let counter = || {
             std::thread::sleep(super::snapshots::TTL * 3 / 2);
             mount.path("counter")
         };
         let lengths: Vec<usize> = (0..3).map(|_| fs::read(counter()).unwrap().len()).collect();
         assert!(lengths[0] > 0 && lengths.is_sorted_by(|a, b| a < b), "{lengths:?}");
-        // Who has it open goes on reading what it was, and knows its length.
+        // An open file keeps its content and its length.
         let mut first = File::open(counter()).unwrap();
         let mut later = File::open(counter()).unwrap();
         let read = |file: &mut File| {

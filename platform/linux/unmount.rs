@@ -1,4 +1,4 @@
-//! `vhdmount -u`: ends a mount and waits for the process behind it.
+//! `vhdmount -u`: ends a mount and waits for the serving process.
 
 use std::{
     fs,
@@ -23,19 +23,19 @@ use super::{
     patience,
 };
 
-/// The serving process has nothing to write; what takes longer than this is stuck on its storage.
+/// Longest wait for the serving process. It has nothing to write; one that takes longer is stuck on its storage.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
-/// An attribute that the server has in memory.
+/// Longest wait for the server to answer from memory.
 const MAX_ANSWER: Duration = Duration::from_secs(5);
 
 const POLL: Duration = Duration::from_millis(5);
 
-/// Unmounts what is mounted at `mountpoint`, also a dead mount. With `wait` it returns after the serving process has
+/// Unmounts the filesystem at `mountpoint`, also a dead mount. With `wait` it returns after the serving process has
 /// ended, so that the image may be moved, written or deleted at once.
 ///
 /// # Errors
-/// When nothing of ours is mounted there, it is in use, or this user may not.
+/// When the mountpoint holds no mount of ours, the mount is in use, or this user may not unmount it.
 pub(crate) fn unmount(mountpoint: &Path, wait: bool) -> Result<(), MountError> {
     let refuse = |problem: String| MountError::mountpoint(mountpoint, problem);
     let entry = mount_table::find(mountpoint).map_err(|error| refuse(error.to_string()))?;
@@ -47,7 +47,7 @@ pub(crate) fn unmount(mountpoint: &Path, wait: bool) -> Result<(), MountError> {
     }
     match server_of(&entry.mountpoint) {
         Server::Silent => {
-            // Whether files are open there only it could say.
+            // Only the server knows whether files are open.
             log::warn!(
                 "{}: the serving process does not answer: taken out of the tree; the process may stay",
                 text(mountpoint)
@@ -61,8 +61,8 @@ pub(crate) fn unmount(mountpoint: &Path, wait: bool) -> Result<(), MountError> {
     }
 }
 
-/// Ends a connection, so that whoever waits for its server goes on with an error. The mount's owner may, where fusectl is
-/// mounted. `device`: `0:NUMBER` of the mount.
+/// Aborts a FUSE connection, so that processes waiting for its server continue with an error. The mount's owner may,
+/// where fusectl is mounted. `device`: `0:NUMBER` of the mount.
 fn abort(device: &str) {
     let Some((_, number)) = device.split_once(':') else { return };
     let path = format!("/sys/fs/fuse/connections/{number}/abort");
@@ -71,22 +71,23 @@ fn abort(device: &str) {
     }
 }
 
-/// Who serves a mount.
+/// The process that serves a mount.
 enum Server {
     Process(Pid),
-    /// It is dead, or a part of a program that goes on.
+    /// The mount is dead, or served by a part of a longer program.
     None,
-    /// Stopped, or stuck on its storage.
+    /// The server is stopped, or stuck on its storage.
     Silent,
 }
 
-/// True when the process behind a mount does not answer.
+/// True when the process behind a mount does not reply.
 pub(super) fn is_silent(mountpoint: &Path) -> bool {
     matches!(server_of(mountpoint), Server::Silent)
 }
 
 fn server_of(mountpoint: &Path) -> Server {
-    // A process of its own: what a stopped server has taken on cannot be given up, and whoever waits for it cannot end.
+    // Asked by a separate process: a request to a stopped server cannot be cancelled, and the process that waits for it
+    // cannot end.
     let asked = match std::env::current_exe() {
         Ok(program) if !cfg!(test) => {
             let mut command = Command::new(program);
@@ -104,10 +105,10 @@ fn server_of(mountpoint: &Path) -> Server {
     }
 }
 
-/// The argument with which this program asks for another, itself: who serves the mount at the path that follows?
+/// The argument with which this program runs itself to find out which process serves the mount at the path that follows.
 pub(crate) const SERVER_OF: &str = "--server-of-mount";
 
-/// Prints the answer to [`SERVER_OF`].
+/// Prints the server's process id for [`SERVER_OF`].
 pub(crate) fn print_server_of(mountpoint: &Path) {
     let _ = io::stdout().write_all(&pid_text(mountpoint).unwrap_or_default());
 }
@@ -119,7 +120,7 @@ fn pid_text(mountpoint: &Path) -> Option<Vec<u8>> {
 }
 
 fn process(pid: i32) -> Option<Pid> {
-    // Its number may be another process's here, in a container with processes of its own.
+    // In a container with its own process ids, the id may belong to another process here.
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
     let own = fs::read_to_string("/proc/self/comm").ok()?;
     Pid::from_raw(pid).filter(|pid| name == own && *pid != rustix::process::getpid())
@@ -137,17 +138,17 @@ fn wait_for(server: Pid) -> Result<(), MountError> {
     Ok(())
 }
 
-/// A zombie has ended too: whoever reaps it may take their time.
+/// True when the process has ended; a zombie counts, since its parent may reap it late.
 fn has_ended(process: Pid) -> bool {
     let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())) else {
         return true;
     };
-    // The name before the state may itself hold parentheses and blanks.
+    // The process name before the state may itself contain parentheses and blanks.
     stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with(['Z', 'X']))
 }
 
-/// Unmounts directly where the kernel lets us, otherwise through fusermount3. `lazy` takes a busy mount out of the
-/// tree and leaves it to those who have files open there.
+/// Unmounts directly where the kernel permits it, otherwise through fusermount3. `lazy` detaches a busy mount from the
+/// tree; files open there stay usable.
 pub(super) fn detach(mountpoint: &Path, lazy: bool) -> Result<(), MountError> {
     let flags = if lazy { UnmountFlags::DETACH } else { UnmountFlags::empty() };
     match umount2(mountpoint, flags | UnmountFlags::NOFOLLOW) {

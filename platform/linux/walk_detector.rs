@@ -1,41 +1,40 @@
-//! Recognizes a program that lists directories and then reads what they have (`tar`, `cp -r`, `grep -r`), and says which
-//! files it is about to read, so that [`Prefill`](super::prefill::Prefill) can put them where the kernel finds them.
+//! Recognizes a program that lists directories and then reads their files (`tar`, `cp -r`, `grep -r`), and predicts which
+//! files it reads next, so that [`Prefill`](super::prefill::Prefill) can store them in the page cache.
 //!
-//! The kernel does not tell of reading what it has in its cache. So now and then a directory is left alone, as a sample of
-//! whether anybody still reads, and within a large one a file: a READ of it is the sign to go on.
+//! The kernel sends no request for reads from its cache. So now and then a directory is not stored, as a sample of
+//! whether the program still reads, and in a large directory a file is skipped: a READ of it continues the storing.
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 
-/// The largest file that is worth it. Of a larger one the kernel asks for much at a time.
+/// The largest file that is stored, in bytes. The kernel reads larger ones in large requests anyway.
 pub(super) const MAX_FILE: u64 = 256 << 10;
 
-/// What is stored at once: the reader waits for it.
+/// Most files stored in one go, while the reader waits.
 const MAX_FILES: usize = 32;
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Directories of the same parent that are prepared ahead of the one that is listed. With 2 a cold `tar` is as fast as
-/// with 24.
+/// Sibling directories prepared ahead of the one that is listed. With 2 a cold `tar` is as fast as with 24.
 const AHEAD: usize = 4;
 
-/// Directories remembered: the way down to where the program is, and as many that it has left.
+/// Directories kept in memory: the path down to the program's position, and as many that it has left.
 const MAX_DIRECTORIES: usize = 32;
 
-/// What they list, together: 16 bytes each here, and about 48 in the map.
+/// Entries kept in all these directories together: 16 bytes each here, and about 48 in the map.
 const MAX_REMEMBERED: usize = 32 << 10;
 
-/// Directories that must have been read after they were listed before anything is stored, and the most that count, so
-/// that it ends soon after the program does.
+/// Directories that must have been read after their listing before anything is stored; also the highest count, so that
+/// storing stops soon after the program does.
 const ENOUGH: u8 = 4;
 const MAX_TRUST: u8 = 8;
 
-/// Directories stored for each one that is a sample; a sample that nobody reads counts as so many others.
+/// Directories stored per sample directory; a sample that is not read lowers the count by as many.
 const BETWEEN_SAMPLES: u32 = 16;
 const SAMPLE_WEIGHT: u8 = 4;
 
-/// A file as it was listed.
+/// A file as its directory lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct File {
     pub(super) node: u64,
@@ -43,7 +42,7 @@ pub(super) struct File {
     pub(super) size: u64,
 }
 
-/// What a listing has, in its order. Empty files are of no interest.
+/// The entries of a listing, in its order, without empty files.
 #[derive(Debug, Default)]
 pub(super) struct Entries {
     pub(super) files: Vec<File>,
@@ -56,44 +55,44 @@ impl Entries {
     }
 }
 
-/// What to do when a program has come to a place.
+/// The reaction to a program's progress.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
-    /// Files that it reads next.
+    /// Files that the program reads next, to be stored now.
     pub(super) store: Vec<File>,
-    /// What comes after these.
+    /// What to read ahead after these.
     pub(super) prepare: Prepare,
 }
 
-/// What is to be read ahead, to be stored later.
+/// Files and directories to be read ahead and stored later.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Prepare {
     pub(super) files: Vec<File>,
-    /// Their [`first_batch`] will be stored when they are listed.
+    /// Directories whose [`first_batch`] will be stored when they are listed.
     pub(super) directories: Vec<u64>,
 }
 
-/// A directory that was listed lately.
+/// A recently listed directory.
 #[derive(Debug, Default)]
 struct Directory {
     node: u64,
-    /// The number of its listing, counted from the beginning.
+    /// The sequence number of its listing.
     number: u64,
-    /// The latest listing of it or of one of its directories.
+    /// The sequence number of the latest listing of it or of one of its subdirectories.
     used: u64,
     entries: Entries,
-    /// Files before this index were stored, or read.
+    /// Index into its files: those before it were stored, or read.
     next: usize,
-    /// A file before `next` that was left out: reading it asks for more.
+    /// The index of a file before `next` that was skipped: a READ of it triggers the next batch.
     mark: Option<usize>,
-    /// Directories before this index were prepared, or listed.
+    /// Index into its subdirectories: those before it were prepared, or listed.
     prepared: usize,
     is_read: bool,
     is_stored: bool,
     is_sample: bool,
 }
 
-/// Where something is listed.
+/// The directory and the index of an entry.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     /// [`Directory::number`].
@@ -101,22 +100,22 @@ struct Place {
     index: usize,
 }
 
-/// What was listed lately, and whether such is read.
+/// Recent listings, and how many of them were followed by reads.
 #[derive(Debug, Default)]
 pub(super) struct WalkDetector {
     directories: Vec<Directory>,
     listings: u64,
-    /// The files not yet read and the directories not yet listed, by node.
+    /// Files not yet read and directories not yet listed, by node.
     places: HashMap<u64, Place>,
     trust: u8,
     until_sample: u32,
 }
 
 impl WalkDetector {
-    /// A listing begins, or goes on.
+    /// Notes that a listing begins, or continues.
     pub(super) fn listed(&mut self, node: u64, from_start: bool, entries: &Entries) -> Prepare {
         let prepare = if from_start { self.begun(node) } else { Prepare::default() };
-        // Not the map's: a crafted directory may list one file as often as it likes.
+        // Counts the entries, not the map: a crafted directory may list one file any number of times.
         let known: usize = self.directories.iter().map(|directory| directory.entries.len()).sum();
         let mut room = MAX_REMEMBERED.saturating_sub(known);
         let Some(directory) = self.directories.iter_mut().rfind(|directory| directory.node == node) else {
@@ -147,7 +146,7 @@ impl WalkDetector {
         prepare
     }
 
-    /// What to prepare as the listing of a directory begins: those that follow it.
+    /// The directories to prepare as the listing of this one begins: its next siblings.
     fn passed(&mut self, node: u64) -> Prepare {
         let Some(place) = self.places.remove(&node) else { return Prepare::default() };
         let parent = self.directories.iter_mut().find(|parent| parent.number == place.directory);
@@ -174,7 +173,7 @@ impl WalkDetector {
         }
     }
 
-    /// A listing has come to its end.
+    /// Notes that a listing has reached its end.
     pub(super) fn ended(&mut self, node: u64) -> Plan {
         let Some(directory) = self.directories.iter_mut().rfind(|directory| directory.node == node) else {
             return Plan::default();
@@ -195,7 +194,7 @@ impl WalkDetector {
         plan
     }
 
-    /// A file is read from its start.
+    /// Notes that a file is read from its start.
     pub(super) fn read(&mut self, node: u64) -> Plan {
         let Some(place) = self.places.remove(&node) else { return Plan::default() };
         let directory = self.directories.iter_mut().find(|one| one.number == place.directory);
@@ -214,7 +213,7 @@ impl WalkDetector {
 }
 
 impl Directory {
-    /// The files from `next` on that are dealt with at once.
+    /// The files from `next` on that form one batch.
     fn batch(&self) -> &[File] {
         let rest = &self.entries.files[self.next..];
         let mut bytes = 0;
@@ -225,7 +224,7 @@ impl Directory {
         &rest[..rest.iter().take(MAX_FILES).take_while(fits).count()]
     }
 
-    /// The next files to store, and those after them to prepare.
+    /// Takes the next files to store, and those after them to prepare.
     fn take(&mut self) -> Plan {
         let mut store = self.batch().to_vec();
         let middle = store.len() / 2;
@@ -244,7 +243,7 @@ impl Directory {
         Plan { store, prepare: Prepare { files, directories: Vec::new() } }
     }
 
-    /// The directories from `index` on that are to be prepared by now and were not.
+    /// The directories from `index` on that are due to be prepared and were not yet.
     fn ahead(&mut self, index: usize) -> Vec<u64> {
         let end = (index + AHEAD).min(self.entries.directories.len());
         let start = self.prepared.max(index).min(end);
@@ -259,10 +258,10 @@ impl File {
     }
 }
 
-/// Files with content, from a directory's first on, that [`first_batch`] takes into account.
+/// Number of non-empty files from a directory's start that [`first_batch`] considers.
 pub(super) const FIRST: usize = MAX_FILES + 1;
 
-/// What is stored of a directory when its listing ends.
+/// The files of a directory that are stored when its listing ends.
 pub(super) fn first_batch(files: Vec<File>) -> Vec<File> {
     let entries = Entries { files, directories: Vec::new() };
     Directory { entries, ..Directory::default() }.take().store

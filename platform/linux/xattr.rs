@@ -1,4 +1,4 @@
-//! Extended attributes: the format's own, and named streams as `user.NAME` where the options say so.
+//! Extended attributes: those of the filesystem, and named streams as `user.NAME` where the options ask for that.
 
 use fuser::Errno;
 use vhdmount::{
@@ -10,27 +10,27 @@ use vhdmount::{
 
 use super::Streams;
 
-/// Linux's limit for a value (XATTR_SIZE_MAX) and for a list of names (XATTR_LIST_MAX). A longer stream is read as
-/// the file `NAME:STREAM`.
+/// Linux's limit in bytes for a value (XATTR_SIZE_MAX) and for a list of names (XATTR_LIST_MAX). A longer stream is read
+/// as the file `NAME:STREAM`.
 pub(super) const MAX_LEN: usize = 64 << 10;
 
 const STREAM_PREFIX: &[u8] = b"user.";
 
-/// What a request for an attribute finds.
+/// The result of a request for an attribute.
 pub(super) enum Found {
-    /// Its value, or for a mere question of length any bytes of that length.
+    /// The value, or for a request of the length alone any bytes of that length.
     Value(Vec<u8>),
-    /// Nothing of this name.
+    /// No attribute of this name.
     Absent,
-    /// A namespace that images do not have.
+    /// A namespace that images do not use.
     Unsupported,
-    /// Beyond Linux's limit.
+    /// The value exceeds Linux's limit.
     TooLong,
 }
 
 /// The value of the attribute `name`.
 pub(super) fn get(fs: &dyn Namespace, streams: Streams, node: NodeId, name: &[u8]) -> Result<Found> {
-    // Every `ls -l` and every exec asks for these: answered without touching the disk.
+    // Every `ls -l` and every exec requests these: answered without disk access.
     if name.starts_with(b"security.") || name.starts_with(b"trusted.") {
         return Ok(Found::Absent);
     }
@@ -55,8 +55,8 @@ pub(super) fn get(fs: &dyn Namespace, streams: Streams, node: NodeId, name: &[u8
     }
 }
 
-/// The names of all attributes, each ended by NUL. Streams too long for a value are listed too: an error when one is
-/// read is better than a copy that silently lacks it.
+/// The names of all attributes, each terminated by NUL. Streams too long for a value are listed too: an error on reading
+/// one is better than a copy that silently lacks it.
 pub(super) fn list(fs: &dyn Namespace, streams: Streams, node: NodeId) -> Result<Vec<u8>> {
     let mut names = Vec::new();
     for name in fs.xattrs().xattr_names(node)? {
@@ -73,7 +73,7 @@ pub(super) fn list(fs: &dyn Namespace, streams: Streams, node: NodeId) -> Result
     Ok(names)
 }
 
-/// The size protocol: 0 asks for the length, too small a buffer is ERANGE.
+/// Replies by the size protocol: 0 requests the length, too small a buffer gets ERANGE.
 pub(super) fn reply(reply: fuser::ReplyXattr, size: u32, value: &[u8]) {
     match u32::try_from(value.len()) {
         Ok(len) if value.len() <= MAX_LEN => match size {

@@ -1,4 +1,4 @@
-//! A filesystem made of a few vectors, with a node for each way in which a real one can behave or fail.
+//! An in-memory filesystem with a node for each way in which a real one can behave or fail.
 
 use std::{
     ops::{ControlFlow, Range},
@@ -40,7 +40,7 @@ struct Node {
 pub(crate) struct Memory {
     nodes: Vec<Node>,
     opened: AtomicU64,
-    /// No file can be opened any more.
+    /// Set when no file can be opened any more.
     pub(crate) is_gone: AtomicBool,
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn content() -> Vec<u8> {
     (0..3_000_017_u32).map(|i| (i % 251).to_le_bytes()[0] ^ (i >> 16).to_le_bytes()[0]).collect()
 }
 
-/// 1 MiB of hole, 64 KiB of data, hole up to 8 MiB.
+/// A source of 1 MiB of hole, 64 KiB of data, and a hole up to 8 MiB.
 pub(crate) struct Sparse;
 
 pub(crate) const SPARSE_DATA: Range<u64> = 1 << 20..(1 << 20) + (64 << 10);
@@ -81,7 +81,7 @@ impl ByteSource for Sparse {
     }
 }
 
-/// The unreadable byte of `faulty`.
+/// The offset of the unreadable byte of `faulty`.
 pub(crate) const BAD_BYTE: u64 = 512 << 10;
 
 struct Panics;
@@ -117,7 +117,7 @@ impl Memory {
         Self { nodes: vec![unused, root], opened: AtomicU64::new(0), is_gone: AtomicBool::new(false) }
     }
 
-    /// Directories with small files, as [`TREE`] and [`tree_content`] say.
+    /// Directories with small files, by [`TREE`] and [`tree_content`].
     pub(crate) fn tree() -> Self {
         let mut memory = Self::root_only();
         for directory in 0..TREE.0 {
@@ -271,7 +271,7 @@ impl FileSystem for Memory {
             }
         }
         match self.node(dir)?.content {
-            // Only the walk that passes the damage notices it, as with a bad block in the middle of an index.
+            // Only a walk that passes the damage notices it, as with a bad block in the middle of an index.
             Content::BadDirectory(_) if visited > 0 => {
                 Err(Error::corrupt("index block", Place::Byte(4096), "bad signature"))
             }

@@ -2,7 +2,7 @@ use super::*;
 
 const KIB: u64 = 1 << 10;
 
-/// A directory of equal files, numbered from its own number on.
+/// The entries of a directory of `count` equal files, numbered from its own number on.
 fn entries(directory: u64, count: u64, size: u64) -> Entries {
     let files = (1..=count).map(|i| File { node: directory + i, size }).collect();
     Entries { files, directories: Vec::new() }
@@ -12,13 +12,13 @@ fn nodes(files: &[File]) -> Vec<u64> {
     files.iter().map(|file| file.node).collect()
 }
 
-/// Lists a directory of three files; what is stored.
+/// Lists a directory of three files; returns the stored ones.
 fn list(walks: &mut WalkDetector, directory: u64) -> Vec<u64> {
     walks.listed(directory, true, &entries(directory, 3, KIB));
     nodes(&walks.ended(directory).store)
 }
 
-/// Lists and reads directories until they are stored.
+/// A detector that has seen enough directories listed and read to store files.
 fn trusting() -> WalkDetector {
     let mut walks = WalkDetector::default();
     for directory in (1000..).step_by(10) {
@@ -36,7 +36,7 @@ fn trusting() -> WalkDetector {
 fn who_only_lists_is_handed_nothing() {
     let mut walks = WalkDetector::default();
     assert!((1000..9000).step_by(10).all(|directory| list(&mut walks, directory).is_empty()));
-    // Nor who reads without listing.
+    // Nor for a program that reads without listing.
     assert!((0..1000).all(|node| walks.read(node) == Plan::default()));
 }
 
@@ -73,7 +73,7 @@ fn a_large_directory_is_stored_batch_by_batch() {
     let mut plan = walks.ended(5000);
     assert_eq!(nodes(&plan.prepare.files), (5033..=5064).collect::<Vec<_>>());
     let mut stored: Vec<u64> = nodes(&plan.store);
-    // The files that the kernel asks for.
+    // The files for which the kernel sends a READ.
     let mut asked = Vec::new();
     for node in 5001..=6000 {
         if !stored.contains(&node) {
@@ -143,7 +143,7 @@ fn what_is_remembered_is_bounded() {
     (0..100).for_each(|part| drop(walks.listed(7, part == 0, &same)));
     assert_eq!((walks.directories[0].entries.len(), walks.places.len()), (MAX_REMEMBERED, 2));
     let mut walks = WalkDetector::default();
-    // Entries that are listed twice belong to the later listing.
+    // An entry that is listed twice belongs to the later listing.
     for _ in 0..100 {
         walks.listed(7, true, &entries(7, 10, KIB));
     }
