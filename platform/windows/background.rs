@@ -1,5 +1,5 @@
-//! The process that serves a mount behind the caller's back: the same command once more, detached from the console. It speaks
-//! through pipes until the mount is usable, and is silent from then on.
+//! The background process that serves a mount: a second process of the same command, detached from the console. Its
+//! output is forwarded through pipes until the mount is usable, and discarded from then on.
 
 use std::{
     fs::OpenOptions,
@@ -16,19 +16,20 @@ use windows_sys::Win32::System::{
 
 use super::MountError;
 
-/// Set for the process that serves.
+/// Environment variable that marks the serving process.
 const SERVING: &str = "VHDMOUNT_SERVING";
-/// What it says when the mount is usable, and when that has less in it than an image should hold; no text has them.
+/// Bytes that the serving process writes when the mount is usable, and when it holds less than the image should; neither
+/// occurs in text.
 const READY: u8 = 0;
 const READY_INCOMPLETE: u8 = 1;
 
-/// True in the process that was started to serve.
+/// True in the serving process.
 pub(super) fn is_serving() -> bool {
     std::env::var_os(SERVING).is_some()
 }
 
-/// Starts the process that serves, and returns when the mount is usable, with whether it is complete; or with the exit status
-/// of that process.
+/// Starts the serving process. Returns when the mount is usable, with whether it is complete, or with the exit status of
+/// that process.
 pub(super) fn start() -> Result<bool, MountError> {
     let failed = |error: io::Error| MountError::System(format!("cannot start a background process: {error}"));
     let program = std::env::current_exe().map_err(failed)?;
@@ -48,7 +49,7 @@ pub(super) fn start() -> Result<bool, MountError> {
         None => None,
     };
     match ready {
-        // Its other pipe may stay open as long as it likes: this process ends.
+        // The thread for standard error may keep running: this process ends.
         Some(complete) => Ok(complete),
         None => {
             let ended = status(child);
@@ -58,7 +59,8 @@ pub(super) fn start() -> Result<bool, MountError> {
     }
 }
 
-/// Copies what the process says, until it says that it is ready, and whether the mount is complete; `None` when it ends.
+/// Forwards the process's output until it reports that the mount is usable, with whether it is complete; `None` when it
+/// ends.
 fn pass_on(from: &mut dyn Read, to: &mut dyn Write) -> Option<bool> {
     let mut buffer = [0; 4096];
     loop {
@@ -68,7 +70,7 @@ fn pass_on(from: &mut dyn Read, to: &mut dyn Write) -> Option<bool> {
         };
         let mark = said.iter().position(|byte| matches!(*byte, READY | READY_INCOMPLETE));
         let text = &said[..mark.unwrap_or(said.len())];
-        // A mount is not given up because nobody reads what it says.
+        // A failed write (a closed pipe) does not end the mount.
         let _ = to.write_all(text).and_then(|()| to.flush());
         if let Some(mark) = mark {
             return Some(said[mark] == READY);
@@ -83,15 +85,15 @@ fn status(mut child: Child) -> MountError {
     }
 }
 
-/// In the process that serves: leaves the working directory, which could not be removed otherwise, lets the waiting process
-/// return, and is silent from now on.
+/// In the serving process: leaves the working directory, which could not be removed otherwise, lets the waiting process
+/// return, and discards all further output.
 pub(super) fn release(complete: bool) -> io::Result<()> {
-    // This program's own volume is in use anyway.
+    // The volume that holds this program is in use anyway.
     if let Some(root) = std::env::current_exe()?.ancestors().last() {
         std::env::set_current_dir(root)?;
     }
     let mut out = io::stdout();
-    // The waiting process may have been interrupted: the mount stays then, as if it had returned before.
+    // The waiting process may have been interrupted; the mount stays, as if that process had returned before.
     let _ = out.write_all(&[if complete { READY } else { READY_INCOMPLETE }]).and_then(|()| out.flush());
     for which in [STD_OUTPUT_HANDLE, STD_ERROR_HANDLE] {
         let null = OpenOptions::new().write(true).open("NUL")?;

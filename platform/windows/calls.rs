@@ -1,5 +1,5 @@
-//! The calls of Win32 that capacity needs, each wrapped once: buffers have the length that is told, handles are borrowed
-//! from open files, and failure is the thread's last error.
+//! Safe wrappers of the Win32 calls that capacity needs: buffers have the length that is passed, handles are borrowed
+//! from open files, and a failure is the thread's last error.
 
 use std::{
     fs::File,
@@ -25,11 +25,11 @@ use windows_sys::Win32::{
     },
 };
 
-/// `DRIVE_REMOTE`, the answer of `GetDriveTypeW` for a volume of another machine.
+/// `DRIVE_REMOTE`, the result of `GetDriveTypeW` for a volume of another machine.
 const DRIVE_REMOTE: u32 = 4;
-/// `ERROR_MORE_DATA`: the answer is the beginning of a longer one.
+/// `ERROR_MORE_DATA`: the output is the beginning of a longer one.
 const MORE_DATA: i32 = 234;
-/// Ranges asked for at once, 64 KiB.
+/// Ranges requested at once, 64 KiB of them.
 const RANGES: usize = 4096;
 /// Longest path of Windows, in UTF-16 units.
 pub(super) const MAX_PATH: usize = 1 << 15;
@@ -55,13 +55,13 @@ pub(super) fn volume_root(path: &[u16]) -> io::Result<Vec<u16>> {
     let path = terminated(path);
     // A volume may be mounted in a folder: the root may be as long as the path.
     let mut root = vec![0; path.len().max(64) + 2];
-    // SAFETY: `path` ends with NUL, and `root` has the length that is told.
+    // SAFETY: `path` ends with NUL, and `root` has the length that is passed.
     checked(unsafe { GetVolumePathNameW(path.as_ptr(), root.as_mut_ptr(), u32_of(root.len())) })?;
     root.truncate(until_nul(&root).len());
     Ok(terminated(&root))
 }
 
-/// Bytes that the calling user may still take on the volume, and bytes that are free on it.
+/// Bytes that the calling user may still allocate on the volume, and bytes that are free on it.
 pub(super) fn free_space(root: &[u16]) -> io::Result<(u64, u64)> {
     let (mut for_user, mut free) = (0, 0);
     let root = terminated(root);
@@ -85,7 +85,7 @@ pub(super) fn cluster_size(root: &[u16]) -> io::Result<u64> {
 pub(super) fn filesystem(root: &[u16]) -> io::Result<(String, u32)> {
     let (mut name, mut flags) = ([0; 64], 0);
     let root = terminated(root);
-    // SAFETY: `root` ends with NUL, `name` has the length that is told, `flags` is one u32; the rest may be null.
+    // SAFETY: `root` ends with NUL, `name` has the length that is passed, `flags` is one u32; the rest may be null.
     checked(unsafe {
         GetVolumeInformationW(
             root.as_ptr(),
@@ -108,7 +108,7 @@ pub(super) fn is_remote(root: &[u16]) -> bool {
     unsafe { GetDriveTypeW(root.as_ptr()) == DRIVE_REMOTE }
 }
 
-/// Calls `found` with the ranges of `file` that occupy space, ascending, until it returns false.
+/// Calls `found` with the allocated ranges of `file`, ascending, until it returns false.
 pub(super) fn allocated_ranges(
     file: &File,
     size: u64,
@@ -123,7 +123,7 @@ pub(super) fn allocated_ranges(
             }
         }
         match ranges.last() {
-            // Without progress the next request would be the same again.
+            // Without progress the next request would repeat this one.
             Some(last) if more && last.end > from => from = last.end,
             _ => break,
         }
@@ -131,18 +131,18 @@ pub(super) fn allocated_ranges(
     Ok(())
 }
 
-/// True when the filesystem of `file` tells its ranges.
+/// True when the filesystem of `file` supports the query for allocated ranges.
 pub(super) fn tells_ranges(file: &File) -> bool {
     ranges_from(file, 0, 1).is_ok()
 }
 
-/// One request: the ranges, and whether there are more.
+/// One request: the ranges, and whether more follow.
 fn ranges_from(file: &File, from: u64, len: u64) -> io::Result<(Vec<Range<u64>>, bool)> {
     let signed = |value| i64::try_from(value).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
     let asked = FILE_ALLOCATED_RANGE_BUFFER { FileOffset: signed(from)?, Length: signed(len)? };
     let mut ranges = vec![FILE_ALLOCATED_RANGE_BUFFER::default(); if len == 1 { 1 } else { RANGES }];
     let mut written = 0;
-    // SAFETY: the handle is open for synchronous use; both buffers have the lengths that are told.
+    // SAFETY: the handle is open for synchronous use; both buffers have the lengths that are passed.
     let done = unsafe {
         DeviceIoControl(
             file.as_raw_handle(),
@@ -169,14 +169,15 @@ fn ranges_from(file: &File, from: u64, len: u64) -> io::Result<(Vec<Range<u64>>,
     Ok((ranges.collect(), more))
 }
 
-/// The size of a disk; needs no right to read it.
+/// The size of a disk in bytes; needs no right to read it.
 pub(super) fn disk_size(disk: &File) -> io::Result<u64> {
     u64::try_from(geometry(disk)?.DiskSize).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
-/// The length of a disk or volume that is open for reading, and the bytes in a sector, 0 if it does not tell.
+/// The length in bytes of a disk or volume that is open for reading, and its sector size, 0 where it reports none.
 pub(crate) fn device(device: &File) -> io::Result<(u64, u32)> {
-    // The last sectors of a volume, which its filesystem does not use, are refused without this. Disks do not know it.
+    // Without this a volume refuses reads of its last sectors, which its filesystem does not use. Disks reject the
+    // request.
     let _ = control(device, FSCTL_ALLOW_EXTENDED_DASD_IO, &mut [(); 0]);
     let mut length = [GET_LENGTH_INFORMATION::default()];
     control(device, IOCTL_DISK_GET_LENGTH_INFO, &mut length)?;
@@ -186,16 +187,16 @@ pub(crate) fn device(device: &File) -> io::Result<(u64, u32)> {
 }
 
 fn geometry(disk: &File) -> io::Result<DISK_GEOMETRY_EX> {
-    // The structure ends with tables of the partition scheme, for which there must be room.
+    // The structure ends with tables of the partition scheme, which need room in the buffer.
     let mut buffer = [DISK_GEOMETRY_EX::default(); 8];
     control(disk, IOCTL_DISK_GET_DRIVE_GEOMETRY_EX, &mut buffer)?;
     Ok(buffer[0])
 }
 
-/// A request without input; any bits that a driver writes are valid in the plain structures of `buffer`.
+/// Sends a request without input; any bits that a driver writes are valid in the plain structures of `buffer`.
 fn control<T: Copy>(device: &File, code: u32, buffer: &mut [T]) -> io::Result<()> {
     let mut written = 0;
-    // SAFETY: the handle is open for synchronous use; the buffer has the length that is told and the structure's
+    // SAFETY: the handle is open for synchronous use; the buffer has the length that is passed and the structure's
     // alignment.
     checked(unsafe {
         DeviceIoControl(
@@ -214,7 +215,7 @@ fn control<T: Copy>(device: &File, code: u32, buffer: &mut [T]) -> io::Result<()
 /// The folder of the running Windows (`C:\Windows`).
 pub(super) fn windows_folder() -> io::Result<Vec<u16>> {
     let mut folder = vec![0; 512];
-    // SAFETY: `folder` has the length that is told.
+    // SAFETY: `folder` has the length that is passed.
     let len = unsafe { GetSystemWindowsDirectoryW(folder.as_mut_ptr(), u32_of(folder.len())) };
     match usize::try_from(len) {
         Ok(len) if (1..folder.len()).contains(&len) => {
@@ -225,7 +226,7 @@ pub(super) fn windows_folder() -> io::Result<Vec<u16>> {
     }
 }
 
-/// With exactly one NUL at the end.
+/// `text` with exactly one NUL at the end.
 pub(super) fn terminated(text: &[u16]) -> Vec<u16> {
     [until_nul(text), &[0]].concat()
 }
@@ -247,10 +248,10 @@ fn size_of_u32<T>() -> u32 {
     u32_of(size_of::<T>())
 }
 
-/// A string of Windows in memory of its own, without its NUL; at most [`MAX_PATH`] units.
+/// Borrows a NUL-terminated Windows string, without its NUL; at most [`MAX_PATH`] units.
 ///
 /// # Safety
-/// `text` is null, or points to UTF-16 that ends with NUL and stays as it is for `'a`.
+/// `text` is null, or points to UTF-16 that ends with NUL and stays unchanged for `'a`.
 pub(super) unsafe fn units_before_nul<'a>(text: *const u16) -> &'a [u16] {
     if text.is_null() {
         return &[];

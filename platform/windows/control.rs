@@ -1,4 +1,4 @@
-//! Ctrl-C, and the end of the console, of the session, of Windows.
+//! Handles Ctrl-C, and the closing of the console, the session and Windows.
 
 use std::{
     io,
@@ -14,7 +14,7 @@ use windows_sys::Win32::System::Console::{
     CTRL_CLOSE_EVENT, CTRL_LOGOFF_EVENT, CTRL_SHUTDOWN_EVENT, SetConsoleCtrlHandler,
 };
 
-/// Windows ends a process whose handler returns, or takes longer than some seconds.
+/// How long the handler waits. Windows ends a process whose handler returns, or does not return within some seconds.
 const CLOSING: Duration = Duration::from_secs(10);
 
 type Handler = Box<dyn Fn() + Send + Sync>;
@@ -22,8 +22,8 @@ type Handler = Box<dyn Fn() + Send + Sync>;
 static HANDLER: OnceLock<Handler> = OnceLock::new();
 static CALLED: AtomicBool = AtomicBool::new(false);
 
-/// From now on `handler` is called, from a thread of Windows, instead of ending the process, which the next Ctrl-C does all the
-/// same. The first handler stays.
+/// Installs `handler`, which Windows calls from its own thread at the first event instead of ending the process; the next
+/// Ctrl-C ends it. Only the first handler is kept.
 ///
 /// # Errors
 /// When Windows refuses.
@@ -38,14 +38,14 @@ pub(crate) fn on_control(handler: impl Fn() + Send + Sync + 'static) -> io::Resu
 
 unsafe extern "system" fn call(event: u32) -> i32 {
     if CALLED.swap(true, Ordering::Relaxed) {
-        // Not handled: the process ends, whatever it waits for.
+        // Not handled: Windows ends the process, whatever it waits for.
         return 0;
     }
     if let Some(handler) = HANDLER.get() {
         handler();
     }
     if [CTRL_CLOSE_EVENT, CTRL_LOGOFF_EVENT, CTRL_SHUTDOWN_EVENT].contains(&event) {
-        // The process ends when this returns; it ends by itself when it has done what it was asked for.
+        // Windows ends the process when this returns; the process ends itself when it is done.
         thread::sleep(CLOSING);
     }
     1

@@ -1,4 +1,4 @@
-//! What only the calls of Win32 can do to files that a copy makes.
+//! Win32 calls on the files that a copy creates, for which std has no function.
 
 use std::{
     fs::File,
@@ -25,7 +25,7 @@ pub(crate) fn set_attributes(path: &Path, attributes: u32) -> io::Result<()> {
     checked(unsafe { SetFileAttributesW(path.as_ptr(), attributes) })
 }
 
-/// Lets what is never written take no space.
+/// Makes a file sparse: ranges that are never written take no space.
 pub(crate) fn set_sparse(file: &File) -> io::Result<()> {
     let mut returned = 0;
     // SAFETY: the handle is open; the call takes no input and gives no output, as null and 0 say.
@@ -44,14 +44,14 @@ pub(crate) fn set_sparse(file: &File) -> io::Result<()> {
     checked(done)
 }
 
-/// Gives a file another name, which must not be taken.
+/// Renames a file; fails if the new name exists.
 pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     let (from, to) = (terminated(from), terminated(to));
     // SAFETY: both paths end with NUL. Without flags nothing is replaced, and no file is copied to another volume.
     checked(unsafe { MoveFileExW(from.as_ptr(), to.as_ptr(), 0) })
 }
 
-/// What tells a file or directory from all others of this computer: volume and number. Needs no right on the file.
+/// Volume serial number and file id, which identify a file or directory on this computer. Needs no right on the file.
 pub(crate) fn file_id(file: &File) -> io::Result<(u64, u128)> {
     let mut id = FILE_ID_INFO::default();
     let len = u32::try_from(size_of::<FILE_ID_INFO>()).expect("24");
@@ -61,7 +61,7 @@ pub(crate) fn file_id(file: &File) -> io::Result<(u64, u128)> {
     if checked(done).is_ok() {
         return Ok((id.VolumeSerialNumber, u128::from_le_bytes(id.FileId.Identifier)));
     }
-    // FAT, and servers, know numbers of 64 bits alone.
+    // FAT, and servers, have only 64-bit file ids.
     let mut info = BY_HANDLE_FILE_INFORMATION::default();
     // SAFETY: the handle is open, and the buffer is the structure that the function fills.
     checked(unsafe { GetFileInformationByHandle(file.as_raw_handle(), &raw mut info) })?;

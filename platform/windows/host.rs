@@ -1,4 +1,4 @@
-//! Windows as the host of image files: the answers of its calls go to the library, which knows what they mean.
+//! Windows as the host of image files: passes the results of its calls to the library, which interprets them.
 
 use std::{
     fs::File,
@@ -15,7 +15,7 @@ use vhdmount::{
 
 use super::{calls, running};
 
-/// Ranges of a file that are looked at; what lies behind counts as a hole.
+/// Most ranges examined per file; the rest of the file counts as a hole.
 const MAX_RANGES: usize = 3 << 20;
 
 /// The running Windows.
@@ -51,14 +51,14 @@ impl Host for Windows {
     }
 }
 
-/// All that Windows answers about `file`, which was opened by `path`.
+/// All answers of Windows about `file`, which was opened by `path`.
 pub(super) fn answers(file: &File, path: &Path) -> Result<WindowsAnswers> {
     let failed = |error: io::Error| Error::io(format!("{}: asking for its space", path.display()), error);
     let metadata = file.metadata().map_err(failed)?;
     let text = path.to_string_lossy();
     let copy = windows_path::shadow_copy(&text);
     let root = match copy {
-        // Not known to the system as a volume with a name.
+        // A shadow copy, for which GetVolumePathName knows no volume.
         Some(root) => root.encode_utf16().collect(),
         None => root_of(path).map_err(failed)?,
     };
@@ -82,7 +82,7 @@ pub(super) fn answers(file: &File, path: &Path) -> Result<WindowsAnswers> {
 }
 
 fn root_of(path: &Path) -> io::Result<Vec<u16>> {
-    // Links lead to other volumes; a volume without a letter has no such path.
+    // Symbolic links may lead to other volumes; a volume without a letter has no canonical path of this form.
     let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let path: Vec<u16> = path.as_os_str().encode_wide().collect();
     calls::volume_root(&path)

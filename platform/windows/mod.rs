@@ -1,8 +1,8 @@
-//! Windows: mounts a tree through WinFsp, in the foreground or behind the caller's back, and unmounts it; and the system calls
-//! behind the library's `Host`.
+//! Windows: mounts a tree through WinFsp, served in the foreground or by a background process, and unmounts it; and the
+//! system calls behind the library's `Host`.
 //!
 //! `adapter` answers requests and needs no Windows, `winfsp` is the binding, `session` holds a mount, `background` is the
-//! process that serves it, `mount_registry` is how `-u` finds that.
+//! process that serves it, `mount_registry` lets `-u` find that process.
 
 mod adapter;
 mod background;
@@ -34,28 +34,28 @@ pub(crate) use mountpoint::Mountpoint;
 
 use self::{mount_registry::Lowered, session::Session, winfsp::WinFsp};
 
-/// Everything that a mount needs beside its content.
+/// The options of a mount.
 #[derive(Debug, Clone)]
 pub(crate) struct MountOptions {
     /// Where.
     pub(crate) mountpoint: Mountpoint,
-    /// What a whole disk is called, which has no label: the image's name.
+    /// The volume name of a whole disk, which has no label: the image's name.
     pub(crate) name: String,
     /// Serve in this process instead of in a background one.
     pub(crate) foreground: bool,
     /// Log each request, in the foreground.
     pub(crate) debug: bool,
-    /// Check the rights that the volume's security descriptors grant.
+    /// Check the access rights in the volume's security descriptors.
     pub(crate) check_access: bool,
     /// Keep nothing in the kernel's caches.
     pub(crate) uncached: bool,
     /// Worker threads; 0 lets WinFsp choose.
     pub(crate) threads: u32,
-    /// A file for the serving process's number, removed at the end.
+    /// A file for the serving process's id, removed at the end.
     pub(crate) pid_file: Option<PathBuf>,
 }
 
-/// Why a mount or an unmount did not happen. The text says what to do.
+/// Why a mount or an unmount failed. The text says what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum MountError {
@@ -67,32 +67,32 @@ pub(crate) enum MountError {
         /// What is wrong with it, and its cure.
         problem: String,
     },
-    /// WinFsp is not to be had here.
+    /// WinFsp is not available.
     #[error("{0}")]
     WinFsp(String),
-    /// The pid file, a process, an event.
+    /// A failure of the pid file, a process or an event.
     #[error("{0}")]
     System(String),
-    /// The background process has failed and has said why: nothing is to be added but its exit status.
+    /// The background process has failed and has printed its error: only its exit status is passed on.
     #[error("the background process ended with status {0}")]
     Reported(u8),
 }
 
-/// What is to be mounted.
+/// The content to be mounted, as `prepare` returns it.
 pub(crate) struct Prepared {
     /// Its content.
     pub(crate) tree: Arc<Tree>,
-    /// Printed when the mount is usable, and not otherwise.
+    /// Printed when the mount is usable, and only then.
     pub(crate) announcement: String,
-    /// Say where it is mounted, and how that ends.
+    /// Print the mountpoint and how to unmount it.
     pub(crate) say_where: bool,
-    /// False when there is less in it than an image should hold; passed on to the caller of [`mount`].
+    /// False when the image should hold more than could be mounted; passed on to the caller of [`mount`].
     pub(crate) complete: bool,
 }
 
-/// Prepares the tree, mounts it and serves it until it is unmounted: in this process if `foreground`, otherwise in a background
-/// process, and then this one returns as soon as the mount is usable, with [`Prepared::complete`]. `prepare` opens the image, in the
-/// process that serves.
+/// Prepares the tree, mounts it and serves it until it is unmounted: in this process if `foreground`, otherwise in a
+/// background process; this one then returns [`Prepared::complete`] as soon as the mount is usable. `prepare` opens the
+/// image, in the serving process.
 ///
 /// # Errors
 /// [`MountError::Reported`] in the original process when the background one failed and has printed its error; all others
@@ -128,7 +128,7 @@ fn check(mountpoint: &Mountpoint) -> Result<(), MountError> {
     mountpoint.check()
 }
 
-/// Where it is mounted, how that ends, and who sees it.
+/// The text that names the mountpoint, how to unmount it, and which programs see it.
 fn how_to_end(mountpoint: &Mountpoint, background: bool) -> String {
     let quoted = format!("\"{mountpoint}\"");
     let at = if quoted.contains(' ') { quoted } else { mountpoint.to_string() };
@@ -147,7 +147,7 @@ fn how_to_end(mountpoint: &Mountpoint, background: bool) -> String {
     text
 }
 
-/// A mount is not given up because nobody reads what it says.
+/// Prints the announcement; a failed write (a closed pipe) does not end the mount.
 fn announce(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
@@ -156,7 +156,7 @@ fn announce(text: &str) {
 /// Unmounts what is mounted at `mountpoint`. With `wait` it returns after the serving process has closed the image.
 ///
 /// # Errors
-/// When nothing of ours is mounted there, or this user may not.
+/// When the mountpoint holds no mount of ours, or this user may not unmount it.
 pub(crate) fn unmount(mountpoint: &Path, wait: bool) -> Result<(), MountError> {
     let mountpoint = Mountpoint::parse(mountpoint);
     match mount_registry::lower(&mountpoint, wait) {

@@ -1,5 +1,6 @@
-//! How `vhdmount -u` finds and ends a mount of another process: an event, named after the mountpoint, that asks the process to
-//! unmount, and a mutex that it holds as long as it lives. A mutex whose owner has ended is free, however it ended.
+//! Registers mounts so that `vhdmount -u` finds and ends those of another process: an event, named after the mountpoint,
+//! requests the unmount, and a mutex is held as long as the serving process lives. Windows releases the mutex of a
+//! process however it ends.
 
 use std::{
     io,
@@ -18,30 +19,30 @@ use windows_sys::Win32::{
 
 use super::mountpoint::Mountpoint;
 
-/// The serving process has nothing to write; what takes longer than this is stuck on its storage.
+/// Longest wait for the serving process, in ms. It has nothing to write; one that takes longer is stuck on its storage.
 const MAX_WAIT_MS: u32 = 30_000;
-/// `SYNCHRONIZE`: to wait for a mutex and to release it.
+/// `SYNCHRONIZE`: the right to wait for a mutex and to release it.
 const SYNCHRONIZE: u32 = 0x0010_0000;
 
 /// A mount of this process.
 pub(super) struct RegisteredMount {
     event: OwnedHandle,
-    /// Held by the thread that registered the mount, until that ends.
+    /// The mutex, held by the thread that registered the mount until that thread ends.
     _alive: OwnedHandle,
 }
 
-/// What came of asking a mount to end.
+/// The result of a request to unmount.
 pub(super) enum Lowered {
-    /// It has ended.
+    /// The mount has ended.
     Ended,
-    /// There is none.
+    /// No process serves this mountpoint.
     Nothing,
-    /// It was asked to end, but has not.
+    /// The serving process was signalled, but has not ended.
     Stuck,
 }
 
 impl RegisteredMount {
-    /// Makes this process findable by its mountpoint; the error `AlreadyExists` when another one is found there.
+    /// Registers this process for its mountpoint; fails with `AlreadyExists` when another one is registered.
     pub(super) fn register(mountpoint: &Mountpoint) -> io::Result<Self> {
         let name = names(mountpoint).next().expect("two namespaces");
         let event = event(&name)?;
@@ -51,7 +52,7 @@ impl RegisteredMount {
         Ok(Self { event, _alive: alive })
     }
 
-    /// Waits until somebody asks for the unmount.
+    /// Waits for a request to unmount.
     pub(super) fn wait(&self) -> io::Result<()> {
         // SAFETY: the handle is open.
         match unsafe { WaitForSingleObject(self.event.as_raw_handle(), INFINITE) } {
@@ -60,13 +61,13 @@ impl RegisteredMount {
         }
     }
 
-    /// A way to ask from within the process.
+    /// A handle that requests the unmount from within the process.
     pub(super) fn trigger(&self) -> io::Result<Trigger> {
         Ok(Trigger(self.event.try_clone()?))
     }
 }
 
-/// Asks the process's own mount to end.
+/// Requests the unmount of the process's own mount.
 pub(super) struct Trigger(OwnedHandle);
 
 impl Trigger {
@@ -76,12 +77,12 @@ impl Trigger {
     }
 }
 
-/// True when a process serves this mountpoint.
+/// True when a process is registered for this mountpoint.
 pub(super) fn is_registered(mountpoint: &Mountpoint) -> bool {
     names(mountpoint).any(|name| matches!(open(&name), Ok(Some(_))))
 }
 
-/// Asks the process that serves `mountpoint` to unmount; with `wait` it is waited for.
+/// Signals the process that serves `mountpoint` to unmount; with `wait` also waits for its end.
 pub(super) fn lower(mountpoint: &Mountpoint, wait: bool) -> io::Result<Lowered> {
     let mut lowered = Lowered::Nothing;
     for name in names(mountpoint) {
@@ -93,7 +94,7 @@ pub(super) fn lower(mountpoint: &Mountpoint, wait: bool) -> io::Result<Lowered> 
         if unsafe { SetEvent(event.as_raw_handle()) } == 0 {
             return Err(io::Error::last_os_error());
         }
-        // An event that is open here would keep its name after its process.
+        // An open handle here would keep the event's name after the process has ended.
         drop(event);
         lowered = match alive {
             Ok(alive) if wait => wait_for(&alive)?,
@@ -116,7 +117,7 @@ fn wait_for(alive: &OwnedHandle) -> io::Result<Lowered> {
     }
 }
 
-/// The event of this name, made anew.
+/// Creates the event of this name.
 fn event(name: &str) -> io::Result<OwnedHandle> {
     let name = wide(name);
     // SAFETY: the name ends with NUL; the other arguments are plain values.
@@ -128,7 +129,7 @@ fn event(name: &str) -> io::Result<OwnedHandle> {
     }
 }
 
-/// The event of this name, if some process has made it.
+/// Opens the event of this name, if a process has created it.
 fn open(name: &str) -> io::Result<Option<OwnedHandle>> {
     let name = wide(name);
     // SAFETY: the name ends with NUL.
@@ -139,8 +140,8 @@ fn open(name: &str) -> io::Result<Option<OwnedHandle>> {
     }
 }
 
-/// The names that a mount may have: that by which it is made, and the other. Drives of the whole system are known to all
-/// sessions, others to that of their user.
+/// The object names of a mount: the one under which it is registered, and the other. Drives of the whole system are in
+/// the global namespace, others in that of their session.
 fn names(mountpoint: &Mountpoint) -> impl Iterator<Item = String> {
     let digest = Sha256::digest(mountpoint.identity());
     let digest: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
@@ -158,7 +159,7 @@ fn wide(text: &str) -> Vec<u16> {
 fn owned(handle: windows_sys::Win32::Foundation::HANDLE) -> io::Result<OwnedHandle> {
     match handle.is_null() {
         true => Err(io::Error::last_os_error()),
-        // SAFETY: the handle was just opened, and nobody else has it.
+        // SAFETY: the handle was just opened, and has no other owner.
         false => Ok(unsafe { OwnedHandle::from_raw_handle(handle) }),
     }
 }

@@ -1,4 +1,4 @@
-//! Where a volume is mounted: `X:`, `\\.\X:`, `*`, or a folder that does not exist yet.
+//! Mountpoints: `X:`, `\\.\X:`, `*`, or a folder that does not exist yet.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -18,12 +18,12 @@ pub(crate) enum Mountpoint {
     Drive(char),
     /// A drive letter of the whole system, by the Mount Manager.
     GlobalDrive(char),
-    /// A folder that WinFsp makes, and removes after the unmount.
+    /// A folder that WinFsp creates, and removes after the unmount.
     Folder(PathBuf),
 }
 
 impl Mountpoint {
-    /// What the user means by `text`.
+    /// Parses a mountpoint argument.
     pub(crate) fn parse(text: &Path) -> Self {
         let drive = |text: &str| -> Option<char> {
             let text = text.strip_suffix(['\\', '/']).unwrap_or(text);
@@ -43,7 +43,7 @@ impl Mountpoint {
         }
     }
 
-    /// What can be found wrong before the image is opened.
+    /// Checks made before the image is opened.
     pub(super) fn check(&self) -> Result<(), MountError> {
         match self {
             Self::Folder(folder) if folder.symlink_metadata().is_ok() => Err(self.refuse(
@@ -63,7 +63,7 @@ impl Mountpoint {
         MountError::Mountpoint { at: self.to_string(), problem: problem.into() }
     }
 
-    /// As WinFsp wants it, without NUL; none for the next free letter.
+    /// The mountpoint as WinFsp takes it, without NUL; `None` for the next free letter.
     pub(super) fn wide(&self) -> Option<Vec<u16>> {
         (*self != Self::NextFree).then(|| self.text().encode_wide().collect())
     }
@@ -77,7 +77,7 @@ impl Mountpoint {
         }
     }
 
-    /// The same text for every way to write this mountpoint.
+    /// A text that is equal for all spellings of this mountpoint.
     pub(super) fn identity(&self) -> String {
         match self {
             Self::Drive(letter) | Self::GlobalDrive(letter) => format!("{letter}:"),

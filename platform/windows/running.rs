@@ -1,5 +1,5 @@
-//! The virtual disk below the running Windows: `GetStorageDependencyInformation` names the files, `IsNativeVhdBoot` says
-//! whether it was booted from one, the registry what happens to a dynamic disk at boot.
+//! The virtual disk below the running Windows: `GetStorageDependencyInformation` lists the files, `IsNativeVhdBoot`
+//! reports whether Windows was booted from one, the registry holds what happens to a dynamic disk at boot.
 
 use std::{
     ffi::OsString,
@@ -36,10 +36,10 @@ const FILE_READ_ATTRIBUTES: u32 = 0x80;
 const SUCCESS: u32 = 0;
 const FILE_NOT_FOUND: u32 = 2;
 const INSUFFICIENT_BUFFER: u32 = 122;
-/// Longest list of dependencies that is taken, in bytes: Windows nests two virtual disks, chains have some dozens.
+/// Longest dependency list accepted, in bytes: Windows nests two virtual disks, chains have some dozens.
 const MAX_LIST: usize = 1 << 20;
 
-/// What Windows says about the disk that it runs from.
+/// The virtual disk from which this Windows runs.
 pub(super) fn running() -> Result<Running> {
     let folder = calls::windows_folder().map_err(|e| Error::io("asking for the folder of Windows", e))?;
     let root = calls::volume_root(&folder).map_err(|e| Error::io("asking for the volume of Windows", e))?;
@@ -61,7 +61,7 @@ fn dependencies(root: &[u16]) -> io::Result<Vec<Backing>> {
         let info = list.as_mut_ptr().cast::<STORAGE_DEPENDENCY_INFO>();
         let mut used = 0;
         // SAFETY: `list` is zeroed, longer than the structure and aligned for it; its first field, a u32, selects the
-        // version, and the length that is told is its own.
+        // version, and the length that is passed is its own.
         let status = unsafe {
             (*info).Version = STORAGE_DEPENDENCY_INFO_VERSION_2;
             GetStorageDependencyInformation(
@@ -123,7 +123,7 @@ fn backing(entry: &STORAGE_DEPENDENCY_INFO_TYPE_2) -> Backing {
     }
 }
 
-/// A file, volume or disk, without the right to read its content.
+/// Opens a file, volume or disk without the right to read its content.
 fn open_unread(path: &PathBuf) -> io::Result<File> {
     OpenOptions::new().access_mode(FILE_READ_ATTRIBUTES).share_mode(FILE_SHARE_ALL).open(path)
 }
@@ -132,7 +132,7 @@ fn path(text: &[u16]) -> PathBuf {
     OsString::from_wide(calls::until_nul(text)).into()
 }
 
-/// `None` on systems before Windows 8, which cannot tell.
+/// True when Windows was booted from a virtual disk; `None` before Windows 8, which has no such function.
 fn native_boot() -> Option<bool> {
     type IsNativeVhdBoot = unsafe extern "system" fn(*mut i32) -> i32;
     // SAFETY: both names end with NUL; kernel32 is never unloaded.
@@ -146,7 +146,7 @@ fn native_boot() -> Option<bool> {
     (done != 0).then_some(native != 0)
 }
 
-/// What the registry says about the expansion of dynamic disks at boot.
+/// The registry's setting for the expansion of dynamic disks at boot.
 fn expansion() -> Expansion {
     let (mut value, mut len) = (0_u32, 4);
     // SAFETY: key and name end with NUL; the buffer is one u32, as its length says, and only a DWORD is accepted.

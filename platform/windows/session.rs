@@ -1,4 +1,4 @@
-//! A mount that this process serves: started, waited for, ended by Ctrl-C, by `-u`, or by the driver.
+//! A mount served by this process: start, wait, and its end by Ctrl-C, by `-u`, or by the driver.
 
 use std::{
     io, panic,
@@ -20,7 +20,7 @@ use super::{
     winfsp::{Refused, Settings, Volume, WinFsp},
 };
 
-/// Panics of requests that are spelled out: a program may repeat a failed read, and so fill the log.
+/// Panics of requests that are logged in full: a program may repeat a failed read, and so fill the log.
 const MAX_PANICS: usize = 16;
 
 /// A mounted tree, served by WinFsp's threads. Dropping it unmounts.
@@ -49,7 +49,7 @@ impl Session {
         let wanted = &options.mountpoint;
         let mounted =
             volume.mount(wanted.wide().as_deref(), options.threads).map_err(|e| refused(wanted, e))?;
-        // WinFsp has chosen a letter, if it was to.
+        // WinFsp has chosen the letter, if none was given.
         let mountpoint = Mountpoint::from(&*mounted);
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::AlreadyExists => mountpoint.refuse("an image is mounted here already"),
@@ -73,7 +73,7 @@ impl Session {
         &self.mountpoint
     }
 
-    /// Serves until somebody asks for the unmount. Afterwards nothing of the image is open.
+    /// Serves until an unmount is requested. Afterwards nothing of the image is open.
     pub(super) fn until_unmounted(self) -> Result<(), MountError> {
         let Self { volume, registered, pid_file, .. } = self;
         let waited = registered.wait();
@@ -81,13 +81,13 @@ impl Session {
         if let Some(Err(error)) = pid_file.map(std::fs::remove_file) {
             log::warn!("pid file: {error}");
         }
-        // Only now may whoever waits for this mount go on.
+        // Only now may processes that wait for this mount go on.
         drop(registered);
         waited.map_err(|error| MountError::System(format!("waiting for the unmount: {error}")))
     }
 }
 
-/// A request's panic is only that request's error, so it belongs into the log and needs no backtrace.
+/// Sends a request's panic to the log, without a backtrace: it fails only that request.
 fn log_panics() {
     let count = AtomicUsize::new(0);
     panic::set_hook(Box::new(move |info| {

@@ -1,5 +1,5 @@
-//! Listings. WinFsp hands each entry's own position back as the marker after which it wants more: 1 follows `.`, 2 follows
-//! `..`, and from there on they are the filesystem's cursors, shifted by 2.
+//! Directory listings. WinFsp passes an entry's position back as the marker after which the listing continues: 1 follows
+//! `.`, 2 follows `..`; larger positions are the filesystem's cursors plus 2.
 
 use std::ops::ControlFlow;
 
@@ -16,21 +16,22 @@ use super::{
     status::{Refusal, Status},
 };
 
-/// The positions of `.` and `..` before the filesystem's own.
+/// Number of positions that `.` and `..` take before the filesystem's cursors.
 const DOTS: u64 = 2;
 
-/// Entries that are passed to find how the volume writes a name; beyond, it is shown as it was asked for.
+/// Entries searched for the volume's spelling of a name; past that the name is shown as it was requested.
 const MAX_SEARCHED: usize = 1 << 20;
 
 /// How a listing ended.
 pub(super) struct Listed {
-    /// Bytes of the buffer that are used.
+    /// Bytes of the buffer in use.
     pub(super) len: usize,
-    /// Part of the directory could not be read.
+    /// The error of a directory with a part that could not be read.
     pub(super) problem: Option<Error>,
 }
 
-/// Lists `dir` from the marker on. An entry that cannot be examined is listed all the same: the error shows when it is used.
+/// Lists `dir` from the marker on. An entry whose `stat` fails is listed all the same: the error surfaces when it is
+/// used.
 pub(super) fn list(fs: &dyn Namespace, dir: NodeId, marker: u64, buffer: &mut [u8]) -> Listed {
     let mut records = Records::new(buffer);
     let mut full = false;
@@ -68,17 +69,17 @@ pub(super) fn list(fs: &dyn Namespace, dir: NodeId, marker: u64, buffer: &mut [u
     Listed { len: records.len(), problem }
 }
 
-/// One entry, by its name in whatever case, under the name that the volume has.
+/// One entry, looked up without regard to case and returned under the volume's spelling of its name.
 pub(super) fn entry(fs: &dyn Namespace, dir: NodeId, name: &[u16]) -> Result<(Vec<u16>, Info), Refusal> {
     let node = path::lookup(fs, dir, name)?.ok_or(Status::OBJECT_NAME_NOT_FOUND)?;
     let info = node::info(fs, node).unwrap_or_else(|_| placeholder(node, None));
     Ok((stored_name(fs, dir, node, name), info))
 }
 
-/// How the volume writes `name`, which it has found to be `node`.
+/// The volume's spelling of `name`, whose lookup returned `node`.
 fn stored_name(fs: &dyn Namespace, dir: NodeId, node: NodeId, name: &[u16]) -> Vec<u16> {
     let (mut alike, mut left) = (None, MAX_SEARCHED);
-    // A damaged directory has found it by other means.
+    // An error is ignored: in a damaged directory the lookup may succeed where the listing fails.
     let _ = fs.read_dir(dir, DirCursor(0), &mut |entry| {
         left -= 1;
         if entry.node == node && entry.name.is_alike(Name(name)) {
@@ -89,11 +90,11 @@ fn stored_name(fs: &dyn Namespace, dir: NodeId, node: NodeId, name: &[u16]) -> V
         }
         ControlFlow::Continue(())
     });
-    // Not listed, but found: `.vhdmount`, a short name of DOS.
+    // Found but not listed: `.vhdmount`, a DOS short name.
     alike.unwrap_or_else(|| name.to_vec())
 }
 
-/// What is told of a node whose `stat` fails.
+/// Information for a node whose `stat` fails.
 fn placeholder(node: NodeId, entry: Option<&DirEntry<'_>>) -> Info {
     let kind = entry.map_or(NodeKind::File, |entry| entry.kind);
     let stat = Stat {

@@ -1,17 +1,17 @@
-//! Extended attributes: the volume's chain of `FILE_FULL_EA_INFORMATION` (MS-FSCC 2.4.16), packed anew, as the last link of a
-//! chain on disk may name the end instead of nothing, and every byte of it is hostile.
+//! Extended attributes: the volume's chain of `FILE_FULL_EA_INFORMATION` (MS-FSCC 2.4.16), packed anew, as the last link
+//! of a chain on disk may point to the end instead of being 0. Every byte of the stored chain is untrusted.
 
-/// The chain as a request for it gets it.
+/// A chain as Windows receives it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Chain {
     pub(super) bytes: Vec<u8>,
-    /// As NTFS counts it: without padding and offsets.
+    /// Packed size as NTFS counts it: without padding and offsets.
     pub(super) packed_size: u32,
 }
 
 const HEADER: usize = 8;
 
-/// The attributes of a stored chain, as far as they can be read.
+/// Packs the attributes of a stored chain, up to the first invalid entry.
 pub(super) fn repack(stored: &[u8]) -> Chain {
     let mut chain = Chain::default();
     let mut rest = stored;
@@ -34,13 +34,13 @@ pub(super) fn repack(stored: &[u8]) -> Chain {
     chain
 }
 
-/// The first entry, without padding, and what follows it.
+/// The first entry, without padding, and the bytes after it.
 fn first(chain: &[u8]) -> Option<(&[u8], &[u8])> {
     let &[a, b, c, d, _flags, name, low, high] = chain.first_chunk::<HEADER>()?;
     let len = HEADER + usize::from(name) + 1 + usize::from(u16::from_le_bytes([low, high]));
     let entry = chain.get(..len).filter(|entry| name != 0 && entry[HEADER + usize::from(name)] == 0)?;
     let next = usize::try_from(u32::from_le_bytes([a, b, c, d])).ok()?;
-    // Every step passes a whole entry, so the walk is as long as the chain at most.
+    // Every step passes a whole entry, so the number of steps is bounded by the chain's length.
     let rest = chain.get(next..).filter(|_| next >= len).unwrap_or_default();
     Some((entry, rest))
 }
@@ -89,7 +89,7 @@ mod tests {
             }
         }
         assert_eq!(repack(&[]), Chain::default());
-        // What follows the last good one leaves nothing behind.
+        // Invalid bytes after the last valid entry are dropped.
         let first = entry(0, "NAME", &[1, 2, 3]);
         let mut stored = first.clone();
         stored[0] = 16;

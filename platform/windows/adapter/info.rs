@@ -1,7 +1,7 @@
-//! [`Stat`] to what Windows wants of a file: attribute bits, FILETIMEs, the tag of a reparse point.
+//! Converts [`Stat`] to the file information of Windows: attribute bits, FILETIMEs, the tag of a reparse point.
 //!
-//! Bits that promise what a mount does not do (sparse, compressed, encrypted, recalled from a cloud) are masked: the
-//! content is read decoded, or refused with a reason.
+//! Bits that a mount does not implement (sparse, compressed, encrypted, recalled from a cloud) are masked: the content is
+//! read decoded, or refused with a reason.
 
 use vhdmount::fs::{NodeKind, Stat, Timestamp};
 
@@ -21,7 +21,7 @@ pub(crate) mod attribute {
     pub(crate) const UNPINNED: u32 = 0x10_0000;
 }
 
-/// What passes as it is stored; the kind and the reparse point are told by other means.
+/// Bits passed on as stored; the directory and reparse point bits are set separately.
 const PASSED: u32 = attribute::READONLY
     | attribute::HIDDEN
     | attribute::SYSTEM
@@ -32,27 +32,27 @@ const PASSED: u32 = attribute::READONLY
     | attribute::PINNED
     | attribute::UNPINNED;
 
-/// What a program is told of a file.
+/// A file's information as Windows receives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Info {
     pub(crate) attributes: u32,
-    /// 0 for what is no reparse point.
+    /// 0 for a file without a reparse point.
     pub(crate) reparse_tag: u32,
     pub(crate) allocated: u64,
     pub(crate) size: u64,
-    /// FILETIMEs.
+    /// Times as FILETIMEs.
     pub(crate) created: u64,
     pub(crate) accessed: u64,
     pub(crate) written: u64,
     pub(crate) changed: u64,
     /// The file's number on the volume.
     pub(crate) index: u64,
-    /// Of its extended attributes, as NTFS counts it.
+    /// Size of the extended attributes, as NTFS counts it.
     pub(crate) ea_size: u32,
 }
 
 impl Info {
-    /// Of a node that is no stream. `reparse_tag`: of the point that is shown, 0 for none.
+    /// The information of a node that is not a stream. `reparse_tag`: the tag of the reparse point that is shown, or 0.
     pub(super) fn of(stat: &Stat, reparse_tag: u32, index: u64, ea_size: u32) -> Self {
         let mut attributes = stat.attributes & PASSED;
         if is_directory(stat) {
@@ -76,14 +76,14 @@ impl Info {
         }
     }
 
-    /// The same for one of the file's named streams, which is neither a directory nor a link.
+    /// The information of one of the file's named streams, which is neither a directory nor a link.
     pub(super) fn of_stream(self, size: u64, allocated: u64) -> Self {
         let attributes = self.attributes & !(attribute::DIRECTORY | attribute::REPARSE_POINT);
         Self { attributes: or_normal(attributes), reparse_tag: 0, size, allocated, ..self }
     }
 }
 
-/// Links to directories are directories to Windows, too.
+/// True for directories and, as in Windows, for links to directories.
 pub(super) fn is_directory(stat: &Stat) -> bool {
     stat.kind == NodeKind::Directory || stat.attributes & attribute::DIRECTORY != 0
 }
@@ -92,8 +92,8 @@ fn or_normal(attributes: u32) -> u32 {
     if attributes == 0 { attribute::NORMAL } else { attributes }
 }
 
-/// 100-nanosecond units since 1601; a moment that a FILETIME cannot express becomes its nearest. Windows takes 0 for "no
-/// such time" and what is negative as an i64 for an error.
+/// Units of 100 ns since 1601. A time outside the range of a FILETIME becomes the nearest one in it. Windows takes 0 as
+/// "no such time" and a value that is negative as an i64 as an error.
 pub(super) fn filetime(stamp: Timestamp) -> u64 {
     const EPOCH: i128 = (369 * 365 + 89) * 86_400;
     let units = (i128::from(stamp.seconds) + EPOCH) * 10_000_000 + i128::from(stamp.nanos / 100);
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn bits_that_promise_too_much_are_masked() {
-        // Archive, sparse, compressed, encrypted, recall on open and on access, a bit of NTFS's own.
+        // Archive, sparse, compressed, encrypted, recall on open and on access, a bit internal to NTFS.
         let odd = 0x20 | 0x200 | 0x800 | 0x4000 | 0x4_0000 | 0x40_0000 | 0x1000_0000;
         assert_eq!(Info::of(&stat(NodeKind::File, odd), 0, 9, 0).attributes, attribute::ARCHIVE);
         assert_eq!(Info::of(&stat(NodeKind::File, 0x200), 0, 9, 0).attributes, attribute::NORMAL);

@@ -1,5 +1,5 @@
-//! A [`Namespace`] as WinFsp asks for it: paths, information, listings, streams, reparse points. Nothing here needs Windows:
-//! requests come as values and slices, and are answered with values or a [`Status`].
+//! Answers WinFsp's requests from a [`Namespace`]: paths, information, listings, streams, reparse points. Needs no
+//! Windows: requests come as values and slices, replies are values or a [`Status`].
 
 mod directory;
 mod ea;
@@ -44,26 +44,26 @@ use self::{
 };
 use crate::reporter::Reporter;
 
-/// An open file holds its decoded runs: a program that leaks handles must not be able to fill the memory.
+/// Most open files. Each holds its decoded run list, so a program that leaks handles must not exhaust the memory.
 const MAX_OPEN: usize = 1 << 16;
 
-/// Rights that change something: FILE_WRITE_DATA, FILE_APPEND_DATA, FILE_WRITE_EA, FILE_DELETE_CHILD,
-/// FILE_WRITE_ATTRIBUTES, DELETE, WRITE_DAC, WRITE_OWNER, GENERIC_ALL, GENERIC_WRITE.
+/// Access rights to modify: FILE_WRITE_DATA, FILE_APPEND_DATA, FILE_WRITE_EA, FILE_DELETE_CHILD, FILE_WRITE_ATTRIBUTES,
+/// DELETE, WRITE_DAC, WRITE_OWNER, GENERIC_ALL, GENERIC_WRITE.
 const WRITING: u32 = 0x0002 | 0x0004 | 0x0010 | 0x0040 | 0x0100 | 0x0001_0000 | 0x000C_0000 | 0x5000_0000;
-/// FILE_READ_DATA, FILE_EXECUTE, GENERIC_EXECUTE, GENERIC_READ: the content will be wanted.
+/// Access rights to the content: FILE_READ_DATA, FILE_EXECUTE, GENERIC_EXECUTE, GENERIC_READ.
 const READING: u32 = 0x0001 | 0x0020 | 0x2000_0000 | 0x8000_0000;
 
 /// FILE_DELETE_ON_CLOSE and FILE_OPEN_REPARSE_POINT of NtCreateFile.
 const DELETE_ON_CLOSE: u32 = 0x1000;
 const OPEN_REPARSE_POINT: u32 = 0x0020_0000;
-/// FILE_OPEN and FILE_OPEN_IF, which leave a file that exists as it is; the disposition is the high byte of the options.
+/// FILE_OPEN and FILE_OPEN_IF, which leave an existing file as it is. The disposition is the high byte of the options.
 const OPEN_EXISTING: [u32; 2] = [1, 3];
 
-/// A filesystem behind WinFsp.
+/// A [`Namespace`] behind WinFsp.
 pub(crate) struct Adapter {
     fs: Arc<dyn Namespace>,
     face: Face,
-    /// Let Windows check the rights that the volume's descriptors grant.
+    /// Windows checks the access rights in the volume's security descriptors.
     check_access: bool,
     reporter: Reporter,
     open: AtomicUsize,
@@ -76,21 +76,21 @@ pub(crate) struct Handle {
     content: OnceLock<Arc<dyn ByteSource>>,
 }
 
-/// What a name has: attributes, and the descriptor by which access is to be checked, if it is.
+/// The attributes of a path, and the descriptor for the access check, empty without one.
 pub(crate) struct Named {
     pub(crate) attributes: u32,
     pub(crate) descriptor: Vec<u8>,
 }
 
-/// The answer for a name.
+/// The result for a path.
 pub(crate) enum ByName {
     Named(Named),
-    /// The path goes on behind the link whose name begins at this unit.
+    /// The path continues after a link, whose name begins at this UTF-16 unit.
     Link(u32),
 }
 
 impl Handle {
-    /// Nothing of it may be cached.
+    /// True when nothing of the file may be cached.
     pub(crate) fn is_volatile(&self) -> bool {
         self.volatile
     }
@@ -109,12 +109,12 @@ impl Adapter {
         &self.face
     }
 
-    /// FILETIME of the root's creation, which Windows shows as the volume's.
+    /// FILETIME of the root's creation, which Windows shows as that of the volume.
     pub(crate) fn created(&self) -> u64 {
         node::info(&*self.fs, self.fs.root()).map_or(0, |info| info.created)
     }
 
-    /// Runs a request; its errors are logged and mapped, and a panic is this request's error and nothing else.
+    /// Runs a request; logs and maps its errors. A panic fails this request alone.
     fn answer<T>(&self, request: &str, node: NodeId, work: impl FnOnce() -> Result<T, Refusal>) -> Answer<T> {
         match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(answer)) => Ok(answer),
@@ -124,7 +124,7 @@ impl Adapter {
                 self.reporter.report(&*self.fs, node, request, &error, expected);
                 Err(ntstatus(&error))
             }
-            // The panic hook has said what happened.
+            // The panic hook has logged the panic.
             Err(_) => {
                 let error = Error::io("a bug in this program", std::io::Error::other("it panicked"));
                 self.reporter.report(&*self.fs, node, request, &error, false);
@@ -133,7 +133,7 @@ impl Adapter {
         }
     }
 
-    /// Space that the disk, or the volume that is mounted alone, can really have.
+    /// Space usage of the disk, or of the volume that is mounted alone, limited by what the host can back.
     pub(crate) fn usage(&self) -> Answer<Usage> {
         self.answer("volume information", self.fs.root(), || Ok(self.fs.space().usage()?))
     }
@@ -149,7 +149,7 @@ impl Adapter {
                     ));
                 }
             };
-            // From here on errors are those of the file.
+            // From here on errors concern the file.
             Ok(ByName::Named(self.answer("lookup", place.file, || self.named(place))?))
         })
     }
@@ -193,7 +193,7 @@ impl Adapter {
         let handle = Handle { place, volatile, content: OnceLock::new() };
         let is_link = info.reparse_tag != 0 && options & OPEN_REPARSE_POINT != 0;
         let has_content = info.attributes & info::attribute::DIRECTORY == 0 && !is_link;
-        // What cannot be decoded says so here; attributes and streams of such a file are read all the same.
+        // A file that cannot be decoded fails here; its attributes and streams can still be opened.
         if has_content && access & READING != 0 {
             let content = self.content(&handle)?;
             info.size = content.size();
@@ -255,8 +255,8 @@ impl Adapter {
         })
     }
 
-    /// Lists an open directory from a marker on; 0 is the beginning. A damaged directory shows all that can be read, and then
-    /// fails: nobody shall take a part for the whole.
+    /// Lists an open directory from a marker on; 0 is the beginning. A damaged directory lists every entry that can be
+    /// read, then fails: a partial listing must not pass for a complete one.
     pub(crate) fn list(&self, handle: &Handle, marker: u64, buffer: &mut [u8]) -> Answer<usize> {
         self.answer("readdir", handle.node(), || {
             let listed = directory::list(&*self.fs, handle.place.file, marker, buffer);
@@ -268,13 +268,13 @@ impl Adapter {
         })
     }
 
-    /// One entry of an open directory, under the name that the volume has for it.
+    /// One entry of an open directory, under the volume's spelling of its name.
     pub(crate) fn entry(&self, handle: &Handle, name: &[u16]) -> Answer<(Vec<u16>, Info)> {
         self.answer("lookup", handle.node(), || directory::entry(&*self.fs, handle.place.file, name))
     }
 
-    /// The security descriptor of an open file. One that cannot be read does not keep its file from being rescued, unless it
-    /// is what decides.
+    /// The security descriptor of an open file. An unreadable one fails the request only when Windows checks access by
+    /// it; otherwise the file can still be recovered.
     pub(crate) fn descriptor(&self, handle: &Handle) -> Answer<Vec<u8>> {
         let read = || Ok(node::descriptor(&*self.fs, handle.place.file)?);
         match self.answer("security descriptor", handle.place.file, read) {
@@ -283,7 +283,7 @@ impl Adapter {
         }
     }
 
-    /// Lists the streams of an open file, the unnamed one among them.
+    /// Lists the streams of an open file, including the unnamed one.
     pub(crate) fn streams(&self, handle: &Handle, buffer: &mut [u8]) -> Answer<usize> {
         self.answer("streams", handle.node(), || {
             let info = node::info(&*self.fs, handle.place.file)?;
@@ -329,7 +329,7 @@ impl Adapter {
         })
     }
 
-    /// The point that is to be followed at a path: links lead to where their target lies inside the mount.
+    /// The reparse point to follow at a path: links are redirected to their target's path inside the mount.
     pub(crate) fn link_at(&self, path: &[u16]) -> Answer<Vec<u8>> {
         self.answer("lookup", self.fs.root(), || {
             let Found::Place(place) = path::walk(&*self.fs, path)? else {

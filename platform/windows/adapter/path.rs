@@ -1,4 +1,5 @@
-//! Paths of Windows to nodes: `\p3\Windows\win.ini`, `\p3\file:stream`. Case is the filesystem's affair: an exact match wins.
+//! Resolves Windows paths to nodes: `\p3\Windows\win.ini`, `\p3\file:stream`. The filesystem decides about case; an exact
+//! match wins.
 
 use vhdmount::{
     Error,
@@ -11,27 +12,27 @@ use super::status::{Refusal, Status};
 const SEPARATOR: u16 = b'\\' as u16;
 const COLON: u16 = b':' as u16;
 
-/// What a path names.
+/// The node that a path names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     /// The file or directory.
     pub(super) file: NodeId,
     /// One of its named streams.
     pub(super) stream: Option<NodeId>,
-    /// The directory in which it was found; the root is its own.
+    /// The directory in which it was found; the root is its own parent.
     pub(super) parent: NodeId,
 }
 
-/// Where a path leads.
+/// The result of following a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
     Place(Place),
-    /// It goes on behind a link, whose name begins at this unit.
+    /// The path continues after a link, whose name begins at this UTF-16 unit.
     Link(usize),
 }
 
-/// Follows `path` from the root. Only where a name is missing it asks whether a link is on the way: what lies behind one
-/// is never found in the directory itself.
+/// Follows `path` from the root. Checks for a link on the way only after a failed lookup: names below a link are never
+/// found in the link itself.
 pub(super) fn walk(fs: &dyn Namespace, path: &[u16]) -> Result<Found, Refusal> {
     let mut place = Place { file: fs.root(), stream: None, parent: fs.root() };
     let mut start_of_dir = 0;
@@ -62,7 +63,7 @@ pub(super) fn walk(fs: &dyn Namespace, path: &[u16]) -> Result<Found, Refusal> {
     Ok(Found::Place(place))
 }
 
-/// A name in `dir`; none also where `dir` has no names.
+/// Looks up a name in `dir`; `None` also where `dir` is not a directory.
 pub(super) fn lookup(fs: &dyn Namespace, dir: NodeId, name: &[u16]) -> Result<Option<NodeId>, Refusal> {
     match fs.lookup(dir, Name(name)) {
         Err(Error::Invalid(_)) => Ok(None),
@@ -70,7 +71,7 @@ pub(super) fn lookup(fs: &dyn Namespace, dir: NodeId, name: &[u16]) -> Result<Op
     }
 }
 
-/// The names of a path with where each begins.
+/// The components of a path, each with the unit at which it begins.
 fn parts(path: &[u16]) -> impl Iterator<Item = (usize, &[u16])> {
     let mut start = 0;
     path.split(|unit| *unit == SEPARATOR)
@@ -82,12 +83,12 @@ fn parts(path: &[u16]) -> impl Iterator<Item = (usize, &[u16])> {
         .filter(|(_, part)| !part.is_empty())
 }
 
-/// `FILE:STREAM` and `FILE:STREAM:$DATA`; the stream without a name is the file itself.
+/// Splits `FILE:STREAM` and `FILE:STREAM:$DATA`; an empty stream name means the file itself.
 fn split_stream(part: &[u16]) -> (&[u16], Option<&[u16]>) {
     if let Some((file, stream)) = vhdmount::tree::stream::splits(part).next() {
         return (file, Some(stream).filter(|stream| !stream.is_empty()));
     }
-    // One of the two is missing.
+    // The file or the stream has no name.
     match part.iter().position(|unit| *unit == COLON) {
         Some(colon) => (&part[..colon], Some(&part[colon + 1..]).filter(|stream| !stream.is_empty())),
         None => (part, None),

@@ -1,23 +1,23 @@
-//! WinFsp's records for listings, as bytes: `FSP_FSCTL_DIR_INFO` and `FSP_FSCTL_STREAM_INFO`. Each begins with its length in 16
-//! bits, starts at a multiple of 8, and a length of 0 ends the list.
+//! WinFsp's records for listings, as bytes: `FSP_FSCTL_DIR_INFO` and `FSP_FSCTL_STREAM_INFO`. Each starts at a multiple
+//! of 8 with its length in 16 bits; a length of 0 ends the list.
 
 use super::info::Info;
 
-/// `FSP_FSCTL_FILE_INFO`
+/// Size of `FSP_FSCTL_FILE_INFO`
 pub(crate) const FILE_INFO: usize = 72;
-/// `FSP_FSCTL_DIR_INFO` without the name.
+/// Size of `FSP_FSCTL_DIR_INFO` without the name.
 pub(crate) const DIR_INFO: usize = 104;
-/// `FSP_FSCTL_STREAM_INFO` without the name.
+/// Size of `FSP_FSCTL_STREAM_INFO` without the name.
 pub(crate) const STREAM_INFO: usize = 24;
 /// Longest name of an entry, in UTF-16 units.
 const MAX_NAME: usize = 255;
-/// The longest record of [`directory_entry`].
+/// Size of the longest record of [`directory_entry`].
 #[cfg(windows)]
 pub(crate) const MAX_DIRECTORY_ENTRY: usize = DIR_INFO + 2 * MAX_NAME;
 
 const ALIGNMENT: usize = 8;
 
-/// A list that grows in a buffer of fixed length.
+/// A list of records in a buffer of fixed length.
 pub(super) struct Records<'a> {
     buffer: &'a mut [u8],
     len: usize,
@@ -28,12 +28,12 @@ impl<'a> Records<'a> {
         Self { buffer, len: 0 }
     }
 
-    /// Bytes that are used.
+    /// Bytes of the buffer in use.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Adds a record; false when it does not fit.
+    /// Adds a record; returns false when it does not fit.
     pub(super) fn add(&mut self, record: &[u8]) -> bool {
         let room = record.len().next_multiple_of(ALIGNMENT);
         let Some(place) = self.buffer.get_mut(self.len..self.len + room) else { return false };
@@ -43,7 +43,7 @@ impl<'a> Records<'a> {
         true
     }
 
-    /// Marks the end of the list. Where there is no room left for that, the next request gets it.
+    /// Adds the end mark. Without room for it, the next request receives it.
     pub(super) fn end(&mut self) {
         if let Some(place) = self.buffer.get_mut(self.len..self.len + 2) {
             place.fill(0);
@@ -52,7 +52,8 @@ impl<'a> Records<'a> {
     }
 }
 
-/// An entry of a directory; `next`: where the listing continues after it. None when the name is too long for Windows.
+/// A directory entry; `next`: the position at which the listing continues after it. `None` when the name is too long for
+/// Windows.
 pub(crate) fn directory_entry(name: &[u16], info: &Info, next: u64) -> Option<Vec<u8>> {
     if name.len() > MAX_NAME {
         return None;
@@ -91,7 +92,7 @@ fn file_info(info: &Info) -> [u8; FILE_INFO] {
     {
         out.extend(field.to_le_bytes());
     }
-    // Hard links are not told to WinFsp.
+    // WinFsp is not given the number of hard links.
     out.extend(0_u32.to_le_bytes());
     out.extend(info.ea_size.to_le_bytes());
     out.try_into().expect("two numbers of 4 bytes, seven of 8, two of 4")

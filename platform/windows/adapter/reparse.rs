@@ -1,5 +1,5 @@
-//! Reparse points as Windows reads them (`REPARSE_DATA_BUFFER`, MS-FSCC 2.1.2): the stored ones, and symbolic links that are
-//! made for the tree's own links and for targets that lie inside the mount.
+//! Reparse points as Windows reads them (`REPARSE_DATA_BUFFER`, MS-FSCC 2.1.2): the stored ones, and symbolic links
+//! generated for the tree's own links and for targets inside the mount.
 
 use vhdmount::{
     Error, Result,
@@ -9,13 +9,13 @@ use vhdmount::{
 
 use super::info::attribute;
 
-/// The stored point, as an extended attribute.
+/// Name of the extended attribute that holds the stored reparse point.
 const STORED: &str = "system.ntfs_reparse_data";
 
 pub(crate) const TAG_SYMLINK: u32 = 0xA000_000C;
 const TAG_MOUNT_POINT: u32 = 0xA000_0003;
 const TAG_APP_EXEC_LINK: u32 = 0x8000_001B;
-/// The bit of tags that name another file.
+/// The tag bit of reparse points that stand for another file (name surrogates).
 const NAME_SURROGATE: u32 = 0x2000_0000;
 /// `SYMLINK_FLAG_RELATIVE`
 const RELATIVE: u32 = 1;
@@ -27,8 +27,8 @@ pub(super) struct Point {
     pub(super) data: Vec<u8>,
 }
 
-/// The point that is shown for a node, if any. Points whose content this program reads itself (deduplication, …), or which
-/// only say why it cannot (a cloud), are not: Windows would look for the program that they belong to.
+/// The reparse point shown for a node, if any. Points whose content this program decodes itself (deduplication, …), or
+/// which only explain why it cannot (a cloud), are hidden: Windows would look for the filter driver of that tag.
 pub(super) fn of(fs: &dyn Namespace, node: NodeId, stat: &Stat) -> Result<Option<Point>> {
     if stat.attributes & attribute::REPARSE_POINT != 0 {
         let Some(data) = fs.xattrs().xattr(node, STORED)? else { return Ok(None) };
@@ -46,8 +46,8 @@ fn is_shown(tag: u32, kind: NodeKind) -> bool {
     tag != 0 && (!is_content || tag & NAME_SURROGATE != 0 || tag == TAG_APP_EXEC_LINK)
 }
 
-/// The point that Windows is to follow for `point`: for a link of Windows one to where its target lies inside the mount, so
-/// that `C:\…` never means the disk of the host.
+/// The reparse point that Windows is to follow for `point`: a Windows link is redirected to its target's path inside the
+/// mount, so that `C:\…` never refers to the host's disk.
 ///
 /// # Errors
 /// [`Error::NotFound`] when the target is not in the mount.
@@ -57,15 +57,15 @@ pub(super) fn to_follow(fs: &dyn Namespace, node: NodeId, point: Point) -> Resul
     }
     let target = fs.read_link(node)?;
     let text = fs.read_link_text(node)?;
-    // What the tree cannot resolve keeps its text.
+    // A target that the tree cannot resolve keeps its text.
     let outside = target.posix().is_none()
         && matches!(&target, LinkTarget::Windows { relative: false, .. } if text == target.to_text());
     let inside = if outside { None } else { from_text(&text) };
     inside.ok_or_else(|| Error::not_found(format!("{} is not in the image", String::from_utf8_lossy(&text))))
 }
 
-/// A relative symbolic link with this target, in the text form of the tree; none for an absolute one, or one that no path of
-/// Windows can express.
+/// A relative symbolic link from the tree's link text; `None` for an absolute target, or one that no Windows path can
+/// express.
 fn from_text(text: &[u8]) -> Option<Point> {
     if text.is_empty() || text.starts_with(b"/") {
         return None;
@@ -83,7 +83,7 @@ fn from_text(text: &[u8]) -> Option<Point> {
     symlink(&target)
 }
 
-/// `REPARSE_DATA_BUFFER` of a relative symbolic link, with the same text to be followed and to be shown.
+/// `REPARSE_DATA_BUFFER` of a relative symbolic link; substitute name and print name are equal.
 fn symlink(target: &[u16]) -> Option<Point> {
     let path: Vec<u8> = target.iter().flat_map(|unit| unit.to_le_bytes()).collect();
     let len = u16::try_from(path.len()).ok()?;

@@ -1,8 +1,8 @@
-//! Self-relative security descriptors (MS-DTYP 2.4.6). Those of the volume pass as they are, once they are known to be sound;
-//! everything else has one that lets everybody read.
+//! Self-relative security descriptors (MS-DTYP 2.4.6). Those of the volume are passed on unchanged after validation;
+//! every other file gets one that lets everybody read.
 
-/// `O:BAG:BAD:P(A;;FA;;;SY)(A;;FA;;;BA)(A;;FRFX;;;WD)`: of the administrators, all rights for them and the system, reading for
-/// everyone.
+/// `O:BAG:BAD:P(A;;FA;;;SY)(A;;FA;;;BA)(A;;FRFX;;;WD)`: owned by the administrators, full access for them and the system,
+/// read access for everyone.
 #[rustfmt::skip]
 pub(super) const READABLE_BY_ALL: [u8; 124] = [
     // Revision; SE_DACL_PRESENT, SE_DACL_PROTECTED, SE_SELF_RELATIVE; owner, group, no SACL, DACL.
@@ -24,10 +24,10 @@ const HEADER: usize = 20;
 const SE_DACL_PRESENT: u16 = 0x0004;
 const SE_SACL_PRESENT: u16 = 0x0010;
 const SE_SELF_RELATIVE: u16 = 0x8000;
-/// Sub-authorities of a SID at most.
+/// Most sub-authorities in a SID.
 const MAX_SUB_AUTHORITIES: usize = 15;
 
-/// True when every part of the descriptor lies inside it, so that no reader of Windows is led outside.
+/// True when every part of the descriptor lies inside it, so that Windows' parsers do not read past its end.
 pub(super) fn is_sound(descriptor: &[u8]) -> bool {
     sound(descriptor).is_some()
 }
@@ -81,8 +81,8 @@ fn sound_acl(bytes: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// True for entries that have a mask and then a SID: allowed, denied, audit, alarm, the same with conditions, label,
-/// attribute, policy. The others are not read by what checks access to files.
+/// True for ACE types that hold a mask and then a SID: allowed, denied, audit, alarm, their callback forms, label,
+/// resource attribute, scoped policy. File access checks do not read the other types.
 fn is_plain(kind: u8) -> bool {
     matches!(kind, 0..=3 | 9 | 10 | 13 | 14 | 17..=19)
 }

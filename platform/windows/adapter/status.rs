@@ -1,17 +1,17 @@
-//! [`Error`] to NTSTATUS, once for all requests (MS-ERREF 2.3).
+//! Maps [`Error`] to NTSTATUS for all requests (MS-ERREF 2.3).
 
 use vhdmount::Error;
 
-/// What a request is answered with instead of success.
+/// The NTSTATUS of a request that did not succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Status(pub(crate) u32);
 
-/// The answer to a request.
+/// The result of a request.
 pub(crate) type Answer<T> = Result<T, Status>;
 
 impl Status {
     pub(crate) const SUCCESS: Self = Self(0);
-    /// A path that goes on behind a link.
+    /// The path continues after a link.
     pub(crate) const REPARSE: Self = Self(0x0000_0104);
     pub(crate) const BUFFER_OVERFLOW: Self = Self(0x8000_0005);
     pub(crate) const INVALID_PARAMETER: Self = Self(0xC000_000D);
@@ -30,13 +30,13 @@ impl Status {
     pub(crate) const NOT_A_REPARSE_POINT: Self = Self(0xC000_0275);
     pub(crate) const REPARSE_POINT_NOT_RESOLVED: Self = Self(0xC000_0280);
 
-    /// As WinFsp's functions return it.
+    /// The code as WinFsp's functions return it.
     pub(crate) fn code(self) -> i32 {
         self.0.cast_signed()
     }
 }
 
-/// Why a request fails: an answer of its own, or an error of the library, which is logged and mapped.
+/// Why a request fails: with a status, or with an error of the library, which is logged and mapped.
 #[derive(Debug)]
 pub(crate) enum Refusal {
     Status(Status),
@@ -55,20 +55,20 @@ impl From<Error> for Refusal {
     }
 }
 
-/// The status that a program sees.
+/// The status that a program receives.
 pub(crate) fn ntstatus(error: &Error) -> Status {
     match error.cause() {
         Error::Io { source, .. } => source.raw_os_error().map_or(Status::IO_DEVICE_ERROR, from_host),
         Error::Unsupported(_) => Status::NOT_SUPPORTED,
         Error::Denied(_) => Status::ACCESS_DENIED,
-        // Names are looked up by `path`, which answers by itself: what is missing here was named by the image.
+        // Path lookups return their own status, so a name missing here was referenced by the image.
         Error::NotFound(_) => Status::FILE_CORRUPT_ERROR,
         Error::Invalid(_) => Status::INVALID_PARAMETER,
         _ => Status::FILE_CORRUPT_ERROR,
     }
 }
 
-/// The host's own error code, in the form that Windows turns back into it: severity error, facility NTWIN32.
+/// The host's error code, in the form that Windows converts back to it: severity error, facility NTWIN32.
 fn from_host(code: i32) -> Status {
     const NTWIN32: u32 = 0xC007_0000;
     match u16::try_from(code) {

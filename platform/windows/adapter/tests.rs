@@ -1,4 +1,4 @@
-//! The adapter, asked as WinFsp asks it, on the disk of `vhdmount demo`.
+//! Tests of the adapter with the calls that WinFsp makes, on the disk of `vhdmount demo`.
 
 use std::{collections::BTreeSet, io::Read, sync::Arc};
 
@@ -141,7 +141,7 @@ fn nothing_is_opened_for_writing() {
             "{options:#x}"
         );
     }
-    // What exists may be opened "or created".
+    // An existing file may be opened with FILE_OPEN_IF.
     assert!(adapter.open(&path, 3 << 24, READ).is_ok());
 }
 
@@ -166,7 +166,7 @@ fn aliases_are_links_to_directories() {
     assert_eq!(info.reparse_tag, reparse::TAG_SYMLINK);
     let point = adapter.reparse_point(&handle).unwrap();
     assert_eq!(adapter.link_at(&units("\\ESP")).unwrap(), point);
-    // A path behind one is answered with where the link is.
+    // A path that continues after a link returns the link's position.
     let Ok(ByName::Link(start)) = adapter.by_name(&units("\\esp\\EFI")) else { panic!("no link") };
     assert_eq!(start, 1);
 }
@@ -209,7 +209,7 @@ fn streams_are_listed_and_read() {
     assert_eq!((info.size, info.attributes & attribute::DIRECTORY), (stream.len() as u64, 0));
     let mut buffer = [0; 512];
     let len = adapter.streams(&handle, &mut buffer).unwrap();
-    // The unnamed one has no name: its record is as long as the fixed part.
+    // The unnamed stream has an empty name: its record is as long as the fixed part.
     assert_eq!((buffer[0], buffer[24], len), (24, 24 + 30, 24 + 56 + 2));
     assert_eq!(adapter.streams(&handle, &mut buffer[..30]), Err(Status::BUFFER_OVERFLOW));
     assert_eq!(adapter.reparse_point(&handle), Err(Status::NOT_A_REPARSE_POINT));

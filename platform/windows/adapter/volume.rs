@@ -1,29 +1,29 @@
-//! What Windows shows of the volume: the one that is mounted alone, or the whole disk under the image's name.
+//! The volume that Windows shows: the one that is mounted alone, or the whole disk under the image's name.
 
 use vhdmount::{
     fs::{FileSystem, FsKind, VolumeInfo},
     tree::Tree,
 };
 
-/// Characters of a label at most (`FSP_FSCTL_VOLUME_INFO`).
+/// Most characters of a label (`FSP_FSCTL_VOLUME_INFO`).
 pub(crate) const MAX_LABEL: usize = 32;
 const SECTOR: u64 = 512;
-/// For a whole disk, whose volumes differ: 4 KiB.
+/// Allocation unit reported for a whole disk, whose volumes differ: 4 KiB.
 const SECTORS_PER_UNIT: u16 = 8;
 
-/// The face of a mounted tree.
+/// Label, filesystem name and sizes of the mounted tree, as Windows shows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Face {
     /// At most [`MAX_LABEL`] units.
     pub(crate) label: Vec<u16>,
     pub(crate) serial: u32,
-    /// `NTFS`, `FAT32`, …: programs ask by it what they can expect.
+    /// `NTFS`, `FAT32`, …: programs infer a volume's features from it.
     pub(crate) filesystem: &'static str,
     pub(crate) sectors_per_unit: u16,
 }
 
 impl Face {
-    /// Of `tree`, made from an image of this name.
+    /// Describes `tree`, made from an image of this name.
     pub(crate) fn of(tree: &Tree, image_name: &str) -> Self {
         let alone = tree.volume();
         let volumes: Vec<VolumeInfo> = tree.volumes().iter().map(|volume| volume.fs.volume()).collect();
@@ -53,7 +53,7 @@ impl Face {
             } else {
                 "NTFS"
             };
-        // Not 0, as a disk has no serial number of this kind, and the same at every mount.
+        // Not 0, since a disk has no serial number of this kind, and the same at every mount.
         let serials =
             volumes.iter().fold(0, |all, volume| crc32c::crc32c_append(all, volume.serial.as_bytes()));
         Self { label: label(image_name), serial: serials, filesystem, sectors_per_unit: SECTORS_PER_UNIT }
@@ -68,7 +68,7 @@ fn name(filesystem: FsKind) -> &'static str {
     }
 }
 
-/// Cut to what fits, not within a character.
+/// Cuts a label to the size limit, at a character boundary.
 fn label(text: &str) -> Vec<u16> {
     let mut units = Vec::new();
     for character in text.chars() {
@@ -80,7 +80,7 @@ fn label(text: &str) -> Vec<u16> {
     units
 }
 
-/// Windows shows the low half of NTFS's number.
+/// The low half of an NTFS serial number, which is what Windows shows.
 fn serial(text: &str) -> u32 {
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
     let number = u64::from_str_radix(&digits, 16).unwrap_or(0);

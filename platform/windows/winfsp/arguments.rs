@@ -1,9 +1,9 @@
 //! The arguments of WinFsp's callbacks, each a type whose methods are safe to call.
 //!
 //! Each type has the layout of the pointer that WinFsp passes, and no other code makes a value of it: a value exists
-//! because WinFsp called a callback with it. So what WinFsp guarantees to a callback is the invariant of the type, stated
-//! once, where the type is declared. No type can be copied, and what a method lends ends with the value, so nothing
-//! outlives its callback. Several threads are in callbacks at once; what they share is only read.
+//! because WinFsp called a callback with it. So WinFsp's guarantees to a callback are the type's invariant, stated once,
+//! where the type is declared. No type can be copied, and a method's borrow ends with the value, so nothing outlives its
+//! callback. Callbacks run on several threads at once; shared data is only read.
 
 use std::{cell::RefCell, ffi::c_void, ptr};
 
@@ -18,7 +18,7 @@ use super::{
     },
 };
 
-/// A request for more is answered in pieces of this size.
+/// Larger requests are answered in pieces of this size.
 const PIECE: usize = 1 << 20;
 
 thread_local! {
@@ -44,8 +44,8 @@ impl FileSystem {
     /// The request of the kind `Create` that this callback answers; `None` in a callback for another kind.
     pub(super) fn create_request(&self) -> Option<CreateOperation<'_>> {
         // SAFETY: the function may be called at any time during a callback. It returns null, or a context that lives as
-        // long as the callback and points to the callback's own request and response, which nobody else uses meanwhile;
-        // what both begin with is the same for all kinds of requests.
+        // long as the callback and points to the callback's own request and response, which no other thread uses
+        // meanwhile; both begin with the same fields for all kinds of requests.
         unsafe {
             let context = (self.mounted().library.operation_context)().as_ref()?;
             let (request, response) = (context.request.as_ref()?, context.response.as_mut()?);
@@ -71,13 +71,13 @@ impl CreateOperation<'_> {
     }
 }
 
-/// A file: null, or the [`Handle`] that the callback `open` gave and `close` has not yet got. Requests for one file run at
-/// once, and share it.
+/// A file: null, or the [`Handle`] that the callback `open` returned and `close` has not yet received. Requests for one
+/// file run concurrently and share it.
 #[repr(transparent)]
 pub(super) struct OpenFile(Context);
 
 impl OpenFile {
-    /// `INVALID_PARAMETER` where a request for the whole volume comes instead of one for a file.
+    /// `INVALID_PARAMETER` when the request is for the whole volume instead of a file.
     pub(super) fn handle(&self) -> Answer<&Handle> {
         // SAFETY: the type's invariant.
         unsafe { self.0.cast::<Handle>().as_ref() }.ok_or(Status::INVALID_PARAMETER)
@@ -88,7 +88,7 @@ impl OpenFile {
     }
 }
 
-/// A file that is closed: the [`Handle`] that the callback `open` gave, for the last time.
+/// A file being closed: the [`Handle`] that the callback `open` returned, passed for the last time.
 #[repr(transparent)]
 pub(super) struct ClosedFile(Context);
 
@@ -99,7 +99,7 @@ impl ClosedFile {
     }
 }
 
-/// Where `open` puts the file's context.
+/// The place where `open` stores the file's context.
 #[repr(transparent)]
 pub(super) struct NewFile(Out<Context>);
 
@@ -120,7 +120,7 @@ impl Text {
     }
 }
 
-/// After which entry a listing goes on: null, or, as the volume's flags ask for a position instead of a name, 64 bits.
+/// The position after which a listing goes on: null, or 64 bits, as the volume's flags select positions instead of names.
 #[repr(transparent)]
 pub(super) struct Marker(*mut u64);
 
@@ -132,12 +132,12 @@ impl Marker {
     }
 }
 
-/// Where one value is wanted: null, or a place for a `T`, aligned or not, that nobody else uses during the callback.
+/// An output value: null, or a place for a `T`, aligned or not, that nothing else uses during the callback.
 #[repr(transparent)]
 pub(super) struct Out<T>(*mut T);
 
 impl<T> Out<T> {
-    /// Does nothing where WinFsp wants no value.
+    /// Stores the value; does nothing where WinFsp passed null.
     pub(super) fn put(&self, value: T) {
         if !self.0.is_null() {
             // SAFETY: the type's invariant.
@@ -146,12 +146,12 @@ impl<T> Out<T> {
     }
 }
 
-/// Where one directory entry is wanted: a [`DirInfo`] with room for the longest name behind it.
+/// The output of one directory entry: a [`DirInfo`] with room for the longest name after it.
 #[repr(transparent)]
 pub(super) struct EntryOut(*mut DirInfo);
 
 impl EntryOut {
-    /// `record` is one that `directory_entry` made: no longer than an entry with the longest name.
+    /// Stores `record`, made by `directory_entry`: no longer than an entry with the longest name.
     pub(super) fn put(&self, record: &[u8]) {
         let len = record.len().min(MAX_DIRECTORY_ENTRY);
         // SAFETY: the type's invariant; not more than the longest entry.
@@ -159,16 +159,16 @@ impl EntryOut {
     }
 }
 
-/// The buffer that a callback fills: null, or as many bytes as the callback's [`Len`] or [`Room`] says. The memory may belong
-/// to the program that asked, and change meanwhile: it is only ever written.
+/// The buffer that a callback fills: null, or as many bytes as the callback's [`Len`] or [`Room`] holds. The memory may
+/// belong to the requesting program and change meanwhile: it is only ever written.
 #[repr(transparent)]
 pub(super) struct Buffer(*mut c_void);
 
-/// How many bytes the callback's [`Buffer`] has.
+/// The size of the callback's [`Buffer`] in bytes.
 #[repr(transparent)]
 pub(super) struct Len(u32);
 
-/// Null, or how many bytes the callback's [`Buffer`] has, replaced by how many are needed.
+/// Null, or the size of the callback's [`Buffer`] in bytes, replaced by the size that is needed.
 #[repr(transparent)]
 pub(super) struct Room(*mut usize);
 
@@ -179,7 +179,7 @@ impl Len {
 }
 
 impl Buffer {
-    /// Lets `fill` write the buffer from byte `start` on, at most a [`PIECE`], and returns how many bytes it wrote.
+    /// Lets `fill` write the buffer from byte `start` on, at most [`PIECE`] bytes, and returns how many bytes it wrote.
     pub(super) fn fill_from(
         &self,
         start: u32,
@@ -201,7 +201,7 @@ impl Buffer {
         })
     }
 
-    /// Lets `fill` write the buffer, and reports the number of bytes at `done`.
+    /// Lets `fill` write the buffer, and stores the number of bytes at `done`.
     pub(super) fn fill(
         &self,
         len: &Len,
@@ -212,8 +212,8 @@ impl Buffer {
         Ok(())
     }
 
-    /// Copies `bytes` here and reports their number at `room`; `short` if they do not fit. Without a buffer only the number
-    /// is wanted, without a number nothing.
+    /// Copies `bytes` here and stores their number at `room`; returns `short` if they do not fit. Without a buffer it
+    /// only stores the number; without `room` it does nothing.
     pub(super) fn put_all(&self, bytes: &[u8], room: &Room, short: Status) -> Answer<()> {
         if room.0.is_null() {
             return Ok(());
@@ -232,6 +232,6 @@ impl Buffer {
     }
 }
 
-/// Passed on to WinFsp's own function, never looked at.
+/// Passed on to WinFsp's own function without being read.
 #[repr(transparent)]
 pub(super) struct IoStatus(*mut IoStatusBlock);

@@ -9,7 +9,7 @@ use super::{
     raw::{Boolean, FileInfo, NtStatus, VolumeInfo},
 };
 
-/// A callback that is not there, or whose arguments are of no interest.
+/// A callback that is not set, or whose arguments are not used.
 pub(super) type Any = Option<extern "C" fn() -> NtStatus>;
 
 pub(super) type GetReparsePointByName =

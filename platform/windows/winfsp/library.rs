@@ -1,7 +1,7 @@
-//! WinFsp's library, bound at run time, so that everything but a mount works where it is not installed.
+//! Loads WinFsp's library at run time, so that everything but a mount works where it is not installed.
 //!
-//! It is looked for beside this program and where its installation is registered, nowhere else: a library in the working
-//! directory or on the search path is not loaded.
+//! The library is searched for beside this program and where its installation is registered, nowhere else: a library in
+//! the working directory or on the search path is not loaded.
 
 use std::{
     ffi::{OsString, c_void},
@@ -30,7 +30,8 @@ use super::{
 
 const NAME: &str = if cfg!(target_arch = "aarch64") { "winfsp-a64.dll" } else { "winfsp-x64.dll" };
 
-/// WinFsp 2021, major and minor in 16 bits each: earlier ones lack listings by position, extended attributes, or both.
+/// Oldest supported version, WinFsp 2021, major and minor in 16 bits each: earlier ones lack listings by position,
+/// extended attributes, or both.
 const OLDEST: u32 = 1 << 16 | 9;
 
 const HOW_TO_INSTALL: &str = "mounting needs WinFsp, which is not installed: winget install WinFsp.WinFsp, or \
@@ -42,7 +43,7 @@ macro_rules! library {
         pub(super) struct Library { $($(#[$doc])* pub(super) $field: unsafe extern "C" fn($($argument),*) $(-> $result)?,)* }
 
         impl Library {
-            /// Finds the functions; the name of the first that is missing as the error.
+            /// Resolves the functions; the error is the name of the first missing one.
             fn bind(module: HMODULE) -> Result<Self, &'static str> {
                 Ok(Self { $($field: {
                     let name = concat!(stringify!($name), "\0");
@@ -115,20 +116,20 @@ fn load() -> Result<Library, String> {
     Ok(library)
 }
 
-/// Where the library may be.
+/// Candidate paths of the library.
 fn places() -> Vec<PathBuf> {
     let program = std::env::current_exe().ok();
     let beside = program.as_deref().and_then(|program| program.parent()).map(|folder| folder.join(NAME));
-    // The installer is a 32-bit program, so its key is in that view; a later one may not be.
+    // The installer is a 32-bit program, so its key is in the 32-bit view; a later one may be 64-bit.
     let installed = [RRF_SUBKEY_WOW6432KEY, RRF_SUBKEY_WOW6464KEY].into_iter().filter_map(install_dir);
     beside.into_iter().chain(installed.map(|folder| folder.join("bin").join(NAME))).collect()
 }
 
-/// The folder of the installation, as one of the registry's two views has it.
+/// The installation folder according to one of the registry's two views.
 fn install_dir(view: u32) -> Option<PathBuf> {
     let mut folder = [0_u16; 1024];
     let mut len = u32::try_from(size_of_val(&folder)).expect("2 KiB");
-    // SAFETY: key and name end with NUL; the buffer has the length that is told.
+    // SAFETY: key and name end with NUL; the buffer has the length that is passed.
     let status = unsafe {
         RegGetValueW(
             HKEY_LOCAL_MACHINE,

@@ -1,5 +1,5 @@
-//! The binding to WinFsp, and all of it: the [`Library`] that is found at run time, its structures, and a [`Volume`] that is
-//! mounted with them. Another binding would take the place of this module alone.
+//! The binding to WinFsp: the [`Library`] found at run time, its structures, and a [`Volume`] mounted with them. Another
+//! binding would replace this module alone.
 
 mod arguments;
 mod callbacks;
@@ -19,20 +19,20 @@ use self::{
 };
 use super::{adapter::Adapter, calls::units_before_nul};
 
-/// The volume's sector: the unit in which its allocation units are told.
+/// The volume's sector size in bytes: the unit of its allocation units.
 const SECTOR: u16 = 512;
-/// Free space changes below a mount: it is asked for again after this many milliseconds.
+/// Timeout of the volume information in ms, since free space changes during a mount.
 const VOLUME_INFO_TIMEOUT: u32 = 1000;
-/// What the kernel was told of files holds forever, and their content may stay in its cache.
+/// Timeout of file information: it never changes, and file content may stay in the kernel's cache.
 const FOREVER: u32 = u32::MAX;
 
 static INTERFACE: Interface = callbacks::INTERFACE;
 
-/// Why WinFsp refuses: an NTSTATUS.
+/// The NTSTATUS with which WinFsp refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Refused(pub(super) i32);
 
-/// WinFsp, as far as it is installed.
+/// The loaded WinFsp library.
 #[derive(Clone, Copy)]
 pub(super) struct WinFsp(&'static Library);
 
@@ -40,13 +40,13 @@ impl WinFsp {
     /// Loads the library of this machine.
     ///
     /// # Errors
-    /// What to install.
+    /// A text that says what to install.
     pub(super) fn load() -> Result<Self, String> {
         Library::load().map(Self)
     }
 }
 
-/// How a volume is served.
+/// Options for serving a volume.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Settings {
     /// Keep nothing in the kernel's caches.
@@ -55,7 +55,7 @@ pub(super) struct Settings {
     pub(super) debug: bool,
 }
 
-/// What the callbacks find.
+/// The context that the callbacks receive.
 struct Mounted {
     adapter: Adapter,
     library: &'static Library,
@@ -72,7 +72,7 @@ pub(super) struct Volume {
 }
 
 impl Volume {
-    /// Makes a volume of what the adapter answers; `stopped` is called when somebody else than us ends it.
+    /// Creates a volume on the adapter; `stopped` is called when the driver, not this process, ends it.
     pub(super) fn create(
         winfsp: WinFsp,
         adapter: Adapter,
@@ -82,8 +82,8 @@ impl Volume {
         let library = winfsp.0;
         let params = params(&adapter, settings);
         let mut fs = null_mut();
-        // SAFETY: the name ends with NUL, the parameters are those of this version, the interface lives forever, and `fs` is a
-        // place for one pointer.
+        // SAFETY: the name ends with NUL, the parameters are those of this version, the interface lives forever, and `fs`
+        // is a place for one pointer.
         let status = unsafe {
             (library.create)(w!("WinFsp.Disk"), &raw const params, &raw const INTERFACE, &raw mut fs)
         };
@@ -91,7 +91,7 @@ impl Volume {
             return Err(Refused(status));
         }
         let mounted = Box::into_raw(Box::new(Mounted { adapter, library, stopped: Box::new(stopped) }));
-        // SAFETY: `fs` was just made; nothing calls back before the dispatcher is started.
+        // SAFETY: `fs` was just made; no callback runs before the dispatcher is started.
         unsafe { (*fs).user_context = mounted.cast() };
         if settings.debug {
             // SAFETY: the handle is the process's own for errors, and stays open.
@@ -103,7 +103,7 @@ impl Volume {
         Ok(Self { library, fs, mounted, serving: false })
     }
 
-    /// Starts to answer and shows the volume at a mountpoint; without one at the next free drive letter.
+    /// Starts to answer requests and mounts the volume at a mountpoint; without one at the next free drive letter.
     /// `threads`: 0 lets WinFsp choose.
     pub(super) fn mount(&mut self, mountpoint: Option<&[u16]>, threads: u32) -> Result<OsString, Refused> {
         let mountpoint = mountpoint.map(|text| [text, &[0]].concat());
@@ -127,7 +127,7 @@ impl Volume {
 
 impl Drop for Volume {
     fn drop(&mut self) {
-        // SAFETY: the volume is ours; after the dispatcher has stopped nothing calls back, so nobody uses `mounted` any more.
+        // SAFETY: the volume is ours; no callback runs after the dispatcher has stopped, so `mounted` has no other user.
         unsafe {
             if self.serving {
                 (self.library.stop_dispatcher)(self.fs);

@@ -1,5 +1,5 @@
 //! WinFsp's structures and functions, field by field as `winfsp/fsctl.h` and `winfsp/winfsp.h` define them for 64-bit
-//! Windows (MSVC's layout). No logic; the sizes and offsets that the headers promise are checked when this is compiled.
+//! Windows (MSVC's layout). No logic; the headers' sizes and offsets are checked at compile time.
 
 use std::{
     ffi::c_void,
@@ -106,7 +106,7 @@ pub(super) struct FileInfo {
 
 const _: () = assert!(size_of::<FileInfo>() == FILE_INFO && offset_of!(FileInfo, index_number) == 56);
 
-/// `FSP_FSCTL_DIR_INFO` without its name; only its place is used, the adapter writes it as bytes.
+/// `FSP_FSCTL_DIR_INFO` without its name; only its size is used, the adapter writes it as bytes.
 #[repr(C)]
 pub(super) struct DirInfo {
     pub(super) size: u16,

@@ -1,4 +1,4 @@
-//! Lists: the entries of a directory, from a position on or one by its name, and the streams of a file.
+//! Callbacks for lists: the entries of a directory, from a position on or one by its name, and the streams of a file.
 
 use super::{
     super::{
@@ -9,7 +9,7 @@ use super::{
     guarded,
 };
 
-/// The pattern is left to WinFsp, which applies it in any case; a pattern without wildcards is a request by name.
+/// Lists a directory. WinFsp applies the pattern itself; a pattern without wildcards arrives as a request by name.
 pub(super) extern "C" fn read_directory(
     fs: FileSystem,
     file: OpenFile,

@@ -1,5 +1,5 @@
-//! A file: found by its path, opened, read, asked for what is known of it, closed. What `open` hands out is a `Handle` on the
-//! heap, which `close` takes back.
+//! Callbacks for files: lookup by path, open, read, information, close. `open` returns a `Handle` on the heap, which
+//! `close` frees.
 
 use super::{
     super::{
@@ -24,7 +24,7 @@ pub(super) extern "C" fn get_security_by_name(
         }
         ByName::Named(named) => {
             attributes.put(named.attributes);
-            // No descriptor: WinFsp checks no access.
+            // With an empty descriptor WinFsp checks no access.
             descriptor.put_all(&named.descriptor, &room, Status::BUFFER_OVERFLOW)
         }
     })
@@ -40,7 +40,7 @@ pub(super) extern "C" fn open(
 ) -> NtStatus {
     guarded(|| {
         let mut request = fs.create_request();
-        // Without a check of access everything is granted to a program that asks for "whatever is allowed".
+        // Without an access check a program that asks for MAXIMUM_ALLOWED is granted everything.
         let access = request.as_ref().map_or(granted, |request| request.desired_access());
         let (opened, info) = fs.adapter().open(path.units(), options, access)?;
         if let Some(request) = request.as_mut().filter(|_| opened.is_volatile()) {
@@ -75,7 +75,7 @@ pub(super) extern "C" fn read(
             match to.fill_from(total, &len, |buffer| fs.adapter().read(handle, from, buffer)) {
                 Ok(0) => break,
                 Ok(got) => total += got,
-                // The end of the file, behind bytes that are there.
+                // The end of the file, after bytes that were read.
                 Err(Status::END_OF_FILE) if total > 0 => break,
                 Err(status) => return Err(status),
             }
@@ -92,7 +92,7 @@ pub(super) extern "C" fn get_file_info(fs: FileSystem, file: OpenFile, out: Out<
     })
 }
 
-/// There is nothing to flush, of a file or, without one, of the volume.
+/// Flushes a file or, without one, the volume: there is nothing to write.
 pub(super) extern "C" fn flush(fs: FileSystem, file: OpenFile, out: Out<FileInfo>) -> NtStatus {
     if file.is_none() { Status::SUCCESS.code() } else { get_file_info(fs, file, out) }
 }

@@ -1,5 +1,5 @@
-//! Reparse points: what one holds, and where a path with links in it leads. WinFsp's own function walks along the path; it
-//! asks for the content of each link.
+//! Callbacks for reparse points: their content, and the resolution of a path with links in it. WinFsp's own function
+//! walks the path and requests the content of each link.
 
 use std::{ffi::c_void, ptr};
 

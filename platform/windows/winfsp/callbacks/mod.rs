@@ -1,5 +1,5 @@
-//! What WinFsp calls: requests become calls of the adapter, its answers are written where WinFsp wants them. Several threads
-//! call at once. The arguments' types are safe to use: see [`super::arguments`].
+//! The callbacks of WinFsp: requests become calls of the adapter, and its results are written to WinFsp's outputs. WinFsp
+//! calls from several threads at once. The arguments' types are safe to use: see [`super::arguments`].
 
 mod directory;
 mod file;
@@ -14,8 +14,8 @@ use super::{
     raw::NtStatus,
 };
 
-/// The callbacks of a volume that is only read. Those that would change something are there to refuse: without them WinFsp
-/// would answer that it does not know the request, and refuse even to open.
+/// The callbacks of a read-only volume. Those that would modify it exist to refuse: without them WinFsp would return
+/// "invalid device request", and refuse even to open.
 pub(super) const INTERFACE: Interface = Interface {
     get_volume_info: Some(volume::get_volume_info),
     set_volume_label: Some(write_protected),
@@ -53,12 +53,12 @@ pub(super) const INTERFACE: Interface = Interface {
     reserved: [None; 31],
 };
 
-/// In place of every callback that would change something; C's calling convention lets it ignore its arguments.
+/// Replaces every callback that would modify the volume; C's calling convention lets it ignore its arguments.
 extern "C" fn write_protected() -> NtStatus {
     Status::MEDIA_WRITE_PROTECTED.code()
 }
 
-/// Runs a callback. The adapter has its own guard; what gets as far as here must not unwind into WinFsp.
+/// Runs a callback. The adapter catches panics itself; one that gets here must not unwind into WinFsp.
 fn guarded(work: impl FnOnce() -> Answer<()>) -> NtStatus {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(())) => Status::SUCCESS.code(),

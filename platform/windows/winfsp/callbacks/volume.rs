@@ -1,4 +1,4 @@
-//! The volume as a whole: its sizes and label, and its end.
+//! Callbacks for the volume as a whole: its sizes and label, and its end.
 
 use super::{
     super::{
