@@ -1,11 +1,11 @@
-//! A stretch of the disk cut into cells of equal size, and what lies in each: sums only, so that memory depends on the
-//! picture's width and never on the disk.
+//! Divides a range of the disk into cells of equal size and counts how the bytes of each are stored and used. Only sums
+//! are kept, so memory depends on the picture's width, not on the disk.
 
 use std::ops::Range;
 
 use crate::capacity::Stored;
 
-/// What may be asked for: wider than any screen, and small enough to be harmless.
+/// Most cells: more than any screen has columns, and few enough to need little memory.
 pub const MAX_CELLS: usize = 1 << 14;
 
 /// How the bytes of a cell are stored.
@@ -17,27 +17,27 @@ pub enum Class {
     Hole,
     /// In a parent image.
     Parent,
-    /// Zeros by the child's word.
+    /// Marked as zeros by the child image.
     Zero,
-    /// Nowhere; the host can still take it.
+    /// Not stored; the host can still back it.
     Absent,
-    /// Nowhere, and behind the line: the host is full before.
+    /// Not stored, and past the line: the host is full before it.
     OutOfReach,
     /// The block table is damaged.
     Damaged,
 }
 
 impl Class {
-    /// All, in the order in which they are drawn and explained.
+    /// All classes, in the order in which they are drawn and explained.
     pub const ALL: [Self; 7] =
         [Self::Backed, Self::Hole, Self::Parent, Self::Zero, Self::Absent, Self::OutOfReach, Self::Damaged];
 
-    /// The class of a surveyed stretch; `reachable`: before the line behind which the host cannot back blocks.
+    /// The class of a surveyed range; `reachable`: before the line past which the host cannot back blocks.
     pub fn of(stored: Stored, reachable: bool) -> Self {
         match (stored, reachable) {
             (Stored::Backed, _) => Self::Backed,
             (Stored::Damaged, _) => Self::Damaged,
-            // It can be read, whether or not it can be overwritten.
+            // A parent's data can be read, whether or not it can be overwritten.
             (Stored::Parent, _) => Self::Parent,
             (Stored::Hole, true) => Self::Hole,
             (Stored::Zero, true) => Self::Zero,
@@ -51,28 +51,28 @@ impl Class {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cell {
     stored: [u64; Class::ALL.len()],
-    /// In use by the filesystem on top.
+    /// In use by the filesystem.
     pub used: u64,
-    /// Free to the filesystem on top. What is neither belongs to no filesystem that can be read.
+    /// Free in the filesystem. Bytes that are neither used nor free belong to no readable filesystem.
     pub free: u64,
 }
 
 impl Cell {
-    /// Bytes stored in one way.
+    /// Bytes stored in the way of `class`.
     pub fn stored(&self, class: Class) -> u64 {
         self.stored[class as usize]
     }
 
-    /// All bytes whose place is known: the cell's size after a whole survey.
+    /// All bytes counted as stored in some way: the cell's size after a complete survey.
     pub fn size(&self) -> u64 {
         self.stored.iter().sum()
     }
 }
 
-/// What is added to cells.
+/// A property of a range, counted in cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bytes {
-    /// Stored so.
+    /// How the bytes are stored.
     Stored(Class),
     /// In use by a filesystem.
     Used,
@@ -80,24 +80,24 @@ pub enum Bytes {
     Free,
 }
 
-/// A stretch of the disk in cells.
+/// A range of the disk, divided into cells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cells {
     range: Range<u64>,
     cells: Vec<Cell>,
-    /// Where the last bytes went: they come in ascending order, and mostly many to a cell.
+    /// The cell that received the last bytes: ranges arrive in ascending order, mostly many per cell.
     last: usize,
 }
 
 impl Cells {
-    /// Cuts `range` into `count` cells, between 1 and [`MAX_CELLS`], none smaller than a byte.
+    /// Divides `range` into `count` cells, between 1 and [`MAX_CELLS`], none smaller than a byte.
     pub fn new(range: Range<u64>, count: usize) -> Self {
         let bytes = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX);
         let count = count.min(MAX_CELLS).min(bytes).max(1);
         Self { range, cells: vec![Cell::default(); count], last: 0 }
     }
 
-    /// The stretch.
+    /// The range of the disk.
     pub fn range(&self) -> &Range<u64> {
         &self.range
     }
@@ -107,12 +107,12 @@ impl Cells {
         &self.cells
     }
 
-    /// The cell in which `offset` lies, if it lies in the stretch.
+    /// The index of the cell that contains `offset`, if `offset` is in the range.
     pub fn position(&self, offset: u64) -> Option<usize> {
         self.range.contains(&offset).then(|| self.index(offset))
     }
 
-    /// Adds the bytes of `range`; what lies outside is not counted.
+    /// Counts the bytes of `range`; those outside the cells are ignored.
     pub fn add(&mut self, range: &Range<u64>, bytes: Bytes) {
         let (mut start, end) = (range.start.max(self.range.start), range.end.min(self.range.end));
         if start >= end {
@@ -130,7 +130,7 @@ impl Cells {
                 Bytes::Used => &mut cell.used,
                 Bytes::Free => &mut cell.free,
             };
-            // Overlapping volumes count twice, and a hostile table may have many.
+            // Overlapping volumes count twice, and a hostile table may have many of them.
             *sum = sum.saturating_add(stop - start);
             self.last = at;
             start = stop;
@@ -138,14 +138,14 @@ impl Cells {
         }
     }
 
-    /// Where cell `index` begins; the end of the stretch for the one behind the last.
+    /// The offset at which cell `index` begins; the end of the range for the index past the last cell.
     fn start_of(&self, index: usize) -> u64 {
         let (len, count) = (u128::from(self.range.end - self.range.start), self.cells.len() as u128);
         let within = len * (index as u128) / count;
         self.range.start + u64::try_from(within).expect("at most the stretch's length")
     }
 
-    /// The cell that holds `offset`, which lies in the stretch.
+    /// The index of the cell that contains `offset`, which must be in the range.
     fn index(&self, offset: u64) -> usize {
         let (len, count) = (u128::from(self.range.end - self.range.start), self.cells.len() as u128);
         let guess = u128::from(offset - self.range.start) * count / len;

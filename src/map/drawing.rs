@@ -1,11 +1,11 @@
-//! A drawing: rectangles and texts at whole units, which [`super::svg`] and [`super::png`] render alike.
+//! A drawing: rectangles and texts at integer coordinates, which [`super::svg`] and [`super::png`] render alike.
 
 use super::{font, palette::Rgb};
 
 /// Rectangles and texts, drawn in this order over white paper.
 #[derive(Debug, Clone, Default)]
 pub struct Drawing {
-    /// What a screen reader says.
+    /// The accessible title, for screen readers.
     pub(super) title: String,
     pub(super) width: u32,
     pub(super) height: u32,
@@ -18,7 +18,7 @@ pub(super) enum Shape {
     Text { at: (u32, u32), size: u16, anchor: Anchor, fill: Rgb, text: String },
 }
 
-/// Which part of a text lies at its place; vertically it is always the baseline.
+/// The horizontal anchor of a text; vertically it is always placed by its baseline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Anchor {
     Start,
@@ -33,7 +33,7 @@ impl Drawing {
         }
     }
 
-    /// The outline alone, `thick` units inwards.
+    /// Draws an outline, `thick` units wide, inside the rectangle.
     pub(super) fn frame(&mut self, at: (u32, u32), size: (u32, u32), thick: u32, fill: Rgb) {
         let (x, y) = at;
         let (w, h) = size;
@@ -49,7 +49,7 @@ impl Drawing {
         }
     }
 
-    /// `text` from `at` on, cut so that it ends within `room` units.
+    /// Draws `text` from `at` on, cut to a width of `room` units.
     pub(super) fn text_within(&mut self, at: (u32, u32), room: u32, size: u16, fill: Rgb, text: &str) {
         let mut length = text.chars().count();
         let mut fitting = text.to_owned();

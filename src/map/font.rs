@@ -1,6 +1,6 @@
-//! The one font: a part of Roboto Regular (Copyright 2015 Google Inc., Apache License 2.0), with Latin, Greek, Cyrillic
-//! and punctuation. What it lacks is drawn as a box in a PNG; an SVG leaves the choice to its viewer. Made by:
-//! `pyftsubset Roboto-Regular.ttf --unicodes=U+0020-007E,U+00A0-017F,U+0370-03FF,U+0400-045F,U+2010-2026,U+2030,U+20AC,
+//! The font: a part of Roboto Regular (Copyright 2015 Google Inc., Apache License 2.0), with Latin, Greek, Cyrillic and
+//! punctuation. A PNG shows a box for a missing character; an SVG leaves the font to its viewer. Made by: `pyftsubset
+//! Roboto-Regular.ttf --unicodes=U+0020-007E,U+00A0-017F,U+0370-03FF,U+0400-045F,U+2010-2026,U+2030,U+20AC,
 //! U+2190-2193,U+2212,U+2248,U+2260,U+2264,U+2265,U+FFFD --layout-features= --no-hinting --notdef-outline
 //! --drop-tables+=GSUB,GPOS,GDEF`
 
@@ -8,7 +8,7 @@ use ab_glyph::{Font, FontRef, PxScale, ScaleFont};
 
 const ROBOTO: &[u8] = include_bytes!("Roboto-Regular.ttf");
 
-/// The font at a size (of the em, as in CSS).
+/// The font at a size in units per em, as in CSS.
 pub(super) fn scaled(size: u16) -> ab_glyph::PxScaleFont<FontRef<'static>> {
     let font = FontRef::try_from_slice(ROBOTO).expect("the font that is built in is whole");
     // The crate's scale is the height of a line, which is more than the em.

@@ -1,5 +1,5 @@
-//! Where everything stands in the picture: title, how much there is of the promise, where it lies on the disk, a closer
-//! look at the partitions, legend. Two units are a pixel on an ordinary screen.
+//! The layout of the picture: title, a bar of the disk's capacity by how it is backed, the map of the disk, strips of the
+//! partitions, legend. Two units are one pixel on an ordinary screen.
 
 use super::{
     Cell, Cells, Class, Drawing, Map,
@@ -10,16 +10,16 @@ use super::{
 };
 use crate::size::human;
 
-/// Cells that a [`Map`] should have for a picture.
+/// Cells per row that a [`Map`] needs for a picture.
 pub const PICTURE_COLUMNS: usize = 1060;
 
 const CELL: u32 = 2;
 const LEFT: u32 = 200;
-/// As wide as [`PICTURE_COLUMNS`] cells.
+/// Width of the content in units, for [`PICTURE_COLUMNS`] cells.
 const CONTENT: u32 = 2120;
 const MARGIN: u32 = 56;
 const WIDTH: u32 = LEFT + CONTENT + MARGIN;
-/// Bytes of which there are any are drawn at least so high.
+/// Least height in units of a share that is not zero.
 const TRACE: u32 = 6;
 
 const TITLE: u16 = 50;
@@ -28,7 +28,7 @@ const BODY: u16 = 27;
 const SMALL: u16 = 23;
 
 impl Map {
-    /// The picture. `when`: the moment of the survey, for people; may be empty.
+    /// Draws the picture. `when`: the time of the survey as text; may be empty.
     pub fn draw(&self, when: &str) -> Drawing {
         let title = format!("{}: {}", self.name, self.report.headline());
         let mut page = Page { drawing: Drawing { title, width: WIDTH, ..Drawing::default() }, y: 0 };
@@ -59,14 +59,14 @@ impl Map {
         }
     }
 
-    /// The quantities, whatever their place.
+    /// Draws the totals as one bar.
     fn draw_gauge(&self, page: &mut Page) {
         const HEIGHT: u32 = 60;
         let report = &self.report;
         page.heading("How much of it there can be");
         let scale = |bytes: u64| scaled(bytes, report.virtual_size);
         let (backed, achievable) = (scale(report.backed), scale(report.achievable_size));
-        // What there is little of is still seen.
+        // A small share stays visible.
         let backed = if report.backed > 0 { backed.max(TRACE) } else { 0 };
         page.drawing.rectangle((LEFT, page.y), (CONTENT, HEIGHT), Class::OutOfReach.rgb());
         page.drawing.rectangle((LEFT, page.y), (achievable, HEIGHT), Class::Absent.rgb());
@@ -106,7 +106,7 @@ impl Map {
             page.caption("partitions", BAR);
             page.drawing.rectangle((LEFT, page.y), (CONTENT, BAR), PAPER);
             let mut spans: Vec<_> = self.partitions.iter().zip(PARTITIONS.iter().cycle()).collect();
-            // A small one that shares a column with its neighbour lies above it.
+            // Larger partitions first, so that a small one in the same column is drawn over its neighbour.
             spans.sort_by_key(|(span, _)| std::cmp::Reverse(span.range.end - span.range.start));
             for (span, fill) in spans {
                 let x = scaled(span.range.start, self.report.virtual_size);
@@ -114,7 +114,7 @@ impl Map {
                 page.drawing.rectangle((LEFT + x, page.y), (w, BAR), *fill);
                 let text = format!("{} {}", span.name, span.label);
                 if let Some(room) = w.checked_sub(20) {
-                    // Better its name alone than a label's first letter.
+                    // Where a label would be cut to its first letters, only the name is drawn.
                     let narrow = font::width(&text, BODY) > room && room < 160;
                     let text = if narrow { &span.name } else { &text };
                     page.drawing.text_within((LEFT + x + 10, page.y + 34), room, BODY, INK, text);
@@ -187,7 +187,7 @@ impl Map {
 
 struct Page {
     drawing: Drawing,
-    /// How far it is filled.
+    /// The height used so far, in units.
     y: u32,
 }
 
@@ -202,13 +202,13 @@ impl Page {
         self.skip(22);
     }
 
-    /// What the bar of this height is, before it.
+    /// Draws the caption of a bar of this height, to the left of it.
     fn caption(&mut self, text: &str, height: u32) {
         let at = (LEFT - 16, self.y + height / 2 + 9);
         self.drawing.text(at, BODY, Anchor::End, FAINT_INK, text);
     }
 
-    /// A swatch and its meaning; returns where the next may begin.
+    /// Draws a swatch and its label; returns the x position for the next one.
     fn key(&mut self, x: u32, fill: Rgb, text: &str) -> u32 {
         self.drawing.rectangle((x, self.y - 22), (26, 26), fill);
         self.drawing.frame((x, self.y - 22), (26, 26), 1, EDGE);
@@ -216,7 +216,7 @@ impl Page {
         x + 38 + font::width(text, SMALL) + 44
     }
 
-    /// The files and the blocks of a stretch.
+    /// Draws the rows of files and of blocks for a range.
     fn rows(&mut self, cells: &Cells, files: u32, blocks: u32) {
         self.caption("files", files);
         self.stacks(cells, files, |cell| {
@@ -232,7 +232,7 @@ impl Page {
         self.skip(blocks);
     }
 
-    /// One bar: each cell a column, divided by share from below; equal neighbours are drawn as one.
+    /// Draws one bar: a column for each cell, divided by share from the bottom up; equal neighbours are merged.
     fn stacks(&mut self, cells: &Cells, height: u32, parts: impl Fn(&Cell) -> Vec<(u64, Rgb, u32)>) {
         let columns = cells.cells().len() as u64;
         let x = |index: usize| scaled(index as u64, columns);
@@ -262,7 +262,7 @@ impl Page {
         }
     }
 
-    /// The line behind which the host cannot follow, from `top` to here.
+    /// Draws the line past which the host cannot back blocks, from `top` to the current height.
     fn line(&mut self, cells: &Cells, line: Option<u64>, top: u32) {
         let range = cells.range();
         if let Some(line) = line.filter(|line| range.contains(line)) {
@@ -271,7 +271,7 @@ impl Page {
         }
     }
 
-    /// Ticks at round sizes, and both ends.
+    /// Draws ticks at round sizes and at both ends.
     fn axis(&mut self, range: std::ops::Range<u64>) {
         let size = range.end - range.start;
         let end = human(size);
@@ -294,18 +294,18 @@ impl Page {
     }
 }
 
-/// `part` of `whole`, in units of the content's width.
+/// Converts `part` of `whole` to units of the content's width.
 fn scaled(part: u64, whole: u64) -> u32 {
     let x = u128::from(part) * u128::from(CONTENT) / u128::from(whole.max(1));
     u32::try_from(x).unwrap_or(CONTENT).min(CONTENT)
 }
 
-/// The distance of ticks: a power of two, so that between four and eight fit.
+/// The distance of ticks in bytes: a power of two that gives between four and eight ticks.
 fn step(size: u64) -> u64 {
     (size / 4).max(1).checked_next_power_of_two().map_or(1 << 62, |step| (step / 2).max(1))
 }
 
-/// Shares as heights that fill `height` exactly; what has a minimum and is there at all gets it.
+/// Divides `height` by shares without a remainder; a share that is not zero gets at least its minimum.
 fn heights(parts: &[(u64, Rgb, u32)], height: u32) -> Vec<(u32, Rgb)> {
     let total: u128 = parts.iter().map(|(bytes, ..)| u128::from(*bytes)).sum();
     if total == 0 {
@@ -320,7 +320,7 @@ fn heights(parts: &[(u64, Rgb, u32)], height: u32) -> Vec<(u32, Rgb)> {
         drawn += part;
         heights.push((part, *fill));
     }
-    // What traces took is taken from the highest.
+    // The highest part gives up what the minimums added.
     if let Some(highest) = heights.iter_mut().max_by_key(|(part, _)| *part) {
         highest.0 += height - drawn;
     }

@@ -1,7 +1,8 @@
-//! A picture of a disk: where its partitions, files and blocks lie, and the line behind which the host cannot follow.
+//! A map of a disk: where its partitions, files and blocks lie, and the line past which the host cannot back blocks.
 //!
-//! [`Map`] is the model, in [`cells`] whose number depends on the picture alone; from it come text for a terminal and a
-//! [`Drawing`] of rectangles and texts, which becomes SVG or PNG (both with the feature `cli`; the model alone without it).
+//! [`Map`] is the model, with [`cells`] whose number depends only on the picture's width. It is rendered as text for a
+//! terminal and as a [`Drawing`] of rectangles and texts, which becomes SVG or PNG (both need the feature `cli`; the
+//! model does not).
 
 pub mod cells;
 #[cfg(feature = "cli")]

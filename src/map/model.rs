@@ -1,5 +1,5 @@
-//! From an image to what is drawn: figures, stretches of the disk in cells, partitions, and the line behind which the
-//! host cannot follow. Knows nothing of pixels or terminals.
+//! Surveys an image for its map: totals, cells, partitions, and the line past which the host cannot back blocks.
+//! Independent of pixels and terminals.
 
 use std::{
     convert::Infallible,
@@ -20,53 +20,55 @@ use crate::{
     volume::Volume,
 };
 
-/// Partitions that get a strip of their own; of more than these the largest.
+/// Most partitions with a strip of their own; with more, the largest ones.
 const MAX_STRIPS: usize = 12;
 
-/// A disk as it is drawn.
+/// A surveyed disk.
 #[derive(Debug, Clone)]
 pub struct Map {
-    /// The image's name, safe to show.
+    /// The image's name, safe to display.
     pub name: String,
-    /// The figures at the moment of the survey.
+    /// The totals at the time of the survey.
     pub report: Report,
     /// The whole disk.
     pub disk: Cells,
-    /// Where the host is full if the disk is filled from its beginning; `None`: it never is.
+    /// The offset at which the host is full if the disk is filled from its beginning; `None` when it can back the whole
+    /// disk.
     pub line: Option<u64>,
     /// The partitions by number.
     pub partitions: Vec<Span>,
-    /// A closer look at partitions, in the order of the table.
+    /// Detailed maps of partitions, in the order of the table.
     pub strips: Vec<Strip>,
 }
 
-/// A partition's place.
+/// A partition's name and range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Span {
     /// `p3`
     pub name: String,
-    /// Label, or what it is.
+    /// The label, or the partition's type.
     pub label: String,
-    /// Its bytes, cut at the end of the disk.
+    /// Its bytes, cut off at the end of the disk.
     pub range: Range<u64>,
 }
 
-/// A closer look at a partition.
+/// The detailed map of a partition.
 #[derive(Debug, Clone)]
 pub struct Strip {
     /// `p3`
     pub name: String,
-    /// What it is and what it holds, safe to show.
+    /// Type and content, safe to display.
     pub title: String,
     /// Its bytes.
     pub cells: Cells,
 }
 
 impl Map {
-    /// Surveys `image`: its block table once, each allocation bitmap once. `columns`: cells of the disk and of each strip.
+    /// Surveys `image`: reads its block table once and each allocation bitmap once. `columns`: cells of the disk and of
+    /// each strip.
     ///
     /// # Errors
-    /// When the block table or the host cannot be read. A bitmap that is damaged leaves its volume blank.
+    /// When the block table or the host cannot be read. A damaged bitmap leaves its volume blank.
     pub fn of(image: &Image, columns: usize) -> Result<Self> {
         let capacity = image.capacity();
         let report = capacity.report()?;
@@ -99,13 +101,13 @@ impl Map {
         self.strips.iter_mut().for_each(|strip| strip.cells.add(range, bytes));
     }
 
-    /// What the host can still add, in bytes of the disk.
+    /// Bytes of the disk that the host can still back.
     pub fn growth(&self) -> u64 {
         self.report.achievable_size.saturating_sub(self.report.backed)
     }
 }
 
-/// Calls `add` with each stretch of the disk that a volume has in use or free. What lies between free ranges is in use.
+/// Calls `add` with each range of the disk that a volume has in use or free. The ranges between the free ones are in use.
 fn in_use(volume: &Volume, fs: &dyn FileSystem, add: &mut dyn FnMut(&Range<u64>, Bytes)) {
     let mut stretches = volume.stretches();
     let mut add = |range: Range<u64>, bytes| {
@@ -132,11 +134,11 @@ fn in_use(volume: &Volume, fs: &dyn FileSystem, add: &mut dyn FnMut(&Range<u64>,
     }
 }
 
-/// Finds the line: where what is missing before it is all that the host can still back.
+/// Finds the line: the offset before which exactly as many bytes are unbacked as the host can still back.
 struct Reach {
     left: u64,
     line: Option<u64>,
-    /// False where everything can be backed: there is no line then, wherever rounding would put it.
+    /// False when the host can back everything: then there is no line, whatever the rounding.
     limited: bool,
 }
 
@@ -146,7 +148,7 @@ impl Reach {
         Self { left, line: None, limited: report.status != crate::capacity::Status::Ok }
     }
 
-    /// The part of a stretch before the line and the one behind it.
+    /// Splits a range at the line: the part before it and the part after it.
     fn split(&mut self, range: Range<u64>, stored: Stored) -> [Option<(Range<u64>, Class)>; 2] {
         let (near, far) = (Class::of(stored, true), Class::of(stored, false));
         if !self.limited || matches!(stored, Stored::Backed | Stored::Damaged) {
@@ -199,7 +201,7 @@ fn partitions(image: &Image, disk: u64) -> Vec<Span> {
 fn strips(image: &Image, disk: u64, columns: usize) -> Vec<Strip> {
     let volumes = image.volumes().map(|(volume, _)| &volume.name);
     let mut chosen: Vec<_> = image.partitions().zip(volumes).enumerate().collect();
-    // A partition that is nearly the whole disk would be drawn twice.
+    // Without a table the partition is the whole disk, and would be drawn twice.
     if chosen.len() == 1 && image.table().scheme == Scheme::None {
         chosen.clear();
     }

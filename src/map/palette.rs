@@ -1,5 +1,4 @@
-//! Colours that people with any kind of colour vision distinguish (the set of Okabe and Ito), and that differ in
-//! lightness, too.
+//! Colours that remain distinguishable with any kind of colour vision (the Okabe-Ito set), and that differ in lightness.
 
 use super::cells::Class;
 
@@ -10,13 +9,13 @@ pub(super) const PAPER: Rgb = [255, 255, 255];
 pub(super) const INK: Rgb = [26, 26, 26];
 pub(super) const FAINT_INK: Rgb = [96, 96, 96];
 pub(super) const EDGE: Rgb = [140, 140, 140];
-/// The line behind which the host cannot follow.
+/// The line past which the host cannot back blocks.
 pub(super) const LINE: Rgb = [213, 94, 0];
 pub(super) const USED: Rgb = [0, 158, 115];
 pub(super) const FREE: Rgb = [226, 240, 234];
-/// No filesystem that can be read.
+/// Belongs to no readable filesystem.
 pub(super) const UNKNOWN: Rgb = [214, 214, 214];
-/// Partitions, in turn.
+/// Partitions, alternating.
 pub(super) const PARTITIONS: [Rgb; 2] = [[222, 222, 230], [182, 182, 202]];
 
 impl Class {
@@ -45,7 +44,7 @@ impl Class {
         }
     }
 
-    /// What the legend says.
+    /// The text in the legend.
     pub(super) fn text(self) -> &'static str {
         match self {
             Self::Backed => "backed: in the image file",

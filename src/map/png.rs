@@ -1,4 +1,4 @@
-//! A drawing as PNG: filled rectangles, and the font's outlines with their edges smoothed.
+//! Renders a drawing as PNG: filled rectangles, and the font's outlines, antialiased.
 
 use ab_glyph::{Font, ScaleFont, point};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{Error, Result};
 
-/// Pixels, three bytes each, in rows.
+/// A bitmap of three bytes per pixel, in rows.
 struct Canvas {
     width: u32,
     height: u32,
@@ -18,10 +18,10 @@ struct Canvas {
 }
 
 impl Drawing {
-    /// The drawing as a PNG file, one pixel a unit.
+    /// Renders the drawing as a PNG file, one pixel per unit.
     ///
     /// # Errors
-    /// When it does not fit into memory.
+    /// When the bitmap does not fit into memory.
     pub fn to_png(&self) -> Result<Vec<u8>> {
         let mut canvas = Canvas::new(self.width, self.height)?;
         for shape in &self.shapes {
@@ -43,7 +43,7 @@ impl Canvas {
         Ok(Self { width, height, pixels: vec![0xff; len] })
     }
 
-    /// The three bytes of a pixel, if it lies inside.
+    /// The three bytes of a pixel, if it lies inside the bitmap.
     fn pixel(&mut self, x: u32, y: u32) -> Option<&mut [u8]> {
         let inside = x < self.width && y < self.height;
         let at = (u64::from(y) * u64::from(self.width) + u64::from(x)) * 3;
@@ -93,7 +93,7 @@ impl Canvas {
         let mut encoder = png::Encoder::new(&mut out, self.width, self.height);
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_depth(png::BitDepth::Eight);
-        // Flat colours: what filters do for photographs only hides their repetitions.
+        // No row filter: on flat colours filters only hide the repetitions from the compressor.
         encoder.set_compression(png::Compression::High);
         encoder.set_filter(png::Filter::NoFilter);
         encoder.write_header()?.write_image_data(&self.pixels)?;
@@ -101,13 +101,13 @@ impl Canvas {
     }
 }
 
-/// Where a glyph's pixel lies: its own place, the text's, and the glyph's offset, which may be negative.
+/// The coordinate of a glyph's pixel: its own, the text's, and the glyph's offset, which may be negative.
 #[expect(clippy::cast_possible_truncation, reason = "a glyph's offset is a whole, small number")]
 fn shifted(origin: u32, within: u32, offset: f32) -> Option<u32> {
     origin.checked_add(within)?.checked_add_signed(offset as i32)
 }
 
-/// `above` over `below`, as far as it covers.
+/// Blends `above` over `below` by its coverage.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -1,4 +1,4 @@
-//! A drawing as SVG 1.1: plain shapes and texts, nothing that is loaded or run.
+//! Renders a drawing as SVG 1.1: shapes and texts only, no scripts and no external resources.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use super::{
 };
 
 impl Drawing {
-    /// The drawing as an SVG file.
+    /// Renders the drawing as an SVG file.
     pub fn to_svg(&self) -> String {
         let (width, height) = (self.width, self.height);
         let mut out = format!(
@@ -51,7 +51,7 @@ fn hex([r, g, b]: Rgb) -> String {
     format!("#{r:02x}{g:02x}{b:02x}")
 }
 
-/// Character data of XML; what XML forbids was replaced before.
+/// Escapes XML character data; characters that XML forbids were replaced before.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in super::text::shown(text).chars() {

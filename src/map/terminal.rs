@@ -1,4 +1,5 @@
-//! The map as text: one character a cell. Every state has a character of its own, so that nothing is lost without colour.
+//! The map as text, one character per cell. Every state has its own character, so that the map is complete without
+//! colour.
 
 use std::fmt::Write;
 
@@ -11,30 +12,30 @@ use super::{
 };
 use crate::size::human;
 
-/// What stands before each row.
+/// Width of the margin before each row, in columns.
 const GUTTER: usize = 8;
-/// Narrower than this a row says nothing.
+/// Fewest columns of a row.
 const MIN_COLUMNS: usize = 16;
 const SHARES: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// How the text is set.
+/// The style of the text map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Style {
-    /// Columns of the terminal.
+    /// The terminal's width in columns.
     pub width: usize,
     /// With colours (of the set of 256).
     pub colour: bool,
 }
 
 impl Style {
-    /// How many cells a [`Map`] should have for this style.
+    /// The number of cells that a [`Map`] should have for this style.
     pub fn columns(&self) -> usize {
         self.width.saturating_sub(GUTTER).max(MIN_COLUMNS)
     }
 }
 
 impl Map {
-    /// The map as lines of text, none wider than the style says (but for a very narrow terminal).
+    /// The map as lines of text, none wider than the style's width (except on a very narrow terminal).
     pub fn to_text(&self, style: Style) -> String {
         let mut page = Page { out: String::new(), style };
         page.line(&format!("{}: {}", self.name, self.report.headline()));
@@ -57,7 +58,7 @@ impl Map {
         page.out
     }
 
-    /// Where the image lies and what is left there.
+    /// The image's path and the free space of its host volume.
     pub(super) fn host_line(&self) -> String {
         let report = &self.report;
         let mut text = format!(
@@ -139,7 +140,7 @@ impl Page {
         self.out.push('\n');
     }
 
-    /// A line of which the character at `at` is coloured.
+    /// Adds a line whose character at `at` is coloured.
     fn line_with(&mut self, text: &str, at: usize, colour: u8) {
         let text = cut(text, self.style.width.max(GUTTER + MIN_COLUMNS));
         let cells = text
@@ -163,7 +164,7 @@ impl Page {
         self.row("blocks", cells.cells().iter().map(block_glyph));
     }
 
-    /// The line, where it lies in these cells.
+    /// Adds the marker of the line, if it lies in these cells.
     fn marker(&mut self, cells: &Cells, line: Option<u64>) {
         let Some(at) = line.and_then(|line| cells.position(line)) else { return };
         let (columns, text) =
@@ -186,7 +187,7 @@ fn paint(glyph: char, colour: Option<u8>, wanted: bool) -> String {
     }
 }
 
-/// The share in use, in eighths; the least of it is seen.
+/// The character for the share in use, in eighths; a share above zero is always visible.
 fn file_glyph(cell: &Cell) -> (char, Option<u8>) {
     let known = u128::from(cell.used) + u128::from(cell.free);
     match (known, cell.used) {
@@ -200,7 +201,7 @@ fn file_glyph(cell: &Cell) -> (char, Option<u8>) {
     }
 }
 
-/// What is backed by its share; else whatever most of the cell is. Damage is always seen.
+/// The character for the backed share; without one, for the class with most bytes. Damage always shows.
 fn block_glyph(cell: &Cell) -> (char, Option<u8>) {
     if cell.size() == 0 {
         return (' ', None);
@@ -229,7 +230,7 @@ fn glyph(class: Class) -> char {
     }
 }
 
-/// Each partition from where it begins to where it ends, with its name and, where it fits, its label.
+/// The row of partitions from start to end, each with its name and, where it fits, its label.
 fn names(partitions: &[Span], disk: u64, columns: usize) -> String {
     let column = |offset: u64| {
         let at = u128::from(offset) * columns as u128 / u128::from(disk.max(1));
@@ -239,7 +240,7 @@ fn names(partitions: &[Span], disk: u64, columns: usize) -> String {
     for span in partitions {
         let (start, end) =
             (column(span.range.start), column(span.range.end).max(column(span.range.start) + 1));
-        // Wide and combining characters would move what follows.
+        // Wide and combining characters would shift the text after them.
         let narrow = span.label.chars().all(|c| u32::from(c) < 0x300);
         let text = format!("|{} {}", span.name, if narrow { span.label.as_str() } else { "" });
         let text = if end - start > span.name.len() { cut(text.trim_end(), end - start) } else { "|".into() };

@@ -1,11 +1,11 @@
-//! Text of an image on its way to a terminal or a picture: labels are hostile, too.
+//! Makes text from an image safe for a terminal or a picture; labels are untrusted input.
 
 use crate::printable::{REPLACEMENT, is_harmful};
 
-/// Longer texts of an image are cut: a label has 32 characters, whatever a hostile record says.
+/// Length in characters at which text from an image is cut: a label has 32, but a hostile record may hold more.
 const MAX_SHOWN: usize = 160;
 
-/// `text` as it may be shown (which leaves out what XML 1.0 forbids, too), cut to a bounded length.
+/// `text` without unsafe characters (including those that XML 1.0 forbids), cut to a bounded length.
 pub(super) fn shown(text: &str) -> String {
     let mut out: String =
         text.chars().take(MAX_SHOWN).map(|c| if is_harmful(c) { REPLACEMENT } else { c }).collect();
@@ -16,7 +16,7 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 #[cfg(any(test, feature = "cli"))]
-/// `text` cut to `width` characters, the last of which then is `…`.
+/// `text` cut to `width` characters, the last one replaced by `…` if it was cut.
 pub(super) fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();

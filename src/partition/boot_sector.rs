@@ -1,10 +1,10 @@
-//! Is the first sector of a disk the boot sector of a filesystem ("superfloppy")? It ends with 0x55AA like a master
-//! boot record, so that only its beginning decides. This is no validation: the filesystem's reader does that.
+//! Detects whether the first sector of a disk is the boot sector of a filesystem ("superfloppy"). It ends with 0x55AA
+//! like a master boot record, so only its beginning distinguishes the two. Validation is left to the filesystem's reader.
 
-/// Names at byte 3, where each of these formats has its own.
+/// OEM names at byte 3 of the formats that have their own.
 const NAMES: [&[u8; 8]; 5] = [b"NTFS    ", b"EXFAT   ", b"-FVE-FS-", b"ReFS\0\0\0\0", b"HPFS    "];
 
-/// Whether `sector` looks like the first one of an NTFS, exFAT, ReFS, BitLocker or FAT volume.
+/// True when `sector` looks like the first one of an NTFS, exFAT, ReFS, BitLocker or FAT volume.
 pub(super) fn is_filesystem(sector: &[u8]) -> bool {
     sector.get(3..11).is_some_and(|name| NAMES.iter().any(|known| name == *known)) || is_fat(sector)
 }
@@ -15,7 +15,7 @@ pub(super) fn bytes_per_sector(sector: &[u8]) -> Option<u32> {
     (ntfs || is_fat(sector)).then(|| u16_at(sector, 11).map(u32::from)).flatten()
 }
 
-/// A BIOS parameter block with values that FAT allows in every field that has few.
+/// True for a BIOS parameter block in which every field of few legal values has one that FAT allows.
 fn is_fat(sector: &[u8]) -> bool {
     let Some(jump) = sector.first() else { return false };
     let (Some(bytes), Some([per_cluster, ..])) = (u16_at(sector, 11), sector.get(13..32)) else {

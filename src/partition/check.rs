@@ -1,5 +1,5 @@
-//! The examination of a partition table: what the scan found, and what does not matter for reading but for whoever
-//! repairs or extends the disk.
+//! Checks a partition table: reports the problems that the scan found, and further faults that do not affect reading but
+//! matter when the disk is repaired or extended.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ pub fn check(disk: &Arc<dyn ByteSource>, table: &Table, report: &mut dyn Finding
     identities(table, report);
 }
 
-/// Partitions that share an identity which should be unique.
+/// Reports partitions that share an identifier which should be unique.
 fn identities(table: &Table, report: &mut dyn FindingSink) {
     let mut ids: Vec<_> =
         table.partitions.iter().filter_map(|partition| Some((partition.id?, partition.number))).collect();

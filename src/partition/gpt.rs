@@ -1,8 +1,8 @@
-//! GUID partition table (UEFI specification, 5.3). A header and its array of entries are believed only when both
-//! checksums hold; what fails in one copy is taken from the other.
+//! GUID partition table (UEFI specification, 5.3). A header and its array of entries are accepted only when both
+//! checksums match; damaged parts of one copy are taken from the other.
 //!
-//! Crate `gpt` decodes what was validated here. By itself it panics on entry sizes other than 128, reads as many
-//! entries as the header says, and gives up when the primary array is damaged though the backup is whole.
+//! Crate `gpt` decodes the validated structures. By itself it panics on entry sizes other than 128, reads as many entries
+//! as the header states, and fails on a damaged primary array even if the backup is whole.
 
 pub(super) mod check;
 
@@ -19,46 +19,47 @@ use crate::{
 };
 
 const SIGNATURE: &[u8] = b"EFI PART";
-/// The fields of a header; `HeaderSize` may be larger, for fields that no revision has defined yet.
+/// Length of the header's defined fields; `HeaderSize` may be larger, for fields that no revision has defined yet.
 const HEADER_LEN: usize = 92;
-/// Disks have 128 entries, seldom more; a header that claims more than this is taken for damaged.
+/// Most entries of a table. Disks have 128, seldom more; a header that states more than this is treated as damaged.
 const MAX_ENTRIES: u32 = 1024;
-/// The fields of an entry; `SizeOfPartitionEntry` is this times a power of two.
+/// Length of an entry's defined fields; `SizeOfPartitionEntry` is this times a power of two.
 const ENTRY_LEN: usize = 128;
-/// 32 times the fields: beyond, the header is taken for damaged. With `MAX_ENTRIES` an array takes 4 MiB at most.
+/// Longest entry, 32 times the defined fields; a header that states more is treated as damaged. With `MAX_ENTRIES` an
+/// array takes 4 MiB at most.
 const MAX_ENTRY_LEN: u32 = 4096;
-/// The crate is handed what looks like a disk of this sector size, whatever the real one has.
+/// The crate is given an image of a disk with this sector size, whatever the real one is.
 const CRATE_SECTOR: LogicalBlockSize = LogicalBlockSize::Lb512;
 
-/// What a disk's GPT says.
+/// The GPT of a disk.
 pub(super) struct Gpt {
     pub(super) disk_id: DiskId,
     pub(super) partitions: Vec<Partition>,
     pub(super) problems: Vec<Problem>,
-    /// The primary header's signature is at its place, so the backup is not just a leftover at the end of the disk.
+    /// True when the primary header has its signature, so the backup is not just a leftover at the end of the disk.
     pub(super) primary_signed: bool,
-    /// No checksum vouches for the partitions: another table of the disk counts more.
+    /// True when no checksum confirms the partitions: another table of the disk takes precedence.
     pub(super) doubtful: bool,
 }
 
-/// Why there is none: no trace of a table, or one that is beyond repair.
+/// Why a disk has no GPT: no trace of one, or one beyond repair.
 pub(super) struct Missing {
     /// Empty when no header has the signature.
     pub(super) problems: Vec<Problem>,
 }
 
-/// One of the two copies: a header, and its array as far as the header's checksum vouches for it.
+/// One of the two copies: a header, and its array if the header's checksum matches.
 struct Copy {
     name: &'static str,
     lba: u64,
     signed: bool,
-    /// Where a header with the signature, damaged or not, says that the other copy is.
+    /// The LBA of the other copy, from a header that has the signature, damaged or not.
     alternate: Option<u64>,
     header: Result<Header, String>,
     array: Result<Vec<u8>, String>,
 }
 
-/// Reads the table of `disk`, counted in sectors of `sector_size` bytes.
+/// Reads the table of `disk`, which counts in sectors of `sector_size` bytes.
 pub(super) fn read(disk: &Arc<dyn ByteSource>, sector_size: u32) -> Result<Gpt, Missing> {
     let sectors = disk.size() / u64::from(sector_size);
     let Some(last) = sectors.checked_sub(1).filter(|last| *last >= 2) else {
@@ -94,8 +95,8 @@ pub(super) fn read(disk: &Arc<dyn ByteSource>, sector_size: u32) -> Result<Gpt, 
     Ok(Gpt { disk_id, partitions, problems, primary_signed, doubtful: false })
 }
 
-/// The backup is where the primary says (elsewhere than at the end when the disk was enlarged since), or in the disk's
-/// last sector. Its own checksum decides, so that even a damaged primary header may be asked.
+/// Finds the backup: at the primary's alternate LBA (not the end of a disk that was enlarged since), or in the disk's
+/// last sector. The backup is validated by its own checksum, so even a damaged primary header may point to it.
 fn find_backup(disk: &Arc<dyn ByteSource>, sector_size: u32, primary: &Copy, last: u64) -> Copy {
     let stated = primary.alternate.filter(|lba| *lba > 1 && *lba != last);
     let stated = stated.map(|lba| Copy::read(disk, sector_size, lba, "backup"));
@@ -109,7 +110,7 @@ fn find_backup(disk: &Arc<dyn ByteSource>, sector_size: u32, primary: &Copy, las
     }
 }
 
-/// A header and the array that it vouches for, and what to say when that is not the primary with its own.
+/// Chooses a header and the array that it confirms, with a problem when these are not the primary header and its array.
 fn choose<'a>(
     disk: &Arc<dyn ByteSource>,
     sector_size: u32,
@@ -122,7 +123,7 @@ fn choose<'a>(
     if let (Ok(header), Ok(array)) = (&backup.header, &backup.array) {
         return Some((header, array.clone(), Some("the backup GUID partition table is used")));
     }
-    // One header is left, and the array beside the other may be whole: both copies have the same checksum.
+    // With one header left, the other copy's array may be whole: both copies have the same array checksum.
     if let Ok(header) = &primary.header {
         let sectors = array_len(header).div_ceil(u64::from(sector_size));
         let beside_backup = backup.lba.checked_sub(sectors)?;
@@ -134,9 +135,9 @@ fn choose<'a>(
     Some((header, array, Some("the backup header is used with the primary's partition array")))
 }
 
-/// The partitions and the disk's identifier of the first copy that makes sense though no checksum is right: a signature in
-/// its place, an array on the disk, and in it nothing but empty entries and partitions that lie on the disk, apart from
-/// each other.
+/// The partitions and the disk's identifier of the first copy that is plausible although no checksum matches: it has a
+/// signature in its place and an array on the disk, which holds only empty entries and partitions that lie on the disk
+/// without overlapping.
 fn doubtful(
     disk: &Arc<dyn ByteSource>,
     sector_size: u32,
@@ -160,7 +161,7 @@ fn doubtful(
     })
 }
 
-/// What is odd about two copies that are sound each.
+/// The inconsistency between two valid copies, if any.
 fn disagreement(primary: &Copy, backup: &Copy, last: u64) -> Option<Problem> {
     let (Ok(first), Ok(second)) = (&primary.header, &backup.header) else { return None };
     if first.crc32_parts != second.crc32_parts || first.disk_guid != second.disk_guid {
@@ -206,7 +207,7 @@ impl Copy {
     }
 }
 
-/// Validates the header in one sector and lets the crate decode its fields.
+/// Validates the header in one sector and decodes its fields by the crate.
 pub(super) fn parse_header(sector: &[u8], lba: u64) -> Result<Header, String> {
     let covered = covered(sector)?;
     let stated = covered[16..20].try_into().map_or(0, u32::from_le_bytes);
@@ -226,10 +227,10 @@ fn covered(sector: &[u8]) -> Result<&[u8], String> {
     covered.filter(|b| b.len() >= HEADER_LEN).ok_or_else(|| format!("impossible header size {size}"))
 }
 
-/// Decodes a header whatever its checksum says; every other field is validated.
+/// Decodes a header without comparing its checksum; every other field is validated.
 fn decode_header(sector: &[u8], lba: u64) -> Result<Header, String> {
     let covered = covered(sector)?;
-    // The crate looks at LBA 1 and always sums 92 bytes, also where HeaderSize says more.
+    // The crate reads LBA 1 and always sums 92 bytes, even where HeaderSize is larger.
     let mut image = vec![0; CRATE_SECTOR.as_usize() + HEADER_LEN];
     let copy = &mut image[CRATE_SECTOR.as_usize()..];
     copy.copy_from_slice(&covered[..HEADER_LEN]);
@@ -261,7 +262,7 @@ fn crc32(parts: &[&[u8]]) -> u32 {
     crc.sum()
 }
 
-/// Bytes of the array that a validated header describes: at most 4 MiB.
+/// Length in bytes of the array that a validated header describes: at most 4 MiB.
 fn array_len(header: &Header) -> u64 {
     u64::from(header.num_parts) * u64::from(header.part_size)
 }
@@ -277,7 +278,7 @@ fn read_array(
     if crc32(&[&array]) == header.crc32_parts { Ok(array) } else { Err("wrong checksum".into()) }
 }
 
-/// `len` is bounded by the caller: a sector or a validated array.
+/// Reads `len` bytes from `lba` on. The caller bounds `len`: a sector or a validated array.
 fn read_sectors(disk: &Arc<dyn ByteSource>, sector_size: u32, lba: u64, len: u64) -> Result<Vec<u8>, String> {
     debug_assert!(sector_size <= MAX_SECTOR_SIZE);
     let offset = lba.checked_mul(u64::from(sector_size)).ok_or("lies beyond the disk's end")?;
@@ -288,7 +289,8 @@ fn read_sectors(disk: &Arc<dyn ByteSource>, sector_size: u32, lba: u64, len: u64
 
 /// The used entries of a validated array, decoded by the crate.
 fn partitions(header: &Header, array: &[u8], sector_size: u32) -> Vec<Partition> {
-    // The crate knows entries of 128 bytes only. Larger ones begin with the same fields: handed over without the rest.
+    // The crate supports only entries of 128 bytes. Larger ones begin with the same fields and are passed without the
+    // rest.
     let entry_len = usize::try_from(header.part_size).expect("validated: at most 4096");
     let packed: Vec<u8> =
         array.chunks_exact(entry_len).flat_map(|entry| &entry[..ENTRY_LEN]).copied().collect();

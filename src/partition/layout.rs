@@ -1,4 +1,4 @@
-//! What is wrong with the places of partitions: empty, not on the disk, shared with another.
+//! Checks the ranges of partitions: empty, not on the disk, overlapping.
 
 use super::{Partition, Problem};
 
@@ -20,7 +20,7 @@ pub(super) fn check(partitions: &mut [Partition], disk_size: u64) {
     }
     let mut by_start: Vec<_> = (0..partitions.len()).filter(|index| partitions[*index].size > 0).collect();
     by_start.sort_by_key(|index| partitions[*index].start);
-    // The one that reaches farthest of those before: enough to find every partition that overlaps another.
+    // The partition before this one that ends last: comparing with it finds every partition that overlaps another.
     let mut farthest: Option<usize> = None;
     for index in by_start {
         if let Some(before) = farthest.filter(|before| end(&partitions[*before]) > partitions[index].start) {
@@ -36,7 +36,7 @@ pub(super) fn check(partitions: &mut [Partition], disk_size: u64) {
     }
 }
 
-/// Saturated: beyond every disk.
+/// The end of a partition in bytes; saturated, which is beyond every disk.
 fn end(partition: &Partition) -> u64 {
     partition.start.saturating_add(partition.size)
 }

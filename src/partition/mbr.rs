@@ -1,8 +1,8 @@
 //! Master boot record and extended boot records: four entries at byte 446 and the signature 0x55AA; logical
 //! partitions in a chain of such sectors, numbered from 5 as Linux does.
 //!
-//! Crate `mbrman` decodes each sector. Its own walk of the chain is not used: one damaged record would fail the
-//! whole table, it knows one extended partition only, and its sums of sector numbers are unchecked.
+//! Crate `mbrman` decodes each sector. Its own walk of the chain is not used: one damaged record would fail the whole
+//! table, it supports only one extended partition, and its sums of sector numbers are unchecked.
 
 pub(super) mod check;
 
@@ -20,22 +20,22 @@ use crate::{
 const RECORD_LEN: usize = 512;
 const ENTRIES: usize = 446;
 const SIGNATURE: [u8; 2] = [0x55, 0xaa];
-/// Records followed in one extended partition; more than there are drive letters or Linux minors to use them.
+/// Most records followed in one extended partition, more than drive letters or Linux minors can name.
 const MAX_LOGICAL: usize = 256;
 const PROTECTIVE: u8 = 0xee;
 const ESP: u8 = 0xef;
 const LOST: &str =
     "the logical partition that it describes is lost, perhaps also those behind it; testdisk may find them";
 
-/// A sector decoded as a boot record, before anything in it is believed.
+/// A sector decoded as a boot record, not yet validated.
 pub(super) struct Record {
     header: MBRHeader,
     signed: bool,
-    /// Boot flag neither 0x00 nor 0x80, by entry.
+    /// True for each entry whose boot flag is neither 0x00 nor 0x80.
     odd: [bool; 4],
 }
 
-/// What an MBR and its chain of extended boot records say.
+/// The partitions and problems of an MBR and its chains of extended boot records.
 #[derive(Default)]
 pub(super) struct Mbr {
     pub(super) partitions: Vec<Partition>,
@@ -46,7 +46,7 @@ impl Record {
     /// Decodes the first 512 bytes of `sector`; `None` when there are fewer.
     pub(super) fn parse(sector: &[u8]) -> Option<Self> {
         let mut copy: [u8; RECORD_LEN] = sector.get(..RECORD_LEN)?.try_into().ok()?;
-        // The crate refuses a sector for a missing signature or one odd flag. Both are judged here instead.
+        // The crate rejects a sector for a missing signature or one invalid flag. Both are checked here instead.
         let signed = copy[510..] == SIGNATURE;
         copy[510..].copy_from_slice(&SIGNATURE);
         let odd = std::array::from_fn(|slot| {
@@ -64,35 +64,36 @@ impl Record {
         [&header.partition_1, &header.partition_2, &header.partition_3, &header.partition_4]
     }
 
-    /// Each used entry with its number and whether its flag is odd.
+    /// Each used entry with its number and whether its flag is invalid.
     fn used(&self) -> impl Iterator<Item = (u32, &Entry, bool)> {
         let all = (1..).zip(self.entries()).zip(self.odd);
         all.filter(|((_, entry), _)| entry.is_used()).map(|((number, entry), odd)| (number, entry, odd))
     }
 
-    /// The disk signature; none if zero.
+    /// The disk signature; `None` if zero.
     pub(super) fn disk_id(&self) -> Option<DiskId> {
         let signature = u32::from_le_bytes(self.header.disk_signature);
         (signature != 0).then_some(DiskId::Mbr(signature))
     }
 
-    /// Whether an entry says that the disk has a GUID partition table.
+    /// True when an entry announces a GUID partition table.
     pub(super) fn is_protective(&self) -> bool {
         self.signed && self.used().any(|(_, entry, _)| entry.sys == PROTECTIVE)
     }
 
-    /// The numbers of the entries beside the protective one.
+    /// The numbers of the entries besides the protective one.
     pub(super) fn unprotective(&self) -> Vec<u32> {
         self.used().filter(|(_, entry, _)| entry.sys != PROTECTIVE).map(|(number, ..)| number).collect()
     }
 
-    /// Signed, but without a single entry: a disk that was initialized and never partitioned, or a boot sector.
+    /// True for a signed record without entries: a disk that was initialized and never partitioned, or a boot sector.
     pub(super) fn is_empty(&self) -> bool {
         self.signed && self.used().next().is_none()
     }
 
-    /// Whether the sector is a partition table, and not the boot sector of a filesystem or of a boot loader, which
-    /// has the same signature. `filesystem`: it looks like the former, so that only a perfect table is believed.
+    /// True when the sector is a partition table, not the boot sector of a filesystem or of a boot loader, which has the
+    /// same signature. `filesystem`: it looks like the boot sector of a filesystem, so that only a perfect table is
+    /// accepted.
     pub(super) fn is_table(&self, disk_sectors: u64, filesystem: bool) -> bool {
         let good = |entry: &Entry, odd: bool| {
             !odd && entry.starting_lba > 0
@@ -164,15 +165,15 @@ fn partition(number: u32, entry: &Entry, base: u64, sector_size: u32) -> Partiti
 struct Chain<'a> {
     disk: &'a Arc<dyn ByteSource>,
     sector_size: u32,
-    /// Number, first sector and length of the extended partition. Links count from its first sector.
+    /// Number, first sector and length of the extended partition. Links are relative to its first sector.
     number: u32,
     base: u64,
     sectors: u64,
 }
 
 impl Record {
-    /// Counts what is found where the entries point to, in sectors of `sector_size`: boot sectors that state this very
-    /// size (twice, as they say it themselves) and extended boot records.
+    /// Counts the structures found where the entries point, in sectors of `sector_size`: boot sectors that state this
+    /// very size (counted twice, as they state it themselves) and extended boot records.
     pub(super) fn evidence(&self, disk: &Arc<dyn ByteSource>, sector_size: u32) -> u32 {
         let found = self.used().map(|(_, entry, _)| {
             let offset = u64::from(entry.starting_lba) * u64::from(sector_size);
@@ -189,12 +190,12 @@ impl Record {
     }
 }
 
-/// Where the next record is expected.
+/// The expected place of the next record.
 struct Link {
     lba: u64,
-    /// Sectors of the record and its partition; 0 if not known (the first record has no link to it).
+    /// Sectors of the record and its partition; 0 if unknown (no link points to the first record).
     sectors: u64,
-    /// Not stated by any record: it follows a damaged one.
+    /// True when no record states the place: it follows a damaged one.
     guessed: bool,
 }
 
@@ -224,7 +225,7 @@ impl Chain<'_> {
                         *next_number += 1;
                     }
                     let links = || record.entries().into_iter().filter(|e| e.is_extended() && e.sectors > 0);
-                    // One that begins where the extended partition does leads back to the first record.
+                    // A link to the start of the extended partition leads back to the first record.
                     links().find(|e| e.starting_lba > 0).or_else(|| links().next()).map(|next| Link {
                         lba: self.base + u64::from(next.starting_lba),
                         sectors: next.sectors.into(),
@@ -234,10 +235,10 @@ impl Chain<'_> {
                 Ok(None) | Err(_) if link.guessed => None,
                 damaged => {
                     let problem = damaged.err().unwrap_or_else(|| "no boot record".into());
-                    // Partitioning tools write the first record together with the extended partition, also when it is
-                    // empty: its absence is damage as well.
+                    // Partitioning tools write the first record when they create the extended partition, even an empty
+                    // one: its absence is damage as well.
                     mbr.problems.push(Problem::error(self.problem(link.lba, &problem), LOST));
-                    // Its partition keeps its number, so that the following ones keep theirs. They usually begin
+                    // The lost partition keeps its number, so that the following ones keep theirs. They usually begin
                     // where the lost record's share of the extended partition ends.
                     *next_number += 1;
                     let lba = link.lba + link.sectors;
@@ -253,7 +254,7 @@ impl Chain<'_> {
     }
 
     /// The logical partitions of a record. Tools use the first slot for the partition and the second for the link; some
-    /// swap them, or fill all four, and Linux follows every one of them. Slots 3 and 4 often hold garbage: there an entry
+    /// swap them, or fill all four, and Linux follows every one of them. Slots 3 and 4 often hold garbage: an entry there
     /// counts only inside the record's own share of the extended partition.
     fn data<'r>(&self, record: &'r Record, link: &Link) -> impl Iterator<Item = &'r Entry> {
         let end = self.base + self.sectors;
@@ -267,7 +268,7 @@ impl Chain<'_> {
         })
     }
 
-    /// The record at `lba`: `None` if it is none, not even a damaged one.
+    /// Reads the record at `lba`; `None` if there is none, not even a damaged one.
     fn read(&self, lba: u64) -> Result<Option<Record>, String> {
         let offset = lba * u64::from(self.sector_size);
         let sector = read_vec(self.disk.as_ref(), offset, RECORD_LEN).map_err(|error| error.to_string())?;
@@ -276,7 +277,7 @@ impl Chain<'_> {
         Ok(Some(record).filter(|record| sound || self.is_plausible(record, lba)))
     }
 
-    /// Whether both entries of a record make sense in this extended partition, and there is a partition at all.
+    /// True when both entries of a record are valid in this extended partition and the first one is a partition.
     fn is_plausible(&self, record: &Record, lba: u64) -> bool {
         let end = self.base + self.sectors;
         let [data, next, ..] = record.entries();

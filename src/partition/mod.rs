@@ -1,7 +1,7 @@
-//! Partition tables: where the volumes of a disk begin and end, what they are called, and what is wrong with them.
+//! Partition tables: the ranges, names and types of a disk's partitions, and problems of the table.
 //!
-//! A GUID partition table counts when the master boot record announces it, or when nothing contradicts it; otherwise the
-//! master boot record counts, unless the sector belongs to a filesystem that has the whole disk.
+//! A GUID partition table is used when the master boot record announces it, or when nothing contradicts it; otherwise the
+//! master boot record is used, unless the sector belongs to a filesystem that fills the whole disk.
 
 mod boot_sector;
 mod check;
@@ -28,21 +28,21 @@ use crate::{
 
 const MIN_SECTOR_SIZE: u32 = 512;
 const MAX_SECTOR_SIZE: u32 = 4096;
-/// How much of a disk must be zeros for it to count as blank: what partitioning tools leave before the first partition.
+/// Bytes that must be zero for a disk to count as blank: as many as partitioning tools leave before the first partition.
 const BLANK_LEN: u64 = 1 << 20;
 
-/// The table of a disk.
+/// The partition table of a disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Table {
-    /// What kind of table.
+    /// The kind of table.
     pub scheme: Scheme,
-    /// Bytes per sector, in which the table counts.
+    /// Bytes per sector, the unit of the table.
     pub sector_size: u32,
     /// GPT disk GUID or MBR disk signature.
     pub disk_id: Option<DiskId>,
-    /// Partitions by number. For [`Scheme::None`] the whole disk as number 1.
+    /// Partitions by number. For [`Scheme::None`] the whole disk is number 1.
     pub partitions: Vec<Partition>,
-    /// What is wrong with the table, and how it was got around.
+    /// Problems of the table, and how they were worked around.
     pub problems: Vec<Problem>,
 }
 
@@ -61,15 +61,15 @@ pub enum Scheme {
 /// One partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Partition {
-    /// The number that other tools give it (`sda3` → 3; logical partitions from 5).
+    /// The number that other tools use (`sda3` → 3; logical partitions from 5).
     pub number: u32,
-    /// First byte on the disk.
+    /// Byte offset on the disk.
     pub start: u64,
-    /// Bytes, as the table says (may exceed the disk: see `problems`).
+    /// Size in bytes, as the table states it (may exceed the disk: see `problems`).
     pub size: u64,
-    /// What the type means (`EFI system partition`, `Microsoft reserved`); the bare code where unknown.
+    /// The name of the type (`EFI system partition`, `Microsoft reserved`); its code where unknown.
     pub type_name: String,
-    /// What it is for, by its table; `None` without a table.
+    /// The type in the table; `None` without a table.
     pub type_id: Option<PartitionType>,
     /// GPT partition GUID; `None` otherwise.
     pub id: Option<Guid>,
@@ -77,14 +77,14 @@ pub struct Partition {
     pub name: String,
     /// GPT attribute bits; for MBR bit 0 is set when the partition is active.
     pub attributes: u64,
-    /// An EFI system partition.
+    /// True for an EFI system partition.
     pub esp: bool,
-    /// Out of the disk, overlapping, …
+    /// Problems of this partition: beyond the disk's end, overlapping, …
     pub problems: Vec<Problem>,
 }
 
 impl Table {
-    /// What identifies one of its partitions; `None` on a disk that has no identity.
+    /// The identifier of one of its partitions; `None` on a disk without an identifier.
     pub fn partition_id(&self, partition: &Partition) -> Option<PartitionId> {
         match self.disk_id? {
             DiskId::Mbr(disk) => Some(PartitionId::Mbr { disk, start: partition.start }),
@@ -99,22 +99,22 @@ impl Partition {
         Window::new(disk.clone(), self.start, self.size)
     }
 
-    /// What the set bits of [`Self::attributes`] mean.
+    /// The names of the set bits of [`Self::attributes`].
     pub fn attribute_names(&self) -> Vec<&'static str> {
         names::attributes(self.type_id, self.attributes)
     }
 
-    /// For types whose partitions have no filesystem, or none that is readable by itself: what they hold.
+    /// The content of partitions of this type, if it is no filesystem, or none that is readable by itself.
     pub fn type_hint(&self) -> Option<&'static str> {
         self.type_id.and_then(names::hint)
     }
 }
 
-/// Reads the partition table of `disk`. `sector_size` is what the container says, if it does; otherwise 512 and 4096
-/// are tried. Damage never fails the scan as long as something can be said: see [`Table::problems`].
+/// Reads the partition table of `disk`. `sector_size` is the size that the container states, if it does; otherwise 512
+/// and 4096 are tried. Damage does not fail the scan: see [`Table::problems`].
 ///
 /// # Errors
-/// None in practice: an unreadable first sector is a problem of the table.
+/// None in practice: an unreadable first sector becomes a problem of the table.
 pub fn scan(disk: &Arc<dyn ByteSource>, sector_size: Option<u32>) -> Result<Table> {
     let mut problems = Vec::new();
     let boot = read_vec(disk.as_ref(), 0, usize::try_from(disk.size()).map_or(512, |size| size.min(512)));
@@ -151,7 +151,7 @@ pub fn scan(disk: &Arc<dyn ByteSource>, sector_size: Option<u32>) -> Result<Tabl
                 problems,
             }
         }
-        // Initialized, never partitioned. A filesystem may begin after a boot sector without entries: not blank.
+        // Initialized, never partitioned. Not blank if a filesystem begins after a boot sector without entries.
         Some(record) if !filesystem && is_blank(disk, 512, BLANK_LEN) => {
             let sector_size = said.unwrap_or(MIN_SECTOR_SIZE);
             Table {
@@ -176,8 +176,8 @@ pub fn scan(disk: &Arc<dyn ByteSource>, sector_size: Option<u32>) -> Result<Tabl
     Ok(table)
 }
 
-/// The GUID partition table, if the disk has one that counts. `problems` receives what is to be said when not. `lost`:
-/// the first sector cannot be read, so that nothing there speaks against the table.
+/// The GUID partition table, if the disk has a valid one. Otherwise `problems` receives the reason. `lost`: the first
+/// sector cannot be read, so it does not contradict the table.
 fn scan_gpt(
     disk: &Arc<dyn ByteSource>,
     said: Option<u32>,
@@ -199,7 +199,7 @@ fn scan_gpt(
             }
         };
         if found.doubtful && !protective {
-            // Nothing announces it, and nothing vouches for it.
+            // Neither a protective MBR nor a checksum confirms it.
             continue;
         }
         if !other.is_empty() {
@@ -210,7 +210,8 @@ fn scan_gpt(
             continue;
         }
         if !protective && !lost {
-            // A backup alone may be left over from an earlier use of the disk: nothing else may be there.
+            // A lone backup may be left over from an earlier use of the disk: it counts only if the space before the
+            // first partition is blank.
             let first = found.partitions.iter().map(|partition| partition.start).min().unwrap_or(BLANK_LEN);
             if !found.primary_signed && !is_blank(disk, 0, first.min(BLANK_LEN)) {
                 continue;
@@ -257,7 +258,7 @@ fn other_sectors(sector_size: u32) -> Problem {
     )
 }
 
-/// What uses the disk instead of a GUID partition table that no protective entry announces; empty if nothing does.
+/// What occupies the disk instead of a GUID partition table without a protective MBR; empty if nothing does.
 fn rival(record: Option<&mbr::Record>, filesystem: bool) -> &'static str {
     match record {
         Some(record) if !record.is_empty() => "the MBR has partitions of its own and none that protects it",
@@ -266,14 +267,14 @@ fn rival(record: Option<&mbr::Record>, filesystem: bool) -> &'static str {
     }
 }
 
-/// The sector sizes that a table may count in, the likeliest first.
+/// The candidate sector sizes of a table, the likeliest first.
 fn sector_sizes(said: Option<u32>) -> impl Iterator<Item = u32> {
     let others = [MIN_SECTOR_SIZE, MAX_SECTOR_SIZE].into_iter().filter(move |size| said != Some(*size));
     said.into_iter().chain(others)
 }
 
-/// An MBR does not say what it counts in. `said`, else 512, unless only the other size leads to boot sectors of that size
-/// or to extended boot records: then the image was taken from a disk with other sectors.
+/// The sector size of an MBR, which does not state it: `said`, else 512, unless only the other size leads to boot sectors
+/// of that size or to extended boot records. Then the image was taken from a disk with other sectors.
 fn mbr_sector_size(disk: &Arc<dyn ByteSource>, record: &mbr::Record, said: Option<u32>) -> u32 {
     let expected = said.unwrap_or(MIN_SECTOR_SIZE);
     let other = if expected == MAX_SECTOR_SIZE { MIN_SECTOR_SIZE } else { MAX_SECTOR_SIZE };
@@ -281,7 +282,7 @@ fn mbr_sector_size(disk: &Arc<dyn ByteSource>, record: &mbr::Record, said: Optio
     if evidence(other) > evidence(expected) { other } else { expected }
 }
 
-/// Whether the disk holds only zeros between two offsets, the later of which is at most [`BLANK_LEN`].
+/// True when the disk holds only zeros between two offsets, the later of which is at most [`BLANK_LEN`].
 fn is_blank(disk: &Arc<dyn ByteSource>, start: u64, end: u64) -> bool {
     let len = end.min(disk.size()).saturating_sub(start);
     let bytes = usize::try_from(len).ok().and_then(|len| read_vec(disk.as_ref(), start, len).ok());
@@ -289,7 +290,7 @@ fn is_blank(disk: &Arc<dyn ByteSource>, start: u64, end: u64) -> bool {
 }
 
 impl Partition {
-    /// The whole disk, where there is no table.
+    /// The whole disk as one partition, for a disk without a table.
     fn whole(size: u64) -> Self {
         Self {
             number: 1,

@@ -1,8 +1,8 @@
-//! What partition types and attribute bits mean: GPT types by GUID, MBR types by byte.
+//! Names of partition types and attribute bits: GPT types by GUID, MBR types by byte.
 
 use crate::{guid::Guid, identity::PartitionType};
 
-/// EFI system partition, as GPT type.
+/// EFI system partition, as a GPT type.
 pub(super) const ESP: Guid = Guid::literal("c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
 const BASIC_DATA: Guid = Guid::literal("ebd0a0a2-b9e5-4433-87c0-68b6b72699c7");
 const RESERVED: Guid = Guid::literal("e3c9e316-0b5c-4db8-817d-f92df00215ae");
@@ -15,7 +15,7 @@ const CLUSTER_METADATA: Guid = Guid::literal("db97dba9-0840-4bae-97f0-ffb9a327c7
 const BIOS_BOOT: Guid = Guid::literal("21686148-6449-6e6f-744e-656564454649");
 const CHROMEOS_KERNEL: Guid = Guid::literal("fe3a2a5d-4f32-41a7-b725-accc3285a309");
 
-/// The name of a type; its code where that is not known.
+/// The name of a type, or its code if unknown.
 pub(super) fn type_name(type_id: PartitionType) -> String {
     let name = match type_id {
         PartitionType::Gpt(guid) => gpt_type(guid),
@@ -157,7 +157,7 @@ fn mbr_type(byte: u8) -> Option<&'static str> {
     })
 }
 
-/// The meaning of each set bit; `type_id` decides on those that GPT leaves to the type, and between GPT and MBR.
+/// The name of each set bit. `type_id` selects between GPT and MBR, and the bits that GPT leaves to the type.
 pub(super) fn attributes(type_id: Option<PartitionType>, bits: u64) -> Vec<&'static str> {
     let common: &[_] = &[(0, "required"), (1, "no block I/O"), (2, "legacy BIOS bootable")];
     let meanings = match type_id {
@@ -168,7 +168,7 @@ pub(super) fn attributes(type_id: Option<PartitionType>, bits: u64) -> Vec<&'sta
     meanings.into_iter().filter(|(bit, _)| bits >> bit & 1 == 1).map(|(_, name)| name).collect()
 }
 
-/// The bits that each GPT type has for itself.
+/// The attribute bits that a GPT type defines.
 fn of_gpt_type(guid: Guid) -> &'static [(u32, &'static str)] {
     match guid {
         BASIC_DATA => &[(60, "read-only"), (61, "shadow copy"), (62, "hidden"), (63, "no drive letter")],
@@ -181,7 +181,7 @@ fn of_gpt_type(guid: Guid) -> &'static [(u32, &'static str)] {
     }
 }
 
-/// What partitions of this type hold, where that is no filesystem, or none that can be read by itself.
+/// The content of partitions of this type, if it is no filesystem, or none that is readable by itself.
 pub(super) fn hint(type_id: PartitionType) -> Option<&'static str> {
     use PartitionType::{Gpt, Mbr};
     Some(match type_id {

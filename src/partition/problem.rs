@@ -1,5 +1,5 @@
-//! What is wrong with a table or a partition: the text that is shown wherever the table is, and for an examination how bad
-//! it is and what it means.
+//! Problems of a table or a partition: a text, shown wherever the table is, and for a check the severity and the
+//! consequence.
 
 use std::fmt;
 
@@ -7,14 +7,14 @@ use serde::{Serialize, Serializer};
 
 use crate::check::{Finding, Severity};
 
-/// Something wrong.
+/// A problem of a table or a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
-    /// What contradicts the specification, and how it was got around.
+    /// The contradiction to the specification, and how it was worked around.
     pub text: String,
-    /// What that means, and what can be done.
+    /// The consequence, and a remedy.
     pub meaning: &'static str,
 }
 
@@ -31,7 +31,7 @@ impl Problem {
         Self { severity: Severity::Error, text: text.into(), meaning }
     }
 
-    /// As an examination reports it.
+    /// The finding that a check reports.
     pub(super) fn finding(&self, structure: &str) -> Finding {
         Finding::new(self.severity, structure, &self.text, self.meaning)
     }
@@ -43,7 +43,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The text alone.
+/// Serialized as its text only.
 impl Serialize for Problem {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.text)

@@ -20,7 +20,7 @@ fn crc32(bytes: &[u8]) -> u32 {
     crc.sum()
 }
 
-/// A disk with a GPT, written by the specification; entries 1, 2, …
+/// A disk with a GPT, written according to the specification; entries 1, 2, …
 struct GptDisk {
     bytes: Vec<u8>,
     sector: usize,
@@ -96,7 +96,7 @@ impl GptDisk {
         self.bytes.len() / self.sector - 1
     }
 
-    /// Changes a field of the header at `lba` and mends its checksum.
+    /// Changes a field of the header at `lba` and updates its checksum.
     fn patch(&mut self, lba: usize, at: usize, value: &[u8]) {
         let mut header: [u8; 92] = self.bytes[lba * self.sector..][..92].try_into().unwrap();
         header[at..at + value.len()].copy_from_slice(value);
@@ -137,7 +137,7 @@ fn put_record(disk: &mut [u8], lba: usize, entries: &[[u8; 16]]) {
     sector[510..].copy_from_slice(&[0x55, 0xaa]);
 }
 
-/// An MBR with p1 (sectors 100 to 199) and an extended partition at 1000 with logical ones of 50 sectors.
+/// An MBR with p1 (sectors 100 to 199) and an extended partition at 1000 with logical partitions of 50 sectors.
 fn mbr_disk(logical: usize) -> Vec<u8> {
     let mut disk = vec![0; 8192 * 512];
     put_record(&mut disk, 0, &[mbr_entry(0x80, 0x07, 100, 100), mbr_entry(0, 0x0f, 1000, 4000)]);
@@ -157,7 +157,7 @@ fn numbers(table: &Table) -> Vec<u32> {
     table.partitions.iter().map(|partition| partition.number).collect()
 }
 
-/// Number, first sector, sectors.
+/// Number, first sector and number of sectors of each partition.
 fn places(table: &Table) -> Vec<(u32, u64, u64)> {
     let sector = u64::from(table.sector_size);
     table.partitions.iter().map(|p| (p.number, p.start / sector, p.size / sector)).collect()
@@ -246,7 +246,7 @@ fn what_is_damaged_in_one_copy_comes_from_the_other() {
 fn table_without_a_right_checksum_is_shown_only_if_it_makes_sense_and_is_announced() {
     let broken = |entries: &[Entry<'_>]| {
         let mut disk = plain(entries);
-        // The checksum of the array, in both headers; theirs are put right.
+        // Only the checksum of the array is wrong, in both headers; the headers' own are updated.
         for lba in [1, disk.last()] {
             disk.patch(lba, 88, &[1, 2, 3, 4]);
         }
@@ -256,11 +256,11 @@ fn table_without_a_right_checksum_is_shown_only_if_it_makes_sense_and_is_announc
     let table = disk.scan();
     assert_eq!((table.scheme, places(&table)), (Scheme::Gpt, vec![(1, 2048, 2048), (2, 4096, 905)]));
     assert_eq!(table.problems.iter().filter(|p| p.severity == crate::check::Severity::Error).count(), 1);
-    // Without the protective MBR it may be anything.
+    // Without the protective MBR the content may be anything.
     let mut unannounced = broken(&[(LINUX, 2048, 4095)]);
     unannounced.bytes[..512].fill(0);
     assert_eq!(unannounced.scan().scheme, Scheme::None);
-    // Partitions over each other, or beyond the end: no table at all.
+    // Partitions that overlap or end beyond the disk: no table at all.
     for entries in [[(LINUX, 2048, 4095), (LINUX, 4000, 5000)], [(LINUX, 2048, 4095), (LINUX, 5000, 99_000)]]
     {
         let table = broken(&entries).scan();
@@ -277,10 +277,10 @@ fn missing_protective_mbr_is_no_obstacle() {
     let table = disk.scan();
     assert_eq!((table.scheme, numbers(&table)), (Scheme::Gpt, vec![1]));
     assert!(problems(&table).contains("protective MBR is missing"));
-    // The whole beginning wiped: the backup stands alone.
+    // The whole beginning is zeroed: only the backup is left.
     disk.bytes[..64 * 512].fill(0);
     assert_eq!(disk.scan().scheme, Scheme::Gpt);
-    // Something else is there now: the backup is a leftover.
+    // The beginning holds other data: the backup is a leftover.
     disk.bytes[1080..1082].copy_from_slice(&[0x53, 0xef]);
     assert_eq!(disk.scan().scheme, Scheme::None);
 }
@@ -383,7 +383,7 @@ fn one_damaged_extended_boot_record_leaves_the_others() {
     let table = scan_bytes(&disk, None);
     assert_eq!(places(&table), [(1, 100, 100), (5, 1010, 50), (7, 1130, 50), (8, 1190, 50)]);
     assert!(problems(&table).contains("boot record in sector 1060"), "{}", problems(&table));
-    // The first one is lost: nothing says where the second is.
+    // With the first record lost, nothing locates the second.
     for byte in [0xa7, 0] {
         disk[1000 * 512..][..512].fill(byte);
         let table = scan_bytes(&disk, None);
@@ -394,7 +394,7 @@ fn one_damaged_extended_boot_record_leaves_the_others() {
             problems(&table)
         );
     }
-    // One without entries is what partitioning tools write for an extended partition that is not used yet.
+    // A record without entries is what partitioning tools write for an empty extended partition.
     put_record(&mut disk, 1000, &[[0; 16]; 4]);
     assert_eq!(problems(&scan_bytes(&disk, None)), "");
 }
@@ -408,7 +408,7 @@ fn link_and_partitions_are_taken_from_every_slot_of_an_extended_boot_record() {
     put_record(&mut disk, 2000, &[[0; 16], logical(10), [0; 16], logical(200)]);
     let found = places(&scan_bytes(&disk, None));
     assert_eq!(found, [(1, 100, 100), (5, 1010, 50), (6, 1100, 50), (7, 2010, 50), (8, 2200, 50)]);
-    // What the last two slots hold beyond the record's share is garbage.
+    // Entries in the last two slots beyond the record's share are garbage.
     put_record(&mut disk, 2000, &[logical(10), [0; 16], logical(480), mbr_entry(0x31, 0x83, 20, 9)]);
     assert_eq!(numbers(&scan_bytes(&disk, None)), [1, 5, 6, 7]);
 }
@@ -496,7 +496,7 @@ fn boot_sector_of_a_filesystem_is_no_partition_table() {
     assert!(whole(&disk));
     disk[3..11].copy_from_slice(b"NTFS    ");
     assert!(whole(&disk));
-    // Code that happens to look like one entry, but leaves the rest odd.
+    // Code that looks like one entry by chance, with the rest invalid.
     disk[446..462].copy_from_slice(&mbr_entry(0x80, 0x07, 63, 1000));
     assert!(whole(&disk));
     // A boot loader that kept the parameter block of an earlier filesystem, before a whole table.
@@ -529,7 +529,7 @@ fn mbr_of_a_disk_with_large_sectors_is_found_by_its_partitions() {
     disk[usize::try_from(MIB).unwrap()..][..512].copy_from_slice(&fat_boot_sector(4096));
     let table = scan_bytes(&disk, None);
     assert_eq!((table.sector_size, table.partitions[0].start), (4096, MIB));
-    // The image may come from another disk than its container says.
+    // The image may come from a disk with other sectors than its container states.
     let table = scan_bytes(&disk, Some(512));
     assert_eq!((table.sector_size, table.partitions[0].start), (4096, MIB));
     assert!(problems(&table).contains("written for sectors of 4096 bytes"));
@@ -557,7 +557,7 @@ fn tiny_disks_have_no_table() {
     assert_eq!(problems(&scan_bytes(&sector, None)), "begins beyond the disk's end\n");
 }
 
-/// Whatever the bytes are, a scan ends, and its windows stay on the disk.
+/// Scans any bytes: the scan ends, and its windows stay on the disk.
 fn survives(bytes: &[u8]) {
     for hint in [None, Some(4096)] {
         let disk: Arc<dyn ByteSource> = Arc::new(MemorySource(bytes.to_vec()));
@@ -598,7 +598,7 @@ fn truncated_and_mutated_disks_never_fail() {
                 let at = (interesting[random(interesting.len())] + random(9)).min(copy.len() - 1);
                 copy[at] = [0, 0xff, 1 << random(8), copy[at] ^ 1 << random(8)][random(4)];
             }
-            // Mended checksums let the changes through to the fields behind them.
+            // Valid checksums let the changes through to the later fields.
             if random(2) == 0 {
                 mend(&mut copy);
             }
@@ -607,7 +607,7 @@ fn truncated_and_mutated_disks_never_fail() {
     }
 }
 
-/// Mends the checksums of every GPT header and its array.
+/// Updates the checksums of every GPT header and its array.
 fn mend(disk: &mut [u8]) {
     for at in (0..disk.len().saturating_sub(512)).step_by(512) {
         let field = |at: usize| u64::from_le_bytes(disk[at..at + 8].try_into().unwrap());

@@ -1,5 +1,5 @@
-//! On-disk structures of a registry hive (`regf`), field by field, as the forensic notes on the format name them. All
-//! numbers are little-endian; offsets count from the first hive bin.
+//! On-disk structures of a registry hive (`regf`), field by field, with the names of the forensic notes on the format.
+//! All numbers are little-endian; offsets are relative to the first hive bin.
 
 use zerocopy::{
     FromBytes, Immutable, KnownLayout, Unaligned,
@@ -8,17 +8,17 @@ use zerocopy::{
 
 /// Length of the base block: the first hive bin follows it.
 pub(super) const BASE_BLOCK: u64 = 4096;
-/// What the checksum of the base block covers.
+/// Bytes of the base block that its checksum covers.
 pub(super) const CHECKED: usize = 508;
-/// An offset that refers to nothing.
+/// An unused offset.
 pub(super) const NONE: u32 = u32::MAX;
-/// Data longer than this is in segments of at most this length, from minor version 4 on.
+/// Longest segment, and longest data in a single cell, in bytes, from minor version 4 on.
 pub(super) const MAX_SEGMENT: u32 = 16_344;
-/// Set in a value's data size when the data itself stands in the place of its offset.
+/// Bit of a value's data size: the data itself is stored in the field of its offset.
 pub(super) const IN_PLACE: u32 = 0x8000_0000;
-/// In [`KeyNode::flags`]: the name is in bytes (Latin-1), not in UTF-16.
+/// Bit of [`KeyNode::flags`]: the name is in bytes (Latin-1), not in UTF-16.
 pub(super) const KEY_NAME_IN_BYTES: u16 = 0x20;
-/// In [`KeyValue::flags`]: the same.
+/// Bit of [`KeyValue::flags`]: the name is in bytes (Latin-1).
 pub(super) const VALUE_NAME_IN_BYTES: u16 = 1;
 
 /// The beginning of the base block.
@@ -72,7 +72,7 @@ pub(super) struct KeyValue {
     pub(super) spare: U16,
 }
 
-/// XOR of the words that the checksum covers; two results stand for others.
+/// XOR of the words that the checksum covers; the results 0 and `!0` are replaced by others.
 pub(super) fn checksum(block: &[u8]) -> u32 {
     let words = block.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
     match words.fold(0, |sum, word| sum ^ word) {

@@ -1,8 +1,8 @@
 //! Registry hives (`regf`), read cell by cell: keys, subkey lists, values, data of any length.
 //!
-//! Structures: the forensic notes on the Windows registry file format; Microsoft has published none. Guards: every cell
-//! lies inside the hive bins and every structure inside its cell; lists of lists have two levels; how many entries are
-//! followed is bounded, and so is what is read in all. Neither the transaction logs nor volatile keys are read.
+//! Structures: the forensic notes on the Windows registry file format; Microsoft has published no specification. Guards:
+//! every cell lies inside the hive bins and every structure inside its cell; lists of lists have two levels; the number
+//! of entries followed is bounded, and so is the total read. Transaction logs and volatile keys are not read.
 
 mod format;
 #[cfg(test)]
@@ -21,33 +21,33 @@ use crate::{
     bytes::{ByteSource, read_vec},
 };
 
-/// Subkeys or values of one key that are read; Windows' largest keys have tens of thousands.
+/// Most subkeys or values read per key; Windows' largest keys have tens of thousands.
 const MAX_ENTRIES: usize = 1 << 16;
-/// Longest data that is read; the largest values that programs keep are below 1 MiB.
+/// Longest data read, in bytes; programs keep values below 1 MiB.
 const MAX_DATA: u32 = 1 << 20;
-/// Longest cell that holds a key, a value or a list of [`MAX_ENTRIES`].
+/// Longest cell read, in bytes: large enough for a key, a value or a list of [`MAX_ENTRIES`].
 const MAX_CELL: u32 = 1 << 20;
-/// All that is read of one opened hive: lists may name the same large cell again and again.
+/// Total bytes read per opened hive: lists may refer to the same large cell again and again.
 const MAX_READ: u64 = 256 << 20;
-/// What a cell counts for at least: also small reads take time.
+/// Least number of bytes that a cell counts towards [`MAX_READ`], as small reads take time too.
 const LEAST_READ: u64 = 512;
 
 /// A hive.
 pub struct Hive {
     source: Arc<dyn ByteSource>,
     root: u32,
-    /// Length of the hive bins.
+    /// Length of the hive bins in bytes.
     bins: u64,
     minor: u32,
     dirty: bool,
-    /// What was read, in the sense of [`MAX_READ`].
+    /// Bytes counted towards [`MAX_READ`].
     read: AtomicU64,
 }
 
 /// A key.
 #[derive(Debug, Clone)]
 pub struct Key {
-    /// Its own name, without those of its parents.
+    /// The key's own name, without its parents.
     pub name: Vec<u16>,
     subkeys: (u32, u32),
     values: (u32, u32),
@@ -67,10 +67,8 @@ pub struct Value {
 impl Hive {
     /// Opens a hive.
     ///
-    /// # Errors
-    /// [`Error::Corrupt`] when the base block or the first hive bin is not one; [`Error::Unsupported`] for versions
-    /// that no Windows since NT 4 writes. A wrong checksum or unequal sequence numbers are none: see
-    /// [`Self::is_dirty`].
+    /// [`Error::Corrupt`] when the base block or the first hive bin is invalid; [`Error::Unsupported`] for versions that
+    /// no Windows since NT 4 writes. A wrong checksum or unequal sequence numbers are no error: see [`Self::is_dirty`].
     pub fn open(source: Arc<dyn ByteSource>) -> Result<Self> {
         let len = source.size().min(format::BASE_BLOCK);
         let block = read_vec(&*source, 0, usize::try_from(len).expect("at most 4096"))?;
@@ -81,7 +79,7 @@ impl Hive {
             return Err(bad("no base block".into()));
         }
         let (major, minor) = (base.major_version.get(), base.minor_version.get());
-        // Type 0 is the hive itself, format 1 the only one.
+        // File type 0 is a hive, file format 1 the only one.
         if major != 1 || !(2..=6).contains(&minor) || base.file_type.get() != 0 || base.file_format.get() != 1
         {
             return Err(Error::unsupported(format!("registry hive of version {major}.{minor}")));
@@ -107,23 +105,23 @@ impl Hive {
         })
     }
 
-    /// True when the hive was not written completely: what is newer is in its transaction logs.
+    /// True when the hive was not written completely: newer data is in its transaction logs.
     pub fn is_dirty(&self) -> bool {
         self.dirty
     }
 
-    /// The key that has no parent.
+    /// The root key.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when there is none.
+    /// [`Error::Corrupt`] when its cell is invalid.
     pub fn root(&self) -> Result<Key> {
         self.key(self.root)
     }
 
-    /// The key below `key` whose name equals `name` but for the case of ASCII letters.
+    /// The subkey of `key` named `name`, ignoring the case of ASCII letters.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when the list of subkeys, or all that might be it, is damaged.
+    /// [`Error::Corrupt`] when the list of subkeys, or every possible match, is damaged.
     pub fn subkey(&self, key: &Key, name: &str) -> Result<Option<Key>> {
         let mut damage = None;
         for subkey in self.subkeys(key)? {
@@ -136,7 +134,7 @@ impl Hive {
         damage.map_or(Ok(None), Err)
     }
 
-    /// Calls `f` with each key below `key`, damaged ones as errors.
+    /// Calls `f` with each subkey of `key`; a damaged one is passed as an error.
     ///
     /// # Errors
     /// [`Error::Corrupt`] when the list of subkeys is damaged.
@@ -145,7 +143,7 @@ impl Hive {
         Ok(())
     }
 
-    /// Calls `f` with each of at most `max` values of `key`, damaged ones as errors.
+    /// Calls `f` with at most `max` values of `key`; a damaged one is passed as an error.
     ///
     /// # Errors
     /// [`Error::Corrupt`] when the list of values is damaged.
@@ -179,7 +177,7 @@ impl Hive {
         })
     }
 
-    /// The cells of the keys below `key`.
+    /// The cell offsets of the subkeys of `key`.
     fn subkeys(&self, key: &Key) -> Result<Vec<u32>> {
         let (count, list) = key.subkeys;
         let mut found = Vec::new();
@@ -189,7 +187,7 @@ impl Hive {
         Ok(found)
     }
 
-    /// Appends what a list of subkeys names; a list of lists only when `outer`.
+    /// Appends the cells in a list of subkeys; a list of lists is accepted only if `outer`.
     fn list(&self, at: u32, outer: bool, found: &mut Vec<u32>) -> Result<()> {
         let cell = self.cell(at)?;
         let too_short = || corrupt(at, "a list of subkeys that is cut off");
@@ -197,7 +195,7 @@ impl Hive {
         let &[kind @ .., low, high] = head;
         let count = usize::from(u16::from_le_bytes([low, high]));
         let step = match &kind {
-            // With the beginning or a hash of the name.
+            // Each entry also has the beginning or a hash of the name.
             b"lf" | b"lh" => 8,
             b"li" => 4,
             b"ri" if outer => 4,
@@ -240,7 +238,7 @@ impl Hive {
         Ok(Value { name, data_type: value.data_type.get(), data })
     }
 
-    /// Data outside of its value: in one cell or in segments.
+    /// Data stored outside of its value: in one cell or in segments.
     fn data(&self, at: u32, size: u32) -> Result<Vec<u8>> {
         let len = usize::try_from(size).ok().filter(|_| size <= MAX_DATA);
         let len = len.ok_or_else(|| corrupt(at, format!("{size} bytes of data are too much")))?;
@@ -267,7 +265,7 @@ impl Hive {
         Err(corrupt(list, format!("{} bytes of data instead of {len}", data.len())))
     }
 
-    /// The content of the cell at `at`, which is in use.
+    /// The content of the allocated cell at `at`.
     fn cell(&self, at: u32) -> Result<Vec<u8>> {
         let left = self.bins.saturating_sub(at.into());
         let mut size = [0; 4];

@@ -11,7 +11,7 @@ impl Builder {
         Self(bytes)
     }
 
-    /// Adds a cell; its offset.
+    /// Adds a cell and returns its offset.
     fn cell(&mut self, content: &[u8]) -> u32 {
         let at = self.0.len() - 4096;
         let size = (content.len() + 4).next_multiple_of(8);
@@ -67,7 +67,7 @@ impl Builder {
     }
 }
 
-/// Keys in every kind of list, values in every place.
+/// A hive with keys in every kind of list and values in every kind of storage.
 fn hive() -> Vec<u8> {
     let mut hive = Builder::new();
     let small = hive.cell(b"outside");
@@ -136,7 +136,7 @@ fn unfinished_writes_are_told() {
     let mut bytes = hive();
     bytes[8] ^= 1;
     assert!(open(bytes.clone()).unwrap().is_dirty());
-    // The checksum is that of the changed block now; the sequence numbers still differ.
+    // The checksum matches the changed block again; the sequence numbers still differ.
     let sum = format::checksum(&bytes[..508]);
     bytes[508..512].copy_from_slice(&sum.to_le_bytes());
     assert!(open(bytes).unwrap().is_dirty());

@@ -1,28 +1,29 @@
-//! The directories that are added to the root of a volume: `.deleted` and `.orphans`. They are found in any case, and listed
-//! where that was asked for; a file of the same name hides them.
+//! The directories added to the root of a volume: `.deleted` and `.orphans`. Lookup always finds them; listings show them
+//! on request, and `.orphans` also when the root directory is lost. A file of the same name hides them.
 
 use std::sync::Arc;
 
 use crate::fs::{DirCursor, FileSystem, Name, NameBuf, NodeId, deleted, orphans};
 
-/// Where a listing of a volume's root goes on with these: beyond the cursors of every filesystem.
+/// Cursor from which a listing of a volume's root continues with the added directories: above the cursors of every
+/// filesystem.
 const CURSOR: u64 = 1 << 62;
 
-/// One of the directories.
+/// An added directory.
 pub(super) struct Added {
     pub(super) name: &'static str,
-    /// Its number in the volume.
+    /// Its node number in the volume.
     pub(super) node: NodeId,
-    /// Marks the numbers of what is in it.
+    /// The bit set in the numbers of the nodes in it.
     bit: u64,
     pub(super) fs: Box<dyn FileSystem>,
-    /// Listed by default.
+    /// True when it is listed by default.
     pub(super) is_main: bool,
-    /// What the volume's root goes on with after it.
+    /// The cursor of the root's listing after it.
     pub(super) next: DirCursor,
 }
 
-/// Those of one volume.
+/// The added directories of one volume.
 pub(super) struct AddedDirectories(Vec<Added>);
 
 impl AddedDirectories {
@@ -47,7 +48,7 @@ impl AddedDirectories {
         Self(all.collect())
     }
 
-    /// The directory to which a node of the volume belongs, itself included.
+    /// The added directory to which a node of the volume belongs, which may be the node itself.
     pub(super) fn holds(&self, node: NodeId) -> Option<&Added> {
         self.0.iter().find(|added| node.0 & added.bit != 0)
     }
@@ -56,18 +57,18 @@ impl AddedDirectories {
         self.0.iter().find(|added| name.is_alike(NameBuf::literal(added.name).as_name()))
     }
 
-    /// Those that a listing of the root from `from` on still has to show.
+    /// The added directories that a listing of the root still has to show from the cursor `from` on.
     pub(super) fn from(&self, from: DirCursor) -> impl Iterator<Item = &Added> {
         self.0.iter().filter(move |added| from.0 < added.next.0)
     }
 }
 
-/// True where only these are left of a listing of the root.
+/// True when only added directories are left in a listing of the root.
 pub(super) fn is_beyond(from: DirCursor) -> bool {
     from.0 > CURSOR
 }
 
-/// True for a node of a volume that belongs to one of these directories: a number that the filesystem itself does not use.
+/// True for a volume's node that belongs to an added directory: a number that the filesystem itself does not use.
 pub(super) fn is_added(node: NodeId) -> bool {
     node.0 & (deleted::BIT | orphans::BIT) != 0
 }

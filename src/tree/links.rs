@@ -1,5 +1,6 @@
-//! Link targets as paths that a POSIX kernel can follow: always relative, `..` at their beginning alone and never more of
-//! them than there are directories up to the volume's root. So no link leads out of its volume, whatever it states.
+//! Converts link targets to paths that a POSIX kernel can follow: always relative, with `..` only at the beginning and
+//! never more of them than there are directories up to the volume's root. So the `..` of a target never lead out of its
+//! volume.
 //!
 //! A drive letter or a volume's GUID means what the database of mounted devices says, in the registry of the Windows on
 //! the link's own volume or else on any other of the disk. Without one, `C:\…` means the volume that holds the link, or the
@@ -25,12 +26,12 @@ const MAX_DEPTH: usize = 16_384;
 const BACKSLASH: u16 = b'\\' as u16;
 const SLASH: u16 = b'/' as u16;
 const DOT: u16 = b'.' as u16;
-/// Directories above a link that may be the root of a Linux.
+/// Most directories above a link that are tried as the root of a Linux installation.
 const MAX_ROOTS: usize = 32;
 
-/// A Windows target, taken apart.
+/// A Windows target, parsed.
 enum Target<'a> {
-    /// From the link's directory.
+    /// Relative to the link's directory.
     Relative(&'a [u16]),
     /// From the root of the link's own volume: `\Users`.
     Rooted(&'a [u16]),
@@ -42,19 +43,19 @@ enum Target<'a> {
     Elsewhere,
 }
 
-/// What the databases say of a name.
+/// The result of a query to the databases of mounted devices.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Known {
-    /// It is this volume.
+    /// The name means this volume.
     Volume(usize),
-    /// It is no volume of this disk that can be read, or the databases disagree.
+    /// The name means no readable volume of this disk, or the databases disagree.
     Elsewhere,
-    /// Nothing.
+    /// No database has the name.
     Unknown,
 }
 
 impl Tree {
-    /// The text of the link `node` in `volume`.
+    /// The text of the link `node` in `volume`, as the kernel follows it.
     pub(super) fn link_text(&self, volume: usize, node: NodeId, target: &LinkTarget) -> Vec<u8> {
         let Some(depth) = self.link_depth(volume, node) else { return inert_text(target) };
         if let Some(path) = target.posix() {
@@ -65,8 +66,8 @@ impl Tree {
         resolved.unwrap_or_else(|| inert_text(target))
     }
 
-    /// How many directories a link may go up. Of one with several names, or in a directory that its record does not name, it
-    /// is not known from where it is followed: from none of these places it goes up.
+    /// How many directories a link may go up. `None` for a link with several names, or in a directory that its record
+    /// does not name: the place from which it is followed is unknown, so its text must not go up.
     fn link_depth(&self, volume: usize, node: NodeId) -> Option<usize> {
         if node.0 & MISPLACED != 0 {
             return None;
@@ -100,7 +101,7 @@ impl Tree {
         self.from(volume, depth, volume, parts)
     }
 
-    /// The path from the link to `names` below the nearest directory above it that has them.
+    /// The path from the link to `names` below the nearest directory above it that contains them.
     fn below_a_root(&self, volume: usize, node: NodeId, depth: usize, names: &[NameBuf]) -> Option<Vec<u8>> {
         let fs = &*self.volumes[volume].fs;
         let mut dir = node;
@@ -142,7 +143,7 @@ impl Tree {
         }
     }
 
-    /// `path` from the root of `other`, if it exists there and is mounted.
+    /// The path to `path` below the root of `other`, if it exists there and `other` is mounted.
     fn inside(&self, volume: usize, depth: usize, other: usize, path: &[u16]) -> Option<Vec<u8>> {
         if other != volume && self.only.is_some() {
             return None;
@@ -150,20 +151,20 @@ impl Tree {
         Some(self.from(volume, depth, other, self.walk(other, path, None)?))
     }
 
-    /// Where an absolute path exists, when the volume of its drive is not known.
+    /// The path to an absolute target whose drive's volume is unknown, if the target exists on one volume only.
     fn guess(&self, volume: usize, node: NodeId, depth: usize, path: &[u16]) -> Option<Vec<u8>> {
-        // Not by way of the link itself: `Windows` on another drive that leads to `C:\Windows`.
+        // Not through the link itself, as when `Windows` on another drive leads to `C:\Windows`.
         if let Some(found) = self.walk(volume, path, Some(node)) {
             return Some(self.from(volume, depth, volume, found));
         }
         let others = (0..self.volumes.len()).filter(|other| *other != volume && self.only.is_none());
         let mut found = others.filter_map(|other| Some((other, self.walk(other, path, None)?)));
         let (other, text) = found.next()?;
-        // Two candidates are none: a guess would be worse than the Windows text.
+        // With two candidates the link keeps its Windows text, which is better than a wrong guess.
         found.next().is_none().then(|| self.from(volume, depth, other, text))
     }
 
-    /// What the databases say: that of `volume` itself, or else what all others agree on.
+    /// Queries the databases: that of `volume` itself, or else all others, if they agree.
     fn known(&self, volume: usize, ask: &dyn Fn(&MountedDevices) -> Option<Device>) -> Known {
         let answer = |of: usize| {
             let device = ask(self.mounted_devices(of)?)?;
@@ -177,8 +178,8 @@ impl Tree {
         if others.all(|other| other == first) { first } else { Known::Elsewhere }
     }
 
-    /// The database of the Windows on a volume, read when it is first asked for. One that names no volume of this disk is
-    /// of no use: the disk is a copy whose identifiers were changed, or the database was emptied to deploy it.
+    /// The database of the Windows installation on a volume, read at the first query. One that names no volume of this
+    /// disk is ignored: the disk is a copy with changed identifiers, or the database was emptied for deployment.
     fn mounted_devices(&self, volume: usize) -> Option<&MountedDevices> {
         let database = match self.databases[volume].get() {
             Some(database) => database,
@@ -209,9 +210,9 @@ impl Tree {
         if out.is_empty() { b".".to_vec() } else { out.join(&b'/') }
     }
 
-    /// How many directories lie between the volume's root and `node`.
+    /// The number of directories between the volume's root and `node`.
     fn depth(&self, volume: usize, node: NodeId) -> Option<usize> {
-        // As the tree has it: an orphan is not where its record says.
+        // The parents as in the tree: an orphan is not in the directory that its record names.
         let mut at = self.number(volume, node);
         for depth in 0..MAX_DEPTH {
             at = self.parent(at).ok()?;
@@ -219,12 +220,12 @@ impl Tree {
                 return Some(depth);
             }
         }
-        // A circle of directories.
+        // A cycle of parent directories.
         None
     }
 
-    /// The parts of an absolute path, if all of it exists, or as far as another link: the rest is then the kernel's to
-    /// follow. None of it is `avoid`. Case need not be right: look-ups through the mount do not care either.
+    /// The components of an absolute path, if all of it exists, or those up to another link, from which the kernel
+    /// follows the rest. `None` if it leads through `avoid`. Ignores case, as lookups through the mount do.
     fn walk(&self, volume: usize, path: &[u16], avoid: Option<NodeId>) -> Option<Vec<Vec<u8>>> {
         let root = self.volumes[volume].fs.root();
         self.walk_from(volume, root, parts(path), avoid)
@@ -253,19 +254,19 @@ impl Tree {
     }
 }
 
-/// The text of a link that is followed from an unknown place, or leads to none: it stays in the directory of the link.
+/// The text of a link whose place is unknown or whose target cannot be resolved: it stays in the directory of the link.
 pub(super) fn inert_text(target: &LinkTarget) -> Vec<u8> {
     match (target.posix(), target) {
         (Some(path), _) => normal(posix_parts(&path), 0),
         (None, LinkTarget::Windows { path, relative: true, .. }) => normal(windows_parts(&path.0), 0),
-        // One name, as its separators are `\`.
+        // The separators are `\`, so a POSIX kernel takes the text as one name.
         _ => target.to_text(),
     }
 }
 
-/// A relative path without `.`, and with `..` at its beginning alone: as Windows has it, `NAME\..` is nothing whatever `NAME`
-/// is, and the root is the parent of the root. `depth` is how far above it is. A kernel that follows `NAME/..` through a link
-/// in place of `NAME` would come out elsewhere.
+/// A relative path without `.`, and with `..` only at the beginning: on Windows `NAME\..` is empty whatever `NAME` is,
+/// and the root is its own parent. `depth` is the number of directories up to the root. A kernel that follows `NAME/..`
+/// through a link named `NAME` would end up elsewhere.
 fn normal<P: AsRef<[u8]>>(parts: impl Iterator<Item = P>, depth: usize) -> Vec<u8> {
     let (up, names) = normal_parts(parts, depth);
     let mut out = vec![b"..".to_vec(); up];
@@ -273,7 +274,7 @@ fn normal<P: AsRef<[u8]>>(parts: impl Iterator<Item = P>, depth: usize) -> Vec<u
     if out.is_empty() { b".".to_vec() } else { out.join(&b'/') }
 }
 
-/// How many directories a path goes up, and the names after that.
+/// The number of directories that a path goes up, and the names after that.
 fn normal_parts<P: AsRef<[u8]>>(parts: impl Iterator<Item = P>, depth: usize) -> (usize, Vec<Vec<u8>>) {
     let (mut up, mut names) = (0, Vec::new());
     for part in parts {
@@ -294,13 +295,13 @@ fn windows_parts(path: &[u16]) -> impl Iterator<Item = Vec<u8>> + '_ {
     parts(path).map(|part| Name(part).to_link_part())
 }
 
-/// A NUL ends the path, as it does for a kernel.
+/// The components of a POSIX path, up to a NUL, which ends the path as it does for a kernel.
 fn posix_parts(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     path.split(|byte| *byte == 0).next().unwrap_or_default().split(|byte| *byte == b'/')
 }
 
 fn parts(path: &[u16]) -> impl Iterator<Item = &[u16]> {
-    // No Windows name can hold `/`, so there it can only be meant as a separator.
+    // No Windows name can contain `/`, so it can only be a separator.
     path.split(|unit| *unit == BACKSLASH || *unit == SLASH).filter(|part| !part.is_empty() && *part != [DOT])
 }
 
@@ -327,7 +328,7 @@ fn parse(path: &[u16], relative: bool) -> Target<'_> {
     Target::Elsewhere
 }
 
-/// `path` without `prefix`, compared as Windows compares ASCII.
+/// `path` without `prefix`; ASCII letters are compared without case.
 fn strip<'a>(path: &'a [u16], prefix: &str) -> Option<&'a [u16]> {
     let (head, rest) = path.split_at_checked(prefix.len())?;
     let same = |unit: u16, byte: u8| u8::try_from(unit).is_ok_and(|unit| unit.eq_ignore_ascii_case(&byte));
@@ -345,7 +346,7 @@ mod tests {
             ("../a", 2, "../a"),
             ("../../../a", 2, "../../a"),
             ("a/../../b", 2, "../b"),
-            // Through a link `up` to the root this would lead out.
+            // A kernel following a link `up` to the root would leave the volume.
             ("up/../../../etc/passwd", 1, "../etc/passwd"),
             ("./a//b/.", 3, "a/b"),
             ("a/..", 3, "."),

@@ -1,9 +1,9 @@
-//! The mounted namespace: a directory `pN` per readable volume, aliases, and the synthetic files. Itself a
-//! [`FileSystem`], so the platform adapters and the conformance tests know only that trait.
+//! The mounted namespace: a directory `pN` per readable volume, aliases, and the synthetic files. It is itself a
+//! [`FileSystem`], so the platform adapters and the conformance tests use only that trait.
 //!
-//! Node numbers ([`NodeId`]): above a filesystem's bits is the volume's index (from 1). Index 0 are the tree's own
-//! nodes; 1 is always the root, also when one volume is mounted as the root. In the root of a volume
-//! there are `.deleted/` and `.orphans/`, listed where that was asked for.
+//! Node numbers ([`NodeId`]): the bits above those of a filesystem hold the volume's index (from 1). Index 0 marks the
+//! tree's own nodes, of which 1 is always the root, even when one volume is mounted as the root. The root of a volume also
+//! has `.deleted/` and `.orphans/`, listed on request, `.orphans/` also when the volume's own root directory is lost.
 
 mod added;
 mod links;
@@ -43,19 +43,19 @@ const LOCAL: u64 = (1 << VOLUME_SHIFT) - 1;
 
 const _: () = assert!(MAX_VOLUMES < 1 << NodeId::VOLUME_BITS);
 
-/// A readable volume and how it is shown.
+/// A readable volume and how it appears in the tree.
 pub struct Volume {
     /// `p3`
     pub name: String,
-    /// What Windows knows it by; `None` on a disk that has no identity.
+    /// The identifier that Windows uses for it; `None` on a disk without an identifier.
     pub id: Option<PartitionId>,
-    /// Is it an EFI system partition?
+    /// True for an EFI system partition.
     pub esp: bool,
     /// Its files.
     pub fs: Arc<dyn FileSystem>,
 }
 
-/// A raw view: hidden in `.vhdmount/`, for tools that want bytes.
+/// A raw view of a disk or volume: hidden in `.vhdmount/`, for tools that read bytes.
 pub struct RawView {
     /// `disk.raw`, `p3.raw`
     pub name: String,
@@ -63,45 +63,45 @@ pub struct RawView {
     pub bytes: Arc<dyn ByteSource>,
 }
 
-/// What the tree is made of.
+/// The parts of a tree.
 pub struct Parts {
     /// Readable volumes by number.
     pub volumes: Vec<Volume>,
-    /// Mount only this one (its place in `volumes`) as the root.
+    /// The index in `volumes` of the only volume to mount, as the root.
     pub only: Option<usize>,
     /// Raw views.
     pub raw_views: Vec<RawView>,
-    /// The synthetic files' content: `.capacity`, `.capacity.json`, `.vhdmount/info.json`.
+    /// Generates the content of the synthetic files: `.capacity`, `.capacity.json`, `.vhdmount/info.json`.
     pub generator: Box<dyn Generator>,
-    /// List `.deleted` and `.orphans` in the root of each volume that has them; they are found in any case.
+    /// List `.deleted` and `.orphans` in the root of each volume that has them; lookup always finds them.
     pub list_deleted: bool,
-    /// The time that synthetic nodes show: the image's own.
+    /// The time of synthetic nodes: the image's own.
     pub time: Timestamp,
 }
 
 /// The namespace that is mounted.
 pub struct Tree {
     volumes: Vec<Volume>,
-    /// For each volume, what the Windows on it knows of drive letters; read when a link needs it.
+    /// The drive letters known to the Windows on each volume; read when a link needs them.
     databases: Vec<OnceLock<Option<MountedDevices>>>,
-    /// For each volume.
+    /// The added directories of each volume.
     added: Vec<AddedDirectories>,
     list_deleted: bool,
     only: Option<usize>,
     synthetic: Synthetic,
 }
 
-/// A node, taken apart.
+/// A node number, decoded.
 enum Place<'a> {
     Own(Own),
     In(usize, &'a dyn FileSystem, NodeId),
 }
 
 impl Tree {
-    /// The root's number, whatever is mounted.
+    /// The root's number, whichever volumes are mounted.
     pub const ROOT: NodeId = NodeId(1);
 
-    /// Puts the parts together; volumes beyond [`MAX_VOLUMES`] are left out.
+    /// Assembles the tree; volumes beyond [`MAX_VOLUMES`] are left out.
     pub fn new(mut parts: Parts) -> Self {
         parts.volumes.truncate(MAX_VOLUMES);
         let only = parts.only.filter(|index| *index < parts.volumes.len());
@@ -116,7 +116,7 @@ impl Tree {
         &self.volumes
     }
 
-    /// The number of the volume in which a node lies, from 1; 0: one of the tree's own.
+    /// The number of the volume that holds a node, from 1; 0 for one of the tree's own.
     pub fn volume_number(node: NodeId) -> u64 {
         node.0 >> VOLUME_SHIFT
     }
@@ -140,7 +140,7 @@ impl Tree {
         }
     }
 
-    /// A volume's node as the tree numbers it.
+    /// The tree's number for a volume's node.
     fn number(&self, volume: usize, node: NodeId) -> NodeId {
         if self.only == Some(volume) && node == self.volumes[volume].fs.root() {
             return Self::ROOT;
@@ -149,7 +149,7 @@ impl Tree {
         NodeId((volume as u64 + 1) << VOLUME_SHIFT | node.0 & LOCAL)
     }
 
-    /// The volume whose root directory this is.
+    /// The volume whose root directory is `node`.
     pub fn volume_at(&self, node: NodeId) -> Option<&Volume> {
         match self.place(node) {
             Ok(Place::In(index, fs, local)) if local == fs.root() && !added::is_added(local) => {
@@ -159,7 +159,7 @@ impl Tree {
         }
     }
 
-    /// What is added to a directory: to the root of a volume alone.
+    /// The directories added to `dir`, if it is the root of a volume.
     fn added(&self, volume: usize, dir: NodeId) -> Option<&AddedDirectories> {
         (dir == self.volumes[volume].fs.root()).then(|| &self.added[volume])
     }
@@ -201,14 +201,15 @@ impl FileSystem for Tree {
     fn lookup(&self, dir: NodeId, name: Name<'_>) -> Result<Option<NodeId>> {
         match self.place(dir)? {
             Place::In(index, fs, local) => {
-                // A root directory that cannot be read hides nothing.
+                // If the volume's root directory cannot be read, no file hides the added directories.
                 let added =
                     || self.added(index, local)?.named(name).map(|added| self.number(index, added.node));
                 let found = match fs.lookup(local, name) {
                     Err(error) => return added().map_or(Err(error), |node| Ok(Some(node))),
                     Ok(found) => found.map(|found| self.number(index, found)),
                 };
-                // With a single volume as the root the synthetic files are still there, unless it has such names.
+                // With a single volume as the root the synthetic files can still be looked up, unless it has files of
+                // these names.
                 let hidden = || (dir == Self::ROOT).then(|| self.synthetic.lookup_hidden(name)).flatten();
                 Ok(found.or_else(hidden).or_else(added))
             }
@@ -327,7 +328,7 @@ impl Namespace for Tree {
     fn read_link_text(&self, node: NodeId) -> Result<Vec<u8>> {
         let target = self.read_link(node)?;
         match self.place(node)? {
-            // Where a deleted link was is not where it is shown.
+            // The place of a deleted link was not that in which it is shown.
             Place::In(_, _, local) if local.0 & deleted::BIT != 0 => Ok(links::inert_text(&target)),
             Place::In(index, _, local) => Ok(self.link_text(index, local, &target)),
             Place::Own(_) => Ok(target.to_text()),
@@ -338,7 +339,7 @@ impl Namespace for Tree {
         matches!(self.place(node), Ok(Place::Own(own)) if own.is_volatile())
     }
 
-    /// The achievable figures of the volume that holds `node`.
+    /// Space usage of the volume that holds `node`, limited by what the host can back.
     fn usage_at(&self, node: NodeId) -> Result<Usage> {
         match self.place(node)? {
             Place::In(index, ..) => self.synthetic.generator.volume_usage(index),
@@ -391,7 +392,7 @@ impl Ownership for Tree {
 }
 
 impl Space for Tree {
-    /// What the whole disk, or the one volume that is mounted, can really hold.
+    /// Space usage of the whole disk, or of the one mounted volume, limited by what the host can back.
     fn usage(&self) -> Result<Usage> {
         self.usage_at(Self::ROOT)
     }

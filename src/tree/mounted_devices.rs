@@ -1,5 +1,5 @@
-//! Windows' database of mounted devices: which volume has which drive letter and which GUID, by what the partition
-//! table says of it. Key `MountedDevices` of the hive `SYSTEM`, a binary value for each name.
+//! Windows' database of mounted devices: the volume of each drive letter and volume GUID, identified by its partition
+//! table entry. Key `MountedDevices` of the hive `SYSTEM`, one binary value per name.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,12 +13,12 @@ use crate::{
 };
 
 const KEY: &str = "MountedDevices";
-/// Names that are read. Windows forgets none by itself, so that a few hundred come together; 26 are letters.
+/// Most names read. Windows never removes any itself, so that a few hundred accumulate; 26 are letters.
 const MAX_NAMES: usize = 4096;
-/// In front of a GPT partition's GUID.
+/// Prefix of a GPT partition's GUID.
 const GPT: &[u8; 8] = b"DMIO:ID:";
 
-/// What a name stands for.
+/// The device that a name refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Device {
     /// This partition.
@@ -27,7 +27,7 @@ pub(super) enum Device {
     Other,
 }
 
-/// The database of one installation.
+/// The database of one Windows installation.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct MountedDevices {
     drives: BTreeMap<u8, Device>,
@@ -35,7 +35,7 @@ pub(super) struct MountedDevices {
 }
 
 impl MountedDevices {
-    /// The database of the Windows that is installed on `fs`; `None` when there is none that can be read.
+    /// The database of the Windows installation on `fs`; `None` when there is none that can be read.
     pub(super) fn of(fs: &dyn FileSystem) -> Option<Self> {
         let hive = system_hive(fs)?;
         match Self::read(hive) {
@@ -74,17 +74,17 @@ impl MountedDevices {
         }
     }
 
-    /// What the drive with this letter is.
+    /// The device with this drive letter.
     pub(super) fn drive(&self, letter: u8) -> Option<Device> {
         self.drives.get(&letter.to_ascii_uppercase()).copied()
     }
 
-    /// What the volume with this GUID is.
+    /// The device of the volume with this GUID.
     pub(super) fn volume(&self, id: &Guid) -> Option<Device> {
         self.volumes.get(id).copied()
     }
 
-    /// Everything that has a name.
+    /// All devices that have a name.
     pub(super) fn devices(&self) -> impl Iterator<Item = Device> {
         self.drives.values().chain(self.volumes.values()).copied()
     }
@@ -105,7 +105,7 @@ impl Device {
     }
 }
 
-/// `text` without `prefix`, whatever the case of its ASCII letters.
+/// `text` without `prefix`, ignoring the case of ASCII letters.
 fn strip<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     let (head, rest) = text.split_at_checked(prefix.len())?;
     head.eq_ignore_ascii_case(prefix).then_some(rest)

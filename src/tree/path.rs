@@ -1,4 +1,5 @@
-//! Paths inside a tree, for the commands that need no mount: `ls`, `cat`. Links are followed as the kernel would.
+//! Resolves paths inside a tree, for the commands that need no mount: `ls`, `cat`. Links are followed as the kernel
+//! would.
 
 use super::{Namespace, stream};
 use crate::{
@@ -6,37 +7,37 @@ use crate::{
     fs::{NameBuf, NodeId, NodeKind},
 };
 
-/// What Linux allows before it says ELOOP.
+/// Most links followed in a path; Linux fails with ELOOP beyond it.
 const MAX_LINKS: u32 = 40;
 
-/// Walks paths through any namespace.
+/// Resolves paths in any namespace.
 pub struct Resolver<'a> {
     fs: &'a dyn Namespace,
 }
 
-/// Where a path led.
+/// The result of resolving a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resolved {
-    /// The node.
+    /// The node of the path.
     pub node: NodeId,
     /// The directory in which it was found.
     pub parent: NodeId,
 }
 
 impl<'a> Resolver<'a> {
-    /// Paths of this namespace.
+    /// A resolver for paths of this namespace.
     pub fn new(fs: &'a dyn Namespace) -> Self {
         Self { fs }
     }
 
-    /// Finds `path`, separated by `/`, from the root. The last part may be `file:stream`. A link at the end is followed
-    /// if `follow`.
+    /// Resolves `path`, separated by `/`, from the root. The last component may be `file:stream`. A link at the end is
+    /// followed if `follow`.
     ///
     /// # Errors
-    /// [`Error::NotFound`] with the part that does not exist.
+    /// [`Error::NotFound`] with the component that does not exist.
     pub fn resolve(&self, path: &[u8], follow: bool) -> Result<Resolved> {
         let mut links = 0;
-        // The directories walked through, so that `..` is exact; parts still to go, last first.
+        // The directories passed so far, so that `..` is exact, and the components left, last first.
         let mut trail = vec![self.fs.root()];
         let mut node = self.fs.root();
         let mut todo: Vec<Vec<u8>> = parts(path).rev().map(<[u8]>::to_vec).collect();
@@ -84,7 +85,7 @@ impl<'a> Resolver<'a> {
         Ok(Resolved { node, parent })
     }
 
-    /// One name: an entry, or a stream of one.
+    /// Looks up one component: an entry, or a stream of one.
     fn step(&self, dir: NodeId, part: &[u8]) -> Result<Option<NodeId>> {
         let Some(name) = NameBuf::from_text(part) else { return Ok(None) };
         stream::lookup(self.fs, dir, name.as_name())

@@ -1,5 +1,6 @@
-//! Names with a stream: `FILE:STREAM`, as commands and mounts take them. The filesystem's own entries come first, as a name of
-//! the POSIX namespace may have colons. Of several colons the last one that leads to a stream of a file separates the two.
+//! Names with a stream, `FILE:STREAM`, as commands and mounts accept them. The filesystem's own entries come first, as a
+//! name in the POSIX namespace may contain colons. Of several colons, the last one that leads to a stream of a file is
+//! the separator.
 
 use crate::{
     Result,
@@ -8,10 +9,10 @@ use crate::{
 
 const COLON: u16 = b':' as u16;
 const DOT: u16 = b'.' as u16;
-/// The type of all streams that have names. Windows' long form states it.
+/// The type suffix of named streams, which Windows' long form includes.
 const TYPE: &str = ":$DATA";
 
-/// The node that `name` means in `dir`: an entry, or a stream of one; `.:STREAM` is one of the directory itself.
+/// Looks up `name` in `dir`: an entry, or a stream of one; `.:STREAM` is a stream of the directory itself.
 ///
 /// # Errors
 /// As [`FileSystem::lookup`].
@@ -33,8 +34,8 @@ pub fn lookup(fs: &dyn FileSystem, dir: NodeId, name: Name<'_>) -> Result<Option
     Ok(None)
 }
 
-/// The ways in which a name can be `FILE:STREAM`, the likeliest first. The stream is empty in `FILE::$DATA`, which is the file
-/// itself.
+/// The ways to split a name into `FILE:STREAM`, the likeliest first. The stream is empty for `FILE::$DATA`, which is the
+/// file itself.
 pub fn splits(name: &[u16]) -> impl Iterator<Item = (&[u16], &[u16])> {
     let upper = |unit: &u16| u8::try_from(*unit).map_or(*unit, |byte| byte.to_ascii_uppercase().into());
     let cut = name.len().checked_sub(TYPE.len());

@@ -1,5 +1,5 @@
-//! The tree's own nodes: the root, aliases to the volumes, and files that are made when they are opened. All are known
-//! when the tree is built; none is ever added.
+//! The tree's own nodes: the root, aliases to the volumes, and files that are generated when they are opened. The set of
+//! nodes is fixed when the tree is built.
 
 use std::{ops::ControlFlow, sync::Arc};
 
@@ -13,33 +13,33 @@ use crate::{
 /// FILE_ATTRIBUTE_DIRECTORY
 const ATTRIBUTE_DIRECTORY: u32 = 0x10;
 
-/// Makes what the synthetic files hold, anew at each call.
+/// Generates the content of the synthetic files, anew at each call.
 pub trait Generator: Send + Sync {
-    /// `.capacity`
+    /// The content of `.capacity`
     ///
     /// # Errors
     /// When the host or the block table cannot be read.
     fn capacity(&self) -> Result<String>;
 
-    /// `.capacity.json`
+    /// The content of `.capacity.json`
     ///
     /// # Errors
     /// As [`Self::capacity`].
     fn capacity_json(&self) -> Result<String>;
 
-    /// `.vhdmount/info.json`
+    /// The content of `.vhdmount/info.json`
     ///
     /// # Errors
-    /// When something that it reports cannot be read.
+    /// When a part of the report cannot be read.
     fn info_json(&self) -> Result<String>;
 
-    /// What the disk can really hold.
+    /// Space usage of the disk, limited by what the host can back.
     ///
     /// # Errors
     /// As [`Self::capacity`].
     fn disk_usage(&self) -> Result<Usage>;
 
-    /// What a volume, by its place in [`super::Parts::volumes`], can really hold.
+    /// Space usage of a volume, limited by what the host can back. `index`: its index in [`super::Parts::volumes`].
     ///
     /// # Errors
     /// As [`Self::capacity`].
@@ -52,7 +52,7 @@ pub(super) enum Own {
     Root,
     Capacity,
     CapacityJson,
-    /// `.vhdmount/`: reachable, but not listed, so that `cp -r` and `grep -r` do not read the disk twice.
+    /// `.vhdmount/`: found by lookup but not listed, so that `cp -r` and `grep -r` do not read the disk twice.
     Hidden,
     Info,
     /// `esp`, a link to the volume of this index.
@@ -103,10 +103,10 @@ impl Own {
     }
 }
 
-/// The tree's own nodes and what they need.
+/// The tree's own nodes and their data.
 pub(super) struct Synthetic {
     pub(super) generator: Box<dyn Generator>,
-    /// Label and volume index, names unique.
+    /// Labels, unique, each with its volume index.
     pub(super) labels: Vec<(NameBuf, usize)>,
     esp: Option<usize>,
     raw_views: Vec<RawView>,
@@ -123,7 +123,7 @@ impl Synthetic {
         let mut labels: Vec<(NameBuf, usize)> = Vec::new();
         for (index, volume) in volumes.iter().enumerate() {
             let label = NameBuf::literal(&volume.fs.volume().label);
-            // Two volumes of one label: the first has it, as a link can only have one target.
+            // If two volumes share a label, the first one gets the link, which can have only one target.
             if !label.0.is_empty() && labels.iter().all(|(taken, _)| *taken != label) {
                 labels.push((label, index));
             }
@@ -132,7 +132,7 @@ impl Synthetic {
         Self { generator, labels, esp, raw_views, time }
     }
 
-    /// The node behind a number.
+    /// The own node with this number.
     pub(super) fn own(&self, node: NodeId) -> Result<Own> {
         let index =
             |base: u64, count: usize| usize::try_from(node.0 - base).ok().filter(|index| *index < count);
@@ -183,7 +183,7 @@ impl Synthetic {
         Ok(Arc::new(MemorySource(text?.into_bytes())))
     }
 
-    /// The entries of one of the tree's own directories; `hidden` ones are found but not listed.
+    /// The entries of one of the tree's own directories, without those that are `hidden` from listings.
     fn entries(&self, dir: Own) -> Result<Vec<(NameBuf, Own)>> {
         let text = |text: &str| NameBuf::literal(text);
         match dir {
@@ -209,7 +209,8 @@ impl Synthetic {
         }
     }
 
-    /// As on the volumes, case need not be right, but an exact match wins. The volumes are the tree's to find.
+    /// Looks up `name` as on the volumes: ignoring case, but preferring an exact match. Volumes' directories are not
+    /// included.
     pub(super) fn lookup(&self, dir: Own, name: Name<'_>) -> Result<Option<NodeId>> {
         let mut entries = self.entries(dir)?;
         if dir == Own::Root {
@@ -220,7 +221,7 @@ impl Synthetic {
         Ok(exact.or_else(alike).map(|(_, own)| own.number()))
     }
 
-    /// What stays reachable below a volume that is mounted as the root.
+    /// Looks up a synthetic file that stays reachable when a volume is mounted as the root.
     pub(super) fn lookup_hidden(&self, name: Name<'_>) -> Option<NodeId> {
         let known =
             [(".capacity", Own::Capacity), (".capacity.json", Own::CapacityJson), (".vhdmount", Own::Hidden)];
@@ -230,7 +231,7 @@ impl Synthetic {
             .map(|(_, own)| own.number())
     }
 
-    /// Lists `dir`: the volumes' directories first, given by name and node.
+    /// Lists `dir`, beginning with the volumes' directories, given by name and node.
     pub(super) fn read_dir(
         &self,
         dir: Own,

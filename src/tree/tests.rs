@@ -5,13 +5,14 @@ use crate::{
     guid::Guid,
 };
 
-/// A filesystem of a few nodes; node = place in the list, the first is the root. Names compare without case.
+/// A filesystem of a few nodes: a node's number is its index in the list, and the first is the root. Names compare
+/// without case.
 struct Small(Vec<(u64, &'static str, Content)>, &'static str);
 
 enum Content {
     Dir,
     File(&'static str),
-    /// A Windows link: target, relative.
+    /// A Windows link: its target, and whether it is relative.
     Link(&'static str, bool),
 }
 use Content::{Dir, File, Link};
@@ -195,7 +196,7 @@ fn root_lists_volumes_and_aliases_but_not_the_raw_views() {
     assert_eq!(list(&tree, find(&tree, ".vhdmount")), ["info.json", "disk.raw"]);
     assert_eq!(tree.open(find(&tree, ".vhdmount/disk.raw")).unwrap().size(), 9);
     assert_eq!(link(&tree, "esp"), "p2");
-    // Both volumes are labelled System: a link can only lead to one.
+    // Both volumes are labelled System; a link can have only one target.
     assert_eq!(list(&tree, find(&tree, "by-label")), ["System"]);
     assert_eq!(link(&tree, "by-label/System"), "../p1");
     assert!(tree.is_volatile(find(&tree, ".capacity")) && !tree.is_volatile(Tree::ROOT));
@@ -306,7 +307,7 @@ fn the_last_volume_of_many_has_numbers_of_its_own() {
     assert_eq!(tree.volume_at(root).unwrap().name, last);
     assert_eq!(tree.usage_at(file).unwrap().total, 100 + MAX_VOLUMES as u64 - 1);
     assert!(find_none(&tree, &format!("v{MAX_VOLUMES}")));
-    // The highest number of a filesystem is still that volume's.
+    // The highest node number of a filesystem still belongs to that volume.
     let highest = NodeId(file.0 | LOCAL);
     assert!(matches!(tree.place(NodeId(highest.0)), Err(Error::NotFound(_))));
     assert_eq!(highest.0 >> VOLUME_SHIFT, MAX_VOLUMES as u64);

@@ -1,5 +1,5 @@
-//! What a GPT says of itself beyond where its partitions are: where its copies and their arrays lie, which sectors are
-//! for partitions, what unused entries hold.
+//! Checks the parts of a GPT that do not affect where its partitions are: the places of its copies and arrays, the usable
+//! sectors, unused entries.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::{
     partition::Table,
 };
 
-/// Examines both copies of the table.
+/// Checks both copies of the table.
 pub(in crate::partition) fn check(disk: &Arc<dyn ByteSource>, table: &Table, report: &mut dyn FindingSink) {
     let sectors = disk.size() / u64::from(table.sector_size);
     let Some(last) = sectors.checked_sub(1).filter(|last| *last >= 2) else { return };
@@ -26,7 +26,7 @@ pub(in crate::partition) fn check(disk: &Arc<dyn ByteSource>, table: &Table, rep
     }
 }
 
-/// Examines what a whole header says.
+/// Checks the fields of a valid header.
 fn header(copy: &Copy, other: &Copy, table: &Table, last: u64, report: &mut dyn FindingSink) {
     let Ok(header) = &copy.header else { return };
     let structure = format!("{} GPT header", copy.name);
@@ -71,7 +71,7 @@ fn header(copy: &Copy, other: &Copy, table: &Table, last: u64, report: &mut dyn 
     }
 }
 
-/// Entries without a type are unused, and zeros altogether.
+/// Checks that unused entries, those without a type, are all zeros.
 fn unused_entries(array: &[u8], entry_len: usize, report: &mut dyn FindingSink) {
     let is_strange = |entry: &&[u8]| entry[..16].iter().all(|b| *b == 0) && entry.iter().any(|b| *b != 0);
     let strange = array.chunks_exact(entry_len).filter(is_strange).count();

@@ -1,4 +1,4 @@
-//! What a master boot record says beyond where its partitions are.
+//! Checks the parts of a master boot record that do not affect where its partitions are.
 
 use super::{PROTECTIVE, Record};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
 
 const STRUCTURE: &str = "master boot record";
 
-/// Examines a record that is the disk's table.
+/// Checks a record that is the disk's partition table.
 pub(in crate::partition) fn check(record: &Record, table: &Table, report: &mut dyn FindingSink) {
     let active = record.used().filter(|(_, entry, _)| entry.is_active()).count();
     if active > 1 {
@@ -51,15 +51,15 @@ pub(in crate::partition) fn check(record: &Record, table: &Table, report: &mut d
     }
 }
 
-/// Examines a record that only protects a GUID partition table, on a disk of so many sectors.
+/// Checks a protective MBR, on a disk of `disk_sectors` sectors.
 pub(in crate::partition) fn protective(record: &Record, disk_sectors: u64, report: &mut dyn FindingSink) {
     let Some((_, entry, _)) = record.used().find(|(_, entry, _)| entry.sys == PROTECTIVE) else { return };
     let expected = u32::try_from(disk_sectors.saturating_sub(1)).unwrap_or(u32::MAX);
     if !record.unprotective().is_empty() {
-        // A hybrid MBR protects what its own partitions leave.
+        // The protective entry of a hybrid MBR covers only the rest of the disk.
         return;
     }
-    // Windows writes 0xffffffff whatever the size, which is as good.
+    // Windows writes 0xffffffff whatever the size, which is accepted.
     if entry.starting_lba != 1 || !(entry.sectors == expected || entry.sectors == u32::MAX) {
         let problem = format!(
             "its protective entry covers {} sectors from sector {}, not {expected} from sector 1",
