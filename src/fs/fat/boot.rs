@@ -1,4 +1,4 @@
-//! The boot sector and its BIOS parameter block: where everything lies. Validated once; the rest of the reader trusts
+//! The boot sector with its BIOS parameter block: the layout of the volume. Validated once; the rest of the reader trusts
 //! [`Geometry`], whose sums cannot overflow (at most 2^32 sectors of at most 4096 bytes).
 
 use zerocopy::FromBytes;
@@ -9,18 +9,18 @@ use crate::{Error, Place, Result, fs::FsKind};
 /// Bytes of the volume that [`Geometry::parse`] needs.
 pub(super) const BOOT_SECTOR_SIZE: usize = 512;
 
-/// Sector of FAT32's copy of the boot sector, where Windows looks for it.
+/// Sector number of FAT32's backup boot sector, where Windows looks for it.
 pub(super) const BACKUP_BOOT_SECTOR: u64 = 6;
 
-/// Sector sizes that exist.
+/// Valid sector sizes.
 pub(super) const SECTOR_SIZES: [u16; 4] = [512, 1024, 2048, 4096];
 
-/// Largest cluster counts: above them the number of a cluster would read as a mark in the table.
+/// Maximum cluster counts: above them cluster numbers would collide with the reserved table values.
 const MAX_CLUSTERS_FAT12: u64 = 4084;
 const MAX_CLUSTERS_FAT16: u64 = 65_524;
 const MAX_CLUSTERS_FAT32: u64 = 0x0fff_fff5;
 
-/// Which of the three formats.
+/// Table width, which distinguishes the three formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Width {
     Fat12,
@@ -46,27 +46,27 @@ impl Width {
     }
 }
 
-/// Where the root directory lies.
+/// Location of the root directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Root {
     /// FAT12/16: a region of its own.
     Region { offset: u64, len: u64 },
-    /// FAT32: a chain like any directory's.
+    /// FAT32: a cluster chain, as for any directory.
     Chain { first_cluster: u32 },
 }
 
-/// A validated boot sector, in bytes of the volume.
+/// A validated boot sector. Offsets and lengths are in bytes of the volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Geometry {
     pub(super) width: Width,
     pub(super) sector_size: u32,
     pub(super) cluster_size: u32,
-    /// Data clusters; they are numbered from 2.
+    /// Number of data clusters; their numbers start at 2.
     pub(super) clusters: u32,
     pub(super) fat_offset: u64,
     pub(super) fat_len: u64,
     pub(super) fats: u8,
-    /// FAT32 without mirroring: the one table that is kept current.
+    /// FAT32 without mirroring: the index of the only table that is kept current.
     pub(super) active_fat: Option<u8>,
     pub(super) root: Root,
     pub(super) data_offset: u64,
@@ -78,10 +78,10 @@ pub(super) struct Geometry {
     pub(super) problems: Vec<String>,
 }
 
-/// Claims of other formats on a sector that could pass for a boot sector of ours.
+/// True for signatures of other formats on a sector that could pass for a FAT boot sector.
 pub(super) fn is_foreign(sector: &[u8]) -> bool {
     const OEM_NAMES: [&[u8]; 4] = [b"NTFS    ", b"EXFAT   ", b"-FVE-FS-", b"ReFS"];
-    // BitLocker To Go: a FAT32 shell whose only files carry the encrypted volume.
+    // BitLocker To Go: a FAT32 volume whose only files contain the encrypted volume.
     const BITLOCKER_TO_GO: [u8; 16] =
         [0x3b, 0xd6, 0x67, 0x49, 0x29, 0x2e, 0xd8, 0x4a, 0x83, 0x99, 0xf6, 0xa3, 0x39, 0xe3, 0xd0, 0x01];
     OEM_NAMES.iter().any(|name| sector.get(3..).is_some_and(|oem| oem.starts_with(name)))
@@ -89,8 +89,8 @@ pub(super) fn is_foreign(sector: &[u8]) -> bool {
 }
 
 impl Geometry {
-    /// Reads the boot sector, the first [`BOOT_SECTOR_SIZE`] bytes of a volume. Neither the jump nor the 55AA signature
-    /// is required: volumes of Atari and of some cameras have neither, and the parameter block is distinctive enough.
+    /// Parses the boot sector, the first [`BOOT_SECTOR_SIZE`] bytes of a volume. Neither the jump nor the 55AA signature is
+    /// required: volumes of Atari and of some cameras have neither, and the parameter block is distinctive enough.
     pub(super) fn parse(sector: &[u8]) -> Result<Self> {
         let bad = |problem: String| Error::corrupt("FAT boot sector", Place::Byte(0), problem);
         if is_foreign(sector) {
@@ -112,7 +112,7 @@ impl Geometry {
             return Err(bad(format!("{fats} tables after {reserved} reserved sectors")));
         }
         let (fat32, _) = Fat32Fields::read_from_prefix(&boot.rest).expect("28 of 54 bytes");
-        // As every driver does it: a 16-bit table size of 0 means the FAT32 layout, however few clusters there are.
+        // As in every driver: a 16-bit table size of 0 means the FAT32 layout, however few clusters there are.
         let is_fat32 = boot.fat_sz_16.get() == 0;
         let fat_sectors = if is_fat32 { fat32.fat_sz_32.get() } else { boot.fat_sz_16.get().into() };
         let total = match boot.tot_sec_16.get() {
@@ -178,7 +178,7 @@ impl Geometry {
         })
     }
 
-    /// True for the number of a data cluster.
+    /// True for a valid data cluster number.
     pub(super) fn is_data_cluster(&self, cluster: u32) -> bool {
         cluster >= 2 && cluster - 2 < self.clusters
     }
@@ -188,7 +188,7 @@ impl Geometry {
         self.data_offset + u64::from(cluster.saturating_sub(2)) * u64::from(self.cluster_size)
     }
 
-    /// The data cluster in which a byte lies; 0: none.
+    /// The data cluster that contains a byte position; 0 if none.
     pub(super) fn cluster_at(&self, position: u64) -> u32 {
         let index = position.checked_sub(self.data_offset).map(|from| from / u64::from(self.cluster_size));
         index
@@ -198,7 +198,7 @@ impl Geometry {
     }
 }
 
-/// `BPB_ExtFlags`: bit 7 says that only the table in the low four bits is written.
+/// Parses `BPB_ExtFlags`: bit 7 means that only the table in the low four bits is written.
 fn active_fat(ext_flags: u16, fats: u8, problems: &mut Vec<String>) -> Option<u8> {
     if ext_flags & 0x80 == 0 {
         return None;

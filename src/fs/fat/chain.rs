@@ -1,7 +1,7 @@
-//! Cluster chains, decoded into runs of bytes once; reads never walk the table again.
+//! Cluster chains, decoded into byte runs once; reads do not access the table.
 //!
-//! A chain is bounded by what is wanted of it, and no cluster is in it twice: where it is damaged, its sound beginning
-//! is kept. If another copy of the table has more of it, that one is used.
+//! Guards: a chain is no longer than requested, and contains no cluster twice; of a damaged chain the valid beginning is
+//! kept. If another copy of the table has more of the chain, that copy is used.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,18 +12,18 @@ use super::{
 };
 use crate::{Result, cache::Cache, fs::runs::RunList};
 
-/// 48 MiB of runs. A file of 4 GiB in 4 KiB clusters has at most half as many fragments.
+/// Limit of 48 MiB of runs. A file of 4 GiB in 4 KiB clusters has at most half as many fragments.
 const MAX_FRAGMENTS: usize = 2 << 20;
 
-/// Decoded chains of small files and directories; one with more than 20,000 fragments is not kept.
+/// Cache budget for decoded chains of small files and directories; a chain of more than 20,000 fragments is not kept.
 const CACHE_BUDGET: usize = 8 << 20;
 
-/// How much of a chain is needed.
+/// How many clusters of a chain the caller needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Wanted {
-    /// This many clusters; what follows does not matter.
+    /// This many clusters; the rest of the chain does not matter.
     Clusters(u32),
-    /// All up to the end mark, which must come within this many clusters.
+    /// All clusters up to the end mark, which must follow within this many clusters.
     ToEnd(u32),
 }
 
@@ -32,14 +32,14 @@ pub(super) enum Wanted {
 pub(super) struct Chain {
     pub(super) runs: Arc<RunList>,
     pub(super) clusters: u32,
-    /// Why the runs are not the whole chain.
+    /// The reason why the runs are not the whole chain.
     pub(super) damage: Option<String>,
-    /// Of one of them; 0: it has none.
+    /// Bytes per cluster; 0 for a chain without any.
     pub(super) cluster_size: u32,
 }
 
 impl Chain {
-    /// Its first clusters: those that follow are another chain's.
+    /// The first `clusters` clusters: those that follow belong to another chain.
     pub(super) fn cut(&self, clusters: u32) -> Result<Self> {
         let mut left = u64::from(clusters) * u64::from(self.cluster_size);
         let mut runs = RunList::new();
@@ -53,10 +53,10 @@ impl Chain {
     }
 }
 
-/// Consecutive clusters: first, count.
+/// Consecutive clusters: first cluster, count.
 type Fragment = (u32, u32);
 
-/// Decodes chains and remembers them.
+/// Decodes chains and caches them.
 pub(super) struct Chains {
     table: Table,
     cache: Cache<(u32, Wanted), Arc<Chain>>,
@@ -71,7 +71,7 @@ impl Chains {
         &self.table
     }
 
-    /// The chain that begins at cluster `first`.
+    /// The chain that starts at cluster `first`.
     ///
     /// # Errors
     /// None in practice: damage is part of the result.
@@ -118,7 +118,7 @@ impl Chains {
     }
 }
 
-/// Collects what is wanted of a chain; an error says why that was not all there.
+/// Collects the requested fragments of a chain; an error states why they are incomplete.
 fn visit(
     geometry: &Geometry,
     next: &mut dyn FnMut(u32) -> Result<Entry>,
@@ -130,7 +130,7 @@ fn visit(
         return Err(format!("it begins at cluster {first}, which does not exist"));
     }
     let (Wanted::Clusters(max) | Wanted::ToEnd(max)) = wanted;
-    // Longer than the volume has clusters it can only be by going round in circles.
+    // A chain longer than the volume's cluster count must contain a cycle.
     let max = max.min(geometry.clusters);
     let mut cluster = first;
     for count in 1..=max {
@@ -176,9 +176,9 @@ fn run_list(
     Ok(runs)
 }
 
-/// Cuts a walk off before the first cluster that it visits for the second time, and returns that.
+/// Truncates a walk before the first cluster that it visits a second time, and returns that cluster.
 fn cut_at_repetition(fragments: &mut Vec<Fragment>) -> Option<u32> {
-    // Chains mostly ascend, and then there is nothing to look for.
+    // Most chains ascend, and then cannot repeat a cluster.
     if fragments.is_sorted_by(|a, b| a.0 + a.1 <= b.0) {
         return None;
     }

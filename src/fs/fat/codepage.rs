@@ -1,4 +1,4 @@
-//! OEM code pages: what the bytes 0x80 to 0xFF of a short name mean. The volume does not say which one wrote it.
+//! OEM code pages: the meaning of the bytes 0x80 to 0xFF of short names. The volume does not record its code page.
 
 /// A single-byte code page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -8,14 +8,14 @@ pub struct CodePage {
 }
 
 impl Default for CodePage {
-    /// 437, that of the IBM PC.
+    /// Code page 437, that of the IBM PC.
     fn default() -> Self {
         PAGES[0]
     }
 }
 
 impl CodePage {
-    /// The code page of this number (437, 850, 1252, …); `None` if it is not known here. Double-byte ones are not.
+    /// The code page with this number (437, 850, 1252, …); `None` if it is unsupported, as all double-byte ones are.
     pub fn from_number(number: u16) -> Option<Self> {
         PAGES.iter().copied().find(|page| page.number == number)
     }
@@ -45,8 +45,8 @@ impl Decoder {
     }
 }
 
-/// Bytes that a code page leaves undefined keep their number below 0xA0 and are U+F700 + byte above, so that no two
-/// names become one.
+/// Bytes that a code page leaves undefined map to themselves below 0xA0 and to U+F700 + byte above, so that different names
+/// stay different.
 const PAGES: &[CodePage] = &[
     CodePage {
         number: 437,

@@ -1,7 +1,7 @@
-//! Deleted files: the directory slots that begin with 0xE5, and everything in deleted directories. The table has forgotten
-//! their chains, so their content is a guess: the free clusters from the first one on, clusters of other files passed
-//! over (as The Sleuth Kit has it). Guards: directories are entered once, the slots looked at are bounded by the volume,
-//! what is kept of them by a budget.
+//! Deleted files: directory slots that begin with 0xE5, and everything in deleted directories. Deletion clears their chains
+//! in the table, so the content is a guess: the free clusters from the first one on, skipping clusters of other files (as
+//! The Sleuth Kit does). Guards: directories are entered once, the volume size bounds the number of slots read, and a budget
+//! bounds memory.
 
 mod walk;
 
@@ -22,18 +22,18 @@ use crate::{
     },
 };
 
-/// Stretches that a guess is made of, 16 MiB of runs: what is more scattered was surely not one file.
+/// Maximum number of runs of a guess, 16 MiB: a more fragmented guess is certainly not one file.
 const MAX_RUNS: usize = 1 << 20;
 
 /// A deleted file or directory.
 struct Lost {
-    /// Of its short entry, in slots from the volume's beginning: its node.
+    /// Position of the short entry in slots of 32 bytes from the volume's start: the node number.
     node: u64,
     short: ShortEntry,
     name: Box<[u16]>,
-    /// In [`Index::directories`].
+    /// Index in [`Index::directories`].
     directory: usize,
-    /// Only slots of its long name are left: `short` is empty.
+    /// Only slots of the long name are left: `short` is empty.
     name_alone: bool,
 }
 
@@ -48,21 +48,21 @@ impl Lost {
     }
 }
 
-/// A directory in which there may be deleted files.
+/// A directory that may contain deleted files.
 struct Directory {
     name: Box<[u16]>,
-    /// The root is its own.
+    /// Index of the parent; the root is its own parent.
     parent: usize,
-    /// False: no entry names it any more.
+    /// False if no entry leads to the directory any more.
     known: bool,
 }
 
-/// All that is deleted, and what is free.
+/// All deleted files of a volume, and its free clusters.
 pub(super) struct Index {
     files: Vec<Lost>,
     directories: Vec<Directory>,
     free: FreeClusters,
-    /// Why there may be more.
+    /// The reason why the list may be incomplete.
     incomplete: Option<String>,
 }
 
@@ -94,7 +94,7 @@ impl<'a> Deleted<'a> {
         self.get(node)?.ok_or_else(absent)
     }
 
-    /// Clusters that the content has, and the first of them in the numbering of the free ones; `None`: not a cluster.
+    /// The number of clusters of the content, and the first cluster; `None` if that is no data cluster.
     fn wanted(&self, lost: &Lost) -> (u64, Option<u64>) {
         let size = u64::from(lost.short.file_size.get());
         let first = self.fat.first_cluster(&lost.short);
@@ -136,7 +136,7 @@ impl Undelete for Deleted<'_> {
         let directories = &self.index()?.directories;
         let mut names = vec![&lost.name];
         let mut at = lost.directory;
-        // A directory comes after its parent, so this ends.
+        // A parent has a smaller index than its directories, so the loop ends.
         while at != 0 {
             if !directories[at].known {
                 return Ok(None);

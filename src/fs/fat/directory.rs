@@ -1,4 +1,4 @@
-//! Directories: a sequence of 32-byte slots in the root's region or in a chain of clusters.
+//! Directories: a sequence of 32-byte slots in the root region or in a cluster chain.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
@@ -13,20 +13,20 @@ use super::{
 };
 use crate::{Error, Result};
 
-/// The specification stops at 65,536 slots, 2 MiB; some drivers do not. Four times that is still a small index.
+/// The specification's limit is 65,536 slots, 2 MiB; some drivers exceed it. Four times that is still a small index.
 pub(super) const MAX_DIRECTORY_SIZE: u64 = 8 << 20;
 
-/// A file or directory, as its directory names it.
+/// A file or directory, as named by its directory.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry {
     pub(super) short: ShortEntry,
     /// Byte position of the short entry in the volume.
     pub(super) position: u64,
-    /// The slot after it.
+    /// Number of the slot after it.
     pub(super) next: u32,
 }
 
-/// What one slot holds.
+/// The parsed content of one slot.
 pub(super) enum Slot {
     End,
     Deleted([u8; slot::SIZE as usize]),
@@ -54,7 +54,7 @@ impl Slot {
     }
 }
 
-/// Goes through the slots of a directory.
+/// Iterates over the slots of a directory.
 pub(super) struct Slots<'a> {
     directory: &'a Chain,
     reader: Reader<'a>,
@@ -88,8 +88,8 @@ impl<'a> Slots<'a> {
         let slot = Slot::parse(&bytes);
         match slot {
             Slot::End => return Ok(None),
-            // Where it would be the second slot of a directory that begins there: each slot belongs to one directory, so that
-            // all of them together are no longer than what is stored.
+            // A `..` as the second slot of a later cluster: another directory begins there. Each slot belongs to one
+            // directory, so that all directories together are no longer than the stored data.
             Slot::DotDot(_) if self.at >= 2 && self.begins_cluster(offset - u64::from(slot::SIZE)) => {
                 return Err(damaged("it runs into another directory".into()));
             }
@@ -99,7 +99,7 @@ impl<'a> Slots<'a> {
         Ok(Some((slot, position)))
     }
 
-    /// The next file or directory; its name (the long one if it has one) replaces what is in `name`.
+    /// The next file or directory; `name` is replaced by its name (the long one if it has one).
     pub(super) fn next_entry(&mut self, decoder: &Decoder, name: &mut Vec<u16>) -> Result<Option<Entry>> {
         let mut long = Assembler::new();
         while let Some((slot, position)) = self.next()? {
@@ -123,16 +123,16 @@ impl<'a> Slots<'a> {
     }
 }
 
-/// Finds names without going through the directory again: hashes of all folded names, long and short, and the slots
-/// where their entries begin. 8 bytes each.
+/// A hash index of a directory's names: hashes of all folded names, long and short, with the slots where their entries
+/// begin. 8 bytes each.
 #[derive(Debug)]
 pub(super) struct Index {
     hashes: Vec<(u32, u32)>,
-    /// First clusters of the directories in it, and the slots after their entries.
+    /// First cluster of each subdirectory, with the slot after its entry.
     directories: Vec<(u32, u32)>,
-    /// Seeded, so that no image can be made whose names all collide.
+    /// Seeded, so that no image can be built whose names all collide.
     seed: RandomState,
-    /// Why a name that is not here may exist nevertheless.
+    /// The error that ended the scan: a name that is not in the index may exist nevertheless.
     damage: Option<Error>,
 }
 
@@ -176,13 +176,14 @@ impl Index {
         size_of::<Self>() + (self.hashes.capacity() + self.directories.capacity()) * size_of::<(u32, u32)>()
     }
 
-    /// True when no entry before the one that ends at slot `next` leads to the directory at this cluster.
+    /// True if the entry that ends at slot `next` is the first that leads to the directory at this cluster.
     pub(super) fn is_first(&self, cluster: u32, next: u32) -> bool {
         let at = self.directories.partition_point(|(first, _)| *first < cluster);
         self.directories.get(at) == Some(&(cluster, next))
     }
 
-    /// The entry with this name. An exact match wins over one that differs in case, the name shown over the short alias.
+    /// The entry with this name. An exact match takes precedence over one that differs in case, the long name over the short
+    /// alias.
     pub(super) fn find(
         &self,
         directory: &Chain,
@@ -217,7 +218,7 @@ impl Index {
     }
 }
 
-/// Errors cannot be cloned, for the sake of `io::Error`; the text stays.
+/// Copies an error as far as possible: `io::Error` cannot be cloned, its text can.
 fn again(error: &Error) -> Error {
     match error {
         Error::Corrupt(corrupt) => Error::Corrupt(corrupt.clone()),

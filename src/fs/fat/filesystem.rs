@@ -1,4 +1,4 @@
-//! The answers of a FAT volume to the questions that every filesystem is asked.
+//! The filesystem traits implemented by [`Fat`].
 
 use std::{
     ops::{ControlFlow, Range},
@@ -52,7 +52,7 @@ impl FileSystem for Fat {
         let entry = self.entry(node)?;
         let cluster_size = u64::from(self.geometry.cluster_size);
         let (kind, size, allocated) = if entry.attr & attr::DIRECTORY != 0 {
-            // Its entry has no size.
+            // The entry of a directory has no size.
             let size =
                 self.directory_at(self.first_cluster(&entry)).map_or(0, |directory| directory.runs.len());
             (NodeKind::Directory, size, size)
@@ -85,7 +85,7 @@ impl FileSystem for Fat {
         sink: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
         let directory = self.directory(dir)?;
-        // No directory has that many slots: the listing is over.
+        // No directory has that many slots: the listing is at its end.
         let Ok(from) = u32::try_from(from.0) else { return Ok(()) };
         let cluster = self.directory_cluster(dir)?;
         let mut slots = Slots::new(&directory, &self.pages, from);
@@ -107,7 +107,7 @@ impl FileSystem for Fat {
         Ok(())
     }
 
-    /// For directories, through their `..`; files do not say where they are.
+    /// The parent of a directory, from its `..`; entries of files do not record their directory.
     fn parent(&self, node: NodeId) -> Result<NodeId> {
         if node == ROOT {
             return Ok(ROOT);
@@ -193,7 +193,7 @@ impl Space for Fat {
             flow
         })?;
         if whole {
-            // Whoever has seen all ranges need not count them again.
+            // The scan has seen all ranges: the usage need not be counted again.
             self.usage_with(free);
         }
         Ok(())
@@ -207,7 +207,7 @@ impl Check for Fat {
 }
 
 impl Fat {
-    /// Where a directory has its names, cached.
+    /// The name index of a directory, cached.
     fn index(&self, dir: NodeId, directory: &Chain) -> Result<Arc<Index>> {
         self.indexes.get_or_load(dir, || {
             let first_cluster = |short: &ShortEntry| self.first_cluster(short);
@@ -217,7 +217,7 @@ impl Fat {
         })
     }
 
-    /// Remembers the number of free clusters.
+    /// Caches the number of free clusters.
     fn usage_with(&self, free: u64) -> Usage {
         let cluster_size = u64::from(self.geometry.cluster_size);
         let total = u64::from(self.geometry.clusters) * cluster_size;

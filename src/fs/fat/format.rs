@@ -6,7 +6,7 @@ use zerocopy::{
     little_endian::{U16, U32},
 };
 
-/// The part of the boot sector that all three share, and room for what follows it.
+/// The part of the boot sector that all three formats share, and the bytes behind it.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct BootSector {
@@ -28,7 +28,7 @@ pub(super) struct BootSector {
     pub(super) rest: [u8; 54],
 }
 
-/// What only FAT32 has, at byte 36.
+/// The fields that only FAT32 has, at byte 36.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct Fat32Fields {
@@ -41,12 +41,12 @@ pub(super) struct Fat32Fields {
     pub(super) reserved: [u8; 12],
 }
 
-/// Byte 36 of FAT12/16, byte 64 of FAT32.
+/// The extended boot record: at byte 36 of FAT12/16, at byte 64 of FAT32.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct ExtendedBoot {
     pub(super) drv_num: u8,
-    /// Windows keeps the volume's state here: bit 0 = dirty.
+    /// The volume's state, as Windows stores it: bit 0 = dirty.
     pub(super) reserved1: u8,
     pub(super) boot_sig: u8,
     pub(super) vol_id: U32,
@@ -54,7 +54,7 @@ pub(super) struct ExtendedBoot {
     pub(super) fil_sys_type: [u8; 8],
 }
 
-/// A slot of a directory that names a file, a directory or the volume.
+/// A directory slot for a file, a directory or the volume label.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct ShortEntry {
@@ -72,7 +72,7 @@ pub(super) struct ShortEntry {
     pub(super) file_size: U32,
 }
 
-/// A slot that holds 13 units of a long name.
+/// A directory slot with 13 units of a long name.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct LongEntry {
@@ -91,7 +91,7 @@ pub(super) mod attr {
     pub(in super::super) const VOLUME_ID: u8 = 0x08;
     pub(in super::super) const DIRECTORY: u8 = 0x10;
     pub(in super::super) const LONG_NAME: u8 = 0x0f;
-    /// Bits that count when an entry is told from a part of a long name.
+    /// Bits to compare when a slot is tested for being a part of a long name.
     pub(in super::super) const LONG_NAME_MASK: u8 = 0x3f;
     /// Read-only, hidden, system, directory, archive: the bits of `FILE_ATTRIBUTE_*`.
     pub(in super::super) const FILE_ATTRIBUTES: u8 = 0x37;
@@ -102,6 +102,6 @@ pub(super) mod slot {
     pub(in super::super) const SIZE: u32 = 32;
     pub(in super::super) const END: u8 = 0x00;
     pub(in super::super) const DELETED: u8 = 0xe5;
-    /// Stands for a real 0xE5, which would mark the slot deleted.
+    /// Stored for a first byte of 0xE5, which would mark the slot as deleted.
     pub(in super::super) const ESCAPED_E5: u8 = 0x05;
 }

@@ -1,8 +1,8 @@
 //! FAT12, FAT16 and FAT32 with long names.
 //!
-//! A node is the position of its short directory entry, in units of 32 bytes (the root: 0, where the boot sector is), so
-//! `stat` reads that entry and nothing else. Chains are decoded into runs at open. The table is never in memory as a
-//! whole. Each directory is entered through one entry, that to which its `..` leads back.
+//! A node is the position of its short directory entry, in units of 32 bytes (the root: 0, the position of the boot sector),
+//! so `stat` reads only that entry. Chains are decoded into runs at open. The table is never in memory as a whole. Each
+//! directory is entered through one entry: the one to which its `..` leads back.
 
 mod boot;
 mod chain;
@@ -43,25 +43,25 @@ use crate::{
 };
 
 const ROOT: NodeId = NodeId(0);
-/// The largest volume: 2^32 sectors of 4 KiB, in units of 32 bytes.
+/// The largest volume, 2^32 sectors of 4 KiB, in units of 32 bytes.
 const _: () = assert!((1_u64 << (32 + 12 - 5)) <= 1 << NodeId::OWN_BITS);
-/// The Sleuth Kit's number of the first slot.
+/// The Sleuth Kit's number for the first slot.
 const FIRST_NUMBER: u64 = 3;
 
-/// Indexes of directories. The largest possible one (2 MiB) still fits in a shard.
+/// Cache budget for directory indexes. The largest possible one (2 MiB) still fits in a shard.
 const INDEX_BUDGET: usize = 33 << 20;
 
-/// What the volume does not say of itself.
+/// Options for facts that the volume does not record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Options {
     /// Code page of short names and of the label.
     pub codepage: CodePage,
-    /// How far the clock that wrote the times was ahead of UTC.
+    /// Offset from UTC of the clock that wrote the times, in minutes; positive is ahead.
     pub utc_offset_minutes: i16,
 }
 
 impl From<&super::Options> for Options {
-    /// A code page that is not known here counts as the default; the command line refuses it before.
+    /// An unsupported code page becomes the default; the command line refuses it before.
     fn from(options: &super::Options) -> Self {
         let codepage = options.codepage.and_then(CodePage::from_number).unwrap_or_default();
         Self { codepage, utc_offset_minutes: options.utc_offset_minutes }
@@ -75,13 +75,13 @@ pub(super) const READER: Reader = Reader {
     open: |volume, options, _| Ok(Arc::new(open_with(volume, options.into())?)),
 };
 
-/// True when `boot`, the first bytes of a volume, begins with a boot sector of FAT12, FAT16 or FAT32.
+/// True if `boot`, the first bytes of a volume, starts with a boot sector of FAT12, FAT16 or FAT32.
 pub fn detect(boot: &[u8]) -> bool {
     boot.len() >= BOOT_SECTOR_SIZE && Geometry::parse(boot).is_ok()
 }
 
-/// True when the boot sector of a FAT32 volume has a sound copy in sector 6. That may be all that is left of an earlier
-/// filesystem, so ask only where nothing else is recognized.
+/// True if the boot sector of a FAT32 volume has a valid backup in sector 6. The backup may be left over from an earlier
+/// filesystem, so call this only if nothing else is recognized.
 pub fn detect_backup(volume: &dyn ByteSource) -> bool {
     backup_geometry(volume).is_some()
 }
@@ -108,7 +108,7 @@ pub fn open(volume: Arc<dyn ByteSource>) -> Result<Fat> {
 /// Opens a volume.
 ///
 /// # Errors
-/// [`Error::Corrupt`] when neither the boot sector nor its copy is sound, [`Error::Io`] when they cannot be read.
+/// [`Error::Corrupt`] when neither the boot sector nor its backup is valid, [`Error::Io`] when they cannot be read.
 pub fn open_with(volume: Arc<dyn ByteSource>, options: Options) -> Result<Fat> {
     let first = read_vec(&*volume, 0, BOOT_SECTOR_SIZE).and_then(|sector| Geometry::parse(&sector));
     let mut geometry = match first {
@@ -153,7 +153,7 @@ fn root_region(geometry: &Geometry, volume_size: u64) -> Result<Option<Arc<Chain
     Ok(Some(Arc::new(Chain { runs: Arc::new(runs), clusters: 0, damage, cluster_size: 0 })))
 }
 
-/// Reads the flags in the table's second entry, which is otherwise an end mark.
+/// Reads the state flags in the table's second entry, which is otherwise an end mark.
 fn is_dirty(geometry: &Geometry, table: &Table, pages: &Pages, problems: &mut Vec<String>) -> bool {
     let (clean, no_errors, end_mark) = match geometry.width {
         Width::Fat12 => return geometry.dirty,
@@ -181,11 +181,11 @@ pub struct Fat {
     decoder: Decoder,
     utc_offset_minutes: i16,
     info: VolumeInfo,
-    /// Found when the first deleted file is asked for: that reads all directories and the whole table.
+    /// Built on the first access to deleted files: that reads all directories and the whole table.
     deleted: OnceLock<Box<deleted::Index>>,
-    /// Found when two entries may lead to one directory, or when an orphan is asked for: that reads the same.
+    /// Built when two entries may lead to one directory, or on the first access to orphans: that reads the same.
     reach: OnceLock<Box<orphans::Index>>,
-    /// Counted once, when first asked for: that reads the whole table.
+    /// Counted on the first call: that reads the whole table.
     usage: OnceLock<Usage>,
 }
 
@@ -209,7 +209,7 @@ impl Fat {
         }
     }
 
-    /// The label that users see and change; the one in the boot sector is often older.
+    /// The label that users see and change, from the root directory; the one in the boot sector is often older.
     fn root_label(&self) -> Option<[u8; 11]> {
         let root = self.root_directory().ok()?;
         let mut slots = Slots::new(&root, &self.pages, 0);
@@ -222,7 +222,7 @@ impl Fat {
         None
     }
 
-    /// The entry that a node number stands for; the root has none.
+    /// The directory entry of a node; the root has none.
     fn entry(&self, node: NodeId) -> Result<ShortEntry> {
         let node = NodeId(node.0 & !reach::MISPLACED);
         let absent = || Error::not_found(format!("no FAT directory entry {:#x}", node.0));
@@ -246,7 +246,7 @@ impl Fat {
 
     fn first_cluster(&self, entry: &ShortEntry) -> u32 {
         let low = u32::from(entry.fst_clus_lo.get());
-        // Before FAT32 the upper half was OS/2's, for other things.
+        // Before FAT32, OS/2 used the upper half for other data.
         match self.geometry.width {
             Width::Fat32 => u32::from(entry.fst_clus_hi.get()) << 16 | low,
             _ => low,
@@ -260,7 +260,7 @@ impl Fat {
         }
     }
 
-    /// The directory whose chain begins at this cluster; without any clusters it is empty.
+    /// The directory whose chain starts at this cluster; a directory without clusters is empty.
     fn directory_at(&self, first_cluster: u32) -> Result<Arc<Chain>> {
         if first_cluster == 0 {
             return Ok(Arc::default());
@@ -277,7 +277,7 @@ impl Fat {
         self.own_directory_at(self.directory_cluster(node)?)
     }
 
-    /// As [`Self::directory_at`], without clusters that belong to another directory.
+    /// As [`Self::directory_at`], cut before the first cluster of another directory.
     fn own_directory_at(&self, first_cluster: u32) -> Result<Arc<Chain>> {
         let chain = self.directory_at(first_cluster)?;
         Ok(match self.shared_from(first_cluster) {
@@ -286,7 +286,7 @@ impl Fat {
         })
     }
 
-    /// Where a directory's chain begins; 0: the root, or one without any cluster.
+    /// First cluster of a directory's chain; 0 for the root, or a directory without clusters.
     fn directory_cluster(&self, node: NodeId) -> Result<u32> {
         if node == ROOT {
             return Ok(0);
@@ -305,7 +305,7 @@ impl Fat {
         Ok(first)
     }
 
-    /// Where the chain of FAT32's root begins.
+    /// First cluster of FAT32's root chain.
     fn root_cluster(&self) -> Option<u32> {
         match self.geometry.root {
             Root::Chain { first_cluster } => Some(first_cluster),
@@ -313,7 +313,7 @@ impl Fat {
         }
     }
 
-    /// The slot to which The Sleuth Kit gives number 3: it counts from the root directory, or the first cluster, on.
+    /// The slot with The Sleuth Kit's number 3: it counts from the start of the root directory, or of the first cluster.
     fn first_slot(&self) -> u64 {
         let offset = match self.geometry.root {
             Root::Region { offset, .. } => offset,
@@ -331,7 +331,7 @@ impl Fat {
         number.checked_sub(FIRST_NUMBER)?.checked_add(self.first_slot()).map(NodeId)
     }
 
-    /// What `..` of the directory at this cluster points to: a first cluster, 0 for the root.
+    /// The first cluster that `..` of the directory at this cluster names, 0 for the root.
     fn dot_dot(&self, first_cluster: u32) -> Result<u32> {
         let position = self.geometry.cluster_offset(first_cluster) + u64::from(slot::SIZE);
         let bad = || Error::corrupt("FAT directory", Place::Byte(position), "no `..` entry");
@@ -349,7 +349,7 @@ impl Fat {
         }
     }
 
-    /// The directory inside `parent` whose chain begins at this cluster.
+    /// The directory inside `parent` whose chain starts at this cluster.
     fn find_directory(&self, parent: &Chain, first_cluster: u32) -> Result<NodeId> {
         let mut slots = Slots::new(parent, &self.pages, 0);
         while let Some((slot, position)) = slots.next()? {

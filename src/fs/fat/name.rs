@@ -1,23 +1,23 @@
-//! Names: the short one in the OEM code page with its case bits, the long one in pieces of 13 UTF-16 units that stand
-//! before it in reverse order, tied to it by a checksum.
+//! Names: the short one in the OEM code page with its case bits, and the long one in pieces of 13 UTF-16 units in the slots
+//! before it, in reverse order, tied to it by a checksum.
 
 use super::{
     codepage::Decoder,
     format::{LongEntry, ShortEntry, slot},
 };
 
-/// More than 255 units cannot be stored by any driver, though 20 pieces hold 260.
+/// No driver can store more than 255 units, though 20 pieces would hold 260.
 pub(super) const MAX_LONG_NAME: usize = 255;
 
 const UNITS_PER_PIECE: usize = 13;
 const LAST_LONG_ENTRY: u8 = 0x40;
 pub(super) const MAX_PIECES: usize = 20;
 
-/// `ShortEntry::nt_res`: Windows NT shows the base or the extension in lower case and saves the long name.
+/// `ShortEntry::nt_res`: Windows NT displays the base name or the extension in lower case, without storing a long name.
 const LOWER_BASE: u8 = 0x08;
 const LOWER_EXTENSION: u8 = 0x10;
 
-/// Appends the short name (`README.TXT`), in the case that the entry asks for if `nt_case`.
+/// Appends the short name (`README.TXT`), with the case bits of the entry applied if `nt_case`.
 pub(super) fn push_short(entry: &ShortEntry, decoder: &Decoder, nt_case: bool, out: &mut Vec<u16>) {
     let mut raw = entry.name;
     if raw[0] == slot::ESCAPED_E5 {
@@ -52,21 +52,21 @@ fn checksum(name: &[u8; 11]) -> u8 {
     name.iter().fold(0, |sum: u8, byte| sum.rotate_right(1).wrapping_add(*byte))
 }
 
-/// The first byte of a deleted short name, which its long name's checksum still tells: each one gives another sum.
-/// `None`: the sum is not that of any name, so the long name is another file's.
+/// Recovers the first byte of a deleted short name from the checksum in its long name: each byte gives a different sum.
+/// `None`: no valid byte gives this sum, so the long name belongs to another file.
 fn first_byte(name: &[u8; 11], sum: u8) -> Option<u8> {
     let is =
         |first: &u8| checksum(&[&[*first][..], &name[1..]].concat().try_into().expect("11 bytes")) == sum;
     (0..=u8::MAX).find(is).filter(|first| is_legal(*first) && *first != b' ')
 }
 
-/// True for a byte that a short name may have, upper case or not.
+/// True for a byte that is valid in a short name, upper case or not.
 pub(super) fn is_legal(byte: u8) -> bool {
     (byte >= b' ' || byte == slot::ESCAPED_E5) && !b"\"*+,./:;<=>?[\\]|\x7f".contains(&byte)
 }
 
-/// The name of a deleted entry: the long one of the deleted slots before it (in their order on disk), as far as it
-/// belongs to it, else the short one. Of that the first byte is lost: `_`.
+/// The name of a deleted entry: the long one of the deleted slots before it (in their order on disk), if its checksum fits,
+/// else the short one with `_` for its lost first byte.
 pub(super) fn deleted(entry: &ShortEntry, pieces: &[LongEntry], decoder: &Decoder) -> Vec<u16> {
     let sum = pieces.last().map(|piece| piece.chksum).filter(|sum| first_byte(&entry.name, *sum).is_some());
     let mut long = of_pieces(pieces, sum);
@@ -83,7 +83,7 @@ pub(super) fn deleted(entry: &ShortEntry, pieces: &[LongEntry], decoder: &Decode
 /// The long name of deleted slots (in their order on disk), as far as they have this checksum.
 pub(super) fn of_pieces(pieces: &[LongEntry], sum: Option<u8>) -> Vec<u16> {
     let mut long = Vec::new();
-    // Nearest to the entry is the name's beginning.
+    // The slot nearest to the entry holds the beginning of the name.
     for piece in pieces.iter().rev().take_while(|piece| Some(piece.chksum) == sum).take(MAX_PIECES) {
         let units = piece.name1.iter().chain(&piece.name2).chain(&piece.name3).map(|unit| unit.get());
         let before = long.len();
@@ -100,7 +100,7 @@ pub(super) fn of_pieces(pieces: &[LongEntry], sum: Option<u8>) -> Vec<u16> {
 pub(super) struct Assembler {
     units: [u16; UNITS_PER_PIECE * MAX_PIECES],
     pieces: u8,
-    /// Number of the piece that came last; 1 when complete, 0 when there is nothing.
+    /// Sequence number of the latest piece; 1 when complete, 0 when empty.
     at: u8,
     checksum: u8,
 }
@@ -110,12 +110,12 @@ impl Assembler {
         Self { units: [0; UNITS_PER_PIECE * MAX_PIECES], pieces: 0, at: 0, checksum: 0 }
     }
 
-    /// Forgets what was collected: pieces without their short entry.
+    /// Discards the collected pieces, which have no short entry.
     pub(super) fn clear(&mut self) {
         self.at = 0;
     }
 
-    /// Takes the next slot. One that does not follow its predecessor makes all of them orphans.
+    /// Adds the next slot. One out of sequence discards all pieces before it.
     pub(super) fn add(&mut self, entry: &LongEntry) {
         let number = entry.ord & !LAST_LONG_ENTRY;
         if entry.ord & LAST_LONG_ENTRY != 0 && (1..=MAX_PIECES).contains(&number.into()) {
@@ -130,7 +130,7 @@ impl Assembler {
         self.units[start..].iter_mut().zip(units).for_each(|(to, unit)| *to = unit.get());
     }
 
-    /// The long name, if all its pieces are there and belong to this short name.
+    /// The long name, if all its pieces are present and its checksum fits this short name.
     pub(super) fn finish(&self, entry: &ShortEntry) -> Option<&[u16]> {
         if self.at != 1 || self.checksum != checksum(&entry.name) {
             return None;
@@ -141,7 +141,7 @@ impl Assembler {
     }
 }
 
-/// Upper case of one unit where that is one unit, too (Unicode's simple mapping): what names are compared by.
+/// Upper case of a unit, if that is a single unit (Unicode's simple mapping); names are compared by it.
 pub(super) fn fold(unit: u16) -> u16 {
     match unit {
         0..0x80 => u16::from(unit.to_le_bytes()[0].to_ascii_uppercase()),
@@ -160,7 +160,7 @@ fn single_unit(mut mapped: impl Iterator<Item = char>, unit: u16) -> u16 {
     }
 }
 
-/// True when two names differ at most in case.
+/// True if two names differ at most in case.
 pub(super) fn equal_folded(a: &[u16], b: &[u16]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a == b || fold(*a) == fold(*b))
 }

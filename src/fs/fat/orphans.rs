@@ -1,6 +1,7 @@
-//! Which entry leads into a directory, and the directories into which none does. A directory's `..` decides between entries
-//! that claim its first cluster; where it fits to none of them the first one has it. Directories of lost chains, to which no
-//! entry leads, are orphans. Guards: each directory is gone through once, the slots looked at are bounded by the volume.
+//! The map from directories to the entries that lead into them, and the directories without one. A directory's `..` decides
+//! between entries that claim its first cluster; if it fits none of them, the first entry gets it. Directories of lost
+//! chains, to which no entry leads, are orphans. Guards: each directory is walked once, and the volume size bounds the
+//! number of slots read.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -26,23 +27,23 @@ use crate::{
     },
 };
 
-/// Who has a directory.
+/// The entry that leads into a directory.
 #[derive(Debug, Clone, Copy)]
 struct Claim {
-    /// First cluster of the directory with the entry; 0: the root.
+    /// First cluster of the directory that contains the entry; 0: the root.
     dir: u32,
     position: u64,
-    /// `..` leads back there.
+    /// True if `..` leads back to that directory.
     exact: bool,
 }
 
-/// All directories of a volume by their first cluster, and those without a way to them.
+/// All directories of a volume by first cluster, and the orphans among them.
 pub(super) struct Index {
     claims: BTreeMap<u32, Claim>,
-    /// The node of each orphan that lies in no other one, and its first cluster.
+    /// The node of each orphan that is in no other orphan, with its first cluster.
     tops: BTreeMap<u64, u32>,
-    /// Of directories that do not begin with `..`, by their first cluster, after how many clusters they run into another
-    /// such directory. Any other one ends where a further `..` stands.
+    /// For directories that do not begin with `..`, by first cluster: the number of clusters before they run into another
+    /// such directory. Any other directory ends before a cluster with another `..`.
     shared: BTreeMap<u32, u32>,
     incomplete: bool,
 }
@@ -52,11 +53,11 @@ struct Walk<'a> {
     index: Index,
     pending: Vec<u32>,
     seen: HashSet<u32>,
-    /// One bit per cluster: something leads to it.
+    /// One bit per cluster: set if a chain with an owner includes it.
     claimed: Vec<u64>,
-    /// One bit per cluster: a directory has it that does not begin with `..`.
+    /// One bit per cluster: set if a directory that does not begin with `..` includes it.
     taken: Vec<u64>,
-    /// Slots that may still be looked at: hostile directories could share their clusters.
+    /// Number of slots that may still be read: hostile directories could share their clusters.
     slots: u64,
 }
 
@@ -81,7 +82,7 @@ fn walk(fat: &Fat) -> Index {
     walk.directories();
     walk.circles();
     walk.index.incomplete = walk.slots == 0;
-    // What another orphan leads to is shown in that.
+    // An orphan that an entry of another orphan leads to is listed in that one.
     let Index { claims, tops, .. } = &mut walk.index;
     let dot = |head: u32| fat.geometry.cluster_offset(head) / u64::from(slot::SIZE);
     tops.retain(|node, head| *node != dot(*head) || !claims.contains_key(head));
@@ -139,7 +140,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Takes the clusters of a directory; returns how many it has before the first one that another directory took.
+    /// Marks the clusters of a directory as taken; at the first one that another directory took, returns the number before
+    /// it.
     fn take(&mut self, chain: &Chain) -> Option<u32> {
         let size = u64::from(chain.cluster_size);
         for index in 0..chain.clusters {
@@ -168,7 +170,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The first clusters of directories in chains to which nothing leads.
+    /// First clusters of directories in chains to which nothing leads.
     fn lost_directories(&self) -> Vec<u32> {
         let fat = self.fat;
         let mut reader = fat.pages.reader();
@@ -194,7 +196,7 @@ impl Walk<'_> {
         lost
     }
 
-    /// Directories that only lead to each other: of each circle the first one stands for all.
+    /// Directories that only lead to each other: the first of each cycle is the top orphan.
     fn circles(&mut self) {
         let mut done: HashSet<u32> = HashSet::from([0]);
         for start in self.index.claims.keys() {
@@ -228,7 +230,7 @@ impl Fat {
         self.reach.get_or_init(|| Box::new(walk(self)))
     }
 
-    /// After how many clusters the directory that begins at this one runs into another, if that is not seen by a `..` in it.
+    /// Number of clusters before the directory at `first` runs into another one, where no `..` in it marks that.
     pub(super) fn shared_from(&self, first: u32) -> Option<u32> {
         match self.dot_dot(first) {
             Ok(_) => None,
@@ -236,13 +238,13 @@ impl Fat {
         }
     }
 
-    /// False for what no entry of directory `dir` can lead into: the root, itself, no cluster at all.
+    /// False for a target that no entry of directory `dir` can lead into: the root, `dir` itself, or no data cluster.
     fn may_be_entered(&self, first: u32, dir: u32) -> bool {
         self.geometry.is_data_cluster(first) && first != dir && Some(first) != self.root_cluster()
     }
 
-    /// The node to which the entry of a directory leads; `is_first`: no entry before it in `dir` leads there, too. Where
-    /// `..` leads back no other directory need be looked at.
+    /// The node of a directory entry, marked if the entry does not lead into its directory. `is_first` returns whether no
+    /// earlier entry in `dir` leads there. If `..` leads back to `dir`, no other directory is read.
     pub(super) fn entered_from(
         &self,
         dir: u32,
@@ -251,7 +253,7 @@ impl Fat {
         is_first: impl FnOnce() -> Result<bool>,
     ) -> Result<NodeId> {
         let (node, first) = (node_at(position), self.first_cluster(short));
-        // A directory without a cluster is empty, and one that does not exist an error by itself.
+        // A directory without a cluster is empty, and an invalid cluster is an error by itself.
         if short.attr & attr::DIRECTORY == 0 || !self.geometry.is_data_cluster(first) {
             return Ok(node);
         }
@@ -277,7 +279,8 @@ impl<'a> Lost<'a> {
         Self { fat }
     }
 
-    /// The node as it is shown: one that stands directly in `.orphans` is not entered from elsewhere.
+    /// The node as shown: a top orphan, which is entered from `.orphans`, is marked when it is reached through another
+    /// entry.
     fn shown(&self, node: NodeId) -> NodeId {
         match self.fat.reach().tops.contains_key(&node.0) {
             true => NodeId(node.0 | MISPLACED),
@@ -287,7 +290,7 @@ impl<'a> Lost<'a> {
 
     fn name(&self, node: NodeId) -> Result<NameBuf> {
         let (short, mut name) = (self.fat.entry(node)?, Vec::new());
-        // `.` is no name, and that of a lost chain is not known.
+        // `.` is no name: the name of a lost chain is unknown.
         if short.name[0] != b'.' {
             push_short(&short, &self.fat.decoder, true, &mut name);
         }

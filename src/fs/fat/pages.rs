@@ -8,13 +8,13 @@ use crate::{
     cache::Cache,
 };
 
-/// Large enough that walking a chain of contiguous clusters reads little, small enough that one `stat` does.
+/// Large enough that a walk over a chain of contiguous clusters takes few reads, small enough that one `stat` reads little.
 const PAGE_SIZE: u64 = 16 << 10;
 
-/// Enough for the table of a 2 GiB volume of 4 KiB clusters and its directories.
+/// Cache budget: the table of a 2 GiB volume of 4 KiB clusters and its directories.
 const CACHE_BUDGET: usize = 4 << 20;
 
-/// The volume's metadata, in pages kept in a bounded cache.
+/// The volume's metadata in pages, with a bounded cache.
 pub(super) struct Pages {
     volume: Arc<dyn ByteSource>,
     cache: Cache<u64, Arc<[u8]>>,
@@ -44,11 +44,11 @@ impl Pages {
     }
 }
 
-/// Holds the last page, so that neighbouring reads do not even look it up.
+/// A reader that holds the last page, so that reads within it need no cache look-up.
 pub(super) struct Reader<'a> {
     pages: &'a Pages,
     number: u64,
-    /// `None`: not readable as a whole.
+    /// `None` if the page is not readable as a whole.
     page: Option<Arc<[u8]>>,
 }
 
@@ -67,7 +67,7 @@ impl Reader<'_> {
             let (now, rest) = buf.split_at_mut(take);
             match &self.page {
                 Some(page) => now.copy_from_slice(&page[within..within + take]),
-                // One bad sector must not hide its neighbours on the page.
+                // One bad sector must not make the rest of the page unreadable.
                 None => self.pages.volume.read_exact_at(offset, now)?,
             }
             offset += take as u64;

@@ -1,5 +1,5 @@
-//! The beginnings of clusters, for the search for directories to which no entry leads. Guards: holes are passed over, and
-//! small clusters are read many at once.
+//! Reads the starts of clusters, in the search for directories without an entry. Guards: holes are skipped, and small
+//! clusters are read many at a time.
 
 use std::ops::Range;
 
@@ -11,15 +11,15 @@ use super::{
 };
 use crate::bytes::{ByteSource, ExtentKind, read_vec};
 
-/// The first two slots: `.` and `..` of a directory.
+/// Length of the first two slots: `.` and `..` of a directory.
 pub(super) const START: usize = 2 * slot::SIZE as usize;
-/// Read at once.
+/// Maximum length of one read.
 const PIECE: u64 = 128 << 10;
-/// Of larger clusters only the beginnings are read.
+/// Maximum cluster size for reads of several clusters; of larger ones only the starts are read.
 const SMALL: u64 = 16 << 10;
 
 impl Fat {
-    /// Calls `f` with the first bytes of each of these clusters, where they can be read and something is stored.
+    /// Calls `f` with the first bytes of each of these clusters that is stored and readable.
     pub(super) fn each_start(&self, clusters: Range<u32>, f: &mut dyn FnMut(u32, &[u8])) {
         let (volume, size) = (&**self.pages.volume(), u64::from(self.geometry.cluster_size));
         let mut at = clusters.start;
@@ -54,7 +54,7 @@ impl Fat {
             Some(bytes) => {
                 clusters.zip(bytes.chunks(size)).for_each(|(cluster, bytes)| f(cluster, &bytes[..START]))
             }
-            // One alone, or one of them cannot be read.
+            // A single cluster, or one of them cannot be read.
             None => clusters.for_each(|cluster| {
                 if let Ok(bytes) = read_vec(volume, self.geometry.cluster_offset(cluster), START) {
                     f(cluster, &bytes);
@@ -63,8 +63,8 @@ impl Fat {
         }
     }
 
-    /// What `..` leads to, 0 for the root, if `bytes` are the beginning of the directory at this cluster. With `deleted` both
-    /// slots may be marked so.
+    /// The first cluster that `..` names, 0 for the root, if `bytes` are the start of the directory at this cluster. With
+    /// `deleted`, both slots may be marked as deleted.
     pub(super) fn way_back(&self, cluster: u32, bytes: &[u8], deleted: bool) -> Option<u32> {
         let slot_at = |at: usize| ShortEntry::read_from_prefix(bytes.get(at..)?).ok().map(|(short, _)| short);
         let (dot, up) = (slot_at(0)?, slot_at(START / 2)?);

@@ -1,15 +1,15 @@
-//! Which entries of the table are stored: those in holes of what is below the volume mean free clusters, those beyond the end
-//! of a volume that is cut short cannot be read. Guards: both are passed over in bulk, so that the work of looking at every
-//! entry depends on what is stored and not on the number of clusters that the volume claims.
+//! The stored part of the table: entries in holes of the source below the volume mean free clusters, entries beyond the end
+//! of a truncated volume cannot be read. Guards: both are skipped in bulk, so that the work of a scan of all entries depends
+//! on the stored bytes and not on the number of clusters that the volume claims.
 
 use super::{Fat, boot::Width};
 use crate::bytes::{Extent, ExtentKind};
 
-/// Entries after which is asked whether they lie in a hole.
+/// Holes are queried once in this many entries.
 const HOLES: u32 = 4096;
 
 impl Fat {
-    /// How many entries of the table lie before the end of a volume that is cut short, in one copy at least.
+    /// Number of table entries before the end of a truncated volume, in at least one copy.
     pub(super) fn readable_entries(&self) -> u32 {
         let (table, geometry) = (self.chains.table(), &self.geometry);
         let start = (0..table.copies()).map(|copy| table.position(copy)).min().unwrap_or(0);
@@ -18,10 +18,10 @@ impl Fat {
         entries.min(geometry.clusters + 2)
     }
 
-    /// How many entries from that of `cluster` on lie in a hole. Asked once in many entries.
+    /// Number of entries, from that of `cluster` on, that are in a hole. Queries the source only once in [`HOLES`] entries.
     pub(super) fn hole_entries(&self, cluster: u32) -> u32 {
         let geometry = &self.geometry;
-        // The entries of FAT12 straddle bytes, and there are few of them.
+        // FAT12 has few entries, and they straddle byte boundaries.
         if geometry.width == Width::Fat12 || !cluster.is_multiple_of(HOLES) {
             return 0;
         }
@@ -37,7 +37,7 @@ impl Fat {
         }
     }
 
-    /// The next cluster, before `end`, whose entry is stored; `next` goes on behind it.
+    /// The next cluster before `end` whose entry is stored; `next` is advanced behind it.
     pub(super) fn next_stored(&self, next: &mut u32, end: u32) -> Option<u32> {
         while *next < end {
             match self.hole_entries(*next) {

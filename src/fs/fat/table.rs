@@ -1,5 +1,5 @@
 //! The file allocation table and its copies. Never in memory as a whole: entries are read through cached pages, scans
-//! stream. A copy that cannot be read at some place is replaced by another one there.
+//! stream. Where one copy cannot be read, another copy replaces it.
 
 use std::ops::{ControlFlow, Range};
 
@@ -12,24 +12,24 @@ use crate::{
     bytes::{ByteSource, Extent, ExtentKind},
 };
 
-/// Piece in which a whole table is scanned.
+/// Bytes per read when a whole table is scanned.
 const SCAN_PIECE: u64 = 1 << 20;
 
-/// Copies that are looked at. There are two, rarely four; 255 would multiply the time that a damaged chain takes.
+/// Maximum number of copies used. There are two, rarely four; 255 would multiply the time that a damaged chain takes.
 const MAX_COPIES: u8 = 4;
 
-/// What the table says of a cluster.
+/// The decoded table entry of a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry {
     Free,
     Next(u32),
     End,
     Bad,
-    /// Reserved, or the number of a cluster that does not exist.
+    /// Reserved, or the number of a nonexistent cluster.
     Invalid(u32),
 }
 
-/// The copies of the table, the one to prefer first.
+/// The positions of the table's copies, in order of preference.
 #[derive(Debug)]
 pub(super) struct Table {
     width: Width,
@@ -38,7 +38,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Orders the copies: those whose first entry repeats the media descriptor, as it must, come first.
+    /// Orders the copies: those whose first entry repeats the media descriptor, as required, come first.
     pub(super) fn new(geometry: &Geometry, pages: &Pages, problems: &mut Vec<String>) -> Self {
         let offset = |copy: u8| geometry.fat_offset + u64::from(copy) * geometry.fat_len;
         let copies = match geometry.active_fat {
@@ -72,22 +72,22 @@ impl Table {
         self.copies[copy]
     }
 
-    /// Which one a copy is on the disk, from 1 on: the order here is that of preference.
+    /// The number of a copy on the disk, from 1 on: the order here is that of preference.
     pub(super) fn number(&self, copy: usize, geometry: &Geometry) -> u64 {
         (self.copies[copy] - geometry.fat_offset) / geometry.fat_len.max(1) + 1
     }
 
-    /// The undecoded entry in this copy alone.
+    /// The undecoded entry of this copy only.
     pub(super) fn raw_alone(&self, copy: usize, cluster: u32, reader: &mut Reader<'_>) -> Result<u32> {
         self.raw_at(self.copies[copy], cluster, reader)
     }
 
-    /// The entry of `cluster` in one copy; in any other where that is not readable.
+    /// The entry of `cluster` in one copy, or in any other if that is unreadable.
     pub(super) fn entry(&self, copy: usize, cluster: u32, reader: &mut Reader<'_>) -> Result<Entry> {
         Ok(self.classify(self.raw(copy, cluster, reader)?))
     }
 
-    /// The undecoded entry, for the flags in that of cluster 1.
+    /// As [`Self::entry`], undecoded: for the flags in the entry of cluster 1.
     pub(super) fn raw(&self, copy: usize, cluster: u32, reader: &mut Reader<'_>) -> Result<u32> {
         let first = self.raw_at(self.copies[copy], cluster, reader);
         if first.is_ok() {
@@ -132,7 +132,7 @@ impl Table {
         }
     }
 
-    /// Calls `sink` with each range of free clusters, ascending, as long as possible.
+    /// Calls `sink` with each maximal range of free clusters, ascending, until it breaks.
     pub(super) fn scan_free(
         &self,
         volume: &dyn ByteSource,
@@ -157,7 +157,7 @@ impl Table {
         let mut offset = 0;
         while offset < len {
             let take = usize::try_from((len - offset).min(SCAN_PIECE)).expect("at most SCAN_PIECE");
-            // Holes are zeros, and these mean that clusters are free.
+            // A hole is zeros, and zero entries mark free clusters.
             let hole = self.hole_pieces(volume, offset, len);
             if hole > 0 {
                 let first = cluster;
@@ -171,7 +171,7 @@ impl Table {
             let piece = &mut buf[..take];
             self.read_piece(volume, offset, piece)?;
             let flow = match self.width {
-                // Always one piece: at most 4086 entries, 6129 bytes.
+                // Always in a single piece: at most 4086 entries, 6129 bytes.
                 Width::Fat12 => piece.chunks(3).try_for_each(|three| {
                     let [a, b, c] = [0, 1, 2].map(|i| u32::from(three.get(i).copied().unwrap_or(0xff)));
                     mark(cluster, a | (b & 0x0f) << 8)?;
@@ -199,7 +199,7 @@ impl Table {
         Ok(())
     }
 
-    /// How many bytes of whole pieces from `offset` of the table on lie in a hole.
+    /// Number of bytes in whole pieces, from `offset` of the table on, that are in a hole.
     fn hole_pieces(&self, volume: &dyn ByteSource, offset: u64, len: u64) -> u64 {
         match volume.extent_at(self.copies[0] + offset) {
             Ok(Extent { kind: ExtentKind::Hole, len: hole }) if self.width != Width::Fat12 => {

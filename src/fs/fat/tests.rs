@@ -1,4 +1,4 @@
-//! Volumes written slot by slot and entry by entry, so that each kind of damage is exactly what its test says.
+//! Volumes written slot by slot and entry by entry, so that each test controls its damage exactly.
 
 mod check;
 mod damage;
@@ -170,7 +170,7 @@ fn bad_sector_in_a_directory_hides_only_itself() {
     let (names, result) = list(&fs, fs.root());
     assert_eq!(names.len(), 16);
     assert!(matches!(result, Err(Error::Io { .. })));
-    // From behind the damage the listing goes on.
+    // The listing continues behind the damage.
     let mut more = 0;
     fs.read_dir(fs.root(), DirCursor(32), &mut |_| {
         more += 1;

@@ -1,11 +1,11 @@
-//! Date and time of day in local time, as MS-DOS packs them into 16 bits each.
+//! Local date and time of day, packed into 16 bits each as in MS-DOS.
 
 use super::format::ShortEntry;
 use crate::fs::{Times, Timestamp};
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
-/// All four times of an entry. A creation or access date of 0 was not recorded: the modification time stands for it.
+/// The times of an entry. A creation or access date of 0 means not recorded: the modification time replaces it.
 pub(super) fn times(entry: &ShortEntry, utc_offset_minutes: i16) -> Times {
     let at = |date: u16, time: u16, tenth: u8| timestamp(date, time, tenth, utc_offset_minutes);
     let modified = at(entry.wrt_date.get(), entry.wrt_time.get(), 0);
@@ -18,8 +18,8 @@ pub(super) fn times(entry: &ShortEntry, utc_offset_minutes: i16) -> Times {
     }
 }
 
-/// `tenth` counts hundredths of a second, 0 to 199, despite its name. Values out of range are taken as the nearest
-/// possible (month 0 is January), as the Linux driver does.
+/// Despite its name, `tenth` counts hundredths of a second, 0 to 199. Values out of range are clamped to the nearest valid
+/// ones (month 0 is January), as in the Linux driver.
 fn timestamp(date: u16, time: u16, tenth: u8, utc_offset_minutes: i16) -> Timestamp {
     let (year, month, day) = (1980 + i64::from(date >> 9), i64::from(date >> 5 & 15), i64::from(date & 31));
     let days = days_from_civil(year, month.clamp(1, 12), day.max(1));
@@ -31,13 +31,13 @@ fn timestamp(date: u16, time: u16, tenth: u8, utc_offset_minutes: i16) -> Timest
     }
 }
 
-/// Days from 1970-01-01 to a date of 1980 to 2107. Years are counted from March, so that the leap day comes last; from
-/// there on the lengths of the months follow (153·m + 2) / 5.
+/// Days from 1970-01-01 to a date of 1980 to 2107. Years start in March, so that the leap day is last; from there on, the
+/// lengths of the months follow (153·m + 2) / 5.
 fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let since_march = (month + 9) % 12;
     let leap_days = year / 4 - year / 100 + year / 400;
-    // 719,468 days lie between 0000-03-01 and 1970-01-01.
+    // 719,468 days from 0000-03-01 to 1970-01-01.
     year * 365 + leap_days + (153 * since_march + 2) / 5 + day - 1 - 719_468
 }
 

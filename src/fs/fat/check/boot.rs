@@ -1,4 +1,4 @@
-//! The boot sector, its copy, FAT32's `FSInfo`, and the volume's state.
+//! The check of the boot sector, its backup, FAT32's `FSInfo`, and the volume's state.
 
 use super::{
     super::boot::{BOOT_SECTOR_SIZE, Width},
@@ -40,12 +40,12 @@ const FS_INFO: Kind = Kind {
 const LABELS: Kind =
     Kind { severity: Severity::Note, name: "volume label", meaning: "The one in the root directory counts." };
 
-/// Offsets in the boot sector of FAT32.
+/// Offsets in FAT32's boot sector.
 const FS_INFO_SECTOR: usize = 48;
 const BACKUP_SECTOR: usize = 50;
-/// The volume's state, which the copy need not repeat.
+/// Offset of the volume's state, which the backup need not repeat.
 const STATE_BYTE: usize = 65;
-/// Problems of opening that are told by what caused them.
+/// Prefix of opening problems that [`Check::tables`] reports by their cause.
 const BY_TABLES: &str = "table 1 damaged";
 const CUT_SHORT: &str = "cut short";
 
@@ -88,7 +88,7 @@ impl Check<'_, '_> {
         }
     }
 
-    /// The sector with this number; `None` when the volume says that there is none.
+    /// Reads the sector with this number; `None` for 0 and 0xFFFF, which mean that there is none.
     fn sector(&self, number: u16) -> Option<crate::Result<Vec<u8>>> {
         if matches!(number, 0 | u16::MAX) {
             return None;
@@ -114,7 +114,7 @@ impl Check<'_, '_> {
         }
     }
 
-    /// FAT32's hints, against the number of free clusters.
+    /// Checks the hints of FAT32's `FSInfo` against the counted number of free clusters.
     pub(super) fn fs_info(&mut self, free: Option<u32>) {
         if self.fat.geometry.width != Width::Fat32 {
             return;
@@ -139,7 +139,7 @@ impl Check<'_, '_> {
             self.tell(&FS_INFO, "FSInfo", format!("{stated} free clusters, counted {free}"));
         }
         let is_cluster = |cluster| self.fat.geometry.is_data_cluster(cluster);
-        // 0 and 1 are written by some where nothing is known.
+        // Some drivers write 0 or 1 when the next free cluster is unknown.
         if next > 1 && next != u32::MAX && !is_cluster(next) {
             self.tell(
                 &FS_INFO,

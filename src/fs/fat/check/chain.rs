@@ -1,10 +1,10 @@
-//! One chain: its clusters become its owner's, one after the other.
+//! The check of one chain: its clusters are claimed for its owner, one after the other.
 
 use super::{super::table::Entry, Check, MAX_MEETINGS, MAX_OWNERS, Object, bit};
 
-/// A chain, as far as it goes.
+/// The claimed part of a chain.
 pub(super) struct Claimed {
-    /// Clusters that belong to it alone.
+    /// Number of clusters that no other chain claimed before.
     pub(super) clusters: u32,
     pub(super) end: End,
 }
@@ -12,14 +12,14 @@ pub(super) struct Claimed {
 /// How a chain ends.
 pub(super) enum End {
     Proper,
-    /// Runs into another chain.
+    /// Runs into a chain that was claimed before.
     Shared,
-    /// Why it does not go on.
+    /// Damaged, with the reason.
     Broken(String),
 }
 
 impl Check<'_, '_> {
-    /// Takes the chain from cluster `first` on for an object.
+    /// Claims the chain from cluster `first` on for an object.
     pub(super) fn claim(&mut self, first: u32, object: Object<'_>) -> Claimed {
         let geometry = &self.fat.geometry;
         if !geometry.is_data_cluster(first) {
@@ -66,7 +66,7 @@ impl Check<'_, '_> {
         }
     }
 
-    /// Whether a chain of this length has the cluster itself.
+    /// True if the first `clusters` clusters of the chain include `wanted`.
     fn is_own(&mut self, first: u32, clusters: u32, wanted: u32) -> bool {
         let mut cluster = first;
         for _ in 0..clusters {

@@ -1,4 +1,4 @@
-//! The entries of one directory: names, long and short; where each chain begins and whether it holds the size.
+//! The check of one directory's entries: long and short names, the start of each chain and its length against the file size.
 
 use std::{
     collections::HashSet,
@@ -70,10 +70,10 @@ const DIRECTORY_SIZE: Kind = Kind {
     meaning: "The directory is read all the same.",
 };
 
-/// What no short name can have, beside control characters; lower case and `+,;=[]` are written by some.
+/// Bytes that are invalid in short names, besides control characters; some drivers write lower case and `+,;=[]`.
 const FORBIDDEN: &[u8] = b"\"*./:<>?\\|\x7f";
 
-/// The names of one directory. A directory has at most 262,144 slots.
+/// The names seen in one directory. A directory has at most 262,144 slots.
 #[derive(Default)]
 struct Names {
     short: HashSet<[u8; 11]>,
@@ -82,7 +82,7 @@ struct Names {
 }
 
 impl Check<'_, '_> {
-    /// Looks at the directory whose chain begins at cluster `first` inside `parent`; 0: the root.
+    /// Checks the directory whose chain starts at cluster `first`, inside `parent`; 0: the root.
     pub(super) fn entries(&mut self, chain: &Chain, first: u32, parent: u32) -> Result<()> {
         let fat = self.fat;
         let (mut slots, mut names) = (Slots::new(chain, &fat.pages, 0), Names::default());
@@ -132,7 +132,7 @@ impl Check<'_, '_> {
         Ok(())
     }
 
-    /// The first two slots of any directory but the root.
+    /// Checks the first two slots of any directory but the root.
     fn dot(&mut self, first: u32) {
         let at = self.fat.geometry.cluster_offset(first);
         let mut bytes = [0; 2 * slot::SIZE as usize];
@@ -141,7 +141,7 @@ impl Check<'_, '_> {
         }
         let [dot, dot_dot] =
             [0, 1].map(|i| bytes[i * slot::SIZE as usize..].first_chunk().map_or(Slot::End, Slot::parse));
-        // Where it leads is its own first cluster, low half first.
+        // `.` has the directory's own first cluster, low half first.
         let own = u32::from(u16::from_le_bytes([bytes[26], bytes[27]]));
         match (dot, dot_dot) {
             (Slot::Dot(_), Slot::DotDot(_)) if own == first & 0xffff => {}
@@ -155,7 +155,7 @@ impl Check<'_, '_> {
     fn dot_dot(&mut self, entry: &ShortEntry, parent: u32) {
         let up = self.fat.first_cluster(entry);
         let is_root = self.fat.geometry.root == Root::Chain { first_cluster: up };
-        // 0 stands for the root; some write FAT32's own first cluster of it.
+        // 0 means the root; some drivers write the first cluster of FAT32's root instead.
         if up != parent && !(parent == 0 && is_root) {
             self.tell_of(&DOTS, Object::Here, &format!("`..` leads to cluster {up}, not to {parent}"));
         }

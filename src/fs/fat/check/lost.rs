@@ -1,4 +1,4 @@
-//! Clusters that the table says are in use, although no directory leads to them.
+//! The check for lost clusters: in use by the table, although no directory entry leads to them.
 
 use super::{super::table::Entry, Check, bit, bits};
 use crate::{Remedy, check::Severity, fs::findings::Kind};
@@ -21,7 +21,7 @@ const UNREADABLE: Kind = Kind {
 };
 
 impl Check<'_, '_> {
-    /// Tells what is lost; returns how many clusters are free, if that is known.
+    /// Reports lost, bad and unreadable clusters; returns the number of free clusters, if every entry is readable.
     pub(super) fn lost(&mut self) -> Option<u32> {
         let clusters = self.fat.geometry.clusters;
         let mut free = Some(0);
@@ -35,7 +35,7 @@ impl Check<'_, '_> {
         while next < readable {
             let (cluster, hole) = (next, self.fat.hole_entries(next).min(readable - next));
             if hole > 0 {
-                // Zeros mean that a cluster is free.
+                // An entry of zeros marks a free cluster.
                 free = free.map(|free| free + hole);
                 next += hole;
                 continue;
@@ -79,7 +79,7 @@ impl Check<'_, '_> {
         free
     }
 
-    /// How many lost clusters are followed to by none of the others. Circles count as none.
+    /// Counts the lost clusters that no other lost cluster points to. Cycles are not counted.
     fn lost_chains(&mut self) -> u64 {
         let mut followers = bits(self.fat);
         let end = self.fat.readable_entries();

@@ -1,8 +1,8 @@
-//! The examination of a volume: boot sector, tables, every directory and chain, and what belongs to nobody.
+//! The check of a FAT volume: boot sector, tables, every directory and chain, and lost clusters.
 //!
-//! A bit for each cluster says whether a chain has it already: at most 32 MiB, and as much again where lost chains are
-//! counted. Directories are walked by their path, which is bounded; a chain ends at the first cluster that is somebody
-//! else's, so that all of them together take as many steps as there are clusters.
+//! One bit per cluster records whether a chain has claimed it: at most 32 MiB, and as much again while lost chains are
+//! counted. The directory walk is bounded by its depth; a chain ends at the first cluster that is claimed already, so that
+//! all chains together take as many steps as there are clusters.
 
 mod boot;
 mod chain;
@@ -27,24 +27,24 @@ const SHARED: Kind = Kind {
               backup.",
 };
 
-/// Places where chains meet whose owners are named.
+/// Maximum number of shared clusters whose owners are named.
 const MAX_MEETINGS: usize = 1000;
-/// Owners of one cluster that are named.
+/// Maximum number of owners named for one cluster.
 const MAX_OWNERS: usize = 4;
 
-/// What a finding is about: `file /A/B.TXT`.
+/// The subject of a finding: `file /A/B.TXT`.
 #[derive(Clone, Copy)]
 enum Object<'a> {
-    /// The directory that is looked at.
+    /// The current directory.
     Here,
-    /// A file in it, by its name.
+    /// A file in it, by name.
     File(&'a str),
-    /// A directory in it, by its name.
+    /// A directory in it, by name.
     Directory(&'a str),
 }
 
 impl Object<'_> {
-    /// Its kind and its path, when the present directory has this one; that of the root is empty.
+    /// Its kind and path, where `here` is the path of the current directory; that of the root is empty.
     fn with_path(self, here: &str) -> String {
         match self {
             Self::Here if here.is_empty() => "root directory".into(),
@@ -55,26 +55,26 @@ impl Object<'_> {
     }
 }
 
-/// An examination on its way.
+/// A check in progress.
 struct Check<'a, 'r> {
     fat: &'a Fat,
     findings: Findings<'r>,
     reader: Reader<'a>,
-    /// One bit per cluster: in a chain.
+    /// One bit per cluster: set when a chain has claimed it.
     claimed: Vec<u64>,
     done: u32,
-    /// Clusters where a chain runs into another one.
+    /// Clusters where a chain runs into another chain.
     meetings: BTreeSet<u32>,
-    /// The second walk, for their owners: nothing is told again.
+    /// The owners of each such cluster. Set during the second walk, which reports no findings again.
     owners: Option<BTreeMap<u32, Vec<String>>>,
-    /// Directory entries whose directory belongs to another entry.
+    /// Positions of directory entries whose directory belongs to another entry.
     losers: BTreeSet<u64>,
     path: String,
-    /// A part of the tree could not be read: clusters may lack their owners.
+    /// True if a part of the tree is unreadable: clusters may lack their owners.
     incomplete: bool,
 }
 
-/// Examines a volume. See [`crate::fs::FileSystem::check`].
+/// Checks a volume. See [`crate::fs::FileSystem::check`].
 pub(super) fn volume(fat: &Fat, report: &mut dyn FindingSink) -> Result<()> {
     let mut check = Check {
         fat,
@@ -98,12 +98,12 @@ pub(super) fn volume(fat: &Fat, report: &mut dyn FindingSink) -> Result<()> {
     Ok(())
 }
 
-/// A bit for each cluster, and for the two numbers that are none.
+/// A bitmap with a bit for each cluster and for the two reserved numbers.
 fn bits(fat: &Fat) -> Vec<u64> {
     vec![0; usize::try_from(u64::from(fat.geometry.clusters).div_ceil(64) + 1).expect("at most 2^23")]
 }
 
-/// Where the bit of a cluster is.
+/// Word index and mask of a cluster's bit.
 fn bit(cluster: u32) -> (usize, u64) {
     (usize::try_from(cluster / 64).expect("below 2^26"), 1 << (cluster % 64))
 }
@@ -115,7 +115,7 @@ impl Check<'_, '_> {
         }
     }
 
-    /// Something about an object that an entry of the present directory is of, or about that directory.
+    /// Adds a finding on the current directory, or on an object in it.
     fn tell_of(&mut self, kind: &'static Kind, object: Object<'_>, problem: &str) {
         if self.owners.is_none() && self.findings.counted(kind) {
             let problem = format!("{}: {problem}", object.with_path(&self.path));
@@ -128,7 +128,7 @@ impl Check<'_, '_> {
         self.claimed.get(word).is_some_and(|word| word & bit != 0)
     }
 
-    /// Walks a second time where chains met, to name their owners.
+    /// Walks the tree a second time, if chains met, to name the owners of the shared clusters.
     fn shared(&mut self) {
         if self.meetings.is_empty() {
             return;

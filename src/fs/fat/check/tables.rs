@@ -1,4 +1,4 @@
-//! The copies of the table against each other, and the first two entries, which are marks.
+//! The check of the table's copies against each other, and of the first two entries, which are marks.
 
 use super::{super::boot::Width, Check};
 use crate::{bytes::ExtentKind, check::Severity, fs::findings::Kind};
@@ -20,7 +20,7 @@ const MEDIA: Kind = Kind {
     meaning: "The table's first entry should repeat the boot sector's descriptor: the table may be damaged there.",
 };
 
-/// The tables are compared in pieces of this size.
+/// Bytes of the tables that are compared at once.
 const PIECE: u64 = 1 << 20;
 
 impl Check<'_, '_> {
@@ -34,7 +34,7 @@ impl Check<'_, '_> {
                     let problem = format!("{:#04x}, but the first entry is {raw:#x}", geometry.media);
                     self.tell(&MEDIA, &format!("FAT {}", table.number(copy, geometry)), problem);
                 }
-                // Told with the comparison.
+                // Reported by the comparison.
                 Err(_) => {}
             }
         }
@@ -45,7 +45,7 @@ impl Check<'_, '_> {
         }
     }
 
-    /// Compares one copy with the first.
+    /// Compares a copy with the first one.
     fn compare(&mut self, copy: usize, len: u64) {
         let (fat, geometry) = (self.fat, &self.fat.geometry);
         let (table, volume) = (fat.chains.table(), &**fat.pages.volume());
@@ -53,7 +53,7 @@ impl Check<'_, '_> {
         let (mut different, mut first) = (0_u64, None);
         let mut buffers = [Vec::new(), Vec::new()];
         let mut offset = 0;
-        // What lies beyond the end of a volume that is cut short is told with the volume.
+        // A truncation of the volume is reported with the volume.
         let len = len.min(volume.size().saturating_sub(table.position(0).max(table.position(copy))));
         while offset < len {
             let hole = |copy| match volume.extent_at(table.position(copy) + offset) {
@@ -80,7 +80,7 @@ impl Check<'_, '_> {
             }
             if read && buffers[0] != buffers[1] {
                 let entry = |at: u64| u32::try_from(at * 8 / geometry.width.bits()).expect("28 bits");
-                // One more where an entry of FAT12 straddles the end.
+                // One more for an entry of FAT12 that straddles the end.
                 let last = entry(offset + take).saturating_add(1).min(geometry.clusters + 2);
                 for cluster in entry(offset)..last {
                     if self.differs(copy, cluster) {
@@ -102,7 +102,7 @@ impl Check<'_, '_> {
         let table = self.fat.chains.table();
         let Ok(one) = table.raw_alone(0, cluster, &mut self.reader) else { return false };
         let Ok(other) = table.raw_alone(copy, cluster, &mut self.reader) else { return false };
-        // The second entry holds the volume's state, which some keep in the first copy only.
+        // The second entry holds the volume's state, which some drivers keep in the first copy only.
         let state = match self.fat.geometry.width {
             _ if cluster != 1 => 0,
             Width::Fat12 => 0,

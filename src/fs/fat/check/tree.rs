@@ -1,4 +1,5 @@
-//! All directories, from the root down. Guards: the depth, and that each directory is entered through one entry alone.
+//! The check of all directories, from the root down. Guards: the depth is bounded, and each directory is entered through one
+//! entry.
 
 use std::sync::Arc;
 
@@ -23,23 +24,23 @@ const DEEP: Kind = Kind {
     meaning: "No path of Windows is that long: the directories are damaged. What lies deeper is not examined.",
 };
 
-/// Windows' paths have at most 260 characters, with the registry's leave 32,767.
+/// Maximum depth: paths of Windows have at most 260 characters, or 32,767 with long paths enabled in the registry.
 const MAX_DEPTH: usize = 512;
-/// Entries of cross-linked directories that are kept; a volume with more is not worth a walk.
+/// Maximum number of entries of cross-linked directories; beyond it, the walk enters no further directories.
 pub(super) const MAX_LOSERS: usize = 100_000;
 
-/// A directory on the way from the root to the present one.
+/// A directory on the path from the root to the current one.
 struct Level {
     chain: Arc<Chain>,
     first: u32,
-    /// Where the search for the next directory inside goes on.
+    /// Slot at which the search for the next subdirectory continues.
     cursor: u32,
     /// Length of the path of this directory.
     path: usize,
 }
 
 impl Check<'_, '_> {
-    /// Walks over the whole tree.
+    /// Walks the whole tree.
     pub(super) fn tree(&mut self) {
         self.path.clear();
         if let Root::Chain { first_cluster } = self.fat.geometry.root {
@@ -80,7 +81,7 @@ impl Check<'_, '_> {
         }
     }
 
-    /// Looks at all entries of a directory before those inside it are entered.
+    /// Checks all entries of a directory before its subdirectories are entered.
     fn enter(&mut self, chain: Arc<Chain>, first: u32, parent: u32) -> Level {
         if let Err(error) = self.entries(&chain, first, parent) {
             self.incomplete = true;
@@ -89,7 +90,7 @@ impl Check<'_, '_> {
         Level { chain, first, cursor: 0, path: self.path.len() }
     }
 
-    /// How the chain of a directory ends.
+    /// Reports a damaged end of a directory's chain.
     pub(super) fn directory_chain(&mut self, directory: Object<'_>, end: End) {
         if let End::Broken(problem) = end {
             self.incomplete = true;
@@ -98,7 +99,7 @@ impl Check<'_, '_> {
     }
 }
 
-/// A name as findings show it.
+/// A name in printable form for findings.
 pub(super) fn shown(units: &[u16]) -> String {
     crate::printable::printable(&Name(units).to_string()).into_owned()
 }

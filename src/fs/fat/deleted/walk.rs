@@ -1,7 +1,7 @@
-//! The walk over all directories that finds what is deleted. A deleted directory is entered when its first cluster is
-//! still free and begins with its own `.` entry; it goes on in the next cluster as long as that is free, too, and looks
-//! like a directory. Where several entries name one deleted directory its `..` decides; those to which no entry leads any
-//! more are found by looking at the beginning of every free cluster.
+//! The directory walk that finds deleted files. A deleted directory is entered if its first cluster is still free and begins
+//! with its own `.` entry; it continues in the next cluster as long as that is free, too, and contains valid slots. If
+//! several entries name one deleted directory, its `..` decides; directories without any entry are found by reading the
+//! start of every free cluster.
 
 use std::{collections::HashSet, ops::ControlFlow, sync::Arc};
 
@@ -24,19 +24,19 @@ use crate::{
     fs::{deleted::FreeClusters, runs::RunList},
 };
 
-/// Memory for names and entries: half a million deleted files with names of usual length.
+/// Memory budget for names and entries: half a million deleted files with names of usual length.
 const MEMORY_BUDGET: usize = 64 << 20;
-/// Deleted directories without an entry that are kept; each takes a cluster.
+/// Maximum number of deleted directories without an entry; each takes a cluster.
 const MAX_ORPHANS: usize = 1 << 20;
-/// Stretches of the disk that are asked for one file.
+/// Maximum number of extent queries for one file.
 const MAX_EXTENTS: usize = 1 << 14;
 
-/// A directory still to be gone through.
+/// A directory to walk.
 struct Pending {
     place: usize,
-    /// `None`: the root.
+    /// First cluster; `None`: the root.
     first: Option<u32>,
-    /// All that is in it is deleted with it.
+    /// The directory is deleted, and so is everything in it.
     deleted: bool,
 }
 
@@ -44,17 +44,17 @@ struct Walk<'a> {
     fat: &'a Fat,
     index: Index,
     pending: Vec<Pending>,
-    /// First clusters of the directories found.
+    /// First clusters of the directories that are queued or walked.
     seen: HashSet<u32>,
-    /// First clusters of deleted directories whose `..` does not lead to the entry, and their places: they get them if no other
-    /// entry does.
+    /// Deleted directories whose `..` does not lead to the directory of the entry: first cluster and index. The entry gets
+    /// them if no better one is found.
     doubtful: Vec<(u32, usize)>,
-    /// Slots that may still be looked at: hostile directories could share their clusters.
+    /// Number of slots that may still be read: hostile directories could share their clusters.
     slots: u64,
     memory: usize,
 }
 
-/// Finds everything that is deleted.
+/// Finds all deleted files.
 pub(super) fn walk(fat: &Fat) -> Index {
     let root = Directory { name: Box::default(), parent: 0, known: true };
     let (free, incomplete) = free_clusters(fat);
@@ -79,8 +79,8 @@ pub(super) fn walk(fat: &Fat) -> Index {
     index
 }
 
-/// The table as one bit per cluster, at most 32 MiB; the clusters' numbers begin at 2. Where it cannot be read, none is free,
-/// and that is said.
+/// The free clusters as a bitmap of at most 32 MiB; cluster numbers start at 2. If the table cannot be read, the rest counts
+/// as used, and the reason is returned.
 fn free_clusters(fat: &Fat) -> (FreeClusters, Option<String>) {
     let end = u64::from(fat.geometry.clusters) + 2;
     let mut used = vec![0xff_u8; usize::try_from(end.div_ceil(8)).expect("at most 32 MiB")];
@@ -96,7 +96,7 @@ fn free_clusters(fat: &Fat) -> (FreeClusters, Option<String>) {
 }
 
 impl Walk<'_> {
-    /// The next directory: first those that an entry surely leads to, then those of doubtful ones, then those of none.
+    /// The next directory to walk: first those that an entry matches, then the doubtful ones, then those without an entry.
     fn next(&mut self, orphans: &mut Option<std::vec::IntoIter<u32>>) -> Option<Pending> {
         if let Some(next) = self.pending.pop() {
             return Some(next);
@@ -114,7 +114,7 @@ impl Walk<'_> {
         Some(Pending { place: self.index.directories.len() - 1, first: Some(first), deleted: true })
     }
 
-    /// The first clusters of deleted directories to which no entry led, those first that lie in no other one of them.
+    /// First clusters of deleted directories without an entry; those that are in no other of them come first.
     fn orphans(&self) -> Vec<u32> {
         let mut found = Vec::new();
         let listed = self.index.free.each_from(2, &mut |range| {
@@ -134,7 +134,7 @@ impl Walk<'_> {
         found.into_iter().map(|(first, _)| first).collect()
     }
 
-    /// What `..` of the deleted directory that begins at a cluster leads to; `None`: none begins there.
+    /// The first cluster that `..` of the deleted directory at `first` names; `None` if no directory begins there.
     fn parent_of(&self, first: u32) -> Option<u32> {
         if !self.fat.geometry.is_data_cluster(first) {
             return None;
@@ -144,7 +144,7 @@ impl Walk<'_> {
         self.fat.way_back(first, &bytes, true)
     }
 
-    /// A long name whose short slot another file has now: of the file nothing else is known.
+    /// Adds a file of which only the long name is left: another file uses its short slot now.
     fn name_alone(&mut self, from: &Pending, position: u64, pieces: &[LongEntry]) {
         let sum = pieces.last().map(|piece| piece.chksum);
         let name = name::of_pieces(pieces, sum);
@@ -168,7 +168,7 @@ impl Walk<'_> {
 
     fn directory(&mut self, from: &Pending) -> Result<()> {
         let fat = self.fat;
-        // Only now, as chains may be long, and many may be pending.
+        // Decoded only now, as chains may be long, and many may be pending.
         let chain = match from.first {
             None => fat.root_directory()?,
             Some(first) if from.deleted => Arc::new(self.deleted_directory(first).unwrap_or_default()),
@@ -179,7 +179,7 @@ impl Walk<'_> {
         let (mut long, mut name) = (Assembler::new(), Vec::new());
         let mut pieces: Vec<LongEntry> = Vec::new();
         let mut pieces_end = 0;
-        // Slots of a long name in use: some systems mark only the short one as deleted.
+        // Live slots of a long name: some systems mark only the short slot as deleted.
         let mut live: Vec<LongEntry> = Vec::new();
         let mut dots: u32 = if from.place == 0 { 0 } else { 2 };
         while self.slots > 0
@@ -196,7 +196,7 @@ impl Walk<'_> {
                     let short = ShortEntry::read_from_bytes(&bytes).expect("as long as a slot");
                     if short.attr & attr::LONG_NAME_MASK == attr::LONG_NAME {
                         pieces.push(LongEntry::read_from_bytes(&bytes).expect("as long as a slot"));
-                        // No name has more; an endless row of them must not be kept.
+                        // No name has more pieces; an endless sequence of them must not be kept.
                         pieces.drain(..pieces.len().saturating_sub(MAX_PIECES));
                         pieces_end = position;
                         continue;
@@ -238,7 +238,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A directory in use: there may be something deleted in it.
+    /// Queues a directory in use: it may contain deleted files.
     fn live(&mut self, from: &Pending, short: &ShortEntry, name: &[u16]) {
         let first = self.fat.first_cluster(short);
         if short.attr & attr::DIRECTORY == 0 || !self.seen.insert(first) {
@@ -280,7 +280,7 @@ impl Walk<'_> {
         self.index.directories.len() - 1
     }
 
-    /// A deleted slot can hold anything: only what could have been an entry is one.
+    /// True if a deleted slot, which may hold anything, can have been a valid entry.
     fn is_plausible(&self, short: &ShortEntry) -> bool {
         let first = self.fat.first_cluster(short);
         short.attr & (attr::VOLUME_ID | 0xc0) == 0
@@ -289,7 +289,7 @@ impl Walk<'_> {
             && (first == 0 || self.fat.geometry.is_data_cluster(first))
     }
 
-    /// The clusters of a deleted directory, as far as they can be told.
+    /// The clusters of a deleted directory, as far as they are free and look like one.
     fn deleted_directory(&self, first: u32) -> Option<Chain> {
         let fat = self.fat;
         if !fat.geometry.is_data_cluster(first) {
@@ -324,7 +324,7 @@ impl Walk<'_> {
         read_vec(&**self.fat.pages.volume(), self.fat.geometry.cluster_offset(cluster), size).ok()
     }
 
-    /// True for what may be in a directory after its beginning.
+    /// True for a slot that is valid after the first two of a directory.
     fn could_be(&self, bytes: &[u8; slot::SIZE as usize]) -> bool {
         let short = ShortEntry::read_from_bytes(bytes).expect("as long as a slot");
         match bytes[0] {
@@ -336,7 +336,7 @@ impl Walk<'_> {
     }
 }
 
-/// Of `clusters` clusters from `first` on, without a gap, those for which the disk stores nothing.
+/// Of the `clusters` contiguous clusters from `first` on, the number that the disk image does not store.
 pub(super) fn unstored(fat: &Fat, first: u64, clusters: u64) -> Result<u64> {
     let size = u64::from(fat.geometry.cluster_size);
     let first = u32::try_from(first).expect("FAT has fewer clusters");

@@ -1,4 +1,4 @@
-//! Each kind of damage is found as what it is, and nothing else is.
+//! The check reports each kind of damage as such, and nothing else.
 
 use super::*;
 use crate::{
@@ -13,7 +13,7 @@ fn findings(fs: &Fat) -> Vec<(Severity, String, String)> {
     collected.0.into_iter().map(|found| (found.severity, found.structure, found.problem)).collect()
 }
 
-/// Exactly these: severity, structure, a part of the problem.
+/// Asserts exactly these findings: severity, structure, a part of the problem.
 fn expect(image: &Image, expected: &[(Severity, &str, &str)]) {
     let found = findings(&image.open());
     let same = found.len() == expected.len()
@@ -163,7 +163,7 @@ fn directories_know_where_they_are() {
         let mut sized = image.clone();
         sized.slot(outer + 64, entry(b"INNER      ", 0x10, 51, 7).as_bytes());
         expect(&sized, &[(Warning, "directory entry", "directory /OUTER/INNER: has a size of 7 bytes")]);
-        // Its own ancestor inside it: entered once, told once.
+        // Its own ancestor inside it: entered once, reported once.
         let mut circle = image.clone();
         circle.slot(inner + 64, entry(b"CIRCLE     ", 0x10, 50, 0).as_bytes());
         let problem = "from cluster 50 on they belong to directory /OUTER and directory /OUTER/INNER/CIRCLE";
@@ -287,7 +287,7 @@ fn damage_everywhere_is_examined_to_the_end() {
     }
 }
 
-/// A volume of which only the beginning is stored: the rest is a hole, or beyond the end.
+/// A volume of which only the first part is stored: the rest is a hole, or beyond the end.
 struct Thin {
     stored: Vec<u8>,
     size: u64,
@@ -317,7 +317,7 @@ impl ByteSource for Thin {
 
 type Scan = fn(Arc<Fat>);
 
-/// Everything that looks at each entry of the table.
+/// The operations that scan every entry of the table.
 const SCANS: [(&str, Scan); 4] = [
     ("check", |fs| {
         let mut found = Collected::default();
@@ -337,7 +337,7 @@ const SCANS: [(&str, Scan); 4] = [
 
 #[test]
 fn the_work_of_looking_at_the_whole_table_is_bounded_by_what_is_stored() {
-    // FAT32 with all the clusters that there can be, in two tables of 1 GiB each.
+    // FAT32 with the maximum number of clusters, in two tables of 1 GiB each.
     let mut stored = Image::new(Width::Fat32).bytes[..64 << 10].to_vec();
     stored[13] = 16;
     stored[19..21].fill(0);
@@ -353,7 +353,7 @@ fn the_work_of_looking_at_the_whole_table_is_bounded_by_what_is_stored() {
         volume.take();
         scan(fs);
         let (operations, bytes) = volume.take();
-        // One for each 16 bytes that are stored; pieces of 1 MiB are read around it.
+        // One for each 16 stored bytes; pieces of 1 MiB are read around them.
         assert!(operations <= stored.len() as u64 / 16, "{name}: {operations} of {size}");
         assert!(factor(bytes, 128), "{name}: {bytes} of {size}");
     }

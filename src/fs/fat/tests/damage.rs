@@ -1,10 +1,10 @@
-//! Bytes changed and cut off at seeded places: nothing may panic, hang or grow.
+//! Images with bytes changed and cut off at seeded positions: no operation may panic, hang or grow without bound.
 
 use zerocopy::IntoBytes;
 
 use super::*;
 
-/// Walks a bounded part of the tree and reads the beginning of each file, whatever comes of it.
+/// Walks a bounded part of the tree and reads the start of each file, ignoring errors.
 fn exercise(bytes: Vec<u8>) {
     let Ok(fs) = open(Arc::new(MemorySource(bytes))) else { return };
     let _ = (fs.volume(), fs.space().usage());
@@ -47,7 +47,7 @@ fn damage_anywhere_is_survived() {
         image.slot(sub, entry(b".          ", 0x10, 20, 0).as_bytes());
         image.slot(sub + 32, entry(b"..         ", 0x10, 0, 0).as_bytes());
         (2..30).for_each(|i| image.slot(sub + i * 32, entry(b"B          ", 0, 12, 700).as_bytes()));
-        // Where a flip has consequences: boot sector, tables, root, the subdirectory.
+        // Regions where a flip has consequences: boot sector, tables, root, the subdirectory.
         let places = [0..90, image.fat..image.fat + 80, image.root..image.root + 160, sub..sub + 1024];
         let mut one = image.bytes.clone();
         for round in 0..3000 {

@@ -1,4 +1,4 @@
-//! A small volume under construction.
+//! A builder for small FAT volumes.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub(super) const WIDTHS: [Width; 3] = [Width::Fat12, Width::Fat16, Width::Fat32]
 
 pub(super) const SECTOR: usize = 512;
 
-/// A volume under construction: one sector per cluster, two tables.
+/// A volume being built: one sector per cluster, two tables.
 #[derive(Clone)]
 pub(super) struct Image {
     pub(super) bytes: Vec<u8>,
@@ -30,7 +30,7 @@ pub(super) struct Image {
 
 impl Image {
     pub(super) fn new(width: Width) -> Self {
-        // FAT16 begins at 4085 clusters, FAT32 wherever it likes.
+        // FAT16 starts at 4085 clusters; FAT32 may have any number.
         let (reserved, fat_sectors, root_entries, total) = match width {
             Width::Fat12 => (1, 2, 64, 400),
             Width::Fat16 => (1, 20, 64, 5000),
@@ -160,7 +160,7 @@ pub(super) fn entry(name: &[u8; 11], attr: u8, first: u32, size: u32) -> ShortEn
     }
 }
 
-/// The pieces of a long name as they stand on the disk, last one first.
+/// The slots of a long name in disk order, last piece first.
 pub(super) fn long_slots(name: &str, short: &[u8; 11]) -> Vec<[u8; 32]> {
     let checksum = short.iter().fold(0_u8, |sum, byte| sum.rotate_right(1).wrapping_add(*byte));
     let mut units: Vec<u16> = name.encode_utf16().collect();

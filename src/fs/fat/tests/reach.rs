@@ -1,4 +1,4 @@
-//! Which entry leads into a directory, directories without a way to them, and deleted ones.
+//! Tests of which entry leads into a directory, of directories without an entry, and of deleted ones.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ fn folder(image: &mut Image, first: u32, up: u32, entries: &[(&[u8; 11], u8, u32
     }
 }
 
-/// Every path, `!` behind those that cannot be listed; what is listed as a directory is entered.
+/// Every path, with a `!` behind directories that cannot be listed; each listed directory is entered.
 fn paths(fs: &dyn FileSystem, dir: NodeId, path: &str, left: &mut usize, out: &mut BTreeSet<String>) {
     *left = left.checked_sub(1).expect("more directories are entered than there are entries");
     let mut below = Vec::new();
@@ -50,7 +50,7 @@ fn all(fs: &dyn FileSystem) -> Vec<String> {
     out.into_iter().collect()
 }
 
-/// As The Sleuth Kit counts, the slot at this byte.
+/// The Sleuth Kit's number of the slot at this byte.
 fn number(image: &Image, at: usize) -> usize {
     let start = if image.width == Width::Fat32 { image.data } else { image.root };
     (at - start) / 32 + 3
@@ -65,9 +65,9 @@ fn the_way_back_decides_which_entry_leads_into_a_directory() {
         image.entry(2, b"OTHER      ", FOLDER, 10, 0);
         image.entry(3, b"STRAY      ", FOLDER, 12, 0);
         folder(&mut image, 10, 0, &[(b"UP         ", FOLDER, 10), (b"F          ", 0x20, 0)]);
-        // It has one in its own place, and one that lies elsewhere.
+        // One subdirectory is in its own place, another one is elsewhere.
         folder(&mut image, 11, 0, &[(b"IN         ", FOLDER, 13), (b"A          ", FOLDER, 10)]);
-        // Its way back leads nowhere, but no other entry claims it.
+        // Its `..` leads nowhere, but no other entry claims it.
         folder(&mut image, 12, 99, &[(b"IN         ", FOLDER, 13)]);
         folder(&mut image, 13, 11, &[(b"DEEP       ", 0x20, 0)]);
         let fs = image.open();
@@ -121,10 +121,10 @@ fn directories_of_lost_chains_are_orphans() {
         folder(&mut image, 10, 0, &[]);
         folder(&mut image, 20, 19, &[(b"IN         ", FOLDER, 15), (b"F          ", 0x20, 0)]);
         folder(&mut image, 15, 20, &[(b"DEEP       ", 0x20, 0)]);
-        // In a circle: each leads to the other.
+        // A cycle: each leads to the other.
         folder(&mut image, 30, 31, &[(b"TO31       ", FOLDER, 31)]);
         folder(&mut image, 31, 30, &[(b"TO30       ", FOLDER, 30)]);
-        // A lost file is none.
+        // A lost file is no orphan directory.
         image.chain(&[40, 41]);
         let view = orphans::View::new(Arc::new(image.open()));
         let top = number(&image, image.cluster(20));
@@ -150,7 +150,7 @@ fn directories_of_lost_chains_are_orphans() {
     }
 }
 
-/// What is deleted, with its path, or `?` where that is not known.
+/// The deleted files with their paths, or `?` where a path is unknown.
 fn deleted(image: &Image) -> BTreeSet<String> {
     let view = deleted::View::new(Arc::new(image.open()));
     let mut found = BTreeSet::new();
@@ -179,7 +179,7 @@ fn the_way_back_decides_between_deleted_entries_and_orphans_are_looked_for() {
         folder(&mut image, 10, 0, &[(b"XNEW       ", FOLDER, 20)]);
         // Moved to the second directory, and deleted there.
         folder(&mut image, 20, 10, &[(b"F1         ", 0x20, 0)]);
-        // Nothing leads to these any more.
+        // No entry leads to these any more.
         folder(&mut image, 30, 29, &[(b"F2         ", 0x20, 0), (b"SUB        ", FOLDER, 25)]);
         folder(&mut image, 25, 30, &[(b"F3         ", 0x20, 0)]);
         [20, 25, 30].into_iter().for_each(|cluster| image.set(cluster, 0));
@@ -188,7 +188,7 @@ fn the_way_back_decides_between_deleted_entries_and_orphans_are_looked_for() {
         delete(&mut image, new);
         let wanted = ["?/F2", "?/F3", "?/SUB", "KEPT/_NEW", "KEPT/_NEW/F1", "_OLD"];
         assert_eq!(deleted(&image), wanted.map(str::to_owned).into(), "{width:?}");
-        // Without a better one the entry gets it.
+        // Without a better entry, this one gets the directory.
         image.bytes[new..][..32].fill(0);
         assert!(deleted(&image).contains("_OLD/F1"), "{width:?}");
     }
@@ -200,7 +200,8 @@ fn long_names_outlive_their_short_slots() {
     let slots = long_slots("a long name.txt", short);
     let mut image = Image::new(Width::Fat16);
     let root = image.root;
-    // Only the short slot is marked; then one whose slots are all marked, and whose short one has another file.
+    // A name of which only the short slot is marked; then one whose slots are all marked, and whose short slot another file
+    // uses.
     for (index, slot) in slots.iter().enumerate() {
         image.slot(root + 32 * index, slot);
         image.slot(root + 32 * (3 + index), slot);
@@ -220,7 +221,7 @@ fn long_names_outlive_their_short_slots() {
     assert_eq!(all(&image.open()), ["/NEW.TXT"]);
 }
 
-/// How many entries all directories list, each entered once.
+/// The number of entries in all directories, each entered once.
 fn listed(fs: &Fat) -> (u64, u64) {
     let (mut entries, mut damaged, mut todo) = (0, 0, vec![ROOT]);
     while let Some(dir) = todo.pop() {
@@ -251,7 +252,7 @@ fn directories_in_each_others_clusters_list_no_more_than_is_stored() {
             });
         }
         let heads: Vec<u32> = (10..10 + CLUSTERS).step_by(usize::try_from(APART).unwrap()).take(60).collect();
-        // In an order that is not that of the clusters.
+        // The order of the entries differs from that of the clusters.
         for (index, head) in heads.iter().enumerate() {
             let name: [u8; 11] = format!("D{:<10}", index * 37 % 60).into_bytes().try_into().unwrap();
             image.entry(index * 37 % 60, &name, FOLDER, *head, 0);
@@ -266,7 +267,7 @@ fn directories_in_each_others_clusters_list_no_more_than_is_stored() {
         volume.take();
         let (entries, damaged) = listed(&fs);
         let slots = u64::from(CLUSTERS) * SECTOR as u64 / 32;
-        // Each once, and those in the root.
+        // Each entry once, and those in the root.
         assert!(entries > slots * 9 / 10 && entries <= slots + 60, "{way_back}: {entries} of {slots}");
         assert!(damaged >= 59, "those that run into another one say so");
         let (operations, bytes) = volume.take();
@@ -275,7 +276,7 @@ fn directories_in_each_others_clusters_list_no_more_than_is_stored() {
             operations <= stored / 64 && bytes <= stored * 8,
             "{way_back}: {operations}, {bytes} of {stored}"
         );
-        // Nor does the examination go through them again and again.
+        // The check does not walk them repeatedly either.
         let mut collected = crate::fs::findings::Collected::default();
         crate::fs::check(&fs, &mut collected).unwrap();
         let (operations, bytes) = volume.take();
