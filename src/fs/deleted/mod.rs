@@ -157,7 +157,7 @@ pub trait Undelete: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// As [`super::FileSystem::lookup_stream`].
+    /// As [`super::Streams::lookup_stream`].
     ///
     /// # Errors
     /// As [`super::FileSystem::lookup_stream`].
@@ -165,7 +165,7 @@ pub trait Undelete: Send + Sync {
         Ok(None)
     }
 
-    /// As [`super::FileSystem::xattr`].
+    /// As [`super::Xattrs::xattr`].
     ///
     /// # Errors
     /// As [`super::FileSystem::xattr`].
