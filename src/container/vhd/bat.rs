@@ -1,15 +1,16 @@
-//! The block allocation table: one 32-bit sector number per block. Loaded by pages as it is needed, so that opening
-//! costs nothing; each entry is judged where it is used, so that a bad one damages its own block alone.
+//! The block allocation table: one 32-bit sector number per block. Its pages are loaded on demand, so opening costs no
+//! read of the table; entries are validated when they are used, so a bad one damages only its own block.
 
 use std::sync::{Arc, OnceLock};
 
 use super::format::BAT_UNUSED;
 use crate::{Error, Place, Result, bytes::ByteSource};
 
-/// Entries in a page: 16 KiB of table, 8 GiB of disk with blocks of 2 MiB.
+/// Entries per page: 16 KiB of table, 8 GiB of disk with blocks of 2 MiB.
 const PAGE: usize = 4096;
 
-/// Bounds the memory to 64 MiB. The largest disk (2040 GiB) needs a sixteenth of it with the usual blocks of 2 MiB.
+/// Most entries, for 64 MiB of memory. The largest disk (2040 GiB) needs a sixteenth of that with the usual blocks of 2
+/// MiB.
 const MAX_ENTRIES: u64 = 1 << 24;
 
 pub(super) struct Bat {
@@ -20,7 +21,7 @@ pub(super) struct Bat {
 }
 
 impl Bat {
-    /// A table at `offset` of which `entries` are in use.
+    /// A table at byte `offset` of which `entries` are in use.
     pub(super) fn new(offset: u64, entries: u64) -> Result<Self> {
         if entries > MAX_ENTRIES {
             let text = format!("VHD with {entries} blocks: this program reads up to {MAX_ENTRIES}");
@@ -40,20 +41,20 @@ impl Bat {
         self.offset
     }
 
-    /// The file's sector number of a block's bitmap, `None` for a block that is not in the file.
+    /// The sector number of a block's bitmap in the file; `None` for a block that is not allocated.
     pub(super) fn get(&self, source: &Arc<dyn ByteSource>, block: u64) -> Result<Option<u32>> {
         let (page, index) = self.page(source, block)?;
         Ok(Some(page[index]).filter(|entry| *entry != BAT_UNUSED))
     }
 
-    /// How many blocks from `block` on are not in the file; stops at `limit` and at the end of a page.
+    /// The number of consecutive unallocated blocks from `block` on; stops at `limit` and at the end of a page.
     pub(super) fn unused_run(&self, source: &Arc<dyn ByteSource>, block: u64, limit: usize) -> Result<u64> {
         let (page, index) = self.page(source, block)?;
         let run = page[index..].iter().take(limit).take_while(|entry| **entry == BAT_UNUSED);
         Ok(run.count() as u64)
     }
 
-    /// The page that holds the entry, and the entry's index in it.
+    /// The page that holds the entry of `block`, and the entry's index in it.
     fn page(&self, source: &Arc<dyn ByteSource>, block: u64) -> Result<(&[u32], usize)> {
         let missing = || {
             let problem = format!("has {} entries, none for block {block}", self.entries);
@@ -67,7 +68,7 @@ impl Bat {
         let page = match slot.get() {
             Some(page) => page,
             None => {
-                // Two readers may both read it; the first one's stays.
+                // Two readers may both load the page; the first one's is kept.
                 let loaded = self.load(source, block / PAGE)?;
                 slot.get_or_init(|| loaded)
             }

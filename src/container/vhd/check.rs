@@ -1,5 +1,5 @@
-//! The examination of a VHD: the footer and its copy, the dynamic disk header, and every entry of the block allocation
-//! table. A file that has lost both footers is examined by what its header says.
+//! Checks a VHD: the footer and its copy, the dynamic disk header, and every entry of the block allocation table. A file
+//! that has lost both footers is checked by its header.
 
 mod blocks;
 
@@ -19,10 +19,10 @@ use crate::{
     container::{Kind, findings::problem},
 };
 
-/// Sizes from which on the geometry says no more than "at least this".
+/// Size in bytes from which on the geometry is saturated and means "at least this".
 const MAX_GEOMETRY: u64 = 65_535 * 16 * 255 * SECTOR;
 
-/// Examines one file; its parents are examined for themselves.
+/// Checks one file; its parents are checked separately.
 ///
 /// # Errors
 /// [`Error::Io`] when the file cannot be read.
@@ -52,7 +52,7 @@ pub(in crate::container) fn check(file: &Arc<dyn ByteSource>, report: &mut dyn F
     }
 }
 
-/// Both footers are lost. A dynamic disk's header is usually in the second sector.
+/// Checks a file that has lost both footers. A dynamic disk's header is usually in the second sector.
 fn without_footer(file: &Arc<dyn ByteSource>, report: &mut dyn FindingSink) -> Result<()> {
     let meaning = "the disk cannot be opened, and its exact size is not known";
     let problem = "neither the footer at the end nor its copy at byte 0 can be used";
@@ -60,7 +60,7 @@ fn without_footer(file: &Arc<dyn ByteSource>, report: &mut dyn FindingSink) -> R
     blocks(file, FOOTER_SIZE as u64, None, report)
 }
 
-/// The footer at the end and, where there is one, its copy.
+/// Checks the footer at the end and, if it exists, its copy.
 fn footers(file: &dyn ByteSource, found: &Found, report: &mut dyn FindingSink) {
     let footer = &found.footer;
     let end = read(file, file.size().checked_sub(FOOTER_SIZE as u64), FOOTER_SIZE).or_else(|error| {
@@ -134,7 +134,7 @@ fn fixed(mut found: Found, file: &dyn ByteSource, report: &mut dyn FindingSink) 
     }
 }
 
-/// The disk's size, by the same rule as when it is opened; says when that is not Current Size.
+/// The disk's size, by the same rule as when it is opened; reports a size that is not Current Size.
 fn size(found: &mut Found, room: u64, report: &mut dyn FindingSink) -> u64 {
     let before = found.problems.len();
     let size = super::virtual_size(found, room);
@@ -145,7 +145,7 @@ fn size(found: &mut Found, room: u64, report: &mut dyn FindingSink) -> u64 {
     size
 }
 
-/// Dynamic and differencing disks: header, locators, table.
+/// Checks dynamic and differencing disks: header, locators, table.
 fn blocks(
     file: &Arc<dyn ByteSource>,
     header_at: u64,
@@ -195,7 +195,7 @@ fn blocks(
     blocks::check(file, &layout, report)
 }
 
-/// The footer at `offset`; one that cannot be read is damaged like any other.
+/// Reads the footer at `offset`; an unreadable one counts as damaged.
 fn read(source: &dyn ByteSource, offset: Option<u64>, len: usize) -> Result<Footer> {
     let offset =
         offset.ok_or_else(|| Error::corrupt("VHD footer", None, "the file is shorter than a footer"))?;

@@ -1,5 +1,5 @@
-//! The hard disk footer: at the end of the file, and for dynamic disks copied to byte 0. Either may be damaged; a disk
-//! is refused only when neither serves.
+//! The hard disk footer: at the end of the file, with a copy at byte 0 in dynamic disks. Either may be damaged; a disk is
+//! refused only when neither is usable.
 
 use zerocopy::FromBytes;
 
@@ -15,14 +15,14 @@ const STRUCTURE: &str = "VHD footer";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Footer {
     pub(super) kind: Kind,
-    /// Where the dynamic disk header lies.
+    /// Byte offset of the dynamic disk header.
     pub(super) data_offset: u64,
     pub(super) current_size: u64,
     /// Cylinders · heads · sectors per track, in bytes.
     pub(super) geometry_size: u64,
     /// Heads · sectors per track, in bytes.
     pub(super) cylinder_size: u64,
-    /// Sizes follow the geometry when these programs wrote the disk.
+    /// True for disks of the programs that derive the size from the geometry.
     pub(super) counts_in_geometry: bool,
     pub(super) version: String,
     pub(super) creator: String,
@@ -43,8 +43,8 @@ pub(super) fn guid(bytes: [u8; 16]) -> Guid {
 }
 
 impl Footer {
-    /// Parses 512 bytes, or the 511 of old Virtual PC; `offset` is where they lay. A wrong checksum is the caller's to
-    /// judge.
+    /// Parses 512 bytes, or the 511 of old Virtual PC; `offset` is their place in the file. The caller decides about a
+    /// wrong checksum.
     pub(super) fn parse(bytes: &[u8], offset: u64) -> Result<Self> {
         let corrupt = |problem: String| Error::corrupt(STRUCTURE, Place::Byte(offset), problem);
         let mut full = [0; FOOTER_SIZE];
@@ -106,13 +106,13 @@ fn creator(raw: &format::Footer) -> String {
     format!("{application} {major}.{minor}{host}").trim_start().to_owned()
 }
 
-/// What can be shown of a four-character code.
+/// A four-character code as text, without its unprintable characters.
 pub(super) fn printable(code: &[u8]) -> String {
     let text: String = code.iter().map(|b| if b.is_ascii_graphic() { char::from(*b) } else { ' ' }).collect();
     text.trim().to_owned()
 }
 
-/// The footer in force, where the data of a fixed disk ends, and what is wrong.
+/// The footer in use, the end of a fixed disk's data, and the problems found.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) footer: Footer,
@@ -121,7 +121,7 @@ pub(super) struct Found {
     pub(super) problems: Vec<String>,
 }
 
-/// How sure a caller wants to be.
+/// What a footer must satisfy to be accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trust {
     /// The checksum must match: 12 bytes of guest data may look like a footer, 500 do not.
@@ -130,11 +130,11 @@ pub(super) enum Trust {
     Plausible,
 }
 
-/// Looks for a footer at the end (512 bytes, then 511) and for its copy at byte 0. `None`: not a VHD, or neither can be
-/// read.
+/// Searches for a footer at the end (512 bytes, then 511) and for its copy at byte 0. `None` when the file is no VHD, or
+/// neither can be read.
 pub(super) fn locate(source: &dyn ByteSource, trust: Trust) -> Option<Found> {
     let size = source.size();
-    // A sector that cannot be read is no footer; the other copy may serve.
+    // An unreadable sector counts as no footer; the other copy may be usable.
     let at = |offset: Option<u64>, len: usize| -> Option<(Footer, u64)> {
         let mut bytes = [0; FOOTER_SIZE];
         let offset = offset.filter(|offset| offset + len as u64 <= size)?;
@@ -149,7 +149,7 @@ pub(super) fn locate(source: &dyn ByteSource, trust: Trust) -> Option<Found> {
     if end.is_none() {
         end = at(size.checked_sub(OLD_FOOTER_SIZE as u64), OLD_FOOTER_SIZE);
     }
-    // A fixed disk has no copy: there, byte 0 belongs to the guest.
+    // A fixed disk has no copy: its byte 0 is guest data.
     let copy = at(Some(0), FOOTER_SIZE).filter(|(footer, _)| footer.kind != Kind::Fixed);
     let mut problems = Vec::new();
     let (footer, data_end) = match (end.filter(&trusted), copy.filter(&trusted)) {
@@ -184,7 +184,7 @@ pub(super) fn locate(source: &dyn ByteSource, trust: Trust) -> Option<Found> {
     Some(Found { footer, data_end, problems })
 }
 
-/// Whether the rest of the file is what a footer with a wrong checksum says.
+/// True when the rest of the file agrees with a footer whose checksum is wrong.
 fn plausible(source: &dyn ByteSource, footer: &Footer, offset: u64) -> bool {
     if footer.kind == Kind::Fixed {
         return footer.current_size == offset;

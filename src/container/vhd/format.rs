@@ -10,7 +10,7 @@ pub(super) const SECTOR: u64 = 512;
 
 pub(super) const FOOTER_SIZE: usize = 512;
 
-/// Virtual PC before 2004 left out the last reserved byte.
+/// Length of the footer of Virtual PC before 2004, which left out the last reserved byte.
 pub(super) const OLD_FOOTER_SIZE: usize = 511;
 
 /// "Hard Disk Footer Format".
@@ -74,19 +74,19 @@ pub(super) const HEADER_CHECKSUM_AT: usize = 36;
 #[repr(C)]
 pub(super) struct ParentLocatorEntry {
     pub(super) platform_code: [u8; 4],
-    /// Sectors, by the specification; bytes, in many images. Nothing here depends on it.
+    /// In sectors according to the specification, in bytes in many images. Not used.
     pub(super) platform_data_space: U32,
     pub(super) platform_data_length: U32,
     pub(super) reserved: U32,
     pub(super) platform_data_offset: U64,
 }
 
-/// The entry of a block that is not in the file.
+/// The entry of an unallocated block.
 pub(super) const BAT_UNUSED: u32 = 0xffff_ffff;
 
 const _: () = assert!(size_of::<Footer>() == FOOTER_SIZE && size_of::<DynamicHeader>() == HEADER_SIZE);
 
-/// One's complement of the sum of all bytes, those of the checksum field itself left out.
+/// One's complement of the sum of all bytes except those of the checksum field itself.
 pub(super) fn checksum(structure: &[u8], field_at: usize) -> u32 {
     let field = field_at..field_at + 4;
     let bytes = structure.iter().enumerate().filter(|(at, _)| !field.contains(at));

@@ -1,4 +1,4 @@
-//! The dynamic disk header: block size, where the block allocation table lies, the parent.
+//! The dynamic disk header: block size, offset of the block allocation table, parent.
 
 use zerocopy::FromBytes;
 
@@ -10,8 +10,8 @@ use crate::{Error, Place, Result, guid::Guid};
 
 const STRUCTURE: &str = "VHD dynamic disk header";
 
-/// The largest block taken for real. The specification allows any power of two; 2 MiB and 512 KiB are written, and
-/// beyond 256 MiB (VHDX's limit) a block would be most of what 32-bit sector numbers reach.
+/// Largest block size accepted. The specification allows any power of two; writers use 2 MiB and 512 KiB, and a block
+/// beyond 256 MiB (VHDX's limit) would be most of what 32-bit sector numbers reach.
 const MAX_BLOCK_SIZE: u32 = 256 << 20;
 
 /// A header whose fields are consistent.
@@ -21,15 +21,15 @@ pub(super) struct Header {
     pub(super) block_size: u64,
     pub(super) parent_unique_id: Guid,
     pub(super) parent_time_stamp: u32,
-    /// UTF-16, big-endian, ends at NUL.
+    /// UTF-16, big-endian, NUL-terminated.
     pub(super) parent_unicode_name: [u8; 512],
     pub(super) parent_locators: [format::ParentLocatorEntry; 8],
     pub(super) checksum_matches: bool,
 }
 
 impl Header {
-    /// Parses 1024 bytes that lay at `offset`. A wrong checksum is no error by itself: the cookie and the limits of
-    /// the fields say whether the header can be used.
+    /// Parses 1024 bytes from file offset `offset`. A wrong checksum alone is no error: the cookie and the limits of the
+    /// fields decide whether the header can be used.
     pub(super) fn parse(bytes: &[u8], offset: u64) -> Result<Self> {
         let corrupt = |problem: String| Error::corrupt(STRUCTURE, Place::Byte(offset), problem);
         let raw = format::DynamicHeader::read_from_bytes(bytes)
@@ -59,7 +59,7 @@ impl Header {
         })
     }
 
-    /// Bytes of the sector bitmap before each block: a bit per sector, whole sectors.
+    /// Bytes of the sector bitmap before each block: one bit per sector, rounded up to whole sectors.
     pub(super) fn bitmap_size(&self) -> u64 {
         (self.block_size / SECTOR).div_ceil(8).next_multiple_of(SECTOR)
     }

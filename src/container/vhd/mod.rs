@@ -1,15 +1,15 @@
 //! Virtual Hard Disk ("Virtual Hard Disk Image Format Specification" 1.0): fixed, dynamic, differencing.
 //!
-//! Two places where practice and the specification part:
+//! Practice differs from the specification in two places:
 //!
-//! **Sector bitmaps.** In a differencing disk a clear bit means that the sector is the parent's. In a dynamic disk the
-//! specification says that a clear bit marks a sector that was never written; Windows and QEMU ignore the bitmap there and
-//! return what the block holds, 7-Zip returns zeros. We do as Windows does: whatever was written is in the block, a writer
-//! that leaves bits clear leaves zeros behind them, and taking the bitmap's word would turn data into zeros.
+//! **Sector bitmaps.** In a differencing disk a clear bit means that the sector is read from the parent. In a dynamic
+//! disk the specification defines a clear bit as a sector that was never written; Windows and QEMU ignore the bitmap
+//! there and return the block's content, 7-Zip returns zeros. This reader follows Windows: all written data is in the
+//! block, a writer that leaves bits clear has zeros there, and honouring the bitmap would turn data into zeros.
 //!
-//! **Size.** Current Size is what Windows, Hyper-V and libvhdi use. Virtual PC and old QEMU count cylinders, heads and
-//! sectors instead, which is at most the same: the remainder stays readable. Only where they wrote a geometry *larger*
-//! than Current Size, and the file has room for it, the geometry counts, else the disk's end would be cut off.
+//! **Size.** Windows, Hyper-V and libvhdi use Current Size. Virtual PC and old QEMU use cylinders, heads and sectors
+//! instead, which give at most the same size: the remainder stays readable. The geometry is used only where those
+//! programs wrote one *larger* than Current Size and the file has room for it; otherwise the disk's end would be cut off.
 
 mod bat;
 pub(super) mod check;
@@ -39,19 +39,19 @@ use crate::{
     guid::Guid,
 };
 
-/// Sector bitmaps of differencing disks: those of 16 GiB in blocks of 2 MiB.
+/// Memory for cached sector bitmaps of a differencing disk: those of 16 GiB in blocks of 2 MiB.
 const BITMAP_BUDGET: usize = 4 << 20;
 
-/// Absent blocks that one segment joins: a small read must not walk a large table.
+/// Most unallocated blocks joined in one segment: a small read must not walk a large table.
 const MAX_JOINED_BLOCKS: usize = 64;
 
-/// The format ends at 2040 GiB for dynamic disks; fixed ones are seen beyond. As large as a VHDX: what is larger is damage,
-/// and sums of offsets stay far from overflow.
+/// Largest disk accepted. The format ends at 2040 GiB for dynamic disks; fixed ones beyond that exist. The limit is
+/// VHDX's: a larger size is damage, and sums of offsets stay far from overflow.
 const MAX_VIRTUAL_SIZE: u64 = 64 << 40;
 
-/// A piece of a sector bitmap, the unit in which they are cached.
+/// A sector of a sector bitmap, the unit of the cache.
 type BitmapSector = Arc<[u8; 512]>;
-/// Virtual bytes that a piece describes.
+/// Bytes of the virtual disk that one bitmap sector describes.
 const BITMAP_SECTOR_SPAN: u64 = 512 * 8 * SECTOR;
 
 /// An open VHD.
@@ -69,13 +69,13 @@ enum Layout {
     Blocks(Blocks),
 }
 
-/// Dynamic and differencing disks.
+/// The block structures of a dynamic or differencing disk.
 struct Blocks {
     bat: Bat,
     block_size: u64,
     bitmap_size: u64,
     header_at: u64,
-    /// Of a differencing disk.
+    /// The cached bitmaps of a differencing disk.
     bitmaps: Option<Cache<u64, BitmapSector>>,
 }
 
@@ -84,21 +84,21 @@ pub fn detect(source: &dyn ByteSource) -> bool {
     footer::locate(source, Trust::Checksum).is_some()
 }
 
-/// Like [`detect`], for a footer whose checksum is wrong but whose fields agree with the rest of the file.
+/// As [`detect`], for a footer whose checksum is wrong but whose fields agree with the rest of the file.
 pub fn detect_damaged(source: &dyn ByteSource) -> bool {
     footer::locate(source, Trust::Plausible).is_some()
 }
 
-/// The identity in a file's footer; `None` for what is no VHD.
+/// The unique id in a file's footer; `None` for a file that is no VHD.
 pub fn unique_id(source: &dyn ByteSource) -> Option<Guid> {
     let found = footer::locate(source, Trust::Checksum).or_else(|| footer::locate(source, Trust::Plausible));
     found.map(|found| found.footer.unique_id)
 }
 
-/// Opens a VHD; `path` is for messages and [`LayerInfo::path`].
+/// Opens a VHD; `path` is used for messages and [`LayerInfo::path`].
 ///
 /// # Errors
-/// When neither the footer nor its copy can be used, or the dynamic disk header cannot.
+/// When neither the footer nor its copy is usable, or the dynamic disk header is not.
 pub fn open(file: Arc<dyn ByteSource>, path: &str) -> Result<Vhd> {
     let found = footer::locate(&*file, Trust::Checksum).or_else(|| footer::locate(&*file, Trust::Plausible));
     let found = found.ok_or_else(|| {
@@ -115,7 +115,7 @@ pub fn open(file: Arc<dyn ByteSource>, path: &str) -> Result<Vhd> {
     }
 }
 
-/// What a fixed disk means whose footer states more than the file holds, and which has no partition table.
+/// The consequence of a fixed disk whose footer states more than the file holds and which has no partition table.
 const CUT_OUT: &str =
     "as in a partition that was copied out of a fixed VHD up to the file's end; nothing is missing then";
 
@@ -123,8 +123,8 @@ fn short(stated: u64, data_end: u64) -> String {
     format!("the footer states {stated} bytes, before it lie {data_end} without a partition table")
 }
 
-/// Whether the first sector is a partition table and no boot sector of a volume: a signature, at least one partition, and
-/// only boot flags that are such.
+/// True when the first sector is a partition table and no boot sector of a volume: it has a signature, at least one
+/// partition, and only valid boot flags.
 fn begins_with_table(source: &dyn ByteSource) -> bool {
     let Ok(sector) = read_vec(source, 0, 512) else { return true };
     let entries = || sector[446..510].chunks_exact(16);
@@ -204,12 +204,12 @@ impl Vhd {
         })
     }
 
-    /// Identity of the disk, which a child's linkage names.
+    /// The disk's unique id, to which a child's linkage refers.
     pub fn unique_id(&self) -> Guid {
         self.unique_id
     }
 
-    /// The linkage to the parent, of a differencing disk.
+    /// The linkage of a differencing disk to its parent.
     pub fn parent(&self) -> Option<&ParentLocators> {
         self.parent.as_ref()
     }
@@ -221,7 +221,7 @@ impl Vhd {
         }
     }
 
-    /// Shared by [`Layer::resolve`] and [`Layer::allocation`].
+    /// Resolves an offset for [`Layer::resolve`] and [`Layer::allocation`].
     fn segment(&self, offset: u64, with_bitmaps: bool) -> Result<Segment> {
         let rest = self.check(offset)?;
         match &self.layout {
@@ -241,7 +241,7 @@ impl Vhd {
     }
 }
 
-/// The rule of the module's head. `room`: bytes that the file or its table can describe.
+/// The disk's size by the rule in the module header. `room`: bytes that the file or its table can describe.
 fn virtual_size(found: &mut Found, room: u64) -> u64 {
     let footer = &found.footer;
     if !footer.counts_in_geometry
@@ -287,7 +287,7 @@ fn info(
 }
 
 impl Blocks {
-    /// `rest`: virtual bytes from `offset` to the end of the disk.
+    /// Resolves an offset. `rest`: bytes from `offset` to the end of the virtual disk.
     fn segment(
         &self,
         source: &Arc<dyn ByteSource>,
@@ -315,7 +315,7 @@ impl Blocks {
         }
         let data_at = bitmap_at + self.bitmap_size;
         let left = (self.block_size - within).min(rest);
-        // A file cut off inside its last block keeps what it has.
+        // A file cut off inside its last block keeps the part that it has.
         let stored = source.size().saturating_sub(data_at + within).min(left);
         let beyond = || corrupt("puts the block beyond the end of the file");
         let (present, len) = match &self.bitmaps {
@@ -331,14 +331,15 @@ impl Blocks {
             _ => (true, left),
         };
         match (present, stored) {
-            // What the bitmap leaves to the parent need not be in this file.
+            // Sectors that the bitmap leaves to the parent need not be stored in this file.
             (false, _) => Ok(Segment { place: Place::Parent, len: len.min(left) }),
             (true, 0) => Err(beyond()),
             (true, _) => Ok(Segment { place: Place::File(data_at + within), len: len.min(stored) }),
         }
     }
 
-    /// The footer at the file's end is the trailer: a new block takes its place, and it moves on.
+    /// The structures of the file. Its footer is the trailer: a new block is written in its place, and the footer moves
+    /// to the end.
     fn structures(&self) -> Structures {
         let table = self.bat.offset()..self.bat.offset().saturating_add(self.bat.entries() * 4);
         // The specification rounds the table up to whole sectors.
@@ -355,7 +356,7 @@ impl Blocks {
         }
     }
 
-    /// A block whose first byte lies in the footer's copy, the header or the table is damage, not data.
+    /// True for a block whose first byte lies in the footer's copy, the header or the table: damage, not data.
     fn overlaps_structures(&self, bitmap_at: u64) -> bool {
         let within = |start: u64, len: u64| bitmap_at >= start && bitmap_at - start < len;
         within(0, SECTOR)
@@ -367,17 +368,17 @@ impl Blocks {
 fn load_bitmap(source: &Arc<dyn ByteSource>, at: u64) -> Result<(BitmapSector, usize)> {
     let mut bytes = [0; 512];
     source.read_exact_at(at, &mut bytes)?;
-    // The key, the two pointers of the list and the counters are about as large as a sixth of the bitmap.
+    // The cost includes the key, the list's two pointers and the counters, about a sixth of the bitmap.
     Ok((Arc::new(bytes), 600))
 }
 
-/// Whether the sector of byte `within` (of what the bitmap describes) is present, and for how many bytes from `within`
-/// on that stays so. Bits run from the highest of each byte.
+/// Returns whether the sector at byte `within` of the range that the bitmap describes is present, and for how many bytes
+/// from there that holds. Bit 7 of each byte is the first sector.
 fn bit_run(bitmap: &[u8; 512], within: u64) -> (bool, u64) {
     let first = usize::try_from(within / SECTOR).expect("below 4096: the caller reduces it");
     let present = bitmap[first / 8] & (0x80 >> (first % 8)) != 0;
     let other = if present { 0xff } else { 0 };
-    // In `byte ^ other`, ones are the bits that differ.
+    // In `byte ^ other`, set bits are those that differ.
     let head = (bitmap[first / 8] ^ other) << (first % 8);
     let end = if head != 0 {
         first + head.leading_zeros() as usize

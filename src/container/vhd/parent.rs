@@ -1,4 +1,4 @@
-//! Where a differencing disk says that its parent is: the parent locators, and the name in the header.
+//! The parent references of a differencing disk: the parent locators, and the name in the header.
 
 use super::{footer::printable, format::ParentLocatorEntry, header::Header};
 use crate::{
@@ -6,15 +6,15 @@ use crate::{
     guid::Guid,
 };
 
-/// A Windows path has at most 32,767 UTF-16 units.
+/// Longest locator in bytes: a Windows path has at most 32,767 UTF-16 units.
 const MAX_LOCATOR_LEN: u32 = 65_536;
 
-/// The linkage of a differencing VHD to its parent. Texts are as the image has them, with its own separators.
+/// The linkage of a differencing VHD to its parent. Texts are unchanged from the image, with its own separators.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ParentLocators {
     /// The parent's unique id.
     pub parent_unique_id: Guid,
-    /// The parent file's modification time when the disk was made: seconds since 2000-01-01 UTC; 0 if not recorded.
+    /// The parent file's modification time when the child was created: seconds since 2000-01-01 UTC; 0 if not recorded.
     pub parent_time_stamp: u32,
     /// `W2ru`: a Windows path, relative to the child.
     pub relative: Option<String>,
@@ -24,12 +24,12 @@ pub struct ParentLocators {
     pub url: Option<String>,
     /// The name in the dynamic disk header.
     pub unicode_name: Option<String>,
-    /// What could not be decoded, and why.
+    /// Locators that could not be decoded, with the reason.
     pub problems: Vec<String>,
 }
 
 impl ParentLocators {
-    /// Reads every locator. One that is damaged is named in `problems`: the others may still lead to the parent.
+    /// Reads every locator. A damaged one is reported in `problems`: the others may still lead to the parent.
     pub(super) fn read(source: &dyn ByteSource, header: &Header) -> Self {
         let mut locators = Self {
             parent_unique_id: header.parent_unique_id,
@@ -70,7 +70,7 @@ impl ParentLocators {
         Ok(())
     }
 
-    /// Every path that the image names, each once: what `info` shows.
+    /// Every distinct path in the image, as `info` lists them.
     pub fn paths(&self) -> Vec<String> {
         let mut paths: Vec<String> = Vec::new();
         let all = [&self.relative, &self.absolute, &self.url, &self.unicode_name];
@@ -83,7 +83,7 @@ impl ParentLocators {
     }
 }
 
-/// `W2ru` and `W2ku` are UTF-16 little-endian, `MacX` is UTF-8, `Wi2r` and `Wi2k` are ANSI.
+/// Decodes a locator. `W2ru` and `W2ku` are UTF-16 little-endian, `MacX` is UTF-8, `Wi2r` and `Wi2k` are ANSI.
 fn decode(bytes: &[u8], platform_code: &[u8; 4]) -> Option<String> {
     match (platform_code, bytes) {
         (b"MacX", _) => text(std::str::from_utf8(bytes).ok()?.trim_end_matches('\0').to_owned()),
@@ -100,8 +100,8 @@ enum ByteOrder {
     Little,
 }
 
-/// UTF-16 up to a NUL, in the order in which more of it is characters below 256, else in the usual one: writers have
-/// stored each field in either. `None` if it is not text.
+/// Decodes UTF-16 up to a NUL, in the byte order that gives more characters below 256, or in the usual one on a tie:
+/// writers have stored each field in either order. `None` if the bytes are not text.
 fn text_of(bytes: &[u8], usual: ByteOrder) -> Option<String> {
     let units = |order| {
         let unit = move |pair: &[u8; 2]| match order {
@@ -119,7 +119,7 @@ fn text_of(bytes: &[u8], usual: ByteOrder) -> Option<String> {
     text(char::decode_utf16(units(order)).collect::<Result<_, _>>().ok()?)
 }
 
-/// Names go to a terminal and to the host's file system: control characters have no business in either.
+/// Rejects text with control characters: names go to a terminal and to the host's filesystem.
 fn text(text: String) -> Option<String> {
     (!text.contains(char::is_control)).then_some(text)
 }

@@ -1,4 +1,4 @@
-//! Images are written by the writer that the integration tests use too, and damaged here.
+//! Images made by the writer that the integration tests use too, then damaged here.
 
 use super::*;
 use crate::{
@@ -17,7 +17,7 @@ fn open_bytes(bytes: Vec<u8>) -> Result<Vhd> {
     open(Arc::new(MemorySource(bytes)), "test.vhd")
 }
 
-/// Reads a chain; below a child that stands alone here lies a parent of zeros.
+/// Reads a chain; a lone child gets a parent of zeros.
 fn read_all(layers: Vec<Vhd>) -> Result<Vec<u8>> {
     let zeros = crate::container::raw::open(Arc::new(MemorySource(vec![0; 512])), "", None);
     let layers = layers.into_iter().map(|layer| Arc::new(layer) as Arc<dyn Layer>);
@@ -25,7 +25,7 @@ fn read_all(layers: Vec<Vhd>) -> Result<Vec<u8>> {
     read_vec(&disk, 0, usize::try_from(disk.size()).unwrap())
 }
 
-/// A dynamic disk of 1 MiB and a bit, four blocks present, out of order in the file.
+/// A dynamic disk of a little more than 1 MiB, with four allocated blocks, out of order in the file.
 fn dynamic() -> VhdWriter {
     let mut image = VhdWriter::new(3, 1025 * KIB + 512, 128 << 10);
     image.write(0, &noise(1, 300_000));
@@ -69,9 +69,9 @@ fn clear_bit_is_data_in_a_dynamic_disk_and_the_parent_in_a_differencing_one() {
     let base = parent.content(&[]);
     assert!(read_all(vec![open_bytes(parent.build()).unwrap()]).unwrap() == base);
     let mut child = VhdWriter::child_of(&parent, "parent.vhd", [0x22; 16]);
-    // Runs that begin and end at every place in a byte of the bitmap.
+    // Runs that begin and end at every bit of a bitmap's byte.
     (0..2000_u64).filter(|n| n * n % 17 < 8).for_each(|n| child.write(n, &noise(n, 512)));
-    // What lies under a clear bit must not show.
+    // Data under a clear bit must not be returned.
     for block in child.blocks.iter_mut().flatten() {
         let absent = block.present.iter().enumerate().filter(|(_, present)| !**present);
         absent.for_each(|(n, _)| block.data[n * 512..][..512].fill(0xee));
@@ -165,7 +165,7 @@ fn footer_and_copy_replace_each_other() {
     bytes[0] = 0;
     bytes[end] = 0;
     assert!(matches!(open_bytes(bytes), Err(Error::Corrupt(_))));
-    // Both checksums wrong, everything else in place.
+    // Both checksums are wrong, everything else is valid.
     let mut bytes = good;
     bytes[70] ^= 1;
     bytes[end + 70] ^= 1;
@@ -187,7 +187,7 @@ fn file_cut_off_loses_only_what_is_missing() {
     let mut buf = vec![0; 300_000];
     disk.read_exact_at(0, &mut buf).unwrap();
     assert!(buf == content[..300_000]);
-    // The last block's second sector was at its very front.
+    // A fixed disk with a partition table, whose file lacks the second half of the disk.
     let mut image = VhdWriter::new(2, 100 * KIB, 0);
     image.fixed = noise(3, 100 << 10);
     put_table(&mut image.fixed);
@@ -212,7 +212,7 @@ fn partition_copied_out_of_a_fixed_disk_is_complete() {
     let mut image = VhdWriter::new(2, 1024 * KIB, 0);
     image.fixed = noise(3, 1 << 20);
     put_table(&mut image.fixed);
-    // A boot sector where the partition begins, 64 KiB into the disk, as Windows Server 2008 made them.
+    // A boot sector at the start of the partition, 64 KiB into the disk, where Windows Server 2008 put it.
     image.fixed[64 << 10..][..11].copy_from_slice(b"\xeb\x52\x90NTFS    ");
     image.fixed[(64 << 10) + 510..][..2].copy_from_slice(&[0x55, 0xaa]);
     let vhd = open_bytes(image.build()[64 << 10..].to_vec()).unwrap();
@@ -372,7 +372,7 @@ fn damage_never_panics() {
     for seed in 1..4000_u64 {
         let random = noise(seed, 16);
         let mut bytes = good.clone();
-        // Mostly the structures at the front, where it hurts.
+        // Mostly the structures at the front, where damage has most effect.
         let limit = if seed % 4 == 0 { good.len() } else { 3 << 10 };
         let at = usize::from(u16::from_le_bytes([random[8], random[9]])) * 31 % limit;
         bytes[at] ^= random[10] | 1;

@@ -1,6 +1,6 @@
-//! The block allocation table (MS-VHDX 2.5): where each payload block lies, with an entry for a sector bitmap block after
-//! every chunk. Read in pages on demand and kept as runs, so that a table of 512 MiB costs a few MiB at most; an entry
-//! that contradicts the specification fails its own block alone.
+//! The block allocation table (MS-VHDX 2.5): the place of each payload block, with an entry for a sector bitmap block
+//! after every chunk. Read in pages on demand and kept as runs, so that a table of 512 MiB costs a few MiB at most; an
+//! entry that contradicts the specification fails only its own block.
 
 use std::{ops::Range, sync::Arc};
 
@@ -9,9 +9,10 @@ use zerocopy::FromBytes;
 use super::format::{self, BatEntry, payload_state as state};
 use crate::{Error, Place, Result, bytes::ByteSource, cache::Pages};
 
-/// Payload blocks per page: at most 35 KiB are read for one, and it decodes to at most 96 KiB.
+/// Payload blocks per page: a page is at most 35 KiB in the file and decodes to at most 96 KiB.
 const PAGE_BLOCKS: u64 = 4096;
-/// Decoded pages in memory. Untouched or contiguous stretches decode to a few bytes, so this is ample for most disks.
+/// Memory for decoded pages in bytes. Untouched or contiguous ranges decode to a few bytes, so this is ample for most
+/// disks.
 const CACHE_BYTES: usize = 8 << 20;
 const ENTRY: u64 = size_of::<BatEntry>() as u64;
 
@@ -53,18 +54,18 @@ impl Geometry {
     }
 }
 
-/// What the table says of a block.
+/// The state of a block, decoded from its entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Block {
     /// Reads as zeros.
     Zero,
-    /// In the parent.
+    /// Read from the parent.
     Parent,
-    /// Wholly in the file, from this offset on.
+    /// Entirely in the file, from this offset on.
     Full(u64),
-    /// The sectors that the bitmap names are in the file, the block of them beginning at this offset.
+    /// Only the sectors set in the bitmap are in the file; this is the offset of the block.
     Partial(u64),
-    /// Not to be read.
+    /// Unreadable.
     Bad(Fault),
 }
 
@@ -76,21 +77,21 @@ pub(super) enum Fault {
     Misplaced(u64),
     /// The entry is beyond the end of the file.
     NoEntry,
-    /// The block is.
+    /// The block is beyond the end of the file.
     Truncated,
 }
 
-/// Where an offset lies, with what follows it in the same way.
+/// The location of an offset, and how far it continues.
 #[derive(Debug)]
 pub(super) struct Located {
     pub(super) block: Block,
-    /// From the start of what `block` describes to the offset.
+    /// Bytes from the start of `block` to the offset.
     pub(super) within: u64,
-    /// To its end or that of the virtual disk.
+    /// Bytes from the offset to the end of the run, or of the virtual disk.
     pub(super) len: u64,
 }
 
-/// Blocks that lie one behind the other, by the number of the first within the page.
+/// Consecutive blocks in the same state or place, by the number of the first within the page.
 #[derive(Debug, Clone, Copy)]
 struct Run {
     first: u16,
@@ -102,13 +103,13 @@ pub(super) struct Bat {
     source: Arc<dyn ByteSource>,
     geometry: Geometry,
     region: Range<u64>,
-    /// What no block may overlap: header section, log, BAT, metadata.
+    /// Ranges that no block may overlap: header section, log, BAT, metadata.
     reserved: [Range<u64>; 4],
     pages: Pages<Arc<[Run]>>,
 }
 
 impl Bat {
-    /// Checks that the region has room for the whole table.
+    /// Opens the table; fails if the region has no room for all of it.
     pub(super) fn new(
         source: Arc<dyn ByteSource>,
         geometry: Geometry,
@@ -131,7 +132,7 @@ impl Bat {
         self.region.start + self.geometry.entries() * ENTRY > self.source.size()
     }
 
-    /// Finds the byte `offset` of the virtual disk; the caller checks that it lies inside.
+    /// Locates byte `offset` of the virtual disk; the caller checks that it is inside.
     pub(super) fn locate(&self, offset: u64) -> Result<Located> {
         let Geometry { block_size, virtual_size, .. } = self.geometry;
         let number = offset / block_size;
@@ -152,12 +153,12 @@ impl Bat {
         Ok(Located { block: run.block, within: offset - start, len: end - offset })
     }
 
-    /// What of the region is in use.
+    /// The bytes of the region that the table occupies.
     pub(super) fn range(&self) -> Range<u64> {
         self.region.start..self.region.start + self.geometry.entries() * ENTRY
     }
 
-    /// The place in the file of the sector bitmap block of a chunk in which a block is partially present.
+    /// The file offset of the sector bitmap block of a chunk that has a partially present block.
     pub(super) fn bitmap(&self, chunk: u64) -> Result<u64> {
         let entry = self.bitmap_entry(chunk)?;
         if entry.state() != format::SB_BLOCK_PRESENT {
@@ -167,7 +168,7 @@ impl Bat {
         self.bitmap_place(chunk, entry)
     }
 
-    /// The place of a chunk's sector bitmap block if it has one; only differencing disks do.
+    /// The file offset of a chunk's sector bitmap block, if it has one; only differencing disks do.
     pub(super) fn present_bitmap(&self, chunk: u64) -> Result<Option<u64>> {
         let chunks = self.geometry.payload_blocks().div_ceil(self.geometry.chunk_ratio());
         if !self.geometry.has_parent || chunk >= chunks {
@@ -204,7 +205,7 @@ impl Bat {
         Error::corrupt(structure, Place::Byte(self.bitmap_entry_at(chunk)), problem)
     }
 
-    /// Why the block at virtual `offset` cannot be read.
+    /// The error for the unreadable block at virtual `offset`.
     pub(super) fn error(&self, offset: u64, fault: Fault) -> Error {
         let number = offset / self.geometry.block_size;
         let at = self.region.start + self.geometry.payload_index(number) * ENTRY;
@@ -225,14 +226,14 @@ impl Bat {
         let base = geometry.payload_index(first);
         let start = self.region.start + base * ENTRY;
         let len = (geometry.payload_index(last) - base + 1) * ENTRY;
-        // What a truncated file still has of the table serves its blocks.
+        // The stored part of a truncated table still locates its blocks.
         let stored = self.source.size().saturating_sub(start).min(len) / ENTRY * ENTRY;
         let mut bytes = vec![0; usize::try_from(stored).expect("a page has at most 35 KiB")];
         if !bytes.is_empty() {
             self.source.read_exact_at(start, &mut bytes)?;
         }
         if stored == len && bytes.iter().all(|byte| *byte == 0) {
-            // An untouched stretch of the table, which most of a huge disk's is: NOT_PRESENT.
+            // An untouched range of the table, which most of a huge disk's is: NOT_PRESENT.
             let block = if geometry.has_parent { Block::Parent } else { Block::Zero };
             return Ok(Arc::new([Run { first: 0, block }]));
         }
@@ -250,18 +251,18 @@ impl Bat {
             follower = match block {
                 Block::Zero | Block::Parent => Some(block),
                 Block::Full(offset) => follower_of(offset, geometry.block_size),
-                // Each has its own bitmap bits, or its own error.
+                // Never merged: each has its own bitmap bits, or its own error.
                 Block::Partial(_) | Block::Bad(_) => None,
             };
         }
         Ok(runs.into())
     }
 
-    /// The meaning of a payload entry.
+    /// Decodes a payload entry.
     ///
-    /// UNDEFINED and UNMAPPED blocks read as zeros in every kind of disk: the specification leaves the choice between
-    /// zeros and what was there before, and zeros are what stays the same from one read to the next and leaks nothing.
-    /// In a differencing disk only NOT_PRESENT refers to the parent; the others hide what it has.
+    /// UNDEFINED and UNMAPPED blocks read as zeros in every kind of disk: the specification allows zeros or the earlier
+    /// content, and only zeros are the same at each read and leak nothing. In a differencing disk only NOT_PRESENT refers
+    /// to the parent; the other states hide the parent's data.
     fn decode(&self, entry: BatEntry) -> Block {
         let has_parent = self.geometry.has_parent;
         let placed = |block: fn(u64) -> Block| match self.place(entry, self.geometry.block_size) {
@@ -280,8 +281,8 @@ impl Bat {
         }
     }
 
-    /// The entry's offset unless `len` bytes from it overlap a structure. The file's end is checked when reading, so that
-    /// the part of a block before it stays readable.
+    /// The entry's file offset, unless `len` bytes from there overlap a structure. The end of the file is checked on
+    /// reading, so that the part of a block before it stays readable.
     fn place(&self, entry: BatEntry, len: u64) -> Option<u64> {
         let start = entry.file_offset();
         let end = start.checked_add(len)?;
@@ -290,7 +291,7 @@ impl Bat {
     }
 }
 
-/// What a block that continues the one at `offset` would be.
+/// The state that a block continuing the one at `offset` would have.
 fn follower_of(offset: u64, block_size: u64) -> Option<Block> {
     offset.checked_add(block_size).map(Block::Full)
 }

@@ -14,7 +14,7 @@ use crate::{
 const PAGE: usize = 4096;
 const PAGE_SECTORS: u64 = 8 * PAGE as u64;
 const PAGES_PER_BLOCK: u64 = BITMAP_BLOCK / PAGE as u64;
-/// 1024 pages: the bits of 16 GiB of virtual disk.
+/// Memory for cached pages: 1024 of them, the bits of 16 GiB of virtual disk.
 const CACHE_BYTES: usize = 4 << 20;
 
 /// The bitmaps of one file.
@@ -31,13 +31,14 @@ impl Bitmaps {
         Self { source, sector_size, pages: Pages::new(pages, CACHE_BYTES) }
     }
 
-    /// Whether the byte `offset` of the virtual disk is in this file, and for how many bytes, at most `limit`, that holds.
+    /// Returns whether byte `offset` of the virtual disk is in this file, and for how many bytes, at most `limit`, that
+    /// holds.
     pub(super) fn lookup(&self, bat: &Bat, offset: u64, limit: u64) -> Result<(bool, u64)> {
         let sector = offset / self.sector_size;
         let number = sector / PAGE_SECTORS;
         let load = || Ok::<_, Error>((self.load(bat, number)?, PAGE));
         let from = sector % PAGE_SECTORS;
-        // Beyond the sectors that the caller wants there is no need to look.
+        // Bits past the sectors that the caller wants are not read.
         let wanted = (offset % self.sector_size).saturating_add(limit).div_ceil(self.sector_size);
         let to = from.saturating_add(wanted).min(PAGE_SECTORS);
         let (present, sectors) = self.pages.with(number, load, |page| run(page, from, to))?;
@@ -59,13 +60,14 @@ impl Bitmaps {
     }
 }
 
-/// The bit `from` and how many bits from there on, before `to`, are like it; at least 1. `to` lies within `bits`.
+/// Returns the bit `from`, and how many bits from there on, before `to`, have the same value; at least 1. `to` lies
+/// within `bits`.
 fn run(bits: &[u8], from: u64, to: u64) -> (bool, u64) {
     let byte = |bit: u64| bits[usize::try_from(bit / 8).expect("inside a page")];
     let present = byte(from) >> (from % 8) & 1 != 0;
     let (same, mut at) = (if present { 0xff } else { 0 }, from);
     while at < to {
-        // Bits that differ from the first one are set; those before `at` do not matter.
+        // Set bits are those that differ from the first one; bits before `at` are shifted out.
         let differs = (byte(at) ^ same) >> (at % 8);
         if differs != 0 {
             at += u64::from(differs.trailing_zeros());

@@ -11,23 +11,24 @@ use crate::guid::Guid;
 pub(super) const KIB: u64 = 1 << 10;
 pub(super) const MIB: u64 = 1 << 20;
 
-/// 2.2: the identifier, both headers and both region tables; every other structure lies behind it.
+/// 2.2: size of the section with the identifier, both headers and both region tables; every other structure lies after
+/// it.
 pub(super) const HEADER_SECTION: u64 = MIB;
 pub(super) const HEADER_OFFSETS: [u64; 2] = [64 * KIB, 128 * KIB];
-/// The structure that the checksum covers.
+/// Size of a header, all of which its checksum covers.
 pub(super) const HEADER_SIZE: usize = 4096;
 pub(super) const REGION_TABLE_OFFSETS: [u64; 2] = [192 * KIB, 256 * KIB];
 /// Size of a region table and of the metadata table.
 pub(super) const TABLE_SIZE: usize = 64 << 10;
-/// Entries that fit into a table behind its header.
+/// Most entries in a region or metadata table after its header.
 pub(super) const MAX_TABLE_ENTRIES: usize = 2047;
 /// 2.3.1: the unit of log entries.
 pub(super) const LOG_SECTOR: usize = 4096;
-/// The log entry of a change within one sector of the table: its descriptors and the data sector (2.3.1).
+/// 2.3.1: size of the log entry for a change within one sector of the table: a sector of descriptors and a data sector.
 pub(super) const LOG_ENTRY_OF_ONE_SECTOR: u64 = 2 * LOG_SECTOR as u64;
-/// 2.5.1: what entries of the BAT locate is aligned to this.
+/// 2.5.1: alignment of the offsets in BAT entries.
 pub(super) const BAT_UNIT: u64 = MIB;
-/// 2.4: a sector bitmap block, whatever the payload's block size.
+/// 2.4: size of a sector bitmap block, whatever the payload's block size.
 pub(super) const BITMAP_BLOCK: u64 = MIB;
 /// 2.6.1.2
 pub(super) const MAX_METADATA_ITEM: u32 = 1 << 20;
@@ -65,7 +66,7 @@ pub(super) const LOGICAL_SECTOR_SIZE: Guid =
 /// Metadata item: `u32`.
 pub(super) const PHYSICAL_SECTOR_SIZE: Guid =
     Guid::from_fields(0xcda3_48c7, 0x445d, 0x4471, [0x9c, 0xc9, 0xe9, 0x88, 0x52, 0x51, 0xc5, 0x56]);
-/// Metadata item [`ParentLocatorHeader`] and what follows it.
+/// Metadata item [`ParentLocatorHeader`] with its entries.
 pub(super) const PARENT_LOCATOR: Guid =
     Guid::from_fields(0xa8d3_5f2d, 0xb30b, 0x454d, [0xab, 0xf7, 0xd3, 0xd8, 0x48, 0x34, 0xab, 0x0c]);
 /// The only locator type that the specification defines.
@@ -224,12 +225,12 @@ impl BatEntry {
         self.0.get() & 7
     }
 
-    /// Between state and offset; zero in every version so far.
+    /// The bits between state and offset; zero in every version so far.
     pub(super) fn reserved_bits(self) -> u64 {
         (self.0.get() >> 3) & 0x1_ffff
     }
 
-    /// Byte offset in the file; cannot overflow, being the field of 44 bits in its place.
+    /// Byte offset in the file; cannot overflow, as the field's 44 bits keep their position.
     pub(super) fn file_offset(self) -> u64 {
         (self.0.get() >> 20) * BAT_UNIT
     }

@@ -1,5 +1,5 @@
-//! The file type identifier and the two headers (MS-VHDX 2.2.1, 2.2.2): a writer updates them alternately, so that
-//! one is whole at any time. The newest whole one counts.
+//! The file type identifier and the two headers (MS-VHDX 2.2.1, 2.2.2): a writer updates them alternately, so that one is
+//! valid at any time. The valid one with the greater sequence number is current.
 
 use zerocopy::FromBytes;
 
@@ -10,7 +10,7 @@ use crate::{
     guid::Guid,
 };
 
-/// What a whole header says.
+/// The fields of a valid header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) sequence_number: u64,
@@ -45,12 +45,13 @@ impl Header {
         })
     }
 
-    /// The header at `offset`. Most of its 4 KiB are zeros: a bad sector there makes no difference, as the checksum proves.
+    /// Reads the header at `offset`. Most of its 4 KiB are zeros: a bad sector there is read as zeros, which the checksum
+    /// confirms.
     pub(super) fn read(source: &dyn ByteSource, offset: u64) -> Result<Self> {
         Self::parse(&read_around_bad_sectors(source, offset, HEADER_SIZE)?.0, offset)
     }
 
-    /// The current header: whole, with the greater sequence number.
+    /// The current header: the valid one with the greater sequence number.
     pub(super) fn read_current(source: &dyn ByteSource, problems: &mut Vec<String>) -> Result<Self> {
         let header = match HEADER_OFFSETS.map(|offset| Self::read(source, offset)) {
             [Ok(first), Ok(second)] => {
@@ -87,7 +88,7 @@ impl Header {
     }
 }
 
-/// Checks the signature and returns the creator, in its own words.
+/// Checks the signature and returns the creator's name from the identifier.
 pub(super) fn parse_identifier(bytes: &[u8]) -> Result<String> {
     let damaged = |problem| Error::corrupt("VHDX file type identifier", Place::Byte(0), problem);
     let (raw, _) = FileTypeIdentifier::ref_from_prefix(bytes).map_err(|_| damaged("cut short"))?;
@@ -99,7 +100,7 @@ pub(super) fn parse_identifier(bytes: &[u8]) -> Result<String> {
     Ok(text.collect())
 }
 
-/// CRC-32C with the four bytes of the checksum itself, which always follow the signature, taken as zero.
+/// CRC-32C with the checksum field, the four bytes after the signature, taken as zero.
 pub(super) fn checksum(bytes: &[u8]) -> u32 {
     let (signature, rest) = bytes.split_at(4.min(bytes.len()));
     let crc = crc32c::crc32c_append(crc32c::crc32c(signature), &[0; 4]);

@@ -1,5 +1,5 @@
-//! The metadata region (MS-VHDX 2.6): block and sector sizes, the disk's size and identity, the parent locator.
-//! Items lie inside their region and do not overlap; a required item that is unknown refuses the image.
+//! The metadata region (MS-VHDX 2.6): block and sector sizes, the disk's size and identity, the parent locator. Items lie
+//! inside their region and do not overlap; an image with an unknown required item is refused.
 
 use std::ops::Range;
 
@@ -19,11 +19,11 @@ use crate::{
     guid::Guid,
 };
 
-/// Block sizes, 2.6.2.1.
+/// Legal block sizes in bytes, 2.6.2.1.
 const BLOCK_SIZES: std::ops::RangeInclusive<u64> = MIB..=256 * MIB;
 const SECTOR_SIZES: [u32; 2] = [512, 4096];
 
-/// What the known items say, checked.
+/// The values of the known items, validated.
 #[derive(Debug)]
 pub(super) struct Metadata {
     pub(super) block_size: u64,
@@ -31,13 +31,13 @@ pub(super) struct Metadata {
     pub(super) virtual_disk_size: u64,
     pub(super) virtual_disk_id: Option<Guid>,
     pub(super) logical_sector_size: u32,
-    /// 0 when the image does not say.
+    /// 0 when the image does not state it.
     pub(super) physical_sector_size: u32,
-    /// There if and only if the disk has a parent.
+    /// Present if and only if the disk has a parent.
     pub(super) parent: Option<ParentLocator>,
 }
 
-/// A system item: its place relative to the region.
+/// A system item; its offset is relative to the region.
 #[derive(Debug)]
 struct Item {
     id: Guid,
@@ -51,7 +51,7 @@ impl Metadata {
         region: &Range<u64>,
         problems: &mut Vec<String>,
     ) -> Result<Self> {
-        // The entries fill a few sectors; the rest of the table is not used.
+        // The entries fill a few sectors; the rest of the table is unused.
         let (table, unread) =
             read_around_bad_sectors(source, region.start, TABLE_SIZE).map_err(cut_off(region.start))?;
         if !unread.is_empty() {
@@ -110,7 +110,7 @@ impl Metadata {
 }
 
 impl Metadata {
-    /// What determines the block table.
+    /// The sizes that determine the block table's layout.
     pub(super) fn geometry(&self) -> Geometry {
         Geometry {
             virtual_size: self.virtual_disk_size,
@@ -125,7 +125,7 @@ fn damaged(offset: u64, problem: impl Into<std::borrow::Cow<'static, str>>) -> E
     Error::corrupt("VHDX metadata", Place::Byte(offset), problem)
 }
 
-/// Reads what a truncated file may lack.
+/// Reads a structure that may lie past the end of a truncated file.
 fn read_stored(source: &dyn ByteSource, offset: u64, len: usize) -> Result<Vec<u8>> {
     read_vec(source, offset, len).map_err(cut_off(offset))
 }
@@ -144,7 +144,7 @@ struct Items<'a> {
 }
 
 impl Items<'_> {
-    /// The item's bytes (at most 1 MiB, [`parse_table`] saw to it) and their place in the file.
+    /// The item's bytes (at most 1 MiB, which `parse_table` checks) and their place in the file.
     fn bytes(&self, id: Guid) -> Result<Option<(Vec<u8>, u64)>> {
         let Some(item) = self.list.iter().find(|item| item.id == id) else { return Ok(None) };
         let at = self.region.start.saturating_add(item.range.start.into());
@@ -168,7 +168,7 @@ impl Items<'_> {
     }
 }
 
-/// The system items of a table; checks every entry's place.
+/// The system items of a table; validates the place of every entry.
 fn parse_table(bytes: &[u8], region: &Range<u64>) -> Result<Vec<Item>> {
     let damaged =
         |problem: &'static str| Error::corrupt("VHDX metadata table", Place::Byte(region.start), problem);

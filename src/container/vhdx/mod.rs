@@ -1,7 +1,7 @@
 //! Virtual Hard Disk v2 (MS-VHDX): fixed, dynamic and differencing.
 //!
-//! Opening reads the headers, replays a log that was left behind into memory, then reads the region table and the
-//! metadata. The block table and the sector bitmaps are paged in as they are needed.
+//! Opening reads the headers, replays a dirty log into memory, then reads the region table and the metadata. The block
+//! table and the sector bitmaps are paged in on demand.
 
 mod bat;
 mod bitmap;
@@ -37,8 +37,8 @@ pub use parent::ParentLocator;
 /// How to open an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenOptions {
-    /// Replay a log that was left behind (in memory; the file is never written). Without it the disk is read as the
-    /// file has it, which may be inconsistent.
+    /// Replay a dirty log (in memory; the file is never written). Without replay the disk is read as the file stores it,
+    /// which may be inconsistent.
     pub replay: bool,
 }
 
@@ -61,26 +61,26 @@ pub struct Vhdx {
     info: LayerInfo,
 }
 
-/// True when the first bytes of a file are those of a VHDX.
+/// True when a file begins with the VHDX signature.
 pub fn detect(head: &[u8]) -> bool {
     head.starts_with(format::FILE_SIGNATURE)
 }
 
-/// The identity in a file's current header.
+/// The DataWriteGuid in a file's current header.
 ///
 /// # Errors
-/// When neither header is whole, or the source cannot be read.
+/// When neither header is valid, or the source cannot be read.
 pub fn data_write_guid(source: &dyn ByteSource) -> Result<Guid> {
     Ok(Header::read_current(source, &mut Vec::new())?.data_write_guid)
 }
 
-/// True when the file has lost its signature, but not both of its headers: signature and checksum make them unmistakable.
+/// True when the file has lost its signature, but has a valid header, which signature and checksum identify.
 pub fn detect_damaged(source: &dyn ByteSource) -> bool {
     Header::read_current(source, &mut Vec::new()).is_ok()
 }
 
-/// Whether a file that has no header any more was a VHDX: the metadata region, which usually begins 1 or 2 MiB after the
-/// header section, is still there. Its offset.
+/// Finds the remains of a VHDX without headers: the offset of the metadata region, which usually begins 1 or 2 MiB after
+/// the header section.
 pub fn find_remains(source: &dyn ByteSource) -> Option<u64> {
     const SEARCHED: u64 = 64;
     (1..=SEARCHED).map(|mib| mib * format::MIB).find(|offset| {
@@ -89,11 +89,11 @@ pub fn find_remains(source: &dyn ByteSource) -> Option<u64> {
     })
 }
 
-/// Opens an image; `path` is what [`LayerInfo`] will show.
+/// Opens an image; `path` becomes [`LayerInfo::path`].
 ///
 /// # Errors
-/// [`Error::Corrupt`] when a structure is damaged that the whole disk depends on, or the log cannot be replayed;
-/// [`Error::Unsupported`] for versions, regions and metadata that are required and unknown.
+/// [`Error::Corrupt`] when a structure is damaged on which the whole disk depends, or the log cannot be replayed;
+/// [`Error::Unsupported`] for unknown versions, and for unknown regions or metadata that are required.
 pub fn open(file: Arc<dyn ByteSource>, path: &str, options: &OpenOptions) -> Result<Vhdx> {
     let file_size = file.size();
     if file_size < format::HEADER_SECTION {
@@ -102,7 +102,7 @@ pub fn open(file: Arc<dyn ByteSource>, path: &str, options: &OpenOptions) -> Res
     }
     let mut problems = Vec::new();
     let identifier = read_vec(&*file, 0, size_of::<format::FileTypeIdentifier>());
-    // Nothing that reading needs is in it; the headers, which have checksums, decide whether this is a VHDX.
+    // The identifier holds nothing that reading needs; the headers, which have checksums, decide whether this is a VHDX.
     let creator = identifier.and_then(|bytes| header::parse_identifier(&bytes)).unwrap_or_else(|error| {
         problems.push(format!("{error}: opened by its headers; other programs refuse the file"));
         String::new()
@@ -131,7 +131,7 @@ pub fn open(file: Arc<dyn ByteSource>, path: &str, options: &OpenOptions) -> Res
     };
     let block_size = if kind == Kind::Fixed { 0 } else { metadata.block_size };
     let growth = Growth {
-        // A fixed disk has blocks as well, and a writer may have left some of them out.
+        // A fixed disk has blocks as well, and a writer may have left some of them unallocated.
         block_size: metadata.block_size,
         block_cost: metadata.block_size,
         group: (kind == Kind::Differencing).then(|| (geometry.chunk_ratio(), format::BITMAP_BLOCK)),
@@ -178,17 +178,17 @@ pub fn open(file: Arc<dyn ByteSource>, path: &str, options: &OpenOptions) -> Res
 }
 
 impl Vhdx {
-    /// Identifies the content: a child names its parent by it, and it changes whenever the parent is written to.
+    /// Identifies the content: a child refers to its parent by it, and it changes whenever the parent is written.
     pub fn data_write_guid(&self) -> Guid {
         self.data_write_guid
     }
 
-    /// The parent of a differencing disk.
+    /// The parent locator of a differencing disk.
     pub fn parent(&self) -> Option<&ParentLocator> {
         self.parent.as_ref()
     }
 
-    /// `bitmaps`: look up the sectors of partially present blocks.
+    /// Resolves an offset. `bitmaps`: look up the sectors of partially present blocks.
     fn segment(&self, offset: u64, bitmaps: bool) -> Result<Segment> {
         if offset >= self.virtual_size {
             let size = self.virtual_size;
@@ -213,7 +213,7 @@ impl Vhdx {
         }
     }
 
-    /// The segment at `start + within`, cut where the file ends.
+    /// The segment at `start + within`, cut off at the end of the file.
     fn in_file(&self, offset: u64, start: u64, within: u64, len: u64) -> Result<Segment> {
         let place = start.saturating_add(within);
         match self.source.size().saturating_sub(place) {

@@ -1,16 +1,16 @@
-//! The parent locator (MS-VHDX 2.6.2.6): which disk a differencing disk builds upon, and where it was.
+//! The parent locator (MS-VHDX 2.6.2.6): identity and paths of a differencing disk's parent.
 
 use zerocopy::FromBytes;
 
 use super::format::{self, ParentLocatorEntry, ParentLocatorHeader};
 use crate::{Error, Place, Result, guid::Guid};
 
-/// Identity and whereabouts of the parent, in the image's own words (Windows paths).
+/// Identity and paths of the parent, as stored in the image (Windows paths).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParentLocator {
     /// The parent's DataWriteGuid.
     pub parent_linkage: Guid,
-    /// Another that the parent may have instead: written while a merge or resize is under way.
+    /// A DataWriteGuid that the parent may have instead: written while a merge or resize is in progress.
     pub parent_linkage2: Option<Guid>,
     /// Relative to the child's folder.
     pub relative_path: Option<String>,
@@ -21,7 +21,7 @@ pub struct ParentLocator {
 }
 
 impl ParentLocator {
-    /// From the metadata item's bytes; `offset` is its place in the file.
+    /// Parses the metadata item's bytes; `offset` is its place in the file.
     pub(super) fn parse(bytes: &[u8], offset: u64) -> Result<Self> {
         let damaged = |problem| Error::corrupt("VHDX parent locator", Place::Byte(offset), problem);
         let (header, entries) =
@@ -40,7 +40,7 @@ impl ParentLocator {
         };
         let value = |key: &str| -> Result<Option<String>> {
             for entry in entries {
-                // Length first: a hostile table of 65,535 long keys costs nothing.
+                // The length is compared first: a hostile table of 65,535 long keys costs nothing.
                 if usize::from(entry.key_length.get()) != key.len() * 2 {
                     continue;
                 }
@@ -66,7 +66,7 @@ impl ParentLocator {
         })
     }
 
-    /// The paths that are there, in the order in which the specification tries them.
+    /// The paths that are present, in the order in which the specification tries them.
     pub(super) fn paths(&self) -> Vec<String> {
         [&self.relative_path, &self.volume_path, &self.absolute_win32_path]
             .into_iter()

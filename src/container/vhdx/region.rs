@@ -1,5 +1,5 @@
-//! The region table (MS-VHDX 2.2.3), kept twice: where BAT and metadata lie. No region overlaps another, the log or the
-//! header section.
+//! The region table (MS-VHDX 2.2.3), stored twice: the places of BAT and metadata. No region overlaps another, the log or
+//! the header section.
 
 use std::ops::Range;
 
@@ -22,7 +22,7 @@ pub(super) struct Regions {
     pub(super) metadata: Range<u64>,
 }
 
-/// A checked entry of the table.
+/// A validated entry of the table.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Region {
     pub(super) guid: Guid,
@@ -31,14 +31,14 @@ pub(super) struct Region {
 }
 
 impl Regions {
-    /// From the first whole table; `log` is the range that the header gives.
+    /// Reads the regions from the first valid table; `log` is the range that the header gives.
     pub(super) fn read(
         source: &dyn ByteSource,
         log: &Range<u64>,
         problems: &mut Vec<String>,
     ) -> Result<Self> {
         let read = |offset| {
-            // Nearly all of it is zeros, and the checksum proves those that a bad sector is taken for.
+            // Nearly all of the table is zeros: bad sectors are read as zeros, which the checksum confirms.
             let (bytes, _) = read_around_bad_sectors(source, offset, TABLE_SIZE)?;
             parse(&bytes, offset)
         };
@@ -63,7 +63,7 @@ impl Regions {
         Self::select(&regions, log, offset)
     }
 
-    /// The known regions of a table at file offset `table`, of which none may overlap another or the log.
+    /// Selects the known regions of a table at file offset `table`; fails if any overlaps another or the log.
     pub(super) fn select(regions: &[Region], log: &Range<u64>, table: u64) -> Result<Self> {
         let damaged = |problem: String| Error::corrupt("VHDX region table", Place::Byte(table), problem);
         let mut ranges: Vec<_> = regions.iter().map(|r| (r.range.clone(), r.guid.to_string())).collect();
@@ -93,7 +93,7 @@ impl Regions {
     }
 }
 
-/// Checks the table at file offset `offset` and the alignment of its entries.
+/// Parses the table at file offset `offset`; validates its checksum and the alignment of its entries.
 pub(super) fn parse(bytes: &[u8], offset: u64) -> Result<Vec<Region>> {
     let damaged = |problem| Error::corrupt("VHDX region table", Place::Byte(offset), problem);
     let bytes = bytes.get(..TABLE_SIZE).ok_or_else(|| damaged("cut short"))?;

@@ -1,5 +1,5 @@
-//! The block allocation table: where each block lies, whether two share a place, and what of the file belongs to none.
-//! Memory: 8 bytes for each block that is in the file, at most 128 MiB.
+//! Checks the block allocation table: the place of each block, overlaps between blocks, and space in the file that
+//! belongs to none. Memory: 8 bytes per allocated block, at most 128 MiB.
 
 use std::{ops::Range, sync::Arc};
 
@@ -18,17 +18,17 @@ use crate::{
 /// Bytes of the table read at once.
 const PIECE: u64 = 64 << 10;
 const ENTRY: u64 = 4;
-/// Faults that are put into words; a table of 16 million bad entries is to be examined in seconds.
+/// Most faults reported one by one; a table of 16 million bad entries should be checked in seconds.
 const MAX_REPORTED: u64 = 10_000;
 const TABLE: &str = "VHD block allocation table";
 
-/// What the footer and the header say.
+/// The file's layout according to the footer and the header.
 pub(super) struct Layout<'a> {
     pub(super) header_at: u64,
     pub(super) header: &'a Header,
     pub(super) kind: Kind,
     pub(super) virtual_size: u64,
-    /// Where the blocks end: the footer's place.
+    /// The end of the blocks: the footer's offset.
     pub(super) data_end: u64,
 }
 
@@ -87,13 +87,13 @@ pub(super) fn check(
 struct Examiner<'a> {
     file: &'a Arc<dyn ByteSource>,
     layout: &'a Layout<'a>,
-    /// What no block may overlap.
+    /// Ranges that no block may overlap.
     structures: Vec<Range<u64>>,
-    /// Bytes of a block in the file, its sector bitmap included.
+    /// Length of a block in the file, with its sector bitmap, in bytes.
     length: u64,
-    /// Sector number and block of each that is in the file.
+    /// Sector number and block number of each allocated block.
     placed: Vec<(u32, u32)>,
-    /// First and last block of neighbours with the same fault, and the first one's sector.
+    /// First and last of neighbouring blocks with the same fault, and the first one's sector.
     pending: Option<(Fault, u64, u64, u32)>,
     reported: u64,
     report: &'a mut dyn FindingSink,
@@ -183,13 +183,13 @@ impl Examiner<'_> {
         self.report.finding(Finding::new(Severity::Error, structure, problem, meaning));
     }
 
-    /// Counts a fault; false when there are too many already.
+    /// Counts a fault; returns false above the limit.
     fn may_report(&mut self) -> bool {
         self.reported += 1;
         self.reported <= MAX_REPORTED
     }
 
-    /// Says how many faults were counted only.
+    /// Reports the number of faults that were only counted.
     fn withheld(&mut self) {
         let withheld = self.reported.saturating_sub(MAX_REPORTED);
         if withheld > 0 {
@@ -204,11 +204,11 @@ impl Examiner<'_> {
         span(byte(first)..byte(last + 1))
     }
 
-    /// Entries of the table behind those that the disk needs.
+    /// Checks the table's entries after those that the disk needs.
     fn behind(&mut self, needed: u64) -> Result<()> {
         let all = u64::from(self.layout.header.max_table_entries);
         let start = self.layout.header.table_offset.saturating_add(needed * ENTRY);
-        // What a damaged header claims beyond the file is no table.
+        // Entries that a damaged header states beyond the end of the file do not exist.
         let stored = self.file.size().saturating_sub(start) / ENTRY;
         let mut strange = 0;
         let mut at = 0;
@@ -229,12 +229,12 @@ impl Examiner<'_> {
         Ok(())
     }
 
-    /// Blocks that overlap in the file. Leaves `placed` sorted.
+    /// Finds blocks that overlap in the file. Leaves `placed` sorted.
     fn shared(&mut self) -> bool {
         let mut placed = std::mem::take(&mut self.placed);
         placed.sort_unstable();
         let mut shared = false;
-        // The one that reaches farthest is the last one: all have the same length.
+        // All blocks have the same length, so comparing neighbours finds every overlap.
         for pair in placed.windows(2) {
             let ((first, one), (second, other)) = (pair[0], pair[1]);
             let at = u64::from(second) * SECTOR;
@@ -256,7 +256,7 @@ impl Examiner<'_> {
         shared
     }
 
-    /// Room for whole blocks that belongs to none.
+    /// Finds gaps that are as long as whole blocks and belong to none.
     fn gaps(&mut self) {
         let mut ends: Vec<_> = self.structures.clone();
         ends.sort_by_key(|range| range.start);
@@ -290,7 +290,7 @@ impl Examiner<'_> {
         }
     }
 
-    /// A dynamic disk's sector bitmaps do not matter to Windows, but they do to others.
+    /// Checks a dynamic disk's sector bitmaps, which Windows ignores but other programs use.
     fn bitmaps(&mut self) -> Result<()> {
         let header = self.layout.header;
         let bitmap = usize::try_from(header.bitmap_size()).expect("64 KiB at most");

@@ -1,6 +1,6 @@
-//! Every entry of the block allocation table (MS-VHDX 2.5): its state, its place in the file, and whether another one
-//! claims the same place. One pass over the table, a second one only where several blocks claim a place, to name them.
-//! Memory: a bit for each MiB of the file, see [`Space`]; entries of zeros, and holes, cost nothing.
+//! Checks every entry of the block allocation table (MS-VHDX 2.5): its state, its place in the file, and whether another
+//! entry claims the same place. One pass over the table; a second one, only if places are contested, names the blocks.
+//! Memory: one bit per MiB of the file, see [`Space`]; entries of zeros, and holes, cost nothing.
 
 mod entries;
 mod faults;
@@ -64,30 +64,30 @@ pub(super) fn check(
     examiner.totals(metadata)
 }
 
-/// An entry that is not zero.
+/// What a pass over the table reports.
 #[derive(Clone, Copy)]
 enum Seen {
-    /// Of so many are `done`.
+    /// The second number is the total, the first how much of it is done.
     Progress(u64, u64),
     Entry(u64, BatEntry),
 }
 
 struct Examiner<'r> {
     geometry: Geometry,
-    /// Bytes in the file.
+    /// The file's size in bytes.
     size: u64,
-    /// What no block may overlap.
+    /// Ranges that no block may overlap.
     structures: Vec<Range<u64>>,
     space: Space,
-    /// Places that entries of blocks without data still name.
+    /// Places in entries of blocks without data.
     kept: Option<Space>,
     chunk: Chunk,
-    /// Blocks that are FULLY_PRESENT.
+    /// Number of FULLY_PRESENT blocks.
     full: u64,
     runs: Runs<'r>,
 }
 
-/// What must agree between the entries of one chunk.
+/// State that must agree between the entries of one chunk.
 #[derive(Debug, Default)]
 struct Chunk {
     number: u64,
@@ -154,11 +154,11 @@ impl Examiner<'_> {
         }
     }
 
-    /// The place of a block that has data.
+    /// Checks the place of a block that has data.
     fn place(&mut self, owner: Owner, entry: BatEntry) {
         let start = entry.file_offset();
         let (whole, needed) = owner.lengths(&self.geometry);
-        // 44 bits of MiB and a block: cannot overflow below 2^64 but by the last block alone.
+        // Saturates only for the last block below 2^64: the offset is 44 bits of MiB.
         let end = start.saturating_add(whole);
         if self.structures.iter().any(|range| start < range.end && range.start < end) {
             return self.runs.add(owner, Fault::OnStructures(start));
@@ -173,7 +173,7 @@ impl Examiner<'_> {
         }
     }
 
-    /// The place of a block without data, which its writer may want back.
+    /// Notes the place of a block without data, which its writer may reuse for it.
     fn keep(&mut self, entry: BatEntry, len: u64) {
         let start = entry.file_offset();
         if start > 0 && start < self.size {
@@ -189,7 +189,7 @@ impl Examiner<'_> {
         }
     }
 
-    /// Entries that a truncated file lacks.
+    /// Reports the entries that a truncated file lacks.
     fn missing(&mut self, stored: u64, table: u64) {
         let entries = self.geometry.entries();
         if stored < entries {
@@ -203,7 +203,7 @@ impl Examiner<'_> {
         }
     }
 
-    /// What lies in the region behind the last entry.
+    /// Checks that the region is zero after the last entry.
     fn behind(&mut self, table: &Entries<'_>, region: &Range<u64>) -> Result<()> {
         let mut strange = 0_u64;
         let all = (region.end - region.start) / entries::SIZE;
@@ -218,7 +218,7 @@ impl Examiner<'_> {
         Ok(())
     }
 
-    /// The second pass: the blocks that claim a place twice.
+    /// The second pass: finds the blocks that claim a contested place.
     fn name_contested(&mut self, table: &Entries<'_>) -> Result<()> {
         if self.space.contested.is_empty() {
             return Ok(());
@@ -259,7 +259,7 @@ impl Examiner<'_> {
         Ok(())
     }
 
-    /// What is said of the table as a whole.
+    /// Reports findings about the table as a whole.
     fn totals(mut self, metadata: &Metadata) -> Result<()> {
         self.runs.finish();
         let blocks = self.geometry.payload_blocks();

@@ -1,4 +1,4 @@
-//! The file type identifier and both headers (MS-VHDX 2.2.1, 2.2.2).
+//! Checks the file type identifier and both headers (MS-VHDX 2.2.1, 2.2.2).
 
 use super::super::{
     format::{FileTypeIdentifier, HEADER_OFFSETS},
@@ -19,7 +19,7 @@ pub(super) fn identifier(source: &dyn ByteSource, report: &mut dyn FindingSink) 
     }
 }
 
-/// Reports what is wrong with either header and returns the one in force.
+/// Reports the problems of both headers and returns the current one.
 pub(super) fn both(source: &dyn ByteSource, report: &mut dyn FindingSink) -> Result<Option<Header>> {
     let headers = read(source);
     match &headers {
@@ -64,7 +64,7 @@ fn one(damaged: u8, error: &Error, whole: u8, header: &Header, report: &mut dyn 
     report.finding(Finding::warning(format!("VHDX header {damaged}"), problem(error), meaning));
 }
 
-/// Both headers, each with what is wrong with it; one that cannot be read is damaged like any other.
+/// Reads both headers, or what is wrong with each; an unreadable one counts as damaged.
 fn read(source: &dyn ByteSource) -> [Result<Header>; 2] {
     HEADER_OFFSETS.map(|offset| Header::read(source, offset))
 }

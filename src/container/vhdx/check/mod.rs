@@ -1,6 +1,6 @@
-//! The examination of a VHDX file: every structure of MS-VHDX that the reader uses, each copy of those that are kept
-//! twice, and every entry of the block table. Goes on as long as there is something left that can be examined, so a
-//! file that cannot be opened still gets a diagnosis.
+//! Checks a VHDX file: every structure of MS-VHDX that the reader uses, both copies of the duplicated ones, and every
+//! entry of the block table. Continues as long as any structure can be checked, so a file that cannot be opened still
+//! gets a diagnosis.
 
 mod bat;
 mod headers;
@@ -22,7 +22,7 @@ use crate::{
     container::findings::problem,
 };
 
-/// Examines one file; its parents are examined for themselves. `replay`: as the disk is read with its log replayed.
+/// Checks one file; its parents are checked separately. `replay`: as the disk is read with its log replayed.
 ///
 /// # Errors
 /// [`Error::Io`] when the file cannot be read.
@@ -70,7 +70,7 @@ pub(in crate::container) fn check(
     bat::check(&source, &metadata, &regions, &log_range, report)
 }
 
-/// The file with its log replayed, as far as it has one that can be.
+/// The file with its log replayed, if it has one that can be replayed.
 fn replayed(
     file: &Arc<dyn ByteSource>,
     header: &Header,

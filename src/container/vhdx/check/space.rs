@@ -1,31 +1,33 @@
-//! Which MiB of the file are in use: a bit each, because blocks are aligned to 1 MiB and nothing smaller is handed out.
+//! A map of the MiB of a file that are in use, one bit each: blocks are aligned to 1 MiB and nothing smaller is
+//! allocated.
 
 use std::{collections::BTreeMap, ops::Range};
 
 use super::super::format::MIB;
 
-/// MiB that are kept track of: files of 256 TiB, four times the largest disk, in 32 MiB of memory.
+/// Most MiB tracked: files of 256 TiB, four times the largest disk, in 32 MiB of memory.
 pub(super) const MAX_TRACKED: u64 = 1 << 28;
-/// MiB before the first block that writers leave free at least to align it: QEMU begins at 8 MiB, or at a block's size.
+/// MiB before the first block that may be free for its alignment: QEMU begins at 8 MiB, or at a multiple of the block
+/// size.
 const ALIGNMENT: u64 = 8;
-/// Places claimed twice, remembered until the second pass names the blocks.
+/// Most contested MiB kept for the second pass, which names their blocks.
 const MAX_CONTESTED: usize = 1000;
 
 /// The map of a file.
 pub(super) struct Space {
     words: Vec<u64>,
-    /// MiB in the file, the last one perhaps partial.
+    /// MiB in the file; the last one may be partial.
     total: u64,
     /// The lowest MiB that a block claims.
     first_block: u64,
-    /// Claimed more than once, by MiB, with the table entry that claims it first; not known before the second pass.
+    /// MiB claimed more than once, with the table entry that claims each first, which only the second pass fills in.
     pub(super) contested: BTreeMap<u64, Option<u64>>,
-    /// Contested MiB that are not remembered.
+    /// Number of contested MiB that were not kept.
     pub(super) forgotten: u64,
 }
 
 impl Space {
-    /// Of a file of `size` bytes, all free.
+    /// The map of a file of `size` bytes, all free.
     pub(super) fn new(size: u64) -> Self {
         let total = size.div_ceil(MIB);
         let words = total.min(MAX_TRACKED).div_ceil(64);
@@ -38,14 +40,14 @@ impl Space {
         self.total > MAX_TRACKED
     }
 
-    /// Marks what a structure takes, without asking whether it is free.
+    /// Marks the MiB of a structure as in use, whether or not they are already.
     pub(super) fn reserve(&mut self, bytes: &Range<u64>) {
         for unit in mib(bytes) {
             self.set(unit);
         }
     }
 
-    /// Marks what a block takes; a MiB that is taken already becomes contested.
+    /// Marks the MiB of a block as in use; one that is already in use becomes contested.
     pub(super) fn claim(&mut self, bytes: &Range<u64>) {
         self.first_block = self.first_block.min(bytes.start / MIB);
         for unit in mib(bytes) {
@@ -59,15 +61,15 @@ impl Space {
         }
     }
 
-    /// The MiB of the file that nothing claimed, and how many of them lie at its end. Those that only align the first
-    /// block do not count; a block has `block_size` bytes.
+    /// The number of free MiB in the file, and how many of them lie at its end. Those that only align the first block do
+    /// not count; a block has `block_size` bytes.
     pub(super) fn free(&self, block_size: u64) -> (u64, u64) {
         let tracked = self.total.min(MAX_TRACKED);
         let used: u64 = self.words.iter().map(|word| u64::from(word.count_ones())).sum();
         let last = self.words.iter().enumerate().rev().find(|(_, word)| **word != 0);
         let end = last.map_or(0, |(index, word)| index as u64 * 64 + u64::from(word.ilog2()) + 1);
         let before = (0..self.first_block.min(tracked)).filter(|unit| !self.is_set(*unit));
-        // Counted only as far as it matters.
+        // Counting stops above the limit.
         let most = ALIGNMENT.max(block_size / MIB);
         let before = before.zip(0..=most).count() as u64;
         let aligning = if before <= most { before } else { 0 };
@@ -75,7 +77,7 @@ impl Space {
         (tracked.saturating_sub(used).saturating_sub(aligning), at_end)
     }
 
-    /// How many MiB are taken here and free in `other`, a map of the same file.
+    /// The number of MiB in use here and free in `other`, a map of the same file.
     pub(super) fn outside(&self, other: &Self) -> u64 {
         self.words.iter().zip(&other.words).map(|(one, other)| u64::from((one & !other).count_ones())).sum()
     }
@@ -85,7 +87,7 @@ impl Space {
         word.is_some_and(|word| word & (1 << (unit % 64)) != 0)
     }
 
-    /// Sets a bit; true when it was set. What is not tracked counts as free.
+    /// Sets a bit; returns true when it was already set. MiB beyond the tracked ones count as free.
     fn set(&mut self, unit: u64) -> bool {
         let word = usize::try_from(unit / 64).ok().and_then(|index| self.words.get_mut(index));
         let Some(word) = word.filter(|_| unit < self.total) else { return false };
@@ -95,7 +97,7 @@ impl Space {
     }
 }
 
-/// The MiB that a range touches; of a hostile one only what can be tracked.
+/// The MiB that a range touches, up to the last tracked one.
 pub(super) fn mib(bytes: &Range<u64>) -> Range<u64> {
     let end = if bytes.is_empty() { bytes.start } else { bytes.end };
     bytes.start / MIB..end.div_ceil(MIB).min(MAX_TRACKED)

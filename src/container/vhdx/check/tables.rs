@@ -1,4 +1,4 @@
-//! Both region tables (MS-VHDX 2.2.3): each by itself, whether they agree, and where their regions lie.
+//! Checks both region tables (MS-VHDX 2.2.3): each separately, whether they agree, and the places of their regions.
 
 use std::ops::Range;
 
@@ -13,14 +13,14 @@ use crate::{
     container::findings::problem,
 };
 
-/// The table in force.
+/// The region table in use.
 pub(super) struct Checked {
     pub(super) known: Regions,
-    /// Where any region lies, known or not.
+    /// The ranges of all regions, known and unknown.
     pub(super) ranges: Vec<Range<u64>>,
 }
 
-/// Reports what is wrong with the tables; `None` when the disk cannot be read without one.
+/// Reports the problems of the tables; `None` when neither is usable, without which the disk cannot be read.
 pub(super) fn regions(
     source: &dyn ByteSource,
     log: &Range<u64>,
@@ -93,7 +93,7 @@ fn places(source: &dyn ByteSource, regions: &[Region], report: &mut dyn FindingS
     }
 }
 
-/// The table at `offset`; one that cannot be read is damaged like any other.
+/// Reads the table at `offset`; an unreadable one counts as damaged.
 fn read(source: &dyn ByteSource, offset: u64) -> Result<Vec<Region>> {
     let (bytes, _) = read_around_bad_sectors(source, offset, TABLE_SIZE)?;
     region::parse(&bytes, offset)

@@ -1,5 +1,5 @@
-//! One log entry (MS-VHDX 2.3.1): descriptors, then a sector for each data descriptor. Read sector by sector, so that an
-//! entry may be as long as the log without being held in memory.
+//! A log entry (MS-VHDX 2.3.1): descriptors, then one sector per data descriptor. Read sector by sector, so that an entry
+//! as long as the log need not be held in memory.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ const HEADER_SIZE: usize = size_of::<LogEntryHeader>();
 const DESCRIPTOR_SIZE: usize = size_of::<LogDescriptor>();
 /// Sectors read at once.
 const READ_SECTORS: u64 = 16;
-/// What file offsets of hosts can express; nothing may be written beyond.
+/// Largest file offset of a host; an update must not write beyond it.
 pub(super) const MAX_FILE_SIZE: u64 = i64::MAX.cast_unsigned();
 
 /// The log: a ring of sectors.
@@ -26,7 +26,7 @@ pub(super) struct Ring<'a> {
 }
 
 impl<'a> Ring<'a> {
-    /// Reads from the offset `at` in the log, wrapping at its end.
+    /// Reads from offset `at` in the log, wrapping at its end.
     pub(super) fn read(&self, at: u64, buf: &mut [u8]) -> Result<()> {
         let at = at % self.length;
         let before_end = usize::try_from(self.length - at).map_or(buf.len(), |len| len.min(buf.len()));
@@ -40,7 +40,7 @@ impl<'a> Ring<'a> {
     }
 }
 
-/// Sectors of the ring in order, read ahead by a few.
+/// The sectors of the ring in order, a few read ahead.
 struct Sectors<'a> {
     ring: Ring<'a>,
     range: Range<u64>,
@@ -66,7 +66,7 @@ impl Sectors<'_> {
     }
 }
 
-/// The header of an entry, checked; [`Self::is_whole`] checks the rest.
+/// The validated header of an entry; [`Self::is_whole`] validates the rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     /// Offset in the log.
@@ -80,16 +80,16 @@ pub(super) struct Entry {
     checksum: u32,
 }
 
-/// What a descriptor asks for.
+/// An update that a descriptor describes.
 pub(super) enum Update<'a> {
-    /// Write this sector.
+    /// Write this sector at this file offset.
     Data(u64, &'a [u8; LOG_SECTOR]),
-    /// Write so many zeros.
+    /// Write zeros: file offset and length.
     Zeros(u64, u64),
 }
 
 impl Entry {
-    /// The header in the first sector of an entry, `None` when no valid entry can begin with it.
+    /// Parses the first sector of an entry; `None` when no valid entry can begin with it.
     pub(super) fn parse(sector: &[u8], at: u64, log_length: u64, log_guid: Guid) -> Option<Self> {
         let (raw, _) = LogEntryHeader::ref_from_prefix(sector).ok()?;
         let (length, tail) = (u64::from(raw.entry_length.get()), u64::from(raw.tail.get()));
@@ -114,14 +114,14 @@ impl Entry {
         valid.then_some(entry)
     }
 
-    /// Sectors that hold the header and the descriptors.
+    /// Bytes of the sectors that hold the header and the descriptors.
     fn descriptor_bytes(&self) -> u64 {
         let bytes = HEADER_SIZE as u64 + u64::from(self.descriptor_count) * DESCRIPTOR_SIZE as u64;
         bytes.div_ceil(SECTOR) * SECTOR
     }
 
-    /// Reads the whole entry: checksum, descriptors, the sequence numbers in every sector. `budget` is what may still be
-    /// read of the log.
+    /// Reads and validates the whole entry: checksum, descriptors, the sequence numbers in every sector. `budget`: bytes
+    /// of the log that may still be read.
     pub(super) fn is_whole(&self, ring: Ring<'_>, budget: &mut u64) -> Result<bool> {
         let mut sectors = ring.sectors(self.at..self.at + self.length);
         let (mut crc, mut first, mut descriptors, mut data) = (0, true, self.descriptor_count, 0_u64);
@@ -156,7 +156,7 @@ impl Entry {
         Ok(crc == self.checksum && descriptors == 0 && data == 0)
     }
 
-    /// Hands each update to `apply`, in order. The entry is checked again while it is read: the file may have changed.
+    /// Passes each update to `apply`, in order. The entry is validated again while it is read: the file may have changed.
     pub(super) fn updates(
         &self,
         ring: Ring<'_>,
@@ -193,7 +193,7 @@ impl Entry {
         Ok(())
     }
 
-    /// Checks a descriptor: true for data, false for zeros, `None` when it is invalid.
+    /// Validates a descriptor: true for data, false for zeros, `None` when it is invalid.
     fn decode(&self, raw: &LogDescriptor) -> Option<bool> {
         let (is_data, length) = match &raw.signature {
             format::DESC_SIGNATURE => (true, SECTOR),
@@ -219,7 +219,7 @@ fn zero_length(raw: &LogDescriptor) -> u64 {
     u64::from_le_bytes(raw.leading_bytes)
 }
 
-/// The descriptors of a sector, `left` of them at most, which is counted down.
+/// The descriptors in a sector, at most `left`, which is reduced by their number.
 fn descriptors_in<'s>(sector: &'s [u8], first: bool, left: &mut u32) -> &'s [LogDescriptor] {
     let bytes = if first { &sector[HEADER_SIZE..] } else { sector };
     let room = bytes.len() / DESCRIPTOR_SIZE;

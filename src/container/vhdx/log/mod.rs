@@ -1,5 +1,5 @@
-//! The log (MS-VHDX 2.3): updates of metadata and block table that a crash may have kept from their places. They are
-//! replayed into memory over the file, which stays as it is.
+//! The log (MS-VHDX 2.3): updates of metadata and block table that a crash may have kept from being written in place.
+//! They are replayed into memory; the file is not modified.
 
 mod entry;
 mod scan;
@@ -17,21 +17,21 @@ use crate::{
     container::LogState,
 };
 
-/// What replayed updates may take in memory. Logs are 1 MiB in practice; 4 GiB would be legal.
+/// Most memory for replayed updates, in bytes. Logs are 1 MiB in practice; 4 GiB would be legal.
 const MAX_REPLAY_BYTES: usize = 128 << 20;
-/// What an update takes besides its bytes (map entry, allocation), rounded up.
+/// Memory of an update besides its bytes (map entry, allocation), rounded up.
 const UPDATE_COST: usize = 128;
 
-/// The image as it is to be read, and what was done.
+/// The image after replay, and what was replayed.
 pub(super) struct Outcome {
     pub(super) source: Arc<dyn ByteSource>,
     /// For [`crate::container::LayerInfo::log`].
     pub(super) log: LogState,
-    /// The newest entry is incomplete: the crash came while it was written.
+    /// True when the newest entry is incomplete: the crash came while it was written.
     pub(super) torn: bool,
 }
 
-/// Replays the log if there is something in it and `replay` is set.
+/// Replays the log if it has entries and `replay` is set.
 pub(super) fn apply(file: Arc<dyn ByteSource>, header: &Header, replay: bool) -> Result<Outcome> {
     if header.log_guid.is_zero() {
         return Ok(Outcome { source: file, log: LogState::Clean, torn: false });
@@ -42,7 +42,7 @@ pub(super) fn apply(file: Arc<dyn ByteSource>, header: &Header, replay: bool) ->
     replay_into_memory(&file, header).map_err(|error| Error::UnusableLog(Box::new(error)))
 }
 
-/// Checks where the log lies.
+/// Validates the log's place in the file.
 pub(super) fn place(header: &Header, file_size: u64) -> Result<()> {
     let range = header.log_range();
     let damaged = |problem: &'static str| Error::corrupt("VHDX log", Place::Byte(range.start), problem);
@@ -61,7 +61,7 @@ pub(super) fn place(header: &Header, file_size: u64) -> Result<()> {
     Ok(())
 }
 
-/// Whether what follows the newest whole entry is the beginning of the one that was to come next.
+/// True when the sectors after the newest valid entry are the beginning of its successor.
 fn is_torn(ring: Ring<'_>, header: &Header, newest: &Entry) -> Result<bool> {
     let at = (newest.at + newest.length) % ring.length;
     let mut sector = [0; LOG_SECTOR];

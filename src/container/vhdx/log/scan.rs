@@ -1,8 +1,8 @@
-//! Finding the active sequence (MS-VHDX 2.3.3): of all runs of whole entries with successive numbers whose newest entry
-//! says that it begins inside, the one with the greatest number.
+//! Finds the active sequence (MS-VHDX 2.3.3): the run of valid entries with successive numbers that contains the tail of
+//! its newest entry and has the greatest sequence number.
 //!
-//! The specification's procedure starts over at every sector, which a hostile log makes quadratic. Whether an entry is
-//! valid does not depend on where the search began, so each is checked once and the runs are then put together.
+//! The specification's procedure restarts at every sector, which takes quadratic time on a hostile log. The validity of
+//! an entry does not depend on where the search began, so each is validated once and the runs are built afterwards.
 
 use super::{
     super::format::{LOG_SECTOR, LOG_SIGNATURE},
@@ -11,15 +11,15 @@ use super::{
 use crate::{Result, bytes::ExtentKind, guid::Guid};
 
 const SECTOR: u64 = LOG_SECTOR as u64;
-/// Bytes of the log looked through at once.
+/// Bytes of the log searched at once.
 const WINDOW: u64 = 256 << 10;
 const SMALL_LOG: u64 = 64 << 20;
 
-/// All valid entries in order of their offsets. Reads the log once, holes not at all, and the entries found again.
+/// All valid entries by ascending offset. Reads the log once, skips holes, and reads the entries found again.
 pub(super) fn entries(ring: Ring<'_>, log_guid: Guid) -> Result<Vec<Entry>> {
-    // Valid entries lie side by side. Of the invalid ones only those cost more than a sector whose beginning is whole,
-    // such as the newest when it is torn, and below a torn entry the older ones that it was to replace. More than twice
-    // the log is a log made to keep us busy; small ones may be as odd as they like.
+    // Valid entries lie side by side. An invalid one costs more than a sector only if its beginning is valid, such as the
+    // newest when it is torn, and below a torn entry the older ones that it was overwriting. Only a crafted log exceeds
+    // twice its length; small logs have a fixed allowance.
     let mut budget = ring.length.saturating_mul(2).saturating_add(SMALL_LOG);
     let mut found: Vec<Entry> = Vec::new();
     let mut window = Vec::new();
@@ -60,7 +60,8 @@ pub(super) fn active_sequence(entries: &[Entry], log_length: u64) -> Option<Vec<
     next.iter().flatten().for_each(|index| continued[*index] = true);
 
     // Numbers ascend along a run, so runs cannot be circular and each has a beginning. Only the entry that wraps at the
-    // end of the log can share its successor with another, so all runs together are at most twice the entries.
+    // end of the log can share its successor with another, so the runs have at most twice as many elements as there are
+    // entries.
     let mut best: Option<Vec<usize>> = None;
     for start in (0..entries.len()).filter(|index| !continued[*index]) {
         let run: Vec<usize> = std::iter::successors(Some(start), |index| next[*index]).collect();
@@ -76,7 +77,7 @@ pub(super) fn active_sequence(entries: &[Entry], log_length: u64) -> Option<Vec<
     best
 }
 
-/// The entry that begins where `entry` ends, if it bears the next number.
+/// The entry that begins where `entry` ends, if it has the next number.
 fn successor(entries: &[Entry], entry: &Entry, log_length: u64) -> Option<usize> {
     let at = (entry.at + entry.length) % log_length;
     let index = entries.binary_search_by_key(&at, |other| other.at).ok()?;

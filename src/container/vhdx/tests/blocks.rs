@@ -1,4 +1,4 @@
-//! Where blocks and sectors lie.
+//! Tests of the places of blocks and sectors.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -37,10 +37,10 @@ fn fixed_disk_is_one_segment() {
     }
 }
 
-/// Kind of each block, dynamic and differencing.
+/// Every kind of block, in dynamic and differencing disks.
 #[test]
 fn every_state_has_its_meaning() {
-    // The first place behind the structures, which block 6 takes.
+    // The first place after the structures, which block 6 takes.
     let file_offset = 4 * MIB;
     for differencing in [false, true] {
         let mut recipe = match differencing {
@@ -50,7 +50,7 @@ fn every_state_has_its_meaning() {
         for (number, state) in
             [(0, NOT_PRESENT), (1, UNDEFINED), (2, ZERO), (3, UNMAPPED), (4, 4), (5, 5), (7, 7)]
         {
-            // The offset of blocks that are not present is reserved: it may hold anything.
+            // The offset of a block that is not present is reserved: it may have any value.
             recipe = recipe.block(number, Block::Entry(file_offset | state));
         }
         let disk = opened(&recipe.block(6, Block::Full(vec![6])).build());
@@ -82,7 +82,7 @@ fn misplaced_or_truncated_blocks_fail_alone() {
         assert!(is_corrupt(&disk.resolve(MIB)), "{offset:#x}");
     }
 
-    // The file ends within block 3: what is before stays readable.
+    // The file ends within block 3: the part before stays readable.
     let mut image = small().build();
     image.size -= MIB - 4096;
     let disk = opened(&image);
@@ -109,7 +109,7 @@ fn partially_present_sectors_come_from_the_file_and_others_from_the_parent() {
         }
         expected[4 << 20..6 << 20].copy_from_slice(&pattern(2 * MIB, 5));
         assert!(read_all(&disk) == expected, "{sector_size}");
-        // From the middle of a sector, and an allocation that ignores the bitmap.
+        // A read from the middle of a sector, and an allocation query that ignores the bitmap.
         let got = read(&disk, 2 * MIB + 100, 2 * sector_size as usize).unwrap();
         assert_eq!(got, expected[(2 << 20) + 100..][..got.len()]);
         assert_eq!(disk.resolve(2 * MIB + 100).unwrap().len, u64::from(3 * sector_size) - 100);
@@ -121,7 +121,7 @@ fn partially_present_sectors_come_from_the_file_and_others_from_the_parent() {
 
 #[test]
 fn bitmap_entries_lie_between_the_chunks() {
-    // 256 MiB blocks: 16 to a chunk. Blocks 15, 16, 31, 32 are around the bitmap entries of chunks 0 and 1.
+    // 256 MiB blocks: 16 per chunk. Blocks 15, 16, 31, 32 lie around the bitmap entries of chunks 0 and 1.
     let block = 256 * MIB;
     let numbers = [0, 14, 15, 16, 17, 31, 32, 33];
     let mut dynamic = Recipe::dynamic(34 * block, block);

@@ -1,4 +1,4 @@
-//! Damaged images: an error or other bytes, never a panic, never endless.
+//! Tests of damaged images: the result is an error or other bytes, never a panic or an endless loop.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::bytes::testing::Faulty;
 
-/// A differencing image with everything in it: partial blocks, a dirty log of two entries.
+/// A differencing image with every structure: partial blocks, a dirty log of two entries.
 fn everything() -> Image {
     let sectors: BTreeMap<u64, Vec<u8>> = (0..64).step_by(3).map(|n| (n, pattern(512, n))).collect();
     let mut image = Recipe::differencing(6 * MIB, MIB, [7; 16], "p.vhdx")
@@ -23,7 +23,7 @@ fn everything() -> Image {
     image
 }
 
-/// Opens and walks over the whole disk; returns the number of segments.
+/// Opens the image and walks over the whole disk; returns the number of segments.
 fn walk(image: &Image) -> usize {
     let mut segments = 0;
     for replay in [true, false] {
@@ -68,7 +68,7 @@ fn truncation_anywhere_is_survived() {
 #[test]
 fn flipped_bits_are_survived() {
     let image = everything();
-    // Where structures are: identifier, headers, tables, both ends of the log, metadata, BAT, the bitmap's block.
+    // The places of structures: identifier, headers, tables, both ends of the log, metadata, BAT, the bitmap's block.
     let places: [(u64, u64); 9] = [
         (0, 600),
         (64 << 10, 100),
@@ -93,7 +93,7 @@ fn flipped_bits_are_survived() {
             let byte = damaged.read(at, 1)[0];
             damaged.write(at, &[byte ^ 1 << random(8)]);
         }
-        // Half of them with sound checksums, to get behind them.
+        // Half of the cases get valid checksums, so that the change reaches the code after them.
         if round % 2 == 0 {
             for (offset, len) in [(64 << 10, 4096), (128 << 10, 4096), (192 << 10, 65536)] {
                 let mut bytes = damaged.read(offset, len);
@@ -138,7 +138,7 @@ fn lost_signature_leaves_a_disk_that_its_headers_describe() {
         assert!(disk.info().problems[0].contains("opened by its headers"), "{:?}", disk.info().problems);
         assert!(read_all(&disk) == small_content());
     }
-    // Without headers it is none any more, but the metadata still identifies it.
+    // Without headers it is no VHDX any more, but the metadata still identifies it.
     let mut lost = (*image).clone();
     lost.write(0, &vec![0; 1 << 20]);
     assert!(!super::super::detect_damaged(&lost) && super::super::find_remains(&lost).is_some());

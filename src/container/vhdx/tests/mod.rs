@@ -1,4 +1,4 @@
-//! The reader on images that the test writer makes.
+//! Tests of the reader on images made by the test writer.
 
 mod blocks;
 mod damage;
@@ -48,7 +48,7 @@ fn error_text(image: &Image) -> String {
     try_open(image).err().expect("must be refused").to_string()
 }
 
-/// Reads through one layer; the parent's bytes come out as 0xaa.
+/// Reads through one layer; the parent's bytes are returned as 0xaa.
 fn read(disk: &Vhdx, mut offset: u64, len: usize) -> Result<Vec<u8>> {
     let mut out = vec![0; len];
     let mut buf = &mut out[..];
@@ -75,7 +75,7 @@ fn is_corrupt<T>(result: &Result<T>) -> bool {
     result.as_ref().is_err_and(|error| matches!(error.cause(), Error::Corrupt(_)))
 }
 
-/// A small dynamic disk: block 0 and 2 present, 1 absent, the last one short.
+/// A small dynamic disk: blocks 0 and 2 present, 1 absent, the last one short.
 fn small() -> Recipe {
     Recipe::dynamic(3 * MIB + 512 * 1024, MIB)
         .block(0, writer::Block::Full(writer::pattern(MIB, 1)))

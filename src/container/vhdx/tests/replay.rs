@@ -1,4 +1,4 @@
-//! Logs in every condition.
+//! Tests of log replay, on valid and damaged logs.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use super::{
     *,
 };
 
-/// An image whose first BAT sector is only in the log, as updates.
+/// An image whose first BAT sector exists only in the log, as updates.
 fn withheld() -> (Image, Vec<Update>) {
     let mut image = small().build();
     let updates = image.withhold(image.bat_offset, 1, 0);
@@ -40,7 +40,8 @@ fn entries_are_replayed_in_order_from_the_tail() {
     let (mut image, updates) = withheld();
     let bat = image.bat_offset;
     let junk = || vec![Update::Data(bat, vec![0xff; 4096])];
-    // The first is already in place and no longer part of the sequence; it would damage metadata.
+    // The older entry is already written in place and no longer part of the sequence; replaying it would damage the
+    // metadata.
     let older = image.entry(0, 10, vec![Update::Zeros(image.metadata_offset, 4096)]);
     let first = image.entry(4096, 11, junk());
     let second =
@@ -88,7 +89,7 @@ fn newest_complete_sequence_is_the_active_one() {
     let junk = || vec![Update::Data(image.bat_offset, vec![0xff; 4096])];
     let older = image.entry(0, 3, junk());
     let active = image.entry(0x10000, 9, updates);
-    // Its tail was overwritten, another belongs to an earlier session, a third has no successor's number.
+    // One has an overwritten tail, one belongs to an earlier session, one has no successor's number.
     let incomplete = Entry { tail: 0x4_0000, ..image.entry(0x2_0000, 50, junk()) };
     let foreign = Entry { log_guid: [9; 16], ..image.entry(0x3_0000, 60, junk()) };
     let gap = image.entry(active.at + active.length(), 8, junk());
@@ -194,7 +195,7 @@ fn updates_beyond_what_files_can_hold_are_no_valid_entry() {
         image.write_log(&[image.entry(0, 1, vec![update])]);
         assert!(error_text(&image).contains("no complete sequence"));
     }
-    // Huge but possible: costs nothing.
+    // A huge but legal length costs nothing.
     let (mut image, updates) = withheld();
     let zeros = vec![Update::Zeros(1 << 50, 1 << 60)];
     let first = image.entry(0, 1, zeros);
@@ -240,7 +241,7 @@ fn empty_large_log_is_searched_quickly() {
         opened(&image).info().log,
         Some(crate::container::LogState::Replayed { entries: 1, bytes: 0 })
     );
-    // And as one sequence.
+    // The same as one sequence.
     let entries: Vec<Entry> =
         (0..64 * 256).map(|n| Entry { tail: 0, ..image.entry(n * 4096, n + 1, vec![]) }).collect();
     image.write_log(&entries);

@@ -1,4 +1,4 @@
-//! Headers, region tables, metadata and the parent locator.
+//! Tests of headers, region tables, metadata and the parent locator.
 
 use super::{
     writer::{BAT, Block, METADATA, Parent, seal},
@@ -31,7 +31,7 @@ fn newest_whole_header_is_used() {
         assert!(disk.info().problems[0].contains(name), "{:?}", disk.info().problems);
         assert!(read_all(&disk) == small_content());
     }
-    // The newer one is dirty, the older one is not: only the newer counts, in whichever place.
+    // The newer header is dirty, the older one is not: only the newer counts, in either place.
     for (offset, sequence) in [(HEADER_1, 100), (HEADER_2, 100)] {
         let mut image = small().build();
         image.write_header(offset, sequence, writer::LOG_GUID);
@@ -122,7 +122,7 @@ fn metadata_is_checked() {
         (|r| r.logical_sector_size = 0x2000, "logical sector size"),
     ];
     for (change, expected) in refused {
-        // Only the metadata change; the file's layout stays that of a sound image.
+        // Only the metadata change; the file's layout stays that of a valid image.
         let mut recipe = Recipe::dynamic(4 * MIB, MIB);
         let mut image = recipe.build();
         change(&mut recipe);
@@ -178,7 +178,7 @@ fn parent_locator_names_identity_and_paths() {
     assert_eq!(disk.info().parent_paths.len(), 2);
     assert!(opened(&small().build()).parent().is_none());
 
-    // A locator of another type, and one that is cut anywhere.
+    // A locator of another type, and one that is truncated at each length.
     let image = recipe.build();
     let entry = image.read(image.metadata_offset + 32 + 5 * 32 + 16, 8);
     let offset = u32::from_le_bytes(entry[..4].try_into().unwrap());

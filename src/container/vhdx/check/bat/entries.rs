@@ -1,4 +1,4 @@
-//! Reads the table from one end to the other, and finds the block that an entry belongs to.
+//! Reads the table sequentially, and finds the block to which an entry belongs.
 
 use std::ops::Range;
 
@@ -21,14 +21,14 @@ pub(super) const SIZE: u64 = size_of::<BatEntry>() as u64;
 /// Bytes read at once.
 const PIECE: u64 = 256 << 10;
 
-/// A table in its file.
+/// The table of a file.
 pub(super) struct Entries<'a> {
     pub(super) source: &'a dyn ByteSource,
-    /// Its first byte in the file.
+    /// File offset of the first entry.
     pub(super) start: u64,
 }
 
-/// Whose an entry is: a payload block or the sector bitmap of a chunk, by number.
+/// The owner of an entry: a payload block or the sector bitmap of a chunk, by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owner {
     Block(u64),
@@ -36,8 +36,8 @@ pub(super) enum Owner {
 }
 
 impl Entries<'_> {
-    /// Shows each entry of the range that is not zero, as far as the file has it. Returns the number of the first that
-    /// it has not.
+    /// Calls `visit` with each non-zero entry of the range that the file stores. Returns the number of the first entry
+    /// past the stored ones.
     pub(super) fn each(&self, range: Range<u64>, visit: &mut dyn FnMut(Seen)) -> Result<u64> {
         let stored = self.source.size().saturating_sub(self.start) / SIZE;
         let last = range.end.min(stored).max(range.start);
@@ -67,7 +67,7 @@ impl Entries<'_> {
 }
 
 impl Geometry {
-    /// Whose the entry with this index is.
+    /// The owner of the entry with this index.
     pub(super) fn owner(&self, index: u64) -> Owner {
         let (ratio, period) = (self.chunk_ratio(), self.chunk_ratio() + 1);
         match index % period {
@@ -76,7 +76,7 @@ impl Geometry {
         }
     }
 
-    /// Whether the entry gives a place in the file that is read.
+    /// True when the entry gives a place in the file from which data is read.
     pub(super) fn has_data(&self, owner: Owner, entry: BatEntry) -> bool {
         match owner {
             Owner::Block(number) if number >= self.payload_blocks() => false,
@@ -91,7 +91,7 @@ impl Geometry {
 }
 
 impl Owner {
-    /// The chunk in which it lies.
+    /// The chunk to which it belongs.
     pub(super) fn chunk(self, geometry: &Geometry) -> u64 {
         match self {
             Self::Block(number) => number / geometry.chunk_ratio(),
@@ -99,7 +99,7 @@ impl Owner {
         }
     }
 
-    /// Bytes in the file: of the whole, and of what the disk needs of it.
+    /// Length in the file in bytes: of the whole block, and of the part that the disk needs.
     pub(super) fn lengths(self, geometry: &Geometry) -> (u64, u64) {
         match self {
             Self::Block(number) => {

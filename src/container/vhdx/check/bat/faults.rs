@@ -1,4 +1,4 @@
-//! What can be wrong with an entry, in words. Neighbours with the same fault are one finding: a file that was cut off has
+//! Describes the faults of entries. Neighbours with the same fault become one finding: a file that was cut off has
 //! thousands of them.
 
 use super::{super::super::bat::Geometry, Owner};
@@ -10,7 +10,7 @@ use crate::{
 pub(super) const SHARED: &str = "at most one of them has its own data, the others show what is not theirs; restore the disk from a \
                                  backup, or check the files with a program that knows their checksums";
 
-/// What is wrong, with the offset in the file or whatever else belongs to it.
+/// A fault of an entry, with the file offset or other values that describe it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     ReservedState(u64),
@@ -25,20 +25,20 @@ pub(super) enum Fault {
     BitmapWithoutParent,
     /// First and last block that need it.
     NoBitmap(u64, u64),
-    /// Who has it, and where.
+    /// The other owner, and the shared file offset.
     Shared(Owner, u64),
 }
 
-/// Faults that are put into words; a table of 64 million bad entries is to be examined in seconds.
+/// Most faults reported one by one; a table of 64 million bad entries should be checked in seconds.
 const MAX_REPORTED: u64 = 10_000;
 
-/// Reports faults, neighbours together.
+/// Reports faults, with neighbours merged.
 pub(super) struct Runs<'r> {
     report: &'r mut dyn FindingSink,
     geometry: Geometry,
     pending: Option<Run>,
     reported: u64,
-    /// Entries whose faults are not reported one by one.
+    /// Number of entries whose faults are only counted.
     withheld: u64,
 }
 
@@ -57,13 +57,13 @@ impl<'r> Runs<'r> {
         self.report.progress(step, done, total);
     }
 
-    /// A finding that is none of an entry.
+    /// Reports a finding that does not concern an entry.
     pub(super) fn finding(&mut self, finding: Finding) {
         self.flush();
         self.report.finding(finding);
     }
 
-    /// A fault of an entry; they come in order.
+    /// Adds a fault of an entry; entries must ascend.
     pub(super) fn add(&mut self, owner: Owner, fault: Fault) {
         if let Some(run) = &mut self.pending
             && run.fault.is_like(fault)
@@ -76,7 +76,7 @@ impl<'r> Runs<'r> {
         self.pending = Some(Run { first: owner, last: owner.number(), fault });
     }
 
-    /// Reports what is pending.
+    /// Reports the pending run.
     pub(super) fn flush(&mut self) {
         let Some(run) = self.pending.take() else { return };
         self.reported += 1;
@@ -95,7 +95,7 @@ impl<'r> Runs<'r> {
 }
 
 impl Runs<'_> {
-    /// Reports what is pending and what was withheld.
+    /// Reports the pending run and the number of faults that were only counted.
     pub(super) fn finish(&mut self) {
         self.flush();
         if self.withheld > 0 {
@@ -134,7 +134,7 @@ impl Run {
         }
     }
 
-    /// Which bytes of the disk that concerns.
+    /// The bytes of the disk that the fault affects.
     fn affected(&self, geometry: &Geometry) -> Option<String> {
         let blocks = match (self.first, self.fault) {
             (_, Fault::BehindDisk | Fault::ReservedBits(_) | Fault::BitmapWithoutParent) => return None,
@@ -150,7 +150,7 @@ impl Run {
 }
 
 impl Fault {
-    /// Whether two neighbours say the same but for the place.
+    /// True when two neighbours differ only in their places.
     fn is_like(self, other: Self) -> bool {
         match (self, other) {
             (Self::ReservedState(one), Self::ReservedState(other))
