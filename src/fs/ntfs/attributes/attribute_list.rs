@@ -1,5 +1,5 @@
-//! `$ATTRIBUTE_LIST`: which record holds which attribute, for files whose attributes do not fit into one record.
-//! Guards: entries lie inside the list, its size is bounded.
+//! `$ATTRIBUTE_LIST`: the map from attributes to records, for files whose attributes do not fit into one record. Guards:
+//! entries are inside the list, its size is bounded.
 
 use zerocopy::{
     FromBytes, Immutable, KnownLayout, Unaligned,
@@ -9,7 +9,7 @@ use zerocopy::{
 use super::reference::FileReference;
 use crate::{Error, Result};
 
-/// The largest list that Windows writes.
+/// Maximum length of a list that Windows writes.
 pub const MAX_ATTRIBUTE_LIST: u64 = 256 << 10;
 
 /// As on disk.
@@ -25,20 +25,20 @@ struct Raw {
     instance: U16,
 }
 
-/// Where one attribute, or one extent of it, is.
+/// The location of an attribute, or of one extent of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry<'a> {
     /// Attribute type.
     pub type_code: u32,
     /// UTF-16LE; empty for unnamed attributes.
     pub name: &'a [u8],
-    /// First cluster that the extent maps.
+    /// First VCN that the extent maps.
     pub lowest_vcn: u64,
-    /// The record that holds it.
+    /// The record that contains it.
     pub segment: FileReference,
 }
 
-/// The entries of a list, in order; ends after the first damaged one.
+/// Iterates over the entries of a list, in order; ends after the first damaged one.
 pub fn entries(list: &[u8]) -> impl Iterator<Item = Result<Entry<'_>>> {
     let mut offset = 0;
     std::iter::from_fn(move || {

@@ -1,18 +1,18 @@
-//! `$EA` (0xE0): extended attributes as OS/2 had them, and as WSL uses them: a chain of `FILE_FULL_EA_INFORMATION`
+//! `$EA` (0xE0): extended attributes in the format of OS/2, which WSL uses as well: a chain of `FILE_FULL_EA_INFORMATION`
 //! (MS-FSCC 2.4.16).
 
 use crate::fs::Posix;
 
-/// Windows packs them into 64 KiB.
+/// Maximum length: Windows packs them into 64 KiB.
 pub(in super::super) const MAX_EA: usize = 64 << 10;
-/// `$LXDEV` of WSL: major and minor number of a device.
+/// `$LXDEV` of WSL: the major and minor number of a device.
 const LXDEV: &[u8] = b"$LXDEV";
 
 const LXUID: &[u8] = b"$LXUID";
 const LXGID: &[u8] = b"$LXGID";
 const LXMOD: &[u8] = b"$LXMOD";
 
-/// The value of the attribute with this name, which is matched without case; a damaged chain ends the search.
+/// The value of the attribute with this name, ignoring case; the search ends at damage of the chain.
 fn find<'a>(chain: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let mut rest = chain;
     loop {
@@ -20,10 +20,10 @@ fn find<'a>(chain: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
         let &[_flags, name_length, low, high] = rest.get(4..8)?.first_chunk()?;
         let name_end = 8 + usize::from(name_length);
         if rest.get(8..name_end)?.eq_ignore_ascii_case(name) {
-            // The name ends with a NUL that its length does not count.
+            // The name ends with a NUL, which its length does not include.
             return rest.get(name_end + 1..name_end + 1 + usize::from(u16::from_le_bytes([low, high])));
         }
-        // Every step passes at least a header, so the search is as long as the chain at most.
+        // Each step advances by at least a header, so the chain's length bounds the search.
         rest = rest.get(next..).filter(|_| next >= 8)?;
     }
 }
@@ -35,7 +35,7 @@ pub(in super::super) fn device(chain: &[u8]) -> Option<(u32, u32)> {
     Some((u32::from_le_bytes(major), u32::from_le_bytes(minor)))
 }
 
-/// Owner, group and mode that WSL stored, as far as they are there.
+/// Owner, group and mode that WSL stored, each if present.
 pub(in super::super) fn posix(chain: &[u8]) -> Posix {
     let number = |name| find(chain, name)?.first_chunk().copied().map(u32::from_le_bytes);
     Posix { uid: number(LXUID), gid: number(LXGID), mode: number(LXMOD) }

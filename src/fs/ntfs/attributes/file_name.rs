@@ -1,4 +1,4 @@
-//! `$FILE_NAME` (0x30): one name of a file, and the copy of its times and sizes that directories keep. The value of the
+//! `$FILE_NAME` (0x30): one name of a file, with the copy of its times and sizes for directories. It is the value of the
 //! attribute, and the key of each directory entry.
 
 use zerocopy::{
@@ -9,10 +9,10 @@ use zerocopy::{
 use super::reference::FileReference;
 use crate::{Error, Result};
 
-/// Most units that a name can have; its length field is one byte.
+/// Maximum number of units in a name; its length field is one byte.
 pub const MAX_NAME: usize = 255;
 
-/// The name belongs to a directory (a copy kept in this attribute alone).
+/// Attribute bit of directories, which only this attribute has.
 pub const FILE_NAME_DIRECTORY: u32 = 0x1000_0000;
 
 #[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
@@ -40,7 +40,7 @@ pub struct FileName<'a> {
     name: &'a [U16],
 }
 
-/// Which rules a name follows, and whether it has a partner.
+/// The namespace of a name: its rules, and whether it has a partner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Namespace {
     /// Case-sensitive, any unit but `/` and NUL.
@@ -49,15 +49,15 @@ pub enum Namespace {
     Win32,
     /// The 8.3 partner of a long name.
     Dos,
-    /// A long name that is an 8.3 name at once.
+    /// A long name that is also a valid 8.3 name.
     Win32AndDos,
 }
 
 impl<'a> FileName<'a> {
-    /// The attribute's value or the entry's key.
+    /// Parses the attribute's value or the entry's key.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when it is shorter than its name, or of an unknown namespace.
+    /// [`Error::Corrupt`] for a value shorter than its name, or of an unknown namespace.
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
         let corrupt = |problem: String| Error::corrupt("$FILE_NAME", None, problem);
         let (header, rest) =
@@ -71,17 +71,17 @@ impl<'a> FileName<'a> {
         Ok(Self { header, name })
     }
 
-    /// The directory that holds the name.
+    /// The directory that contains the name.
     pub fn parent(&self) -> FileReference {
         FileReference(self.header.parent_directory.get())
     }
 
-    /// The name's UTF-16 units where they lie.
+    /// The name's UTF-16 units, read in place.
     pub fn units(&self) -> impl ExactSizeIterator<Item = u16> + 'a {
         self.name.iter().map(|unit| unit.get())
     }
 
-    /// The name's units in the caller's buffer, so that names are compared and passed on without allocation.
+    /// Copies the name's units into the caller's buffer, to compare and return names without allocation.
     pub fn name<'b>(&self, buf: &'b mut [u16; MAX_NAME]) -> &'b [u16] {
         buf.iter_mut().zip(self.name).for_each(|(to, from)| *to = from.get());
         &buf[..self.name.len()]
@@ -107,19 +107,19 @@ impl<'a> FileName<'a> {
         self.attributes() & FILE_NAME_DIRECTORY != 0
     }
 
-    /// The reparse tag, if the attributes say that there is a reparse point.
+    /// The reparse tag, if the attributes include the reparse point bit.
     pub fn reparse_tag(&self) -> Option<u32> {
         let is_reparse_point = self.attributes() & 0x400 != 0;
         is_reparse_point.then(|| self.header.ea_size_or_reparse_tag.get())
     }
 
-    /// Size of the packed extended attributes; 0 for a reparse point, which has the tag in its place.
+    /// Size of the packed extended attributes; 0 for a reparse point, which has its tag in the same field.
     pub fn ea_size(&self) -> u16 {
         let low = self.header.ea_size_or_reparse_tag.get().to_le_bytes();
         if self.reparse_tag().is_some() { 0 } else { u16::from_le_bytes([low[0], low[1]]) }
     }
 
-    /// FILETIMEs: creation, last change of the data, last change of the record, last access.
+    /// FILETIMEs: creation, last change of the data, of the record, last access.
     pub fn times(&self) -> [u64; 4] {
         let header = self.header;
         [

@@ -1,17 +1,17 @@
-//! Mapping pairs: the compressed run list of a non-resident attribute. Each pair is a byte with two nibble lengths, a
-//! cluster count, and the signed distance to the previous run's LCN (none for a hole). Guards: counts, sums and
-//! positions do not overflow, and the pairs cover exactly the VCNs that the attribute claims.
+//! Mapping pairs: the encoded run list of a non-resident attribute. Each pair is a byte with two nibble lengths, a cluster
+//! count, and the signed distance to the previous run's LCN (none for a hole). Guards: counts, sums and positions do not
+//! overflow, and the pairs cover exactly the VCNs that the attribute states.
 
 use crate::fs::runs::RunList;
 
-/// The most runs that a file may have: what the largest attribute list (256 KiB) of 1 KiB records can hold is 2.5
-/// million. Bounds memory to some 100 MiB for a file made to hurt.
+/// Maximum number of runs of a file: the largest attribute list (256 KiB) of 1 KiB records can contain 2.5 million. Bounds
+/// memory to about 100 MiB for a malicious file.
 pub const MAX_RUNS: usize = 1 << 22;
 
 /// Appends the runs of one extent of `clusters` clusters to `runs`.
 ///
 /// # Errors
-/// What contradicts the format.
+/// The contradiction to the format.
 pub fn decode(
     pairs: &[u8],
     clusters: u64,
@@ -24,10 +24,10 @@ pub fn decode(
     }
 }
 
-/// As [`decode`], but the runs may end early: what they hold can be read, what is missing is the reader's to report.
+/// As [`decode`], but the runs may end early: the mapped part is readable, and a reader gets an error behind it.
 ///
 /// # Errors
-/// What contradicts the format, and more runs than the attribute claims.
+/// The contradiction to the format, or more runs than the attribute states.
 pub fn decode_held(
     pairs: &[u8],
     clusters: u64,
@@ -40,7 +40,7 @@ pub fn decode_held(
     }
 }
 
-/// Appends the runs; returns how many clusters they cover.
+/// Appends the runs; returns the number of clusters that they cover.
 fn append(pairs: &[u8], cluster_size: u64, runs: &mut RunList) -> Result<u64, &'static str> {
     const OVERFLOW: &str = "runs overflow";
     let mut rest = pairs;
@@ -73,7 +73,7 @@ fn append(pairs: &[u8], cluster_size: u64, runs: &mut RunList) -> Result<u64, &'
     Ok(covered)
 }
 
-/// A little-endian two's complement number of 1 to 8 bytes.
+/// Parses a little-endian two's complement number of 1 to 8 bytes.
 fn signed(bytes: &[u8]) -> Option<i64> {
     let mut value = match bytes.last()? {
         0x80.. => [0xff; 8],

@@ -1,5 +1,5 @@
-//! Attribute records (`ATTRIBUTE_RECORD_HEADER`), resident and not. Guards: name, value and mapping pairs lie inside
-//! the attribute, the attribute inside its record. One file for each type whose value is parsed here.
+//! Attribute records (`ATTRIBUTE_RECORD_HEADER`), resident and non-resident. Guards: name, value and mapping pairs are
+//! inside the attribute, the attribute inside its record. One file for each type whose value is parsed here.
 
 pub mod attribute_list;
 pub(super) mod ea;
@@ -36,10 +36,10 @@ pub mod code {
     pub const END: u32 = 0xffff_ffff;
 }
 
-/// The name of the attributes that make up a directory's index.
+/// Name of the attributes that form a directory's index.
 pub(super) const I30: &[u16] = &[0x24, 0x49, 0x33, 0x30];
 
-/// The name of the stream with the compressed data of a file that WOF decompresses.
+/// Name of the stream with the compressed data of a WOF-compressed file.
 pub(super) const WOF_STREAM: [u16; 17] = {
     let (text, mut name, mut i) = (b"WofCompressedData", [0; 17], 0);
     while i < name.len() {
@@ -49,14 +49,14 @@ pub(super) const WOF_STREAM: [u16; 17] = {
     name
 };
 
-/// The compression method in an attribute's flags; 1 is LZNT1.
+/// Mask of the compression method in an attribute's flags; 1 is LZNT1.
 pub const FLAG_COMPRESSION_MASK: u16 = 0x00ff;
-/// EFS.
+/// Encrypted by EFS.
 pub const FLAG_ENCRYPTED: u16 = 0x4000;
 /// Has holes.
 pub const FLAG_SPARSE: u16 = 0x8000;
 
-/// As on disk: what all attributes share.
+/// On-disk header common to all attributes.
 #[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct Raw {
@@ -98,43 +98,43 @@ pub struct Attribute<'a> {
     pub name: &'a [u8],
     /// `FLAG_…`.
     pub flags: u16,
-    /// Where its value is.
+    /// Location of its value.
     pub form: Form<'a>,
 }
 
-/// Where an attribute's value is.
+/// Location of an attribute's value.
 #[derive(Debug, Clone, Copy)]
 pub enum Form<'a> {
-    /// In the record.
+    /// Resident, in the record.
     Resident(&'a [u8]),
-    /// In clusters.
+    /// Non-resident, in clusters.
     NonResident(NonResident<'a>),
 }
 
-/// One extent of a value in clusters.
+/// One extent of a non-resident value.
 #[derive(Debug, Clone, Copy)]
 pub struct NonResident<'a> {
-    /// First cluster of the value that this extent maps.
+    /// First VCN that this extent maps.
     pub lowest_vcn: u64,
-    /// Last one; `u64::MAX` for none.
+    /// Last VCN; `u64::MAX` for an empty extent.
     pub highest_vcn: u64,
     /// Encoded runs.
     pub mapping_pairs: &'a [u8],
     /// log2 of the clusters in a compression unit; 0 if not compressed.
     pub compression_unit: u8,
-    /// Bytes allocated; only in the first extent, as the following ones. Sparse and compressed: the clusters in use.
+    /// Allocated bytes; like the fields below, only in the first extent. Sparse and compressed: the clusters in use.
     pub allocated_length: u64,
     /// Length of the value.
     pub file_size: u64,
-    /// From here on the value reads as zeros.
+    /// Initialized size: the value reads as zeros from here on.
     pub valid_data_length: u64,
 }
 
 impl<'a> Attribute<'a> {
-    /// The attribute at the start of `bytes` and its length there; `None` at the end mark.
+    /// Parses the attribute at the start of `bytes` and returns it with its length; `None` at the end mark.
     ///
     /// # Errors
-    /// What contradicts the format.
+    /// The contradiction to the format.
     pub fn parse(bytes: &'a [u8]) -> Result<Option<(Self, usize)>, &'static str> {
         match bytes.first_chunk::<4>().map(|mark| u32::from_le_bytes(*mark)) {
             Some(code::END) => return Ok(None),
@@ -159,7 +159,7 @@ impl<'a> Attribute<'a> {
         Ok(Some((Self { type_code: raw.type_code.get(), name, flags: raw.flags.get(), form }, len)))
     }
 
-    /// True when this is the attribute with this name (exactly), or without for an empty one.
+    /// True if the attribute has exactly this name; an empty `name` means unnamed.
     pub fn is_named(&self, name: &[u16]) -> bool {
         utf16_eq(self.name, name)
     }
@@ -169,7 +169,7 @@ impl<'a> Attribute<'a> {
         self.name.as_chunks().0.iter().map(|unit| u16::from_le_bytes(*unit)).collect()
     }
 
-    /// A whole attribute or its first extent, which alone knows the sizes.
+    /// True for a whole attribute or its first extent, the only one with sizes.
     pub fn is_first(&self) -> bool {
         matches!(self.form, Form::Resident(_) | Form::NonResident(NonResident { lowest_vcn: 0, .. }))
     }
@@ -191,7 +191,7 @@ impl<'a> Attribute<'a> {
     }
 }
 
-/// True when UTF-16LE bytes are these code units.
+/// True if the UTF-16LE bytes are these code units.
 pub(super) fn utf16_eq(bytes: &[u8], units: &[u16]) -> bool {
     bytes.len() == units.len() * 2
         && bytes.as_chunks().0.iter().zip(units).all(|(byte, unit)| u16::from_le_bytes(*byte) == *unit)
@@ -210,7 +210,7 @@ fn resident(bytes: &[u8]) -> Result<&[u8], &'static str> {
 fn non_resident(bytes: &[u8]) -> Result<NonResident<'_>, &'static str> {
     let (raw, rest) = RawNonResident::ref_from_prefix(&bytes[size_of::<Raw>()..]).map_err(|_| "cut off")?;
     let flags = u16::from_le_bytes([bytes[12], bytes[13]]);
-    // Sparse and compressed values say separately how much of the allocated range is in use.
+    // Sparse and compressed values have a separate field for the allocated bytes in use.
     let total_allocated = rest.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
     let has_total = raw.lowest_vcn == 0
         && raw.mapping_pairs_offset.get() >= 0x48

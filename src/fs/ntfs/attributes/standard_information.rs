@@ -1,4 +1,4 @@
-//! `$STANDARD_INFORMATION`: times and attribute bits of a file.
+//! `$STANDARD_INFORMATION`: the times and attribute bits of a file.
 
 use zerocopy::{
     FromBytes, Immutable, KnownLayout, Unaligned,
@@ -18,16 +18,16 @@ pub const ATTRIBUTE_DIRECTORY: u32 = 0x10;
 pub const ATTRIBUTE_SPARSE_FILE: u32 = 0x200;
 /// Has a `$REPARSE_POINT`.
 pub const ATTRIBUTE_REPARSE_POINT: u32 = 0x400;
-/// The content is elsewhere.
+/// The content is stored elsewhere.
 pub const ATTRIBUTE_OFFLINE: u32 = 0x1000;
-/// Opening the file fetches what is elsewhere.
+/// Opening the file fetches content that is stored elsewhere.
 pub const ATTRIBUTE_RECALL_ON_OPEN: u32 = 0x4_0000;
-/// Reading the file fetches content that is elsewhere.
+/// Reading the file fetches content that is stored elsewhere.
 pub const ATTRIBUTE_RECALL_ON_DATA_ACCESS: u32 = 0x40_0000;
 /// Encrypted by EFS.
 pub const ATTRIBUTE_ENCRYPTED: u32 = 0x4000;
 
-/// As on disk; the part that all versions have.
+/// On-disk layout of the part that all versions have.
 #[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct Raw {
@@ -50,7 +50,7 @@ pub struct StandardInformation {
 }
 
 impl StandardInformation {
-    /// Parses the value; `None` when it is too short.
+    /// Parses the value; `None` if it is too short.
     pub fn parse(value: &[u8]) -> Option<Self> {
         let (raw, _) = Raw::ref_from_prefix(value).ok()?;
         let times = Times {

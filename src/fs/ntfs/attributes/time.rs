@@ -6,14 +6,14 @@ const UNITS_PER_SECOND: u64 = 10_000_000;
 /// Seconds from 1601-01-01 to 1970-01-01: 369 years, 89 of them leap years.
 const EPOCH_SECONDS: i64 = (369 * 365 + 89) * 86_400;
 
-/// The moment that an NTFS time field holds; every value is one.
+/// Converts a FILETIME; every value is valid.
 pub fn from_filetime(filetime: u64) -> Timestamp {
     let seconds = i64::try_from(filetime / UNITS_PER_SECOND).expect("u64::MAX / 10^7 is below 2^41");
     let nanos = u32::try_from(filetime % UNITS_PER_SECOND * 100).expect("below 10^9");
     Timestamp { seconds: seconds - EPOCH_SECONDS, nanos }
 }
 
-/// The time field that holds a moment; `None` where none does exactly.
+/// The FILETIME of a timestamp; `None` if it has no exact one.
 pub(in super::super) fn to_filetime(time: Timestamp) -> Option<u64> {
     let seconds = u64::try_from(time.seconds.checked_add(EPOCH_SECONDS)?).ok()?;
     let exact = time.nanos.is_multiple_of(100) && time.nanos < 1_000_000_000;

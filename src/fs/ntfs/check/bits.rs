@@ -1,17 +1,17 @@
-//! Bitmaps bit by bit, and how much of a volume is stored. Guards: holes are passed over in bulk, so that the work is bounded
-//! by what is really stored.
+//! Bitmaps read bit by bit, and the number of stored bytes of a volume. Guards: holes are skipped in bulk, so that the
+//! stored bytes bound the work.
 
 use std::{ops::Range, sync::Arc};
 
 use crate::bytes::{ByteSource, ExtentKind, read_vec};
 
-/// Bitmaps are read in pieces of this size.
+/// Bytes of a bitmap per read.
 const BITS: u64 = 64 << 10;
 
-/// Stretches of a volume that are counted before it is taken for stored as a whole.
+/// Maximum number of extents counted on a volume; a more scattered one counts as stored in full.
 const MAX_RANGES: usize = 1 << 20;
 
-/// How many bytes of a volume are stored; all of them where they are too scattered to be counted.
+/// The number of stored bytes of a volume; its size if it is too scattered to be counted.
 pub(super) fn stored(volume: &dyn ByteSource) -> u64 {
     let (mut at, mut stored) = (0, 0);
     for _ in 0..MAX_RANGES {
@@ -27,12 +27,12 @@ pub(super) fn stored(volume: &dyn ByteSource) -> u64 {
     volume.size()
 }
 
-/// A bitmap, asked mostly in ascending order.
+/// A bitmap, read mostly in ascending order.
 pub(super) struct Bits {
     source: Arc<dyn ByteSource>,
     piece: u64,
     bytes: Vec<u8>,
-    /// Bytes of a hole that was met last.
+    /// Byte range of the latest hole.
     hole: Range<u64>,
 }
 
@@ -41,12 +41,12 @@ impl Bits {
         Self { source, piece: u64::MAX, bytes: Vec::new(), hole: 0..0 }
     }
 
-    /// Bit `index`; `None` behind the end, or where it cannot be read.
+    /// Bit `index`; `None` beyond the end, or if it cannot be read.
     pub(super) fn get(&mut self, index: u64) -> Option<bool> {
         self.byte(index / 8).map(|byte| byte >> (index % 8) & 1 == 1)
     }
 
-    /// The bits from `index` on, a multiple of 64, and which of them could be read.
+    /// The 64 bits from `index` on, a multiple of 64, and a mask of the readable ones.
     pub(super) fn word(&mut self, index: u64) -> (u64, u64) {
         let at = self.load(index / 8);
         if let Some(word) = self.bytes.get(at..).and_then(<[u8]>::first_chunk) {
@@ -63,7 +63,7 @@ impl Bits {
         self.bytes.get(at).copied()
     }
 
-    /// Reads the piece with byte `index`; where in it that byte is.
+    /// Reads the piece that contains byte `index`; returns the offset of the byte in it.
     fn load(&mut self, index: u64) -> usize {
         let piece = index / BITS;
         if piece != self.piece {
@@ -82,7 +82,7 @@ impl Bits {
         usize::try_from(index % BITS).expect("64 KiB")
     }
 
-    /// How many bytes from `start` on are a hole.
+    /// Number of bytes from `start` on that are a hole.
     fn hole_at(&mut self, start: u64) -> u64 {
         if !self.hole.contains(&start) {
             let extent = self.source.extent_at(start).ok();
@@ -92,7 +92,7 @@ impl Bits {
         self.hole.end - start
     }
 
-    /// How many bits of a range are set, and the first of them; holes are passed over in bulk.
+    /// The number of set bits in a range, and the first of them; holes are skipped in bulk.
     pub(super) fn count(&mut self, range: Range<u64>) -> (u64, Option<u64>) {
         let (mut count, mut first) = (0, None);
         let mut at = range.start - range.start % 64;

@@ -1,4 +1,4 @@
-//! The boot sector and its backup, which lies in the sector after the last one of the volume.
+//! The check of the boot sector and its backup, which is in the sector after the volume's last one.
 
 use super::Check;
 use crate::{
@@ -31,7 +31,7 @@ const CODE: Kind = Kind {
     meaning: "Both describe the same volume; only what a computer starts from it differs.",
 };
 
-/// What both must agree on: name, offset, length.
+/// Fields that must agree in both: name, offset, length.
 const FIELDS: [(&str, usize, usize); 9] = [
     ("bytes per sector", 0x0b, 2),
     ("sectors per cluster", 0x0d, 1),
@@ -101,7 +101,7 @@ impl Check<'_, '_> {
     }
 }
 
-/// A little-endian number of up to 8 bytes.
+/// Parses a little-endian number of up to 8 bytes.
 fn number(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }

@@ -1,19 +1,19 @@
-//! Which clusters run lists claim, one bit each, compared with `$Bitmap`. Guards: the bits of one segment of the volume
-//! are in memory at a time; clusters claimed over and over are counted against the volume's size.
+//! The clusters that run lists claim, one bit each, compared with `$Bitmap`. Guards: only one segment of the volume is in
+//! memory at a time; repeated claims are bounded by the volume's size.
 
 use std::ops::Range;
 
 use super::bits::Bits;
 
-/// Ranges that are kept to find their owners.
+/// Maximum number of ranges kept for the search for their owners.
 const MAX_RANGES: usize = 4096;
 
-/// A number of clusters, and where the first of them lie.
+/// A number of clusters, and the first ranges of them.
 #[derive(Default)]
 pub(super) struct Ranges {
     pub(super) ranges: Vec<Range<u64>>,
     pub(super) clusters: u64,
-    /// What comes next belongs to somebody else, though it may touch the last range.
+    /// The next clusters belong to another owner, even if they are adjacent to the last range.
     apart: bool,
 }
 
@@ -29,7 +29,7 @@ impl Ranges {
         }
     }
 
-    /// Adds those bits of word `first .. first + 64` that are set.
+    /// Adds the set bits of the word that covers `first .. first + 64`.
     fn push_bits(&mut self, first: u64, mut bits: u64) {
         while bits != 0 {
             let start = bits.trailing_zeros();
@@ -40,30 +40,30 @@ impl Ranges {
     }
 }
 
-/// The clusters of one segment.
+/// The claimed clusters of one segment of the volume.
 pub(super) struct Segment {
     first: u64,
     clusters: u64,
     words: Vec<u64>,
-    /// Clusters that may still be claimed: a volume whose run lists all claim everything must not cost for ever.
+    /// Claims that are still accepted: a volume whose run lists all claim everything must not take unbounded time.
     left: u64,
-    /// Claimed more than once.
+    /// Clusters claimed more than once.
     pub(super) shared: Ranges,
 }
 
-/// What `$Bitmap` says otherwise than the run lists.
+/// The differences between `$Bitmap` and the run lists.
 #[derive(Default)]
 pub(super) struct Difference {
-    /// In use, but free for the next file.
+    /// In use, but marked as free: the next file may overwrite them.
     pub(super) unprotected: Ranges,
-    /// Not in use, but not free either.
+    /// Not in use, but marked as used.
     pub(super) leaked: Ranges,
-    /// Clusters that `$Bitmap` says nothing of.
+    /// Number of clusters without a readable bit in `$Bitmap`.
     pub(super) missing: u64,
 }
 
 impl Segment {
-    /// Segment number `index`, of `size` clusters each, of a volume of `clusters` clusters.
+    /// Segment number `index` of a volume of `clusters` clusters, in segments of `size` clusters.
     pub(super) fn new(index: u64, clusters: u64, size: u64) -> Self {
         let first = index.saturating_mul(size).min(clusters);
         let count = (clusters - first).min(size);
@@ -77,7 +77,7 @@ impl Segment {
         }
     }
 
-    /// Marks clusters as used; false when the volume's run lists claim so much that this is not looked at any more.
+    /// Marks clusters as claimed; false once the run lists have claimed more than the segment's limit.
     pub(super) fn claim(&mut self, lcn: u64, count: u64) -> bool {
         let start = lcn.max(self.first) - self.first;
         let end = lcn.saturating_add(count).saturating_sub(self.first).min(self.clusters);
@@ -102,7 +102,7 @@ impl Segment {
         true
     }
 
-    /// Compares what is claimed with the volume's `$Bitmap`.
+    /// Compares the claimed clusters with the volume's `$Bitmap`.
     pub(super) fn compare(&self, bitmap: &mut Bits) -> Difference {
         let mut difference = Difference::default();
         for (index, used) in self.words.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Directories and other indexes: the order of their keys, their blocks, and where each entry leads.
+//! The check of directories and other indexes: the order of their keys, their blocks, and the target of each entry.
 
 use std::cmp::Ordering;
 
@@ -87,9 +87,9 @@ const COLLATION_ULONG: u32 = 0x10;
 const COLLATION_ULONGS: u32 = 0x13;
 
 impl Check<'_, '_> {
-    /// The index of names of a directory.
+    /// Checks the name index of a directory.
     pub(super) fn directory(&mut self, number: u64) {
-        // What is wrong with the record was told with it, and what it leads to is not certain.
+        // Damage of the record is reported with the record, and makes the targets of its entries uncertain.
         if self.window.get(number).is_some_and(|facts| facts.has(flag::DAMAGED)) {
             return self.index_damaged(number);
         }
@@ -125,7 +125,7 @@ impl Check<'_, '_> {
         });
     }
 
-    /// As [`Self::directory`], if record `number` is one at all: it is not among those of this pass.
+    /// As [`Self::directory`], for a record of another pass: checked only if it is a directory.
     pub(super) fn directory_elsewhere(&mut self, number: u64) {
         let is_directory = self.ntfs.mft.record(number).is_ok_and(|record| {
             let mut attributes = record.attributes().flatten();
@@ -138,7 +138,7 @@ impl Check<'_, '_> {
         }
     }
 
-    /// The other indexes of a file.
+    /// Checks the other indexes of a file.
     pub(super) fn views(&mut self, number: u64) {
         let Ok(file) = File::open(&self.ntfs.mft, number) else { return };
         let mut names = Vec::new();
@@ -194,7 +194,7 @@ impl Check<'_, '_> {
         }
     }
 
-    /// One entry of directory `own`; `previous` is the name before it.
+    /// Checks one entry of directory `own`; `previous` is the name before it.
     fn entry(
         &mut self,
         own: FileReference,
@@ -206,7 +206,7 @@ impl Check<'_, '_> {
         let units = name.name(&mut buf);
         let directory = own.record();
         if self.first {
-            // Names that differ only in case may stand in any order.
+            // Names that differ only in case may be in any order.
             match self.ntfs.upcase.compare(previous, units) {
                 Ordering::Greater => self.tell_of(&ORDER, directory, || {
                     format!("{:?} comes after {:?}", shown(units), shown(previous))
@@ -228,7 +228,7 @@ impl Check<'_, '_> {
         self.follow(directory, entry.file_reference, name, units);
     }
 
-    /// Where an entry leads.
+    /// Checks the target of an entry.
     fn follow(&mut self, directory: u64, reference: FileReference, name: &FileName<'_>, units: &[u16]) {
         let number = reference.record();
         let hash = self.window.name_hash(directory, units.iter().copied());
@@ -272,7 +272,7 @@ impl Check<'_, '_> {
         }
     }
 
-    /// Below `$Extend` Windows keeps its own files open for as long as it runs, and leaves their entries as they were made.
+    /// True below `$Extend`: Windows keeps its own files there open while it runs, and never updates their entries.
     fn is_in_extend(&mut self, directory: u64) -> bool {
         if self.extend_asked.is_none_or(|(asked, _)| asked != directory) {
             let below = self.path(directory).is_some_and(|path| path.starts_with("/$Extend"));
@@ -281,7 +281,7 @@ impl Check<'_, '_> {
         self.extend_asked.is_some_and(|(_, below)| below)
     }
 
-    /// The sizes that an entry repeats, against those of its file, of which the hash is known.
+    /// Compares the sizes in an entry with those of its file, of which `sizes` is the hash.
     fn compare_sizes_of(&mut self, directory: u64, number: u64, name: &FileName<'_>, sizes: u32) {
         let (size, allocated) = (name.data_size(), name.allocated_size());
         let same = |allocated| self.window.size_hash(size, allocated) == sizes;
@@ -305,7 +305,7 @@ impl Check<'_, '_> {
     }
 }
 
-/// What an entry is of, by what the entry itself says: `file "a.txt"`.
+/// The object of an entry, from the entry itself: `file "a.txt"`.
 fn named(name: &FileName<'_>, units: &[u16]) -> String {
     let kind = if name.is_directory() { "directory" } else { "file" };
     format!("{kind} {:?}", shown(units))

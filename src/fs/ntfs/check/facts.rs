@@ -1,6 +1,6 @@
-//! What is remembered of each record for the comparison of records with directories: 24 bytes for each of those that are
-//! looked at in one pass. Names are not kept: a sum of their hashes tells whether those in the directories are the
-//! same, seeded so that no image can be made whose differences cancel each other out.
+//! Facts about each record, for the comparison of records with directories: 24 bytes for each record of a pass. Names are
+//! not kept: a sum of their hashes shows whether those in the directories are the same, seeded so that no image can be built
+//! whose differences cancel each other out.
 
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
@@ -15,32 +15,32 @@ pub(super) mod flag {
     pub(in super::super) const USED: u16 = 1;
     /// An extension record of another one.
     pub(in super::super) const EXTENSION: u16 = 2;
-    /// Has an index of names.
+    /// Has a name index.
     pub(in super::super) const DIRECTORY: u16 = 4;
-    /// Has an index of something else.
+    /// Has a view index.
     pub(in super::super) const VIEW: u16 = 8;
-    /// Cannot be read, as a whole or in part; what follows from that is not told again.
+    /// Unreadable, in whole or in part; consequences of that are not reported again.
     pub(in super::super) const DAMAGED: u16 = 16;
-    /// Its index cannot be read as a whole.
+    /// Its index is not readable as a whole.
     pub(in super::super) const INDEX_DAMAGED: u16 = 32;
 }
 
-/// What is known of a record.
+/// The facts about a record.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Facts {
     pub(super) sequence: u16,
     pub(super) flags: u16,
-    /// Names, as its header says.
+    /// Number of names, as stated in its header.
     pub(super) links: u16,
-    /// Names that it has.
+    /// Number of its name attributes.
     pub(super) names: u16,
-    /// Entries of directories that lead to it.
+    /// Number of directory entries that lead to it.
     pub(super) entries: u16,
-    /// Hashes of its names, less those of the entries.
+    /// Sum of the hashes of its names, minus those of the entries.
     pub(super) name_sum: u32,
-    /// Hashes of the extension records that it lists, less those that say to belong to it.
+    /// Sum of the hashes of the extension records that it lists, minus those of the records that name it as their base.
     pub(super) extension_sum: u32,
-    /// Of a file with one name, the hash of the sizes that its entry repeats; 0: not compared.
+    /// For a file with one name, the hash of the sizes that its entry repeats; 0: not compared.
     pub(super) sizes: u32,
 }
 
@@ -50,10 +50,10 @@ impl Facts {
     }
 }
 
-/// The records that are looked at in one pass: some of those that are stored.
+/// The records of one pass: a part of the stored ones.
 pub(super) struct Window {
     layout: Rc<Layout>,
-    /// Stored records before this pass.
+    /// Number of stored records before this pass.
     first: u64,
     facts: Vec<Facts>,
     seed: RandomState,
@@ -68,7 +68,7 @@ impl Window {
         Self { layout, first, facts: vec![Facts::default(); count], seed: RandomState::new() }
     }
 
-    /// A record of this pass.
+    /// The facts about a record of this pass.
     pub(super) fn get(&mut self, number: u64) -> Option<&mut Facts> {
         let index = self.layout.index(number)?.checked_sub(self.first)?;
         self.facts.get_mut(usize::try_from(index).ok()?)
@@ -80,12 +80,12 @@ impl Window {
         index.is_some_and(|index| !(self.first..self.first + self.facts.len() as u64).contains(&index))
     }
 
-    /// The records of this pass: where they are, the index of the first among those stored, and how many there are.
+    /// The records of this pass: the layout, the index of the first one among the stored records, and their number.
     pub(super) fn numbers(&self) -> (Rc<Layout>, u64, usize) {
         (self.layout.clone(), self.first, self.facts.len())
     }
 
-    /// The hash of a name in a directory.
+    /// The hash of a name in the directory `parent`.
     pub(super) fn name_hash(&self, parent: u64, name: impl Iterator<Item = u16>) -> u32 {
         let mut hasher = self.seed.build_hasher();
         hasher.write_u64(parent);
@@ -93,12 +93,12 @@ impl Window {
         low(hasher.finish())
     }
 
-    /// The hash of the sizes of a file's content; never 0. `allocated` is `None` where only the length is compared.
+    /// The hash of a file's sizes; never 0. `allocated` is `None` if only the length is compared.
     pub(super) fn size_hash(&self, size: u64, allocated: Option<u64>) -> u32 {
         low(self.seed.hash_one((size, allocated))).max(1)
     }
 
-    /// The hash of an extension record and its base.
+    /// The hash of an extension record with its base.
     pub(super) fn extension_hash(&self, base: FileReference, extension: FileReference) -> u32 {
         let mut hasher = self.seed.build_hasher();
         hasher.write_u64(base.0);

@@ -1,5 +1,5 @@
-//! Files of several records: each entry of the attribute list must lead to an extension record that belongs to the file
-//! and holds that attribute, and the extents together must hold the value.
+//! The check of files of several records: each entry of the attribute list must lead to an extension record that belongs to
+//! the file and contains that attribute, and the extents together must hold the value.
 
 use std::ops::ControlFlow;
 
@@ -38,7 +38,7 @@ const EXTENSION: Kind = Kind {
 };
 
 impl Check<'_, '_> {
-    /// The base record of a file that has an attribute list.
+    /// Checks the base record of a file with an attribute list.
     pub(super) fn listed(&mut self, number: u64, sequence: u16) {
         if !self.first && self.window.get(number).is_none() {
             return;
@@ -97,7 +97,7 @@ impl Check<'_, '_> {
         self.damaged(number);
     }
 
-    /// The sizes of each value that lies in clusters, with all its extents.
+    /// Compares the sizes of each non-resident value with all its extents.
     fn compare_sizes(&mut self, file: &File<'_>) -> Result<()> {
         let mut values = Vec::new();
         file.visit(None, &mut |attribute| {
@@ -119,7 +119,7 @@ impl Check<'_, '_> {
         Ok(())
     }
 
-    /// An extension record whose base does not know it.
+    /// Reports an extension record that its base does not list.
     pub(super) fn stray_extension(&mut self, number: u64, base: FileReference) {
         self.findings.add(
             &EXTENSION,
@@ -129,7 +129,7 @@ impl Check<'_, '_> {
     }
 }
 
-/// True when the record holds the attribute, or the extent of it, that the entry of the list means.
+/// True if the record contains the attribute, or the extent of it, that the list entry names.
 fn holds(record: &Record, entry: &Entry<'_>) -> bool {
     record.attributes().flatten().any(|attribute| {
         let lowest_vcn = match &attribute.form {

@@ -1,9 +1,9 @@
-//! The examination of a volume: boot sector, `$MFT` record by record, what records claim of the volume's clusters, the
-//! directories' trees, and whether all of these agree with each other.
+//! The check of an NTFS volume: boot sector, `$MFT` record by record, the clusters that records claim, the index trees of
+//! directories, and the consistency of all of these.
 //!
-//! One pass reads `$MFT` from end to end and then the indexes. What is remembered for the comparisons is bounded by
-//! 64 MiB: 1.25 million records that are stored and 2^28 clusters at a time. A larger volume takes several passes; what concerns one
-//! structure alone is told in the first. Owners of clusters are looked for in one more pass, when there is a reason to.
+//! A pass reads `$MFT` from end to end and then the indexes. Memory for the comparisons is bounded by 64 MiB: 1.25 million
+//! stored records and 2^28 clusters at a time. A larger volume takes several passes; findings on single structures are
+//! reported in the first. If clusters are claimed wrongly, one more pass searches for their owners.
 
 mod bits;
 mod boot;
@@ -45,7 +45,7 @@ use crate::{
     printable::printable,
 };
 
-/// What one pass keeps: 24 bytes for each record and a bit for each cluster, 62 MiB in all.
+/// Limits of one pass: 24 bytes for each record and a bit for each cluster, 62 MiB in all.
 #[derive(Clone, Copy)]
 struct Bounds {
     records: u64,
@@ -55,41 +55,41 @@ struct Bounds {
 /// 1.25 million records; 1 TiB in clusters of 4 KiB.
 const BOUNDS: Bounds = Bounds { records: 5 << 18, clusters: 1 << 28 };
 
-/// Directories above a file that are named in findings.
+/// Maximum number of directories above a file that findings name.
 const MAX_PATH: usize = 64;
-/// Progress is told once for so many records.
+/// Number of records between two progress reports.
 const STEP: u64 = 4096;
 
-/// An examination on its way.
+/// A check in progress.
 struct Check<'a, 'r> {
     ntfs: &'a Ntfs,
     findings: Findings<'r>,
-    /// The first pass, which tells what is wrong with single structures.
+    /// True in the first pass, which reports damage of single structures.
     first: bool,
     bounds: Bounds,
     layout: Rc<Layout>,
     window: Window,
     segment: Segment,
-    /// `$MFT`'s bitmap: records in use.
+    /// `$MFT`'s bitmap of records in use.
     table_bits: Option<Bits>,
-    /// The ids that `$Secure` knows; `None`: not readable, or none at all (version 1.2).
+    /// The ids in `$Secure`; `None` if it is unreadable, or absent (version 1.2).
     security_ids: Option<BTreeSet<u32>>,
     /// Bytes of attribute lists that may still be read.
     lists_left: u64,
     /// Bytes of index blocks that may still be read.
     blocks_left: u64,
-    /// Something could not be read, so that clusters may lack their owners.
+    /// True if something could not be read: clusters may lack their owners.
     incomplete: bool,
     suspects: owners::Suspects,
-    /// Files that are not named because their directory is damaged.
+    /// Number of files that lack a directory entry because their directory is damaged.
     unnamed: u64,
-    /// The directory that was asked about last, and whether it lies below `$Extend`.
+    /// The latest directory that was tested for being below `$Extend`, and the result.
     extend_asked: Option<(u64, bool)>,
-    /// Records marked as used that are not in use: how many, and the first.
+    /// Records that are marked as used but not in use: their number, and the first.
     reserved: (u64, u64),
 }
 
-/// Examines a volume. See [`crate::fs::FileSystem::check`].
+/// Checks a volume. See [`crate::fs::FileSystem::check`].
 pub(super) fn volume(ntfs: &Ntfs, report: &mut dyn FindingSink) -> Result<()> {
     examine(ntfs, report, BOUNDS);
     Ok(())
@@ -135,7 +135,7 @@ impl Check<'_, '_> {
         self.window = Window::new(pass, self.layout.clone(), self.bounds.records);
         self.segment = Segment::new(pass, mft.boot.clusters, self.bounds.clusters);
         self.table_bits = self.table_bits();
-        // Every list names attributes that lie in records, every index lies in clusters.
+        // Each list names attributes that are in records, and each index is in clusters: both are bounded by the volume.
         self.lists_left = mft.data().runs().allocated().saturating_mul(2) + (1 << 20);
         self.blocks_left = bits::stored(&*mft.volume).min(mft.boot.size());
         each_record(mft, &self.layout.clone(), &mut |number, slot| {
@@ -154,14 +154,14 @@ impl Check<'_, '_> {
         file.source(code::BITMAP, &[]).ok()?.map(Bits::new)
     }
 
-    /// Every directory and every other index.
+    /// Checks every directory and every other index.
     fn directories(&mut self) {
         let records = self.ntfs.mft.records();
         for number in self.layout.clone().numbers(0).take_while(|number| *number < records) {
             if number.is_multiple_of(STEP) {
                 self.findings.progress("directories", number, records);
             }
-            // Of records in another window nothing is known: they are asked.
+            // Facts about records of another pass are unknown: those records are read.
             match self.window.get(number).map(|facts| *facts) {
                 Some(facts) => {
                     if facts.has(flag::DIRECTORY) {
@@ -177,7 +177,7 @@ impl Check<'_, '_> {
         self.findings.progress("directories", records, records);
     }
 
-    /// A record as a finding names it: its number and its path, as far as that can be told.
+    /// A record in the words of findings: its number, and its path if known.
     fn who(&self, number: u64) -> String {
         match self.object_with_path(number) {
             Some(object) => format!("MFT record {number} ({object})"),
@@ -185,7 +185,7 @@ impl Check<'_, '_> {
         }
     }
 
-    /// What is wrong with a record, and which object that is.
+    /// A problem of a record, with the object that the record is of.
     fn with_path(&self, number: u64, problem: &str) -> String {
         match self.object_with_path(number) {
             Some(object) => format!("{object}: {problem}"),
@@ -193,13 +193,13 @@ impl Check<'_, '_> {
         }
     }
 
-    /// `file /a/b.txt`; `None` where the record cannot be read.
+    /// `file /a/b.txt`; `None` if the record cannot be read.
     fn object_with_path(&self, number: u64) -> Option<String> {
         let object = self.object(number)?;
         Some(self.path(number).map_or_else(|| object.to_owned(), |path| format!("{object} {path}")))
     }
 
-    /// What a record is of, in a word.
+    /// The kind of object that a record is of.
     fn object(&self, number: u64) -> Option<&'static str> {
         let file = File::open(&self.ntfs.mft, number).ok()?;
         let kind = Summary::of(&file).ok().and_then(|summary| summary.kind);
@@ -228,7 +228,7 @@ impl Check<'_, '_> {
     }
 }
 
-/// The name of a file, a long one before a short one, and the directory that it is in.
+/// The name of a file, preferably a long one, and its directory.
 fn best_name(file: &File<'_>) -> Option<(u64, String)> {
     let mut best: Option<(bool, u64, String)> = None;
     let _ = file.visit(Some(code::FILE_NAME), &mut |attribute| {

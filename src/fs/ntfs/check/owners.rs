@@ -1,5 +1,5 @@
-//! Whose the clusters are that several run lists claim, or that `$Bitmap` calls free: one more pass over `$MFT`, made only
-//! when there are such. Guards: ranges and owners are bounded; the clusters themselves are all counted.
+//! Owners of the clusters that several run lists claim, or that `$Bitmap` marks as free: one more pass over `$MFT`, only if
+//! there are such clusters. Guards: ranges and owners are bounded; the count includes all clusters.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -54,12 +54,12 @@ const BITMAP: Kind = Kind {
     meaning: "Which clusters are free is not known: free space is shown wrong, and files are not compared with it.",
 };
 
-/// Owners of one range that are named.
+/// Maximum number of owners named for one range.
 const MAX_OWNERS: usize = 4;
-/// Extension records that are looked up in the list of their base.
+/// Maximum number of extension records looked up in the list of their base.
 const MAX_LOOKUPS: u32 = 1000;
 
-/// What is looked for in the last pass.
+/// The clusters and records that the last pass searches owners for.
 #[derive(Default)]
 pub(super) struct Suspects {
     shared: Vec<Range<u64>>,
@@ -69,11 +69,11 @@ pub(super) struct Suspects {
     missing: u64,
     leaked: u64,
     first_leaked: Option<u64>,
-    /// Records whose extension records are not those that they list.
+    /// Base records whose extension records differ from those that they list.
     pub(super) bases: BTreeSet<u64>,
 }
 
-/// Ranges of clusters, ascending and apart, and who claims each.
+/// Disjoint ranges of clusters, ascending, with the claimants of each.
 struct Claims {
     ranges: Vec<Range<u64>>,
     owners: Vec<Vec<u64>>,
@@ -105,7 +105,7 @@ impl Claims {
         }
     }
 
-    /// The ranges of the same owners together: clusters, and the first of them.
+    /// Groups the ranges by their owners: number of clusters, and the first of them.
     fn by_owners(&self) -> BTreeMap<&[u64], (u64, u64)> {
         let mut groups = BTreeMap::new();
         for (range, owners) in self.ranges.iter().zip(&self.owners) {
@@ -117,7 +117,7 @@ impl Claims {
 }
 
 impl Check<'_, '_> {
-    /// The clusters of this pass against `$Bitmap`.
+    /// Compares the clusters of this pass with `$Bitmap`.
     pub(super) fn compare_clusters(&mut self) {
         let shared = std::mem::take(&mut self.segment.shared);
         keep(&mut self.suspects.shared, &mut self.suspects.shared_clusters, shared);
@@ -137,7 +137,7 @@ impl Check<'_, '_> {
         keep(&mut suspects.unprotected, &mut suspects.unprotected_clusters, difference.unprotected);
     }
 
-    /// Looks for the owners, and tells them.
+    /// Searches for the owners and reports them.
     pub(super) fn owners(&mut self) {
         let suspects = std::mem::take(&mut self.suspects);
         let mut shared = Claims::new(suspects.shared);
@@ -216,14 +216,14 @@ impl Check<'_, '_> {
 
     fn all_of(&self, owners: &[u64]) -> String {
         match owners {
-            // The table's first records are read from their copies.
+            // No owner found: the table's first records are read from their copies.
             [] => "a damaged record".into(),
             [owner] => self.who(*owner),
             [owner, others @ ..] => format!("{} and {}", self.who(*owner), self.all_of(others)),
         }
     }
 
-    /// Whether the attribute list of `base` has a record.
+    /// True if the attribute list of `base` names the record.
     fn lists(&self, base: u64, number: u64) -> bool {
         File::open(&self.ntfs.mft, base).is_ok_and(|file| {
             let list = file.list().unwrap_or_default();
@@ -233,14 +233,14 @@ impl Check<'_, '_> {
     }
 }
 
-/// Takes ranges over, and counts all of them.
+/// Moves ranges, and adds their number of clusters.
 fn keep(to: &mut Vec<Range<u64>>, clusters: &mut u64, from: Ranges) {
     // Each pass keeps a bounded number of them.
     to.extend(from.ranges);
     *clusters += from.clusters;
 }
 
-/// The runs of one extent in clusters, as far as they can be decoded.
+/// The runs of one non-resident extent, as far as they can be decoded.
 fn runs(attribute: &Attribute<'_>, cluster_size: u64) -> Vec<(u64, u64)> {
     let Form::NonResident(extent) = &attribute.form else { return Vec::new() };
     let mut runs = RunList::new();

@@ -1,4 +1,4 @@
-//! One record: header, attributes in their order, the run lists and sizes of what lies in clusters.
+//! The check of one record: header, order of attributes, run lists and sizes of non-resident values.
 
 use super::{
     Check,
@@ -80,18 +80,18 @@ const SECURITY: Kind = Kind {
     meaning: "Windows grants access to administrators only; the content is readable here.",
 };
 
-/// Exponents of compression units that a reader accepts; Windows writes 4.
+/// Largest exponent of a compression unit that readers accept; Windows writes 4.
 const MAX_UNIT: u8 = 16;
 
 impl Check<'_, '_> {
-    /// One record of the table.
+    /// Checks one record of the table.
     pub(super) fn slot(&mut self, number: u64, slot: Slot<'_>) {
         match slot {
             Slot::Unused => {}
             Slot::InUse(header, bytes) => self.in_use(number, &header, bytes),
             Slot::Damaged(error) => {
                 let marked = self.table_bits.as_mut().and_then(|bits| bits.get(number));
-                // What is not in use may hold anything.
+                // An unused record may contain anything.
                 if marked == Some(false) {
                     return;
                 }
@@ -106,7 +106,7 @@ impl Check<'_, '_> {
         }
     }
 
-    /// Tells what concerns one structure alone: in the first pass.
+    /// Reports a finding on a single structure, in the first pass only.
     pub(super) fn tell(&mut self, kind: &'static Kind, describe: impl FnOnce() -> (String, String)) {
         if self.first && self.findings.counted(kind) {
             let (structure, problem) = describe();
@@ -114,7 +114,7 @@ impl Check<'_, '_> {
         }
     }
 
-    /// As [`Self::tell`], for a record that is named with its path.
+    /// As [`Self::tell`], with the path of the record.
     pub(super) fn tell_of(&mut self, kind: &'static Kind, number: u64, problem: impl FnOnce() -> String) {
         if self.first && self.findings.counted(kind) {
             let problem = self.with_path(number, &problem());
@@ -178,8 +178,8 @@ impl Check<'_, '_> {
         }
     }
 
-    /// What the directory entry of a file repeats of it. Windows keeps that up to date in the one name by which a file is opened:
-    /// of a file with several names it is often outdated.
+    /// Records the values that a file's directory entry repeats. Windows updates only the name through which a file is
+    /// opened: for a file with several names they are often outdated.
     fn repeated(&mut self, number: u64, repeated: &Repeated) {
         let (1, Some((size, allocated))) = (repeated.names, repeated.sizes) else { return };
         let sizes = self.window.size_hash(size, allocated);
@@ -188,7 +188,7 @@ impl Check<'_, '_> {
         }
     }
 
-    /// What the header states of its attributes, against these.
+    /// Compares the header's statements on the attributes with the attributes.
     fn header(&mut self, number: u64, header: &Header, bytes: &[u8]) {
         let Some((end, instances)) = header.measure(bytes) else { return };
         let (used, next) = header.states(bytes);
@@ -238,14 +238,14 @@ impl Check<'_, '_> {
         }
     }
 
-    /// One extent of what lies in clusters; of those that are `listed` the sizes are compared when all are known.
+    /// Checks one non-resident extent. The sizes of a `listed` file are compared when all its extents are known.
     fn extent(&mut self, number: u64, attribute: &Attribute<'_>, extent: &NonResident<'_>, listed: bool) {
         let cluster_size = self.ntfs.mft.boot.cluster_size;
         let what = || describe(attribute);
         let mut runs = RunList::new();
         let decoded =
             mapping_pairs::decode(extent.mapping_pairs, extents::clusters(extent), cluster_size, &mut runs);
-        // What comes before the damage most probably belongs to the file.
+        // The runs before the damage most probably belong to the file.
         self.claim(number, attribute, &runs);
         if let Err(problem) = decoded {
             self.tell_of(&RUNS, number, || format!("{}: {problem}", what()));
@@ -311,7 +311,7 @@ impl Check<'_, '_> {
         }
     }
 
-    /// Compressed data comes first in its unit, and a hole fills the rest.
+    /// Checks compression units: the compressed data comes first, and a hole fills the rest.
     fn units(&mut self, number: u64, attribute: &Attribute<'_>, extent: &NonResident<'_>, runs: &RunList) {
         let unit = self.ntfs.mft.boot.cluster_size << extent.compression_unit.min(MAX_UNIT);
         if extent.compression_unit > MAX_UNIT {
@@ -337,7 +337,7 @@ impl Check<'_, '_> {
         }
     }
 
-    /// An extension record: its base must list it.
+    /// Checks an extension record: its base must list it.
     fn extension(&mut self, number: u64, header: &Header) {
         let sequence = u64::from(header.sequence_number) << 48;
         let hash = self.window.extension_hash(header.base, FileReference(number | sequence));
@@ -353,13 +353,13 @@ impl Check<'_, '_> {
     }
 }
 
-/// What a file's own record says of what directory entries repeat.
+/// The values in a file's own record that directory entries repeat.
 #[derive(Default)]
 struct Repeated {
-    /// Names other than those of DOS, which go with another one.
+    /// Number of names without those of DOS, which belong to another name.
     names: u32,
-    /// Length of the content, and what is allocated for it: `None` where it lies in the record, or has holes, of which
-    /// drivers state different figures.
+    /// Length and allocated size of the content: `None` if it is resident or has holes, for which drivers state different
+    /// sizes.
     sizes: Option<(u64, Option<u64>)>,
 }
 
@@ -383,7 +383,7 @@ impl Repeated {
     }
 }
 
-/// An attribute as findings name it.
+/// An attribute in the words of findings.
 pub(super) fn describe(attribute: &Attribute<'_>) -> String {
     let kind = match attribute.type_code {
         code::ATTRIBUTE_LIST => "$ATTRIBUTE_LIST",

@@ -1,4 +1,4 @@
-//! `$Secure`: every entry of the index by id must lead to a descriptor in `$SDS`, of which there are two copies.
+//! The check of `$Secure`: each entry of the index by id must lead to a descriptor in `$SDS`, which has two copies of each.
 
 use std::collections::BTreeSet;
 
@@ -31,11 +31,12 @@ const COPY: Kind = Kind {
 
 const SII: &[u16] = &[0x24, 0x53, 0x49, 0x49];
 const SDS: &[u16] = &[0x24, 0x53, 0x44, 0x53];
-/// Ids that are kept: 64 MiB at most. Large servers have some ten thousand.
+/// Maximum number of ids, 64 MiB. Large servers have some ten thousand.
 const MAX_IDS: usize = 1 << 20;
 
 impl Check<'_, '_> {
-    /// The ids that are known; `None` when that is not known itself. Damage of the index is told with all indexes.
+    /// Checks the descriptors and returns the known ids; `None` if they are unknown. Damage of the index is reported with
+    /// all indexes.
     pub(super) fn secure(&mut self) -> Option<BTreeSet<u32>> {
         let mft = &self.ntfs.mft;
         let file = File::open(mft, number::SECURE).ok()?;

@@ -1,4 +1,4 @@
-//! The volume as a whole: its state, `$MFTMirr` against `$MFT`, `$UpCase`.
+//! The check of the volume as a whole: its state, `$MFTMirr` against `$MFT`, `$UpCase`.
 
 use super::Check;
 use crate::{
@@ -53,7 +53,7 @@ const UPCASE: Kind = Kind {
               found. chkdsk /f rewrites it.",
 };
 
-/// Records that `$MFTMirr` repeats.
+/// Number of records in `$MFTMirr`.
 const MIRRORED: u64 = 4;
 const UPCASE_SIZE: usize = 128 << 10;
 
@@ -91,7 +91,7 @@ impl Check<'_, '_> {
         }
     }
 
-    /// Where it lies, and each of its records.
+    /// Checks the position of the mirror, and each of its records.
     fn mirror(&mut self) -> Result<()> {
         let (mft, boot) = (&self.ntfs.mft, &self.ntfs.mft.boot);
         let file = File::open(mft, number::MFT_MIRROR)?;
@@ -111,7 +111,7 @@ impl Check<'_, '_> {
         let size = usize::try_from(boot.record_size).expect("the boot sector bounds it");
         for number in 0..MIRRORED.min(mft.records()) {
             let start = number * boot.record_size;
-            // A damaged record of the table itself is told with the records.
+            // Damage of the table's own record is reported with the records.
             let Ok(record) = read_vec(mft.data(), start, size).and_then(fixed) else { continue };
             let copy = boot.mft_mirror.saturating_add(start);
             match read_vec(&*mft.volume, copy, size).and_then(fixed) {
@@ -141,7 +141,7 @@ fn fixed(mut record: Vec<u8>) -> Result<Vec<u8>> {
     Ok(record)
 }
 
-/// Compares what is in use of two records, but for the update sequence array: how often each was written.
+/// Compares the used parts of two records, without the update sequence arrays, which count the writes.
 fn same(a: &[u8], b: &[u8]) -> bool {
     let u16_at = |at: usize| usize::from(u16::from_le_bytes([a[at], a[at + 1]]));
     let array = u16_at(4)..u16_at(4) + 2 * u16_at(6);

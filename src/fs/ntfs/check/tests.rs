@@ -1,4 +1,4 @@
-//! What is found does not depend on how many passes it takes; hostile volumes end.
+//! Findings do not depend on the number of passes; the check of hostile volumes ends.
 
 use super::*;
 use crate::{
@@ -30,7 +30,7 @@ fn findings(volume: &Ntfs, bounds: Bounds) -> Vec<(Severity, String, String)> {
     found
 }
 
-/// What one pass finds, after making sure that several find the same.
+/// The findings of one pass, after a comparison with those of several.
 fn in_any_passes(image: &Image) -> Vec<(Severity, String, String)> {
     let volume = image.open();
     let at_once = findings(&volume, BOUNDS);
@@ -42,7 +42,7 @@ fn in_any_passes(image: &Image) -> Vec<(Severity, String, String)> {
 
 #[test]
 fn passes_find_together_what_one_finds() {
-    // The volume has no $Bitmap, no mirror, no $Volume: enough is found in any case.
+    // The volume has no $Bitmap, no mirror, no $Volume: there are findings in any case.
     let sound = in_any_passes(&Image::new());
     let beside = |image: &Image| -> Vec<_> {
         let found = in_any_passes(image).into_iter().filter(|found| !sound.contains(found));
@@ -50,7 +50,7 @@ fn passes_find_together_what_one_finds() {
     };
 
     let mut shared = Image::new();
-    // Cluster 60 on is the third extent of the table.
+    // Clusters from 60 on are the third extent of the table.
     shared.file(&[data(0..=1, &[0x11, 2, 60, 0], 2000)]);
     let found = beside(&shared);
     assert_eq!(found.len(), 1, "{found:#?}");
@@ -75,7 +75,7 @@ fn passes_find_together_what_one_finds() {
     assert!(found.iter().any(|(_, structure, _)| structure == "MFT record 19"), "{found:#?}");
 }
 
-/// A volume of which only the beginning is stored; counts what is asked of it.
+/// A volume of which only the first part is stored; counts its reads and extent queries.
 struct Thin {
     stored: Vec<u8>,
     size: u64,
@@ -110,7 +110,7 @@ impl ByteSource for Thin {
 #[test]
 fn the_work_of_an_examination_is_bounded_by_what_is_stored() {
     const CLUSTERS: u64 = 1 << 32;
-    // The table's last extent is all the volume: 2^32 records, in a hole or beyond the end.
+    // The table's last extent is the whole volume: 2^32 records, in a hole or beyond the end.
     let mut image = Image::new();
     image.0[0x28..0x30].copy_from_slice(&(2 * CLUSTERS).to_le_bytes());
     let extra = [0x15, 0xf0, 0xff, 0xff, 0xff, 0, 60, 0];
@@ -125,7 +125,7 @@ fn the_work_of_an_examination_is_bounded_by_what_is_stored() {
         assert!(found.len() < 200, "{found:#?}");
         let (operations, bytes) =
             (volume.operations.load(Ordering::Relaxed), volume.bytes.load(Ordering::Relaxed));
-        // One for each 16 bytes that are stored, each byte 256 times: the table is read in each of 16 passes.
+        // One for each 16 stored bytes, each byte 256 times: the table is read in each of 16 passes.
         assert!(operations <= stored / 16, "{operations} of {size}");
         assert!(bytes <= stored * 256, "{bytes} of {size}");
     }

@@ -1,5 +1,5 @@
-//! An index from its root to its last block in the order of its keys: directories and view indexes alike. Guards: depth;
-//! each block is entered once; the blocks of all indexes together are no more than the volume has room for.
+//! A walk over an index from its root to its last block in key order, for directories and view indexes alike. Guards: the
+//! depth is bounded; each block is entered once; all indexes together read no more blocks than the volume has room for.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -24,15 +24,15 @@ use crate::{
     },
 };
 
-/// The root is resident: it is never larger than a record.
+/// Maximum length of the root, which is resident and therefore never larger than a record.
 const MAX_ROOT: usize = 64 << 10;
-/// As for file records.
+/// The same bounds as for file records.
 const BLOCK_SIZES: RangeInclusive<u64> = 512..=64 << 10;
-/// A B+tree of blocks with at least two entries each would hold 2^32 keys in fewer levels.
+/// Maximum depth: a B+tree of blocks with at least two entries each would hold 2^32 keys in fewer levels.
 const MAX_DEPTH: usize = 32;
-/// An index of 4 KiB blocks would have 256 GiB.
+/// Maximum number of blocks: at 4 KiB, an index of 256 GiB.
 const MAX_BLOCKS: u64 = 1 << 26;
-/// Blocks that lie together are read together, in indexes that stay in memory as a whole.
+/// Contiguous blocks are read together up to this length, for indexes that stay in memory as a whole.
 const PIECE: u64 = 64 << 10;
 const PIECES: usize = 64;
 
@@ -40,30 +40,30 @@ const PIECES: usize = 64;
 pub(super) struct Tree {
     root: Vec<u8>,
     block_size: u64,
-    /// Unit of the VCNs by which entries name blocks.
+    /// Unit of the VCNs by which entries refer to blocks.
     vcn_size: u64,
     blocks: Option<RunSource>,
     bitmap: Option<Bits>,
-    /// Blocks that were entered, by 64: what a hole claims costs nothing.
+    /// Bitmap of the entered blocks, as sparse words: a large hole takes no memory.
     seen: BTreeMap<u64, u64>,
     pieces: VecDeque<(u64, Vec<u8>)>,
 }
 
-/// What a walk comes across.
+/// An event of the walk.
 pub(super) enum Event<'a> {
     Entry(&'a IndexEntry<'a>),
-    /// A part that cannot be entered.
+    /// A part of the index that cannot be entered.
     Damage(Error),
-    /// Blocks that the index's bitmap says are free, although the tree has them.
+    /// Number of blocks in the tree that the index's bitmap marks as free.
     Unmarked(u64),
-    /// Blocks that its bitmap says are in use, although no entry leads there.
+    /// Number of blocks that the bitmap marks as used, although no entry leads to them.
     Stray(u64),
 }
 
 type Sink<'s> = dyn FnMut(Event<'_>) + 's;
 
 impl Tree {
-    /// The index of this name; `None` when the file has none.
+    /// Opens the index with this name; `None` if the file has none.
     pub(super) fn open(
         file: &File<'_>,
         boot: &BootSector,
@@ -99,12 +99,12 @@ impl Tree {
         Ok(Some(Self { root, block_size, vcn_size, blocks, bitmap, seen, pieces }))
     }
 
-    /// How its keys are ordered.
+    /// The collation rule of its keys.
     pub(super) fn collation_rule(&self) -> u32 {
         IndexRoot::parse(&self.root).map_or(u32::MAX, |root| root.collation_rule())
     }
 
-    /// Walks over all entries in order. `left`: the bytes of blocks that may still be read.
+    /// Walks over all entries in order. `left`: number of bytes of blocks that may still be read.
     pub(super) fn walk(&mut self, left: &mut u64, sink: &mut Sink<'_>) {
         let root = std::mem::take(&mut self.root);
         let mut damaged = false;
@@ -117,7 +117,7 @@ impl Tree {
             Err(error) => watch(Event::Damage(error)),
         }
         self.root = root;
-        // Below a damaged block nothing was seen.
+        // The blocks below a damaged one are unknown.
         if !damaged {
             self.compare_bitmap(sink);
         }
@@ -205,7 +205,7 @@ impl Tree {
         let count = self.blocks.as_ref().map_or(0, |blocks| blocks.size() / self.block_size);
         let (mut unmarked, mut both) = (0_u64, 0_u64);
         for (word, seen) in &self.seen {
-            // Behind its end nothing is marked.
+            // Beyond its end no block is marked.
             let (marked, read) = bitmap.word(word * 64);
             unmarked += u64::from((seen & !(marked & read)).count_ones());
             both += u64::from((seen & marked & read).count_ones());

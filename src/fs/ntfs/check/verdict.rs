@@ -1,4 +1,4 @@
-//! The end of a pass: records against `$MFT`'s bitmap, names of records against entries of directories.
+//! The end of a pass: compares records with `$MFT`'s bitmap, and names in records with directory entries.
 
 use super::{
     Check,
@@ -54,13 +54,14 @@ const LINKS: Kind = Kind {
               deleted. chkdsk /f corrects the count.",
 };
 
-/// The first record that is not kept for the system: those before it have a bit, but not always a file or a name.
+/// The first record that is not reserved for the system: those before it are marked as used, but not always have a file or a
+/// name.
 const FIRST_FREE: u64 = 24;
-/// Bases whose extension records are looked for.
+/// Maximum number of base records whose extension records are searched.
 const MAX_BASES: usize = 100;
 
 impl Check<'_, '_> {
-    /// Looks at every record of this pass.
+    /// Examines every record of this pass.
     pub(super) fn verdicts(&mut self) {
         let (layout, first, count) = self.window.numbers();
         for number in layout.numbers(first).take(count) {
@@ -86,7 +87,7 @@ impl Check<'_, '_> {
         }
     }
 
-    /// What was only counted, in all passes, and what the bitmap says of records in holes.
+    /// Reports the counts of all passes, and bitmap bits of records in holes.
     pub(super) fn sums(&mut self) {
         let layout = self.layout.clone();
         if let Some(mut bits) = self.table_bits() {
@@ -113,7 +114,7 @@ impl Check<'_, '_> {
         }
     }
 
-    /// The names of a file against the entries that lead to it.
+    /// Compares the names of a file with the entries that lead to it.
     fn names(&mut self, number: u64, facts: &Facts) {
         if facts.links != facts.names {
             let problem = format!("{} names, its header counts {}", facts.names, facts.links);
@@ -136,9 +137,9 @@ impl Check<'_, '_> {
         }
     }
 
-    /// Whether the directory of one of its names cannot be read as a whole.
+    /// True if the directory of one of its names is not readable as a whole.
     fn is_in_damaged_directory(&mut self, number: u64) -> bool {
-        // Those in the base record: nearly always all of them.
+        // Only the names in the base record, which nearly always has all of them.
         let Ok(record) = self.ntfs.mft.record(number) else { return true };
         let names = record.attributes().flatten().filter_map(|attribute| match attribute.form {
             Form::Resident(value) if attribute.type_code == code::FILE_NAME => FileName::parse(value).ok(),
@@ -146,7 +147,7 @@ impl Check<'_, '_> {
         });
         let parents: Vec<u64> = names.map(|name| name.parent().record()).collect();
         let damaged = flag::DAMAGED | flag::INDEX_DAMAGED;
-        // Of directories in another pass nothing is known: rather too few findings of one cause than too many.
+        // Directories of another pass are unknown: rather too few findings with one cause than too many.
         parents.into_iter().any(|parent| {
             let elsewhere = self.window.is_elsewhere(parent) || self.layout.is_lost(parent);
             elsewhere && self.incomplete || self.window.get(parent).is_some_and(|facts| facts.has(damaged))
