@@ -1,4 +1,4 @@
-//! The `FileSystem` contract, answered from the parts.
+//! The filesystem traits implemented by [`Ntfs`].
 
 use std::{
     ops::{ControlFlow, Range},
@@ -32,11 +32,11 @@ use crate::{
     },
 };
 
-/// Longest target that is read from a file's content: Linux' PATH_MAX.
+/// Maximum length of a target that is read from a file's content: Linux' PATH_MAX.
 const MAX_TARGET: usize = 4096;
 
 impl Ntfs {
-    /// The answer of `stat` from the file's own records.
+    /// The `stat` of a node from the file's own records.
     pub(super) fn full_stat(&self, node: Node) -> Result<Stat> {
         let file = self.file(node.record)?;
         let summary = Summary::of(&file)?;
@@ -160,7 +160,7 @@ impl FileSystem for Ntfs {
 
 impl StatAhead for Ntfs {
     fn expect_stats(&self, dir: NodeId, from: DirCursor) {
-        // What cannot be read is told by the listing itself.
+        // Read errors surface through the listing.
         let _ = self.expect(dir, from);
     }
 }
@@ -248,7 +248,7 @@ impl Space for Ntfs {
             flow
         })?;
         if whole {
-            // Whoever has seen all ranges need not count them again.
+            // The caller has seen all free ranges: they need not be counted again.
             self.free.get_or_init(|| total);
         }
         Ok(())
@@ -262,7 +262,7 @@ impl Check for Ntfs {
 }
 
 impl Ntfs {
-    /// The streams that are shown: with the metadata files also what Windows hides of a compressed file.
+    /// The visible streams: with the metadata files shown, also the stream that Windows hides in a compressed file.
     fn each_stream(
         &self,
         file: &File<'_>,
@@ -271,13 +271,13 @@ impl Ntfs {
         if self.options.show_system { node::each_stream(file, f) } else { node::each_visible_stream(file, f) }
     }
 
-    /// The record of the root directory.
+    /// Opens the record of the root directory.
     pub(super) fn root_record(&self) -> Result<File<'_>> {
         let root = self.file(number::ROOT)?;
         if root.base.header.directory { Ok(root) } else { Err(root.base.corrupt("the root is no directory")) }
     }
 
-    /// What is known of a root directory that is lost.
+    /// The `stat` of a root directory that is lost.
     fn lost_root(&self) -> Stat {
         let (kind, times) = (NodeKind::Directory, Times::default());
         let attributes = ATTRIBUTE_DIRECTORY;
@@ -289,12 +289,12 @@ impl Ntfs {
         file.source(code::DATA, &[])?.ok_or_else(|| Error::corrupt("$Bitmap", None, "no data"))
     }
 
-    /// Clusters that are really there.
+    /// Number of clusters that the source really has room for.
     pub(super) fn clusters(&self) -> u64 {
         self.mft.boot.clusters.min(self.mft.volume.size() / self.mft.boot.cluster_size)
     }
 
-    /// True when `hiberfil.sys` holds the memory of a hibernated system.
+    /// True if `hiberfil.sys` holds the memory of a hibernated system.
     pub(super) fn find_hibernation(&self) -> bool {
         let read = || -> Result<bool> {
             let Some(node) = self.lookup(self.root(), NameBuf::literal("hiberfil.sys").as_name())? else {

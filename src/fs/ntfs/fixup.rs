@@ -1,17 +1,17 @@
-//! Update sequence array ("fixup"): the last two bytes of each 512-byte stride of a multi-sector structure (MFT record,
-//! index block) hold its update sequence number; the true bytes are kept in an array in the header. A stride with
+//! The update sequence array ("fixup"): the last two bytes of each 512-byte stride of a multi-sector structure (MFT record,
+//! index block) are replaced by its update sequence number; an array in the header has the original bytes. A stride with
 //! another number was not written together with the rest: the structure is torn, and its content is not used.
 
 use crate::{Error, Place, Result};
 
-/// The stride is 512 bytes whatever the sector size of the disk is.
+/// The stride is 512 bytes whatever the disk's sector size.
 const STRIDE: usize = 512;
 
-/// Checks every stride of `record` against the update sequence number, then puts the true bytes back.
-/// `structure` and `place` name the record in errors.
+/// Checks every stride of `record` against the update sequence number, then restores the original bytes. `structure` and
+/// `place` name the record in errors.
 ///
 /// # Errors
-/// [`Error::Corrupt`] for a torn record, or when the array does not lie where it must.
+/// [`Error::Corrupt`] for a torn record, or for an array at an invalid position.
 pub fn apply(record: &mut [u8], structure: &'static str, place: impl Into<Option<Place>>) -> Result<()> {
     let place = place.into();
     let corrupt = |problem: String| Error::corrupt(structure, place, problem);
@@ -24,7 +24,7 @@ pub fn apply(record: &mut [u8], structure: &'static str, place: impl Into<Option
     if usa_count != strides + 1 {
         return Err(corrupt(format!("update sequence array of {usa_count} entries for {strides} strides")));
     }
-    // It must lie before the first replaced bytes, and after the fields that locate it.
+    // The array must be before the first replaced bytes, and behind the fields that locate it.
     let usa_end = usa_ofs + 2 * usa_count;
     if usa_ofs < 8 || !usa_ofs.is_multiple_of(2) || usa_end > STRIDE - 2 {
         return Err(corrupt(format!("update sequence array at {usa_ofs:#x}")));

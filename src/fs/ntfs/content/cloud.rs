@@ -1,9 +1,9 @@
-//! Cloud files (OneDrive and others, by `cldflt.sys`): the content is on the disk only where it was fetched. What is not
-//! there is a hole, which reads as zeros; therefore only content that is surely complete is served.
+//! Cloud files (OneDrive and others, by `cldflt.sys`): only fetched content is on the disk. The rest is a hole, which would
+//! read as zeros; therefore only content that is certainly complete is readable.
 //!
-//! Not even the parts of a placeholder that have clusters are: NTFS fills up to 16 clusters around what was fetched with
-//! zeros, and which bytes of them were fetched is in the filter's own, undocumented data. That data does not name the
-//! provider either.
+//! Even the allocated parts of a placeholder are not readable: NTFS fills up to 16 clusters around fetched data with zeros,
+//! and only the filter's own, undocumented data records which bytes were fetched. That data does not name the provider
+//! either.
 
 use std::sync::Arc;
 
@@ -26,11 +26,11 @@ use crate::{
     },
 };
 
-/// Windows asks the provider before it reads such a file.
+/// Attribute bits with which Windows calls the provider before it reads a file.
 const ELSEWHERE: u32 = ATTRIBUTE_OFFLINE | ATTRIBUTE_RECALL_ON_OPEN | ATTRIBUTE_RECALL_ON_DATA_ACCESS;
 
 impl Ntfs {
-    /// The content of a cloud file that has been fetched completely.
+    /// Opens the content of a cloud file that is fetched completely.
     pub(in super::super) fn cloud_content(
         &self,
         id: NodeId,
@@ -53,10 +53,10 @@ impl Ntfs {
     }
 }
 
-/// Where the first byte is that has no place on the disk. Judged by the runs, which are fewer than what they map.
+/// Offset of the first byte that is not stored on the disk. Examines the runs, which are fewer than their clusters.
 fn first_hole(value: &Value, cluster_size: u64) -> Option<u64> {
     let Place::Clusters(runs) = &value.place else { return None };
-    // What compression saves is a hole as well, but never a whole unit.
+    // Compression saves clusters as holes as well, but never a whole unit.
     let compressed = value.flags & FLAG_COMPRESSION_MASK != 0;
     let unit = if compressed { 1_u64.checked_shl(value.compression_unit.into()) } else { Some(1) };
     let unit = unit.and_then(|clusters| clusters.checked_mul(cluster_size)).unwrap_or(u64::MAX);

@@ -1,5 +1,5 @@
-//! Compressed `$DATA`: the content is cut into compression units (16 clusters in practice). A unit without a hole is
-//! stored raw; one that is all hole is zeros; one whose clusters end in a hole holds LZNT1 in the clusters before it.
+//! Compressed `$DATA`: the content is divided into compression units (16 clusters in practice). A unit without a hole is
+//! stored raw; one that is all hole is zeros; one whose clusters end in a hole has LZNT1 data in the clusters before it.
 
 use std::{cell::Cell, ops::Range, sync::Arc};
 
@@ -12,11 +12,11 @@ use crate::{
 };
 
 thread_local! {
-    /// A unit's compressed bytes: taken while in use, so that a source inside a source finds it empty, not borrowed.
+    /// Buffer for a unit's compressed bytes: taken while in use, so that a nested source finds it empty, not borrowed.
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Decompressed units: by file and number of the unit.
+/// Decompressed units by file and unit number.
 pub(in super::super) type UnitCache = Cache<(u64, u64), Arc<[u8]>>;
 
 /// The content of a compressed attribute.
@@ -30,18 +30,18 @@ pub(in super::super) struct CompressedSource {
     id: u64,
 }
 
-/// How a stretch of units is stored.
+/// How consecutive units are stored.
 enum Stored {
     Hole,
-    /// As it is, contiguous or not.
+    /// Raw, contiguous or not.
     Raw,
-    /// LZNT1 in that many bytes from the unit's start.
+    /// LZNT1 in this many bytes from the unit's start.
     Compressed(u64),
 }
 
 impl CompressedSource {
-    /// `size` bytes of content in units of `unit` bytes; from `valid` (the initialized size) on zeros are read. `id`
-    /// tells the attribute from all others whose units are in `cache`. The caller bounds `unit`, which is taken in memory.
+    /// `size` bytes of content in units of `unit` bytes; bytes from `valid` (the initialized size) on read as zeros. `id`
+    /// identifies the attribute in `cache`. The caller bounds `unit`, which is allocated in memory.
     pub(in super::super) fn new(
         volume: Arc<dyn ByteSource>,
         runs: Arc<RunList>,
@@ -54,20 +54,20 @@ impl CompressedSource {
         Self { volume, runs, size, valid: valid.min(size), unit: unit.max(1).into(), cache, id }
     }
 
-    /// How the unit that starts at `start` is stored, and how many bytes from there on are stored alike: whole units.
+    /// How the unit at `start` is stored, and the length of the whole units from there on that are stored in the same way.
     fn stored_at(&self, start: u64) -> Result<(Stored, u64)> {
         let whole = |len: u64| (len - len % self.unit).max(self.unit);
         let end = start.saturating_add(self.unit);
         let Some((position, len)) = self.runs.find(start) else {
             return Err(self.corrupt(start, "the run list ends before the size of the file"));
         };
-        // The usual case: one run covers the unit, and perhaps many.
+        // The usual case: one run covers the unit, and perhaps many more.
         if len >= self.unit {
             return Ok((if position.is_some() { Stored::Raw } else { Stored::Hole }, whole(len)));
         }
         let mut allocated = if position.is_some() { len } else { 0 };
         let (mut at, mut hole) = (start + len, position.is_none());
-        // Runs are at least a cluster long, so the unit has at most as many as clusters.
+        // A run is at least a cluster long: a unit has at most as many runs as clusters.
         while at < end {
             let Some((position, len)) = self.runs.find(at) else { break };
             let len = len.min(end - at);
@@ -80,7 +80,7 @@ impl CompressedSource {
             }
             at += len;
         }
-        // Where the runs end inside the last unit there is no hole to tell: it is raw if its clusters hold all bytes.
+        // If the runs end inside the last unit, no hole marks compression: the unit is raw if its clusters hold all bytes.
         let needed = self.size.min(end) - start;
         let stored = match allocated {
             0 => Stored::Hole,
@@ -90,7 +90,7 @@ impl CompressedSource {
         Ok((stored, self.unit))
     }
 
-    /// Reads what the runs hold, which must be allocated.
+    /// Reads allocated runs; a hole among them is damage.
     fn read_raw(&self, mut offset: u64, mut buf: &mut [u8]) -> Result<()> {
         while !buf.is_empty() {
             let Some((Some(position), len)) = self.runs.find(offset) else {
@@ -105,7 +105,7 @@ impl CompressedSource {
         Ok(())
     }
 
-    /// Decompresses the unit at `start` into `out`, which is as long as the unit.
+    /// Decompresses the unit at `start` into `out`, which has the length of a unit.
     fn decompress(&self, start: u64, allocated: u64, out: &mut [u8]) -> Result<()> {
         let mut scratch = SCRATCH.take();
         scratch.resize(usize::try_from(allocated).expect("less than a unit"), 0);
@@ -120,7 +120,7 @@ impl CompressedSource {
         decoded
     }
 
-    /// The decompressed unit at `start`, kept for the next small read.
+    /// The decompressed unit at `start`, cached for further small reads.
     fn cached_unit(&self, start: u64, allocated: u64) -> Result<Arc<[u8]>> {
         self.cache.get_or_load((self.id, start / self.unit), || {
             let len = usize::try_from(self.unit).expect("was 32 bits");
@@ -130,7 +130,8 @@ impl CompressedSource {
         })
     }
 
-    /// Reads from `range.start` at most to `range.end`, within units that are stored alike; returns how much.
+    /// Reads from `range.start` up to `range.end`, within units that are stored in the same way; returns the number of
+    /// bytes.
     fn read_stretch(&self, range: Range<u64>, buf: &mut [u8]) -> Result<usize> {
         let start = range.start - range.start % self.unit;
         let (stored, len) = self.stored_at(start)?;
@@ -196,7 +197,7 @@ impl ByteSource for CompressedSource {
             return Ok(Extent { kind: ExtentKind::Hole, len: held.saturating_sub(offset) });
         }
         let start = offset - offset % self.unit;
-        // A damaged unit is reported as data, so that a reader goes there and gets the error.
+        // A damaged unit is reported as data, so that a reader reads it and gets the error.
         let (stored, len) = self.stored_at(start).unwrap_or((Stored::Raw, self.unit));
         let kind = if matches!(stored, Stored::Hole) { ExtentKind::Hole } else { ExtentKind::Data };
         Ok(Extent { kind, len: (len - (offset - start)).min(self.valid - offset) })
@@ -207,7 +208,7 @@ impl ByteSource for CompressedSource {
     }
 
     fn missing_from(&self) -> Option<u64> {
-        // The last unit may be there in part.
+        // The last unit may be allocated in part.
         let held = self.runs.len().checked_next_multiple_of(self.unit)?;
         Some(held).filter(|held| *held < self.size)
     }

@@ -1,5 +1,5 @@
-//! EFS: the content of an encrypted stream without its keys, in ntfs-3g's raw form, from which it can be restored on
-//! Windows: the ciphertext, in whole sectors, and the number of bytes that pad the last of them (16 bits).
+//! EFS: the content of an encrypted stream, without its keys, in ntfs-3g's raw form, from which Windows can restore it: the
+//! ciphertext in whole sectors, and the number of padding bytes in the last one (16 bits).
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use crate::{
     },
 };
 
-/// The raw form of an encrypted stream.
+/// Opens the raw form of an encrypted stream.
 ///
 /// # Errors
-/// [`Error::Unsupported`] for a stream of which only a part was ever written: what follows is not encrypted.
+/// [`Error::Unsupported`] for a stream that was written only in part: the rest is not encrypted.
 pub(in super::super) fn raw(volume: Arc<dyn ByteSource>, value: &Value) -> Result<Arc<dyn ByteSource>> {
     let Place::Clusters(runs) = &value.place else {
         return Err(Error::unsupported("an encrypted stream inside its record, which Windows never writes"));
@@ -35,7 +35,7 @@ pub(in super::super) fn raw(volume: Arc<dyn ByteSource>, value: &Value) -> Resul
     Ok(Arc::new(Raw { units: RunSource::new(volume, runs.clone(), units, units), padding, size }))
 }
 
-/// Ciphertext and trailer.
+/// The ciphertext with its trailer.
 struct Raw {
     units: RunSource,
     padding: [u8; TRAILER],
@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(raw(volume(), &value(0, 0)).unwrap().size(), 0);
         assert!(raw(volume(), &value(100, 50)).is_err());
         assert!(raw(volume(), &value(u64::MAX, u64::MAX)).is_err());
-        // Damage: more than there are clusters.
+        // Damage: more than the clusters hold.
         let long = raw(volume(), &value(5000, 5000)).unwrap();
         assert!(long.read_exact_at(4500, &mut [0; 10]).is_err());
     }

@@ -1,5 +1,5 @@
-//! Opening the content of a file or stream. Guards: what cannot be decoded is an error that names it, once in the log
-//! for each file, never zeros or raw bytes.
+//! Opening the content of a file or stream. Guards: content that cannot be decoded is an error that names the feature,
+//! logged once for each file, never zeros or raw bytes.
 
 mod cloud;
 pub(super) mod compressed;
@@ -27,10 +27,10 @@ use crate::{
 };
 
 const LZNT1: u16 = 1;
-/// Windows compresses 16 clusters of at most 4 KiB together; the bound allows 16 of the largest clusters known to be
-/// written by others, and keeps a damaged unit from costing memory.
+/// Maximum compression unit. Windows compresses 16 clusters of at most 4 KiB together; the bound allows 16 of the largest
+/// clusters known from other writers, and limits the memory of a damaged unit.
 const MAX_COMPRESSION_UNIT: u64 = 1 << 20;
-/// What a thread decodes at a time, in bytes of content: about a tenth of a millisecond's work.
+/// Bytes of content that a decoder thread decodes at once: about a tenth of a millisecond.
 const LZNT1_PIECE: u64 = 128 << 10;
 /// The same for the slower decoders of WOF and WIM.
 pub(super) const WOF_PIECE: u64 = 64 << 10;
@@ -72,7 +72,7 @@ impl Ntfs {
         }
     }
 
-    /// The content of a file that WOF compressed. The unnamed stream says how long it is, whatever else it holds.
+    /// Opens the content of a WOF-compressed file. The unnamed stream has its size, whatever its data.
     fn wof_content(
         &self,
         id: NodeId,
@@ -90,7 +90,7 @@ impl Ntfs {
             file.base.corrupt("no stream WofCompressedData, though its reparse point says so")
         })?;
         if value.flags & FLAG_ENCRYPTED != 0 {
-            // efs_raw must not pass encrypted chunks to the decoder. Windows itself makes no such file.
+            // `efs_raw` must not pass encrypted chunks to the decoder. Windows itself never creates such a file.
             let why = "compressed by WOF and encrypted by EFS";
             self.warn_once(Node::from(id).record, why);
             return Err(Error::Denied(why.into()));
@@ -100,7 +100,7 @@ impl Ntfs {
         Ok(self.ahead(Arc::new(source), algorithm.chunk(), WOF_PIECE))
     }
 
-    /// The content of a file whose reparse point says that another file holds it; `None` for any other point.
+    /// Opens the content of a file whose reparse point refers to another file; `None` for any other reparse point.
     fn open_kept(&self, id: NodeId, file: &File<'_>, point: &Data) -> Option<Result<Arc<dyn ByteSource>>> {
         let value = || file.value(code::DATA, &[]);
         Some(match point {
@@ -113,7 +113,7 @@ impl Ntfs {
         })
     }
 
-    /// The decoded content of a data attribute.
+    /// Opens the decoded content of a data attribute.
     pub(super) fn content(&self, id: NodeId, value: Value) -> Result<Arc<dyn ByteSource>> {
         let record = Node::from(id).record;
         if value.flags & FLAG_ENCRYPTED != 0 {
@@ -126,7 +126,7 @@ impl Ntfs {
             return Err(Error::Denied(why.into()));
         }
         let runs = match value.place {
-            // In the record nothing is ever compressed.
+            // Resident data is never compressed.
             Place::Record(bytes) => return Ok(Arc::new(MemorySource(bytes))),
             Place::Clusters(runs) => runs,
         };
@@ -158,7 +158,7 @@ impl Ntfs {
         }
     }
 
-    /// `source`, which decodes in units of that size, read by several threads.
+    /// Wraps `source`, which decodes units of `unit` bytes, in decode-ahead.
     pub(super) fn ahead(&self, source: Arc<dyn ByteSource>, unit: u64, piece: u64) -> Arc<dyn ByteSource> {
         DecodeAhead::over(source, unit, piece, &self.context.decoders)
     }

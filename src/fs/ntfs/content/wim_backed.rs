@@ -1,6 +1,6 @@
-//! Files whose content is in a WIM file (WIMBoot): the volume's `WimOverlay.dat` names the WIM by partition and path,
-//! the reparse point has the content's SHA-1, by which the WIM's blob table finds it. Guards: the list and the WIM are
-//! read only as the volumes store them, so that content kept in content kept elsewhere leads nowhere.
+//! Files whose content is in a WIM file (WIMBoot): the volume's `WimOverlay.dat` names the WIM by partition and path, the
+//! reparse point has the content's SHA-1, by which the WIM's blob table finds it. Guards: the list and the WIM are opened
+//! only as stored in their own files, so that a chain of redirected content ends.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,22 +17,22 @@ use crate::{
 };
 
 const BACKSLASH: u16 = b'\\' as u16;
-/// Deeper than any path that Windows can form (32,767 units).
+/// More levels than in any path that Windows can form (32,767 units).
 const MAX_DEPTH: usize = 16_384;
 
-/// Open WIMs with their indexes: by their number in `WimOverlay.dat`, the last used at the end.
+/// Open WIMs with their indexes, by their number in `WimOverlay.dat`; the most recently used one is last.
 pub(in super::super) struct Wims {
     open: Mutex<Vec<(u64, Arc<Wim>)>>,
     budget: usize,
 }
 
 impl Wims {
-    /// Keeps WIMs whose indexes take at most `budget` bytes together.
+    /// A cache for WIMs whose indexes take at most `budget` bytes together.
     pub(in super::super) fn new(budget: usize) -> Self {
         Self { open: Mutex::default(), budget }
     }
 
-    /// The open WIM, or the one that `load` opens. The lock is not held while it does.
+    /// The open WIM, or else the one that `load` opens, without the lock held.
     fn get_or_load(&self, number: u64, load: impl FnOnce() -> Result<Wim>) -> Result<Arc<Wim>> {
         let lock = || self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let take = |open: &mut Vec<(u64, Arc<Wim>)>| {
@@ -47,7 +47,7 @@ impl Wims {
         let mut open = lock();
         take(&mut open);
         open.push((number, wim.clone()));
-        // An empty WIM takes memory too.
+        // An empty WIM takes memory, too.
         let memory =
             |open: &[(u64, Arc<Wim>)]| open.iter().map(|(_, wim)| wim.memory() + 4096).sum::<usize>();
         while memory(&open) > self.budget {
@@ -58,7 +58,7 @@ impl Wims {
 }
 
 impl Ntfs {
-    /// The content of the file `id`, whose reparse point has that WIM and that hash, and whose data attribute is `size`
+    /// Opens the content of the file `id`, whose reparse point names this WIM and hash, and whose data attribute is `size`
     /// bytes long.
     pub(in super::super) fn open_wim_backed(
         &self,
@@ -110,7 +110,7 @@ impl Ntfs {
                 Some(node) => open_stored(&*volume, node),
                 None => return Err(Error::not_found(format!("there is no {}", there()))),
             },
-            // Alone, or moved to another disk, the volume may still have the WIM itself: the hash decides.
+            // An image of one volume, or a moved volume, may have the WIM on itself: the hash decides.
             None => match walk(self, parts())? {
                 Some(node) => open_stored(self, node),
                 None => return Err(Error::not_found(format!("{}, which is not here", there()))),
@@ -120,7 +120,7 @@ impl Ntfs {
     }
 }
 
-/// The file at a path from the root on; `None` when there is none.
+/// The file at a path from the root; `None` if it does not exist.
 fn walk<'a>(fs: &dyn FileSystem, parts: impl Iterator<Item = &'a [u16]>) -> Result<Option<NodeId>> {
     let mut at = fs.root();
     for part in parts.take(MAX_DEPTH) {

@@ -1,6 +1,6 @@
-//! `\System Volume Information\WimOverlay.dat`: the WIM files that hold content of a volume's files (WIMBoot). Not
-//! documented by Microsoft; the layout is the one by which wimlib writes it for Windows. A header, an entry of 40 bytes
-//! per WIM with its number, and for each where the file is: partition and path.
+//! `\System Volume Information\WimOverlay.dat`: the list of WIM files with content of a volume's files (WIMBoot). Not
+//! documented by Microsoft; the layout is the one that wimlib writes for Windows. A header, an entry of 40 bytes per WIM
+//! with its number, and for each its location: partition and path.
 
 use crate::{Error, Place, Result, fs::NameBuf, guid::Guid, identity::PartitionId};
 
@@ -8,27 +8,27 @@ const MAGIC: u32 = 0x6643_6f57;
 const VERSION: u32 = 1;
 const HEADER_LEN: usize = 24;
 const ENTRY_LEN: usize = 40;
-/// Of a location, up to the path.
+/// Length of a location before its path.
 const LOCATION_LEN: usize = 104;
-/// The list is kept by a driver that keeps it in memory; few systems have more than one WIM.
+/// Maximum length of the list: the driver keeps it in memory, and few systems have more than one WIM.
 pub(in super::super) const MAX_LEN: usize = 1 << 20;
 
 const TABLE_GPT: u32 = 0;
 const TABLE_MBR: u32 = 1;
 
-/// Where a WIM file is.
+/// The location of a WIM file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WimLocation {
-    /// The partition, as Windows found it when the WIM was registered.
+    /// The partition, as Windows identified it when the WIM was registered.
     pub partition: PartitionId,
-    /// The path on that partition, from its root on, with backslashes.
+    /// The path on that partition, from its root, with backslashes.
     pub path: NameBuf,
 }
 
-/// Finds in the whole content of the file the WIM with the number that reparse points have.
+/// Finds the WIM with the number used in reparse points, in the whole content of the file.
 ///
 /// # Errors
-/// [`Error::Corrupt`] when the list contradicts itself; [`Error::Unsupported`] for another version of it.
+/// [`Error::Corrupt`] if the list contradicts itself; [`Error::Unsupported`] for another version of it.
 pub fn find(bytes: &[u8], data_source: u64) -> Result<Option<WimLocation>> {
     let fields = Fields(bytes);
     let short = || corrupt(0, format!("only {} bytes", bytes.len()));
@@ -78,7 +78,7 @@ fn corrupt(offset: usize, problem: String) -> Error {
     Error::corrupt("WimOverlay.dat", Place::Byte(offset as u64), problem)
 }
 
-/// Little-endian numbers at fixed places.
+/// Little-endian numbers at fixed offsets.
 struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {
@@ -95,7 +95,7 @@ impl Fields<'_> {
 mod tests {
     use super::*;
 
-    /// A list with one WIM: number 7, on a GPT partition or an MBR one.
+    /// A list with one WIM: number 7, on a GPT or MBR partition.
     fn list(gpt: bool) -> Vec<u8> {
         let path: Vec<u8> = "\\Images\\install.wim\0".encode_utf16().flat_map(u16::to_le_bytes).collect();
         let mut bytes = vec![0; HEADER_LEN + ENTRY_LEN + LOCATION_LEN];

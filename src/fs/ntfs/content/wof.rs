@@ -1,9 +1,10 @@
-//! Files compressed by WOF (`compact /exe`, CompactOS), provider "file": the content is in the stream
-//! `WofCompressedData`, in chunks of one size; the unnamed stream is a hole that tells the size.
+//! Files compressed by WOF (`compact /exe`, CompactOS), provider "file": the content is in the stream `WofCompressedData`,
+//! in chunks of one size; the unnamed stream is a hole with the size of the content.
 //!
-//! The stream begins with a table: where each chunk but the first begins, counted from the table's end, in 32 bits
-//! each, or 64 for files of 4 GiB and more. A chunk as long as its content is stored raw. Guards: the table lies inside
-//! the stream, offsets ascend and lead nowhere else; it is read in pieces, so that its size costs nothing.
+//! The stream begins with a table of the start offsets of all chunks but the first, relative to the table's end, in 32 bits
+//! each, or 64 for files of 4 GiB and more. A chunk whose stored length is its uncompressed length is stored raw. Guards:
+//! the table is inside the stream, offsets ascend and stay inside it; the table is read in pieces, so that its size takes no
+//! memory.
 
 use std::{cell::Cell, sync::Arc};
 
@@ -15,22 +16,22 @@ use crate::{
     fs::ntfs::reparse::WofAlgorithm,
 };
 
-/// Compressed chunks are read together up to that much of content: two reads of what a kernel asks for at once.
+/// Maximum content of compressed chunks that are read together: two kernel requests.
 const MAX_BATCH: u64 = 256 << 10;
-/// Chunks in a batch of the smallest.
+/// Number of chunks in a batch of the smallest ones.
 const BATCH_CHUNKS: usize = 64;
-/// Bytes of the table that are kept together.
+/// Bytes of the table that are cached together.
 const PIECE: u64 = 4096;
-/// In the number of a cached unit: it is a piece of the table, not a chunk.
+/// Bit in the number of a cached unit: it is a piece of the table, not a chunk.
 const IS_TABLE: u64 = 1 << 63;
 
 thread_local! {
-    /// A batch's compressed bytes: taken while in use, so that a source inside a source finds it empty, not borrowed.
+    /// Buffer for a batch's compressed bytes: taken while in use, so that a nested source finds it empty, not borrowed.
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 impl WofAlgorithm {
-    /// Bytes of content in a chunk.
+    /// Uncompressed bytes of a chunk.
     pub(in super::super) const fn chunk(self) -> u64 {
         match self {
             Self::Xpress4K => 4 << 10,
@@ -48,25 +49,24 @@ impl WofAlgorithm {
     }
 }
 
-/// The content of a file compressed by WOF.
+/// The content of a WOF-compressed file.
 pub struct WofSource {
     stream: Arc<dyn ByteSource>,
     algorithm: WofAlgorithm,
     size: u64,
-    /// Bytes of a table entry.
+    /// Bytes per table entry.
     entry: u64,
-    /// Length of the table, after which the chunks come.
+    /// Length of the table; the chunks follow it.
     table: u64,
     cache: Arc<UnitCache>,
     id: u64,
 }
 
 impl WofSource {
-    /// `size` bytes of content from the stream `WofCompressedData`. `id` tells the file from all others whose units are
-    /// in `cache`.
+    /// `size` bytes of content from the stream `WofCompressedData`. `id` identifies the file in `cache`.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] for a stream that is shorter than its table.
+    /// [`Error::Corrupt`] for a stream shorter than its table.
     pub fn new(
         stream: Arc<dyn ByteSource>,
         algorithm: WofAlgorithm,
@@ -85,15 +85,15 @@ impl WofSource {
         Ok(Self { stream, algorithm, size, entry, table, cache, id })
     }
 
-    /// Bytes of content in the chunk with this number.
+    /// Uncompressed length of the chunk with this number.
     fn chunk_len(&self, index: u64) -> usize {
         let chunk = self.algorithm.chunk();
         let len = chunk.min(self.size.saturating_sub(index * chunk));
         usize::try_from(len).expect("at most 32 KiB")
     }
 
-    /// Where the chunks from `first` on begin in the stream, and after them where the last one ends; `bounds` has one
-    /// more place than there are chunks.
+    /// Reads the start offsets of the chunks from `first` on, and the end of the last one; `bounds` is one longer than the
+    /// number of chunks.
     fn read_bounds(&self, first: u64, bounds: &mut [u64]) -> Result<()> {
         let mut piece = None;
         let mut previous = None;
@@ -114,7 +114,7 @@ impl WofSource {
         Ok(())
     }
 
-    /// The entry at `start` of the table; `piece` is the one used last, with its number.
+    /// Reads the entry at offset `start` of the table; `piece` caches the latest piece with its number.
     fn table_entry(&self, start: u64, piece: &mut Option<(u64, Arc<[u8]>)>) -> Result<u64> {
         let number = start / PIECE;
         let bytes = match piece.take() {
@@ -131,7 +131,7 @@ impl WofSource {
         Ok(value.expect("pieces and the table hold whole entries"))
     }
 
-    /// No chunk is stored in more bytes than it has, or in none.
+    /// Checks that a chunk is stored in no more bytes than its content, and not in none.
     fn check_stored(&self, index: u64, start: u64, end: u64) -> Result<()> {
         let len = self.chunk_len(index) as u64;
         match end.checked_sub(start) {
@@ -141,7 +141,7 @@ impl WofSource {
         }
     }
 
-    /// A piece of the table, kept for the next read.
+    /// A piece of the table, cached for further reads.
     fn table_piece(&self, number: u64) -> Result<Arc<[u8]>> {
         self.cache.get_or_load((self.id, IS_TABLE | number), || {
             let start = number * PIECE;
@@ -152,8 +152,8 @@ impl WofSource {
         })
     }
 
-    /// Decodes as many chunks from the one with `offset` on as `buf` wants, up to a batch, and returns how many bytes of
-    /// `buf` they filled.
+    /// Decodes the chunks from the one at `offset` on that `buf` covers, up to a batch, and returns the number of bytes
+    /// filled in `buf`.
     fn read_batch(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
         let chunk = self.algorithm.chunk();
         let (first, end) = (offset / chunk, offset + buf.len() as u64);
@@ -186,7 +186,7 @@ impl WofSource {
                 filled += len;
                 continue;
             }
-            // A part of a chunk: the other parts are likely to be asked for next.
+            // Only a part of the chunk is read: its other parts are likely to be read next.
             let mut unit: Arc<[u8]> = std::iter::repeat_n(0, len).collect();
             self.decode_chunk(index, stored, Arc::get_mut(&mut unit).expect("not shared yet"))?;
             filled += copy_part(&unit, at - index * chunk, rest);
@@ -211,7 +211,7 @@ impl WofSource {
     }
 }
 
-/// Copies what `buf` wants of a chunk from `skip` on; returns how much.
+/// Copies the part of a chunk from `skip` on that fits into `buf`; returns its length.
 fn copy_part(unit: &[u8], skip: u64, buf: &mut [u8]) -> usize {
     let part = usize::try_from(skip).ok().and_then(|skip| unit.get(skip..)).unwrap_or_default();
     let take = part.len().min(buf.len());

@@ -1,6 +1,7 @@
-//! Deleted files: the records of `$MFT` that are not in use any more. They are read like those in use, by a second
-//! [`Ntfs`] whose table has only them and whose volume has only the unallocated clusters, so that compressed files and
-//! streams need nothing of their own here. Guards: extension records and parents must have been freed after the reference
+//! Deleted files: records of `$MFT` that are no longer in use. They are read like those in use, by a second [`Ntfs`] whose
+//! table has only freed records and whose volume has only unallocated clusters, so that compressed files and streams need no
+//! code here. Guards: extension records and parents must have been freed after the reference to them was made; no cluster of
+//! another file is read.
 //! to them was made; no cluster of another file is read.
 
 mod state;
@@ -27,21 +28,21 @@ use crate::{
     },
 };
 
-/// Deeper than any path that Windows can form; parents of deleted directories may form a circle.
+/// Maximum depth: above that of any practical path; parents of deleted directories may form a cycle.
 const MAX_DEPTH: usize = 512;
-/// Longer paths than Windows' (32,767 units of at most three bytes) are damage.
+/// Maximum length of a path: longer than those of Windows (32,767 units of at most three bytes) is damage.
 const MAX_PATH: usize = 96 << 10;
-/// Paths of directories: neighbours in the table are mostly neighbours in a directory.
+/// Cache budget for paths of directories: neighbours in the table mostly share a directory.
 const PATH_BUDGET: usize = 1 << 20;
 
-/// The path of a directory, if it is known.
+/// The path of a directory; `None` if it is unknown.
 type Path = Option<Arc<[u8]>>;
 
-/// The second volume, and what belongs to it.
+/// The second volume and its caches.
 pub(super) struct Freed {
     ntfs: Ntfs,
     free: Arc<FreeClusters>,
-    /// By reference.
+    /// Paths by file reference.
     paths: Cache<u64, Path>,
 }
 
@@ -55,7 +56,7 @@ impl Freed {
         let cluster_size = live.mft.boot.cluster_size;
         let volume = Unallocated::new(live.mft.volume.clone(), free.clone(), cluster_size);
         let mft: Mft = live.mft.freed(Arc::new(volume), &live.context);
-        // Names are compared exactly, or in the usual way: the volume's own table would take 128 KiB once more.
+        // Names are compared exactly, or by the fallback table: the volume's own would take another 128 KiB.
         let ntfs = assemble(
             live.volume.clone(),
             mft,
@@ -85,7 +86,7 @@ impl<'a> Deleted<'a> {
         self.freed().ntfs.file(record)
     }
 
-    /// The path of `name` in the directory that `parent` means, in use or not.
+    /// The path of `name` in the directory that `parent` refers to, in use or deleted.
     pub(super) fn path_in(&self, parent: FileReference, name: Name<'_>) -> Result<Option<Vec<u8>>> {
         let Some(directory) = self.path_of(parent)? else { return Ok(None) };
         let mut path = directory.to_vec();
@@ -96,7 +97,7 @@ impl<'a> Deleted<'a> {
         Ok(Some(path))
     }
 
-    /// The path of the directory that `reference` means.
+    /// The path of the directory that `reference` refers to.
     fn path_of(&self, reference: FileReference) -> Result<Path> {
         self.freed().paths.get_or_load(reference.0, || {
             let path: Path = self.walk_up(reference)?.map(Into::into);
@@ -115,7 +116,7 @@ impl<'a> Deleted<'a> {
             name.as_name().push_text(&mut text);
             len += text.len() + 1;
             names.push(text);
-            // Also where deleted directories name each other as their parents.
+            // Includes deleted directories that name each other as their parents.
             if names.len() > MAX_DEPTH || len > MAX_PATH {
                 return Ok(None);
             }
@@ -125,7 +126,7 @@ impl<'a> Deleted<'a> {
         Ok(Some(names.join(&b'/')))
     }
 
-    /// The directory that a reference means, in use or not; `None` when its record has another file now.
+    /// The directory that a reference refers to, in use or deleted; `None` if another file uses its record now.
     fn directory(&self, reference: FileReference) -> Result<Option<File<'a>>> {
         let in_use = self.live.file(reference.record());
         let found = match in_use {
@@ -141,7 +142,7 @@ impl<'a> Deleted<'a> {
         }
     }
 
-    /// What a listing says of a record; `None` for one that holds nothing of a file: reserved, never used, an extension.
+    /// The name and type of a record for listings; `None` for a record without a file: reserved, never used, an extension.
     fn found(&self, record: u64) -> Result<Option<(NameBuf, NodeKind)>> {
         let file = match self.file(record) {
             Ok(file) => file,
@@ -226,7 +227,7 @@ impl Undelete for Deleted<'_> {
         if node.ordinal != 0 {
             return Ok(None);
         }
-        // Security descriptors are in a file of the volume's, which is in use.
+        // Security descriptors are in a file of the live volume.
         self.live.read_xattr_of(&|| self.file(node.record), name)
     }
 }

@@ -1,4 +1,4 @@
-//! How much of a deleted file's content is left: its runs against `$Bitmap` and against what the disk stores.
+//! The recoverable part of a deleted file's content: its runs compared with `$Bitmap` and with the stored parts of the disk.
 
 use super::Deleted;
 use crate::{
@@ -15,10 +15,10 @@ use crate::{
     },
 };
 
-/// Stretches of the disk that are asked for one file; what comes after them counts as stored.
+/// Maximum number of extent queries for one file; everything behind them counts as stored.
 const MAX_EXTENTS: usize = 1 << 14;
 
-/// The state of a file or stream.
+/// The recovery state of a file or stream.
 pub(super) fn of(deleted: &Deleted<'_>, id: NodeId) -> Result<State> {
     let Node { record, ordinal } = id.into();
     let file = deleted.file(record)?;
@@ -27,7 +27,7 @@ pub(super) fn of(deleted: &Deleted<'_>, id: NodeId) -> Result<State> {
         return of_data(deleted, &file, &name);
     }
     let state = of_data(deleted, &file, &[])?;
-    // Of such a file the unnamed stream is one hole.
+    // The unnamed stream of a WOF-compressed file is one hole.
     if state.clusters == 0 && file.value(code::DATA, &WOF_STREAM)?.is_some() {
         return of_data(deleted, &file, &WOF_STREAM);
     }
@@ -47,7 +47,7 @@ fn of_data(deleted: &Deleted<'_>, file: &File<'_>, name: &[u16]) -> Result<State
 fn of_value(deleted: &Deleted<'_>, value: &Value) -> Result<State> {
     let Place::Clusters(runs) = &value.place else { return Ok(State::default()) };
     let size = deleted.live.mft.boot.cluster_size;
-    // Behind the valid length everything is zeros, wherever it lies. A compressed unit is read as a whole.
+    // Beyond the valid length everything is zeros, whatever the clusters contain. A compressed unit is read as a whole.
     let needed = match value.flags & FLAG_COMPRESSION_MASK {
         0 => value.valid.min(value.size).div_ceil(size),
         _ => runs.len() / size,
@@ -64,19 +64,19 @@ fn of_value(deleted: &Deleted<'_>, value: &Value) -> Result<State> {
         state.free = state.free.saturating_add(free);
         state.unstored = state.unstored.saturating_add(holes.min(free));
     }
-    // Where the end of the list is lost, its clusters are.
+    // If the end of the run list is lost, its clusters are lost.
     state.clusters = state.clusters.saturating_add(needed.saturating_sub(runs.len() / size));
     Ok(state)
 }
 
-/// Bytes of a stretch for which the disk stores nothing.
+/// Number of bytes of a range that the disk does not store.
 fn holes(volume: &dyn ByteSource, mut position: u64, mut len: u64, extents: &mut usize) -> u64 {
     let mut holes = 0;
     while len > 0 && *extents < MAX_EXTENTS {
         *extents += 1;
         let Ok(extent) = volume.extent_at(position) else { break };
         let take = extent.len.min(len);
-        // Beyond the volume's end there are no extents, nor free clusters.
+        // Beyond the volume's end there are no extents, and no free clusters.
         if take == 0 {
             break;
         }

@@ -1,4 +1,5 @@
-//! Where an entry of a directory leads: into a directory or to a link only where that one is at home, else to a marked node.
+//! The target node of a directory entry. An entry at another place than the one in the own record of the directory or link
+//! leads to a marked node.
 
 use super::Directory;
 use crate::{
@@ -18,18 +19,18 @@ use crate::{
     },
 };
 
-/// True for the entry `name` of `directory`. Entries of DOS names are in no listing, so these may lead anywhere in
-/// their directory.
+/// True if the entry `name` of `directory` is the home of the target. Listings omit DOS names, so these need only be in the
+/// right directory.
 fn is_at_home(home: Home, directory: &Directory, name: &[u16], namespace: Namespace) -> bool {
     home.parent.record() == directory.record
         && [0, directory.sequence].contains(&home.parent.sequence())
         && (namespace == Namespace::Dos || home.name == hash(name.iter().copied()))
 }
 
-/// The node of `file`, which is no directory, as an entry of `directory` leads to it: marked, if it is a link of which the
-/// name lies elsewhere. A link with several names is the tree's to judge.
+/// The node of `file`, which is no directory, for an entry of `directory`: marked, if it is a link whose own record names
+/// another directory. Links with several names are resolved by the tree.
 fn link_from(directory: &Directory, file: &File<'_>, node: NodeId) -> NodeId {
-    // A record that is damaged fails by itself.
+    // A damaged record fails when it is used.
     let elsewhere = Summary::of(file).is_ok_and(|summary| {
         let parent = summary.parent.map(|parent| parent.record());
         summary.kind == Some(NodeKind::Symlink) && parent != Some(directory.record)
@@ -38,7 +39,7 @@ fn link_from(directory: &Directory, file: &File<'_>, node: NodeId) -> NodeId {
 }
 
 impl Ntfs {
-    /// Why a directory is not entered through an entry that leads to it.
+    /// The error for entering a directory through an entry that does not lead to it.
     pub(in super::super) fn misplaced(&self, record: u64) -> Error {
         let file = self.file(record);
         if file.as_ref().is_ok_and(|file| !file.base.header.directory) {
@@ -55,9 +56,9 @@ impl Ntfs {
         Error::corrupt("directory", Place::Record(record), problem)
     }
 
-    /// The node to which an entry of `directory` leads: of a directory or link that is not at home there, the marked one.
-    /// `by_name`: the entry says that it is one of these; otherwise only what is in memory is asked, as plain listings read
-    /// no records of files.
+    /// The target node of an entry in `directory`: marked, for a directory or link that is not at home there. `by_name`: the
+    /// entry is looked up by name, so its record is read; otherwise only cached records are used, as plain listings read no
+    /// file records.
     pub(in super::super) fn entered_from(
         &self,
         directory: &Directory,
@@ -73,7 +74,7 @@ impl Ntfs {
             None => match self.file(node.0) {
                 Ok(file) if file.base.header.directory => Home::of(&file).ok().flatten(),
                 Ok(file) => return link_from(directory, &file, node),
-                // A record that cannot be read fails by itself.
+                // An unreadable record fails when it is used.
                 Err(_) => return node,
             },
         };

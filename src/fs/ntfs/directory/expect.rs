@@ -1,6 +1,6 @@
-//! Read-ahead for a listing whose reader asks for the attributes of each entry. Entries come in the order of their names,
-//! their records lie anywhere in the table: those of many entries are read together, in the table's order.
-//! Guards: what one step of a listing reads is bounded, whatever the entries say.
+//! Read-ahead for a listing whose reader calls `stat` for each entry. Entries are sorted by name, their records are
+//! scattered over the table: the records of many entries are read together, in table order. Guards: the reads for one step
+//! of a listing are bounded, whatever its entries state.
 
 use super::{Directory, READ_AHEAD, UsedBlocks};
 use crate::{
@@ -11,12 +11,12 @@ use crate::{
     },
 };
 
-/// Index blocks that one answer to the kernel may take its entries from.
+/// Number of index blocks from which one reply to the kernel may take its entries.
 const BLOCKS_AHEAD: usize = 8;
 
 impl Ntfs {
-    /// Reads the blocks that come soon in a listing from `from` on, and what `stat` says of their entries, unless they
-    /// are in memory already: then this was done before. A small directory has no such blocks.
+    /// Reads the next blocks of a listing from `from` on, and the stat records of their entries, unless the blocks are
+    /// cached already: then this was done before. A small directory has no such blocks.
     pub(in super::super) fn expect(&self, dir: NodeId, from: DirCursor) -> Result<()> {
         let directory = self.directory(dir)?;
         if !directory.has_blocks() {
@@ -34,7 +34,7 @@ impl Ntfs {
         Ok(())
     }
 
-    /// Reads index blocks from `first` on, and returns which records their entries name.
+    /// Reads index blocks from `first` on; returns the records that their entries name.
     fn read_ahead(&self, directory: &Directory, first: u64) -> Result<Vec<u64>> {
         directory.block(self, first, READ_AHEAD)?;
         let mut records = Vec::new();

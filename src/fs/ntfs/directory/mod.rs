@@ -1,7 +1,6 @@
-//! Directories: the `$I30` index over file names. A lookup descends the B+tree; a listing walks the root's entries and
-//! then the index blocks in their order on disk, by the index bitmap, so that no damage can make it run in circles.
-//! Guards: depth and number of blocks of a descent; what blocks a listing visits is bounded by the clusters that the
-//! index really has.
+//! Directories: the `$I30` index over file names. A lookup descends the B+tree; a listing walks the root's entries and then
+//! the index blocks in disk order, by the index bitmap, so that no damage can make it loop. Guards: depth and number of
+//! blocks of a descent; the allocated clusters of the index bound the blocks that a listing visits.
 
 mod entered;
 mod expect;
@@ -38,21 +37,21 @@ use crate::{
     fs::{DirCursor, DirEntry, FileSystem, Name, NodeId, NodeKind, reach, runs::RunSource},
 };
 
-/// The root is resident: it is never larger than a record.
+/// Maximum length of the root, which is resident and therefore never larger than a record.
 const MAX_ROOT: usize = 64 << 10;
-/// As for file records.
+/// The same bounds as for file records.
 const BLOCK_SIZES: RangeInclusive<u64> = 512..=64 << 10;
-/// Damaged blocks that a listing skips before it gives up: a whole index of them must not be read in vain.
+/// Number of damaged blocks after which a listing ends: a whole index of them must not be read in vain.
 const MAX_BAD_BLOCKS: usize = 256;
-/// Blocks in use without an entry that a listing passes over, and one more for each that has some: drivers free a block with its last
-/// entry, and any number of hostile directories can have the same empty ones.
+/// Number of blocks in use without an entry that a listing skips, and one more for each block with entries: drivers free a
+/// block with its last entry, and any number of hostile directories can share the same empty ones.
 const MAX_EMPTY_BLOCKS: usize = 1024;
-/// A listing reads this many bytes of index blocks at once.
+/// Bytes of index blocks per read of a listing.
 pub(super) const READ_AHEAD: u64 = 64 << 10;
-/// Bits of a cursor that hold the offset in a block; above them is 0 for the root or 1 + the block.
+/// Number of cursor bits for the offset in a block; the bits above are 0 for the root or 1 + the block number.
 const OFFSET_BITS: u32 = 17;
-/// More blocks than the largest volume (2^32 clusters of 2 MiB) has room for. Their numbers fit into a cursor: one that
-/// wrapped would send a listing back to its beginning, for ever.
+/// Upper bound of blocks, more than the largest volume (2^32 clusters of 2 MiB) has room for. Block numbers fit into a
+/// cursor: one that wrapped would restart the listing, endlessly.
 const MAX_BLOCKS: u64 = 1 << 44;
 
 /// An open directory index.
@@ -61,10 +60,10 @@ pub(super) struct Directory {
     pub(super) sequence: u16,
     root: Vec<u8>,
     block_size: u64,
-    /// Unit of the VCNs by which entries name blocks.
+    /// Unit of the VCNs by which entries refer to blocks.
     vcn_size: u64,
     blocks: Option<RunSource>,
-    /// One bit per block; none: every block counts.
+    /// One bit per block; `None`: every block is in use.
     bitmap: Option<Arc<dyn ByteSource>>,
 }
 
@@ -77,7 +76,7 @@ impl Directory {
         let stated = IndexRoot::parse(&root).ok().map(|root| u64::from(root.index_block_size()));
         let block_size = stated.filter(|size| size.is_power_of_two() && BLOCK_SIZES.contains(size));
         let block_size = block_size.unwrap_or(boot.index_block_size);
-        // Blocks smaller than a cluster are counted in 512 bytes.
+        // The VCNs of blocks smaller than a cluster count units of 512 bytes.
         let vcn_size = if boot.cluster_size <= block_size { boot.cluster_size } else { 512 };
         let blocks = match file.value(code::INDEX_ALLOCATION, I30)? {
             Some(value) => match value.place {
@@ -112,7 +111,7 @@ impl Directory {
             let Some(node) = Node::file(entry.file_reference.record()) else {
                 return Ok(ControlFlow::Continue(()));
             };
-            // The root names itself `.`.
+            // The root has an entry `.` for itself.
             let hidden = file_name.namespace() == Namespace::Dos
                 || node.0 == self.record
                 || node.0 < number::FIRST_USER && !ntfs.options.show_system
@@ -129,8 +128,8 @@ impl Directory {
         })
     }
 
-    /// Calls `f` with every readable entry from the cursor on, and the cursor behind it. The first damage is reported
-    /// at the end.
+    /// Calls `f` with each readable entry from the cursor on, and the cursor behind it. The first damage is returned at the
+    /// end.
     pub(super) fn walk(
         &self,
         ntfs: &Ntfs,
@@ -148,7 +147,7 @@ impl Directory {
             let from = if place == first { first_offset } else { 0 };
             for entry in block.entries(self, from)? {
                 let entry = entry?;
-                // Cursors point behind the entry's first byte, so that the next one is the first at or after it.
+                // A cursor is one more than the offset of its entry, so that the next entry is the first at or after it.
                 let next = DirCursor(place << OFFSET_BITS | (entry.offset as u64 + 1));
                 if entry.last {
                     continue;
@@ -161,7 +160,7 @@ impl Directory {
             }
             Ok(ControlFlow::Continue(()))
         };
-        // Also when the caller has enough: it may not come back to the damaged place.
+        // Also if the caller stops: it may not come back to the damaged place.
         let ended = || damage.take().map_or(Ok(()), Err);
         if first == 0 {
             match visit(0, &Block::Root) {
@@ -172,9 +171,9 @@ impl Directory {
         }
         let mut used = UsedBlocks::new(self, first.saturating_sub(1));
         let (mut bad, mut empty) = (0, 0_usize);
-        // Without its bitmap the rest of the index says nothing reliable: an error of the bitmap ends the walk.
+        // Without its bitmap the blocks in use are unknown: an error of the bitmap ends the walk.
         while let Some(index) = used.next()? {
-            // Behind a bad one, what would be read with it might be read in vain again.
+            // After a bad block, no further ones are read ahead, which might be read in vain again.
             let ahead = if bad > 0 { 0 } else { READ_AHEAD };
             let block = self.block(ntfs, index, ahead);
             useful.set(false);
@@ -199,29 +198,29 @@ impl Directory {
         ended()
     }
 
-    /// Bytes of the volume that its index blocks take.
+    /// Bytes allocated on the volume for its index blocks.
     pub(super) fn allocated(&self) -> u64 {
         self.blocks.as_ref().map_or(0, |blocks| blocks.runs().allocated())
     }
 
-    /// True when there is more than the root.
+    /// True if the index has blocks besides the root.
     pub(super) fn has_blocks(&self) -> bool {
         self.blocks.is_some()
     }
 
-    /// About how many entries there are, by what the blocks have room for.
+    /// The approximate number of entries, from the size of the blocks.
     pub(super) fn about_entries(&self) -> u64 {
-        /// With a name of 15 units, and room left.
+        /// An entry with a name of 15 units, and some free space.
         const ENTRY: u64 = 128;
         self.blocks.as_ref().map_or(0, |blocks| blocks.size() / ENTRY)
     }
 
-    /// How many blocks so many bytes have; at least 1.
+    /// The number of blocks in `bytes` bytes; at least 1.
     pub(super) fn blocks_in(&self, bytes: u64) -> u64 {
         (bytes / self.block_size).max(1)
     }
 
-    /// An index block after its fixup, cached. With `ahead` the blocks that follow it on the volume are read with it.
+    /// An index block after its fixup, cached. `ahead` is the length of contiguous blocks to read with it.
     pub(super) fn block(&self, ntfs: &Ntfs, index: u64, ahead: u64) -> Result<Arc<Buffer>> {
         if let Some(bytes) = ntfs.blocks.get(&(self.record, index)) {
             return Ok(bytes);
@@ -234,7 +233,7 @@ impl Directory {
         let start = index.checked_mul(self.block_size).filter(|start| *start < blocks.size());
         let start = start.ok_or_else(outside)?;
         let size = usize::try_from(self.block_size).expect("at most 64 KiB");
-        // Only what lies together, so that a bad cluster further on does not cost this block.
+        // Only contiguous blocks, so that a bad cluster further on does not make this block unreadable.
         let together = blocks.runs().find(start).map_or(0, |(_, len)| len).min(blocks.size() - start);
         let len = usize::try_from(together.min(ahead)).expect("at most READ_AHEAD");
         let len = (len / size * size).max(size);
@@ -248,7 +247,7 @@ impl Directory {
                 for (chunk, index) in chunks {
                     let mut block = buffers.take(size);
                     block.copy_from_slice(chunk);
-                    // These were not asked for: perhaps they are not in use, and then nothing is wrong.
+                    // Errors in blocks that were read ahead are ignored: they may be unused.
                     if self.fix(&mut block, index * self.block_size).is_ok() {
                         let memory = block.memory();
                         ntfs.blocks.put((self.record, index), Arc::new(block), memory);
@@ -263,7 +262,7 @@ impl Directory {
         Ok(wanted)
     }
 
-    /// Applies the fixup of the block at byte `start` of the index, and checks that it states to belong there.
+    /// Applies the fixup of the block at byte `start` of the index, and checks the VCN that it states.
     fn fix(&self, bytes: &mut [u8], start: u64) -> Result<()> {
         if bytes.starts_with(b"INDX") {
             fixup::apply(bytes, "index block", error::Place::Byte(start))?;
@@ -279,8 +278,8 @@ impl Directory {
         }
     }
 
-    /// The directory to which a block belongs, if it is another one: each entry names its directory. Otherwise directories that
-    /// share all their clusters would list the product of what is stored.
+    /// The owning directory of a block, if it is another one: each entry names its directory. Otherwise directories that
+    /// share all their clusters would list the product of their number and the stored entries.
     fn other_owner(&self, bytes: &[u8]) -> Result<Option<u64>> {
         let mut other = None;
         for entry in IndexBlock::parse(bytes)?.entries().map_while(Result::ok).filter(|entry| !entry.last) {
@@ -293,7 +292,7 @@ impl Directory {
     }
 }
 
-/// A node of the tree.
+/// A node of the B+tree.
 enum Block {
     Root,
     Index(Arc<Buffer>),
@@ -325,7 +324,7 @@ impl Ntfs {
         })
     }
 
-    /// What an entry says that its file is. Reparse points and special files are known only to the file itself.
+    /// The type of a file according to its entry. Only the file's own record identifies reparse points and special files.
     fn entry_kind(&self, node: NodeId, name: &FileName<'_>) -> NodeKind {
         let by_name = if name.is_directory() { NodeKind::Directory } else { NodeKind::File };
         if name.reparse_tag().is_none() && !interix::may_be(name.attributes(), name.data_size()) {

@@ -1,4 +1,4 @@
-//! A lookup: the descent of the B+tree for one name. Guards: its depth, and the number of blocks.
+//! A lookup: the descent of the B+tree for one name. Guards: depth and number of blocks are bounded.
 
 use std::{cmp::Ordering, ops::ControlFlow};
 
@@ -17,15 +17,15 @@ use crate::{
     },
 };
 
-/// A B+tree of blocks with at least two entries each would hold 2^32 files in fewer levels.
+/// Maximum depth: a B+tree of blocks with at least two entries each would hold 2^32 files in fewer levels.
 const MAX_DEPTH: usize = 32;
-/// A descent needs one block per level, and a few more where names differ only in case.
+/// Maximum number of blocks: a descent needs one per level, and a few more where names differ only in case.
 const MAX_LOOKUP_BLOCKS: usize = 1024;
 
 impl Directory {
-    /// The entry with this name: exactly, else but for case.
+    /// The entry with exactly this name, or else one that differs only in case.
     pub(in super::super) fn lookup(&self, ntfs: &Ntfs, name: &[u16]) -> Result<Option<NodeId>> {
-        // The root names itself `.`, which is an entry of no listing.
+        // The root's entry `.` for itself is in no listing.
         if name == [u16::from(b'.')] {
             return Ok(None);
         }
@@ -38,7 +38,7 @@ impl Directory {
             }
         };
         let Some(Hit { reference, name, namespace }) = found else { return Ok(None) };
-        // The record may have been given to another file; one that cannot be read is found and fails by itself.
+        // The record may belong to another file by now; an unreadable one is returned, and fails when it is used.
         let sequence_number = match ntfs.stats.record(reference.record()) {
             Some(record) => Ok(record.sequence_number()),
             None => ntfs.mft.record(reference.record()).map(|record| record.header.sequence_number),
@@ -53,7 +53,7 @@ impl Directory {
         Ok(node.map(|node| ntfs.entered_from(self, node, &name, namespace, true)))
     }
 
-    /// For a damaged tree: every readable entry.
+    /// Searches every readable entry, for a damaged tree.
     fn lookup_linear(&self, ntfs: &Ntfs, name: &[u16]) -> Result<Option<Hit>> {
         let (mut exact, mut similar) = (None, None);
         let walked = self.walk(ntfs, DirCursor(0), &mut |entry, _| {
@@ -76,8 +76,8 @@ impl Directory {
     }
 }
 
-/// A descent for one name. Names that are equal but for case lie next to each other, but which of them comes first is
-/// not relied upon: every child that may hold one is visited until the exact name is found.
+/// The descent for one name. Names that differ only in case are adjacent, but their order is not relied upon: every child
+/// that may contain one is visited until the exact name is found.
 struct Search<'a> {
     directory: &'a Directory,
     ntfs: &'a Ntfs,
@@ -86,10 +86,10 @@ struct Search<'a> {
     blocks: usize,
 }
 
-/// An entry that was looked for.
+/// A matching entry.
 struct Hit {
     reference: FileReference,
-    /// As the entry has it.
+    /// The name in the entry's own case.
     name: Vec<u16>,
     namespace: Namespace,
 }
@@ -101,7 +101,7 @@ impl Hit {
 }
 
 impl Search<'_> {
-    /// The exact name in or below a node; the first similar one is kept.
+    /// Searches the B+tree below `block` for the exact name; remembers the first entry that differs only in case.
     fn descend(&mut self, block: &Block, depth: usize) -> Result<Option<Hit>> {
         for entry in block.entries(self.directory, 0)? {
             let entry = entry?;

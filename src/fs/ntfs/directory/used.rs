@@ -1,4 +1,4 @@
-//! Which blocks of an index are in use, by its bitmap. Guards: no more are visited than the volume has clusters.
+//! The index blocks in use, by the index bitmap. Guards: no more blocks are visited than the volume has clusters.
 
 use super::{Directory, MAX_BLOCKS, OFFSET_BITS};
 use crate::{
@@ -7,18 +7,18 @@ use crate::{
     fs::DirCursor,
 };
 
-/// Walks over the blocks in use, ascending. Holes of the index and of its bitmap are passed over, so there are no more
-/// than the volume has clusters, and none is asked for one by one where the bitmap has only zeros.
+/// Iterates over the blocks in use, ascending. Holes of the index and of its bitmap are skipped in bulk, so that the visited
+/// blocks are bounded by the volume's clusters, and zeros of the bitmap are not tested one by one.
 pub(in super::super) struct UsedBlocks<'a> {
     directory: &'a Directory,
     next: u64,
     bits: [u8; 4096],
-    /// Which part of the bitmap `bits` holds.
+    /// Number of the bitmap's piece in `bits`.
     chunk: Option<u64>,
 }
 
 impl<'a> UsedBlocks<'a> {
-    /// From the block on that a cursor points into.
+    /// Starts at the block that a cursor points into.
     pub(in super::super) fn from(directory: &'a Directory, cursor: DirCursor) -> Self {
         Self::new(directory, (cursor.0 >> OFFSET_BITS).saturating_sub(1))
     }
@@ -53,7 +53,7 @@ impl<'a> UsedBlocks<'a> {
         }
     }
 
-    /// How many blocks from `index` on are not in use, as far as cheaply known; 0 when this one is.
+    /// The number of unused blocks from `index` on, as far as known without more reads; 0 if this one is in use.
     fn unused(&mut self, index: u64) -> Result<u64> {
         let Some(bitmap) = &self.directory.bitmap else { return Ok(0) };
         let (byte, len) = (index / 8, self.bits.len() as u64);
@@ -69,7 +69,7 @@ impl<'a> UsedBlocks<'a> {
             let take = (bitmap.size() - chunk * len).min(len);
             let take = usize::try_from(take).expect("at most 4096");
             bitmap.read_exact_at(chunk * len, &mut self.bits[..take])?;
-            // Behind the bitmap's end nothing is in use.
+            // Beyond the bitmap's end no block is in use.
             self.bits[take..].fill(0);
             self.chunk = Some(chunk);
         }

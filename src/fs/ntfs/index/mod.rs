@@ -1,8 +1,8 @@
 //! Indexes: `$INDEX_ROOT` (0x90) holds the root node of a B+tree, `$INDEX_ALLOCATION` (0xA0) its other nodes as "INDX"
 //! blocks. Directories are indexes of `$FILE_NAME`; view indexes (`$SII`, `$O`, `$R`) have keys with data.
 //!
-//! Parsing a node checks its header; each entry is checked as the iterator reaches it, which ends at the first error.
-//! Walking from node to node, and its bounds, is the directory's business.
+//! Parsing a node checks its header; the iterator checks each entry, and ends at the first error. The callers walk from node
+//! to node, and bound that walk.
 
 pub(super) mod view;
 
@@ -19,11 +19,11 @@ use crate::{
 /// The indexed type of directories: `$FILE_NAME`. View indexes have 0.
 pub const INDEXED_FILE_NAME: u32 = 0x30;
 
-/// There are nodes below: entries have child VCNs, and `$INDEX_ALLOCATION` exists.
+/// Flag: the node has children: entries have child VCNs, and `$INDEX_ALLOCATION` exists.
 const HAS_CHILDREN: u8 = 1;
 const ENTRY_HAS_CHILD: u16 = 1;
 const ENTRY_LAST: u16 = 2;
-/// An entry without key: the end marker.
+/// Length of an entry without a key: the end marker.
 const ENTRY_HEADER: usize = size_of::<EntryHeader>();
 
 #[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
@@ -46,7 +46,7 @@ struct BlockHeader {
     index_block_vcn: U64,
 }
 
-/// Common to both kinds of node; its offsets count from its own start.
+/// The header common to both kinds of node; its offsets are relative to its own start.
 #[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct IndexHeader {
@@ -68,10 +68,10 @@ struct EntryHeader {
     reserved: U16,
 }
 
-/// The entries of one node, checked to lie inside it.
+/// The entries of a node, checked to be inside it.
 #[derive(Clone, Copy)]
 struct Node<'a> {
-    /// The node from its index header on, up to the end of its last entry.
+    /// The node from its index header to the end of its last entry.
     bytes: &'a [u8],
     first: usize,
     has_children: bool,
@@ -108,10 +108,10 @@ pub struct IndexRoot<'a> {
 }
 
 impl<'a> IndexRoot<'a> {
-    /// The attribute's whole value.
+    /// Parses the attribute's whole value.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when its entries do not lie inside it.
+    /// [`Error::Corrupt`] if its entries are not inside it.
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
         let (header, rest) = RootHeader::ref_from_prefix(bytes)
             .map_err(|_| Error::corrupt("$INDEX_ROOT", None, format!("only {} bytes", bytes.len())))?;
@@ -123,17 +123,17 @@ impl<'a> IndexRoot<'a> {
         self.header.indexed_type.get()
     }
 
-    /// How keys are ordered: 1 for file names, 0x10 for 32-bit numbers, …
+    /// The collation rule of keys: 1 for file names, 0x10 for 32-bit numbers, …
     pub fn collation_rule(&self) -> u32 {
         self.header.collation_rule.get()
     }
 
-    /// Bytes in each index block, as stated here: the caller bounds it.
+    /// Bytes per index block, as stated here: the caller bounds it.
     pub fn index_block_size(&self) -> u32 {
         self.header.index_block_size.get()
     }
 
-    /// True when entries have children in `$INDEX_ALLOCATION`.
+    /// True if entries have children in `$INDEX_ALLOCATION`.
     pub fn has_children(&self) -> bool {
         self.node.has_children
     }
@@ -143,8 +143,8 @@ impl<'a> IndexRoot<'a> {
         self.entries_from(0)
     }
 
-    /// The entries at or after `offset`, which is 0 or an entry's `offset` or `next`. A wrong offset resumes at the
-    /// next true entry.
+    /// The entries at or after `offset`, which is 0 or an entry's `offset` or `next`. From a wrong offset the iterator
+    /// resumes at the next valid entry.
     pub fn entries_from(&self, offset: usize) -> Entries<'a> {
         self.node.entries(offset)
     }
@@ -158,10 +158,10 @@ pub struct IndexBlock<'a> {
 }
 
 impl<'a> IndexBlock<'a> {
-    /// The whole block.
+    /// Parses a whole block.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when it is none, or when its entries do not lie inside it.
+    /// [`Error::Corrupt`] for another structure, or if its entries are not inside it.
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
         let corrupt = |problem: String| Error::corrupt("index block", None, problem);
         let (header, rest) = BlockHeader::ref_from_prefix(bytes)
@@ -173,12 +173,12 @@ impl<'a> IndexBlock<'a> {
         Ok(Self { vcn, node: Node::parse(rest, "index block", Some(Place::Vcn(vcn)))? })
     }
 
-    /// The VCN that the block states; it must be the one by which it was found.
+    /// The VCN that the block states; it must equal the one by which the block was found.
     pub fn vcn(&self) -> u64 {
         self.vcn
     }
 
-    /// True when entries have children.
+    /// True if entries have children.
     pub fn has_children(&self) -> bool {
         self.node.has_children
     }
@@ -201,23 +201,23 @@ pub struct IndexEntry<'a> {
     pub file_reference: FileReference,
     /// The key; empty in the end marker.
     pub key: &'a [u8],
-    /// The node with the keys below this one, in the units of the index (clusters, or 512 bytes where a cluster is
-    /// larger than an index block).
+    /// VCN of the child node with the keys below this one, in the units of the index (clusters, or 512 bytes where a cluster
+    /// is larger than an index block).
     pub child_vcn: Option<u64>,
-    /// The end marker: it has no key, but it may have a child with all keys above the others.
+    /// The end marker: it has no key, but may have a child with all keys above the others.
     pub last: bool,
-    /// Where the entry lies in its node: for [`IndexRoot::entries_from`].
+    /// Offset of the entry in its node: for [`IndexRoot::entries_from`].
     pub offset: usize,
-    /// Where the next one lies.
+    /// Offset of the next entry.
     pub next: usize,
     bytes: &'a [u8],
 }
 
 impl<'a> IndexEntry<'a> {
-    /// In a view index: the data that belongs to the key.
+    /// In a view index: the data of the key.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when it does not lie inside the entry.
+    /// [`Error::Corrupt`] if it is not inside the entry.
     pub fn data(&self) -> Result<&'a [u8]> {
         let start = usize::from(u16::from_le_bytes([self.bytes[0], self.bytes[1]]));
         let length = usize::from(u16::from_le_bytes([self.bytes[2], self.bytes[3]]));
@@ -232,17 +232,17 @@ impl<'a> IndexEntry<'a> {
         })
     }
 
-    /// In a directory: the name.
+    /// In a directory: the parsed key.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when the key is none.
+    /// [`Error::Corrupt`] for an invalid key.
     pub fn file_name(&self) -> Result<FileName<'a>> {
         FileName::parse(self.key)
     }
 }
 
-/// The entries of a node in order, the end marker last. Ends after the first damaged one, or after an error if the end
-/// marker is missing. Every step advances by at least an entry header, so a node of 64 KiB has at most 4096.
+/// Iterates over the entries of a node in order, the end marker last. Ends after the first damaged one, or with an error if
+/// the end marker is missing. Every step advances by at least an entry header, so a node of 64 KiB has at most 4096.
 pub struct Entries<'a> {
     node: Node<'a>,
     at: usize,
@@ -260,7 +260,7 @@ impl<'a> Iterator for Entries<'a> {
                 Ok(entry) => (self.at, self.done) = (entry.next, entry.last),
                 Err(_) => self.done = true,
             }
-            // Offsets before `from` are walked, not trusted: a wrong one must not land inside an entry.
+            // Entries before `from` are parsed as well: a wrong offset must not start inside an entry.
             if !matches!(&entry, Ok(entry) if entry.offset < self.from) {
                 return Some(entry);
             }

@@ -1,5 +1,5 @@
-//! View indexes (`$SII`, `$O`): keys with data, searched from the root down. Guards: the depth of a descent, so that
-//! blocks which refer to each other end it.
+//! View indexes (`$SII`, `$O`): keys with data, searched from the root down. Guards: the depth of a descent is bounded, so
+//! that blocks which refer to each other end it.
 
 use std::{cmp::Ordering, ops::RangeInclusive, sync::Arc};
 
@@ -10,36 +10,36 @@ use crate::{
     fs::ntfs::{attributes::code, fixup, records::file::File, volume::boot::BootSector},
 };
 
-/// The root is resident: it is never larger than a record.
+/// Maximum length of the root, which is resident and therefore never larger than a record.
 const MAX_ROOT: usize = 64 << 10;
 const BLOCK_SIZES: RangeInclusive<u64> = 512..=64 << 10;
-/// A B+tree of blocks with at least two entries each would hold 2^32 keys in fewer levels.
+/// Maximum depth: a B+tree of blocks with at least two entries each would hold 2^32 keys in fewer levels.
 const MAX_DEPTH: usize = 32;
 
 /// An open view index.
 pub(in super::super) struct View {
     root: Vec<u8>,
     block_size: u64,
-    /// Unit of the VCNs by which entries name blocks.
+    /// Unit of the VCNs by which entries refer to blocks.
     vcn_size: u64,
     blocks: Option<Arc<dyn ByteSource>>,
 }
 
 impl View {
-    /// The index of this name; `None` when the file has none.
+    /// Opens the index with this name; `None` if the file has none.
     pub(in super::super) fn open(file: &File<'_>, boot: &BootSector, name: &[u16]) -> Result<Option<Self>> {
         let Some(root) = file.bytes(code::INDEX_ROOT, name, MAX_ROOT)? else { return Ok(None) };
         let block_size = u64::from(IndexRoot::parse(&root)?.index_block_size());
         if !block_size.is_power_of_two() || !BLOCK_SIZES.contains(&block_size) {
             return Err(file.base.corrupt(format!("index blocks of {block_size} bytes")));
         }
-        // Blocks smaller than a cluster are counted in 512 bytes.
+        // The VCNs of blocks smaller than a cluster count units of 512 bytes.
         let vcn_size = if boot.cluster_size <= block_size { boot.cluster_size } else { 512 };
         let blocks = file.source(code::INDEX_ALLOCATION, name)?;
         Ok(Some(Self { root, block_size, vcn_size, blocks }))
     }
 
-    /// The data of the key for which `order` (of a key of the index, compared with the wanted one) is `Equal`.
+    /// The data of the key for which `order` (the order of an index key relative to the wanted one) is `Equal`.
     pub(in super::super) fn find(&self, order: &dyn Fn(&[u8]) -> Ordering) -> Result<Option<Vec<u8>>> {
         let mut step = step(IndexRoot::parse(&self.root)?.entries(), order)?;
         for _ in 0..MAX_DEPTH {
@@ -65,7 +65,7 @@ impl View {
     }
 }
 
-/// What one node says of the wanted key.
+/// The result of the search in one node.
 enum Step {
     Found(Vec<u8>),
     Below(u64),

@@ -7,7 +7,7 @@ use crate::{
 const UNIT: usize = 16384;
 const CLUSTER: usize = 1024;
 
-/// A file of five units: LZNT1, raw in two runs, a hole, LZNT1 in two runs, raw and cut short by the end of the runs.
+/// A file of five units: LZNT1, raw in two runs, a hole, LZNT1 in two runs, raw and truncated by the end of the runs.
 fn sample() -> (Vec<u8>, Vec<u8>, RunList) {
     let text =
         |seed: usize| (0..UNIT).map(|i| ((i * i / 100 + seed) % 7).to_le_bytes()[0]).collect::<Vec<u8>>();
@@ -18,7 +18,7 @@ fn sample() -> (Vec<u8>, Vec<u8>, RunList) {
         disk.extend(bytes);
         disk.resize(disk.len().next_multiple_of(CLUSTER), 0);
         runs.push(disk.len() as u64 - position, Some(position)).unwrap();
-        // The next run lies elsewhere.
+        // The next run is not adjacent.
         disk.extend([0xdd; CLUSTER]);
     };
     let pad = |runs: &mut RunList| {

@@ -1,6 +1,6 @@
-//! Chunks in a container file (`.ccc`) of a chunk store: each has a header, in which its hash is, and then its bytes.
-//! Chunks that were moved are found through the container's redirection table, sorted by number. Guards: a chunk is only
-//! the wanted one if number, length and hash are.
+//! Chunks in a container file (`.ccc`) of a chunk store: each has a header with its hash, followed by its bytes. The
+//! container's redirection table, sorted by number, locates chunks that were moved. Guards: a chunk is accepted only if
+//! number, length and hash match.
 
 use std::cmp::Ordering;
 
@@ -14,34 +14,34 @@ use crate::{
 
 const SIGNATURE: &[u8; 4] = b"Ckhr";
 const TABLE_SIGNATURE: &[u8; 4] = b"Rrtl";
-/// Of a chunk of content, and of one with a stream map: where the hash is, which the header states.
+/// Offset of the hash in the header, which the header states: in a chunk of content, and in one with a stream map.
 const HASH_AT: [u16; 2] = [0x28, 0x38];
-/// The hash, and what follows it before the chunk's bytes.
+/// Length of the hash, and of the fields between it and the chunk's bytes.
 const HASH_LEN: usize = 32;
 const AFTER_HASH: usize = 16;
 const HEADER_LEN: usize = 0x38 + HASH_LEN + AFTER_HASH;
-/// Where every container has its redirection table.
+/// Offset of the redirection table in every container.
 const TABLE_AT: u64 = 0x3000;
 const TABLE_HEADER_LEN: u64 = 0x20;
 const TABLE_ENTRY_LEN: u64 = 8;
 
-/// Deduplication cuts files into chunks of 32 to 128 KiB.
+/// Maximum length of a chunk; deduplication divides files into chunks of 32 to 128 KiB.
 pub(in super::super) const MAX_CHUNK: u64 = 1 << 20;
-/// The compression of chunks that Windows uses: XPRESS, in the form without Huffman codes.
+/// The chunk compression of Windows: XPRESS without Huffman codes (plain LZ77).
 const XPRESS: u32 = 2;
 
-/// What the header of a chunk says.
+/// The header of a chunk.
 struct Header {
     number: u32,
     len: u32,
     hash: [u8; HASH_LEN],
     compression: u32,
-    /// Where the chunk's bytes begin, from the header on.
+    /// Offset of the chunk's bytes from the header.
     body: u64,
 }
 
 impl Header {
-    /// The header at `offset`; `None` when there is none.
+    /// Reads the header at `offset`; `None` if there is none.
     fn read(container: &dyn ByteSource, offset: u64) -> Result<Option<Self>> {
         let there = container.size().saturating_sub(offset).min(HEADER_LEN as u64);
         let bytes = read_vec(container, offset, usize::try_from(there).expect("at most a header"))?;
@@ -65,25 +65,25 @@ impl Header {
     }
 }
 
-/// A chunk that is looked for.
+/// A chunk to find.
 pub(in super::super) struct Wanted<'a> {
     pub(in super::super) number: u32,
     pub(in super::super) offset: u32,
-    /// Bytes as they are stored.
+    /// Stored length in bytes.
     pub(in super::super) len: u32,
-    /// Its hash, or the beginning of it.
+    /// Its hash, or the first bytes of it.
     pub(in super::super) hash: &'a [u8],
 }
 
-/// A chunk that was found.
+/// The location of a chunk.
 pub(in super::super) struct Found {
-    /// Where its bytes are in the container.
+    /// Offset of its bytes in the container.
     pub(in super::super) position: u64,
-    /// How they are compressed, if they are.
+    /// Compression method; 0 if stored raw.
     pub(in super::super) compression: u32,
 }
 
-/// Finds a chunk in its container, where it was last known to be or where the redirection table says.
+/// Finds a chunk in its container, at its last known offset or through the redirection table.
 pub(in super::super) fn find(container: &dyn ByteSource, wanted: &Wanted<'_>) -> Result<Option<Found>> {
     let at = |offset: u32| -> Result<Option<Found>> {
         let header = Header::read(container, offset.into())?.filter(|header| {
@@ -106,7 +106,7 @@ pub(in super::super) fn find(container: &dyn ByteSource, wanted: &Wanted<'_>) ->
     }
 }
 
-/// Where the redirection table says that a chunk is.
+/// The offset of a chunk according to the redirection table.
 fn redirected(container: &dyn ByteSource, number: u32) -> Result<Option<u32>> {
     let entries = TABLE_AT + TABLE_HEADER_LEN;
     let Some(room) = container.size().checked_sub(entries) else { return Ok(None) };
@@ -131,7 +131,7 @@ fn redirected(container: &dyn ByteSource, number: u32) -> Result<Option<u32>> {
     Ok(None)
 }
 
-/// Fills `out`, which is as long as the chunk's content, from its stored bytes, and checks the hash.
+/// Fills `out`, which has the chunk's uncompressed length, from the stored bytes, and checks the hash.
 pub(in super::super) fn decode(
     stored: &[u8],
     compression: u32,
@@ -152,8 +152,8 @@ pub(in super::super) fn decode(
     Err("its bytes do not have its hash".into())
 }
 
-/// Windows takes the first half of SHA-512 (Microsoft says so in BuildXL, which shares its chunks' hashes). Others who
-/// looked at stores call it SHA-256: whichever fits, no other content does.
+/// The hash is the first half of SHA-512 (documented in Microsoft's BuildXL, which uses the same chunk hashes). Other
+/// analyses of chunk stores call it SHA-256. Either is accepted: no other content has a matching hash.
 fn is_hash(hash: &[u8; HASH_LEN], content: &[u8]) -> bool {
     Sha512::digest(content)[..HASH_LEN] == hash[..] || Sha256::digest(content)[..] == hash[..]
 }

@@ -1,9 +1,9 @@
-//! Files of Windows Server's Data Deduplication: the reparse point names a chunk store on the same volume and where in
-//! it the file's stream map is; the map lists the chunks that make up the content.
+//! Files of Windows Server's Data Deduplication: the reparse point names a chunk store on the same volume and the location
+//! of the file's stream map in it; the map lists the chunks of the content.
 //!
 //! Microsoft documents none of it. The layouts are those on which the ntfs-3g plugin of J.-P. André and the readers and
-//! notes of several forensic analysts agree. Guard: a chunk is given out only if its bytes have the hash that the map
-//! states. So what is understood wrong, damaged or stale in the store is an error, never other content.
+//! notes of several forensic analysts agree. Guard: a chunk is returned only if its bytes have the hash in the map. A
+//! misread layout, damage or stale data in the store is therefore an error, never wrong content.
 
 mod chunk;
 pub mod point;
@@ -27,7 +27,7 @@ use crate::{
 pub(in super::super) use store::{Open, Store};
 
 impl Ntfs {
-    /// The content of the file `id`, whose reparse point has this data.
+    /// Opens the content of the file `id`, whose reparse point has this data.
     pub(in super::super) fn open_deduplicated(
         &self,
         id: NodeId,
@@ -42,7 +42,8 @@ impl Ntfs {
         let refuse = |why: &str| refuse(&format!("{why} (chunk store {{{}}})", point.store));
         let value = value.ok_or_else(|| refuse("it has no data attribute"))?;
         if !is_hole(&value) {
-            // Where the file was written since, its own clusters hold the newer content; which, only the filter knows.
+            // Ranges that were written since are in the file's own clusters; only the filter can tell which ranges these
+            // are.
             return Err(refuse("it was partly written since, which is not read"));
         }
         if value.size != point.size() {
@@ -61,11 +62,11 @@ impl Ntfs {
     }
 }
 
-/// True when nothing is stored in the attribute itself.
+/// True if the attribute itself stores no data.
 fn is_hole(value: &Value) -> bool {
     match &value.place {
         Place::Record(bytes) => bytes.is_empty(),
-        // Adjacent holes are one run.
+        // Adjacent holes form one run.
         Place::Clusters(runs) => runs.find(0).is_none_or(|(place, len)| place.is_none() && len == runs.len()),
     }
 }

@@ -1,31 +1,30 @@
-//! The data of a deduplication reparse point, in the three forms that are known: 1.2 (Server 2012), 2.1 and 3.1 (2016
-//! and later), the last a tree of properties. All end in a CRC-32. Guards: the parts of the stream map follow each other
-//! without gaps.
+//! The data of a deduplication reparse point, in the three known versions: 1.2 (Server 2012), 2.1 and 3.1 (2016 and later),
+//! the last a tree of properties. All end in a CRC-32. Guards: the parts of the stream map are contiguous.
 
 use crate::{Error, Result, guid::Guid};
 
-/// Bytes of a part.
+/// Length of a part.
 const PART_LEN: usize = 64;
-/// Before the entries of a stream map.
+/// Length of a stream map's header.
 pub(in super::super) const MAP_HEADER_LEN: u32 = 8;
-/// Of an entry of a stream map.
+/// Length of a stream map's entry.
 pub(in super::super) const MAP_ENTRY_LEN: u32 = 64;
 
-/// Property types of form 3.1.
+/// Property types of version 3.1.
 const TYPE_GUID: u16 = 12;
 const TYPE_BLOB: u16 = 13;
 const PROPERTY_LEN: usize = 8;
 /// A property set's header: signature, CRC-32, length, number of properties.
 const SET_HEADER_LEN: usize = 16;
-/// The place of the flags among the file's properties.
+/// Index of the flags among the file's properties.
 const FLAGS: usize = 1;
 
-/// Where the content of a file is.
+/// The location of a file's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Point {
     /// The chunk store.
     pub store: Guid,
-    /// The parts of its stream map, at least one, in the order of the content.
+    /// The parts of its stream map, at least one, in content order.
     pub parts: Vec<Part>,
 }
 
@@ -36,23 +35,23 @@ pub struct Part {
     pub chunk: u32,
     /// The container's number.
     pub container: u32,
-    /// Where in the container the chunk was when the point was written.
+    /// Offset of the chunk in the container when the reparse point was written.
     pub offset: u32,
-    /// Bytes of the chunk: a header and the entries.
+    /// Length of the chunk in bytes: a header and the entries.
     pub len: u32,
     /// The first half of the chunk's hash.
     pub hash: [u8; 16],
-    /// The part of the content that it describes.
+    /// Start of the content range that it describes.
     pub start: u64,
-    /// Where that ends.
+    /// End of that range.
     pub end: u64,
 }
 
 impl Point {
-    /// The data behind the tag.
+    /// Parses the data that follows the tag.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for a form that is not known; [`Error::Corrupt`].
+    /// [`Error::Unsupported`] for an unknown version; [`Error::Corrupt`].
     pub fn parse(data: &[u8]) -> Result<Self> {
         let (head, crc) = data.split_last_chunk::<4>().ok_or_else(|| corrupt("only a few bytes"))?;
         let fields = Fields(head);
@@ -80,7 +79,7 @@ impl Point {
 
     fn parse_1(fields: Fields<'_>) -> Option<Result<Self>> {
         let mut part = Part::parse(fields.array(0x38)?);
-        // Here the whole hash follows, and the content has one part.
+        // This version has the whole hash here, and the content in one part.
         (part.start, part.end) = (0, fields.u64(8)?);
         Some(Ok(Self { store: Guid(fields.array(0x18)?), parts: vec![part] }))
     }
@@ -127,7 +126,7 @@ impl Point {
         if self.parts.is_empty() { Err(corrupt("no stream map")) } else { Ok(self) }
     }
 
-    /// Bytes of content.
+    /// Length of the content in bytes.
     pub fn size(&self) -> u64 {
         self.parts.last().map_or(0, |part| part.end)
     }
@@ -190,7 +189,7 @@ fn corrupt(problem: &'static str) -> Error {
     Error::corrupt("deduplication reparse point", None, problem)
 }
 
-/// Little-endian numbers at fixed places.
+/// Little-endian numbers at fixed offsets.
 struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {

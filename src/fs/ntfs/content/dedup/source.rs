@@ -1,6 +1,6 @@
-//! The content of a deduplicated file, read chunk by chunk as its stream map says: entries of 64 bytes, each with the
-//! end of its chunk in the content, which a binary search finds. Guards: entries ascend and stay within their part of
-//! the map; chunks are bounded, and verified by their hash.
+//! The content of a deduplicated file, read chunk by chunk through its stream map: entries of 64 bytes, each with the end
+//! offset of its chunk in the content, which a binary search finds. Guards: entries ascend and stay within their part of the
+//! map; chunks are bounded, and verified by their hash.
 
 use std::{cell::Cell, sync::Arc};
 
@@ -19,11 +19,11 @@ use crate::{
 const MAP_SIGNATURE: &[u8; 4] = b"Smap";
 
 thread_local! {
-    /// A chunk's stored bytes: taken while in use, so that a source inside a source finds it empty, not borrowed.
+    /// Buffer for a chunk's stored bytes: taken while in use, so that a nested source finds it empty, not borrowed.
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// The content of a file.
+/// The content of a deduplicated file.
 pub(in super::super) struct DedupSource {
     store: Arc<Store>,
     maps: Vec<Map>,
@@ -35,28 +35,28 @@ pub(in super::super) struct DedupSource {
 /// A part of the stream map.
 struct Map {
     container: Arc<dyn ByteSource>,
-    /// Where the entries begin in it.
+    /// Offset of its entries.
     position: u64,
     count: u64,
-    /// The part of the content that the entries describe.
+    /// Start of the content range that the entries describe.
     start: u64,
     end: u64,
 }
 
-/// An entry of the map.
+/// An entry of the stream map.
 struct Entry {
     number: u32,
     container: u32,
     offset: u32,
     generation: u32,
-    /// Where the chunk's content ends in the file.
+    /// End offset of the chunk in the file's content.
     end: u64,
     hash: [u8; 32],
-    /// Bytes as they are stored.
+    /// Stored length in bytes.
     len: u32,
 }
 
-/// A chunk's place: which map, which entry, and where in the content it begins.
+/// The position of a chunk: map, entry, and start offset in the content.
 struct Place {
     map: usize,
     index: u64,
@@ -64,7 +64,7 @@ struct Place {
 }
 
 impl DedupSource {
-    /// Finds all parts of the stream map. Decoded chunks are kept in `cache` under `id`, which no other source has.
+    /// Locates all parts of the stream map. Decoded chunks are kept in `cache` under `id`, which must be unique there.
     pub(in super::super) fn open(
         store: Arc<Store>,
         point: &Point,
@@ -93,7 +93,7 @@ impl DedupSource {
         Ok(Self { store, maps, size: point.size(), cache, id })
     }
 
-    /// The chunk that has the byte at `offset` of the content.
+    /// Finds the chunk that contains the byte at `offset` of the content.
     fn find(&self, offset: u64) -> Result<Place> {
         let at = self.maps.partition_point(|map| map.end <= offset);
         let map = &self.maps[at];
@@ -106,7 +106,7 @@ impl DedupSource {
         Ok(Place { map: at, index: low, start })
     }
 
-    /// The entry at a place, with the length of its content.
+    /// Reads the entry at a position, and returns it with the length of its content.
     fn entry(&self, place: &Place) -> Result<(Entry, usize)> {
         let map = &self.maps[place.map];
         if place.index >= map.count {
@@ -203,7 +203,7 @@ impl ByteSource for DedupSource {
             }
             (offset, buf) = (offset + take as u64, rest);
             place = if entry.end == self.maps[place.map].end {
-                // The parts follow each other without gaps.
+                // The parts are contiguous.
                 Place { map: place.map + 1, index: 0, start: entry.end }
             } else {
                 Place { index: place.index + 1, start: entry.end, ..place }

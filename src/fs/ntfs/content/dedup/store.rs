@@ -1,5 +1,5 @@
-//! A chunk store: the container files in the folders of `\System Volume Information\Dedup\ChunkStore\{GUID}.ddp`, named
-//! by number and generation. Guards: containers are read as the volume stores them; one with a reparse point is refused.
+//! A chunk store: the container files in the folders of `\System Volume Information\Dedup\ChunkStore\{GUID}.ddp`, named by
+//! number and generation. Guards: containers are read as the volume stores them; one with a reparse point is refused.
 
 use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
@@ -23,22 +23,22 @@ use crate::{
     guid::Guid,
 };
 
-/// A container has up to 1 GiB, so that these are 64 TiB, the largest volume that Windows deduplicates.
+/// Maximum number of containers: at up to 1 GiB each, 64 TiB, the largest volume that Windows deduplicates.
 const MAX_CONTAINERS: usize = 64 << 10;
-/// Generations of one container that are tried: it has one, or two while it is rewritten.
+/// Maximum number of generations tried for one container: it has one, or two while it is rewritten.
 const MAX_GENERATIONS: usize = 4;
-/// Open containers of all stores: by MFT record.
+/// Open containers of all stores, by MFT record.
 pub(in crate::fs::ntfs) type Open = Cache<u64, Arc<dyn ByteSource>>;
 
-/// By number and generation: the file's MFT record.
+/// MFT records of containers, by number and generation.
 type Containers = BTreeMap<(u32, u32), u64>;
 
-/// The folders with chunks.
+/// The kinds of folders with chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Kind {
-    /// `Data`, and `Hotspot` for those that many files have: content.
+    /// Chunks of content: `Data`, and `Hotspot` for chunks that many files share.
     Content,
-    /// `Stream`: stream maps.
+    /// Chunks with stream maps: `Stream`.
     Maps,
 }
 
@@ -52,7 +52,7 @@ pub(in crate::fs::ntfs) struct Store {
 }
 
 impl Store {
-    /// Lists the store's containers.
+    /// Opens the store and lists its containers.
     pub(in super::super) fn open(volume: &Ntfs, guid: Guid) -> Result<Self> {
         let folder = format!("{{{guid}}}.ddp");
         let path = ["System Volume Information", "Dedup", "ChunkStore", &folder];
@@ -63,19 +63,19 @@ impl Store {
         }
         let (mft, open) = (volume.mft.clone(), volume.containers.clone());
         let mut store = Self { mft, guid, content: Containers::new(), maps: Containers::new(), open };
-        // Those of Data count where both have one of a name.
+        // If both folders have a container of one name, that of Data is used.
         list(volume, at, "Hotspot", &mut store.content)?;
         list(volume, at, "Data", &mut store.content)?;
         list(volume, at, "Stream", &mut store.maps)?;
         Ok(store)
     }
 
-    /// Bytes of memory, about.
+    /// Approximate memory in bytes.
     pub(in super::super) fn memory(&self) -> usize {
         (self.content.len() + self.maps.len()) * 32 + 1024
     }
 
-    /// A damaged chunk of a container.
+    /// The error for a damaged chunk of a container.
     pub(in super::super) fn corrupt(
         &self,
         container: u32,
@@ -86,12 +86,13 @@ impl Store {
         Error::corrupt(structure, None, format!("chunk {chunk:#x} of container {container:08x}: {problem}"))
     }
 
-    /// True when the container holds stream maps.
+    /// True if the container holds stream maps.
     pub(in super::super) fn has_maps(&self, container: u32) -> bool {
         self.maps.range((container, 0)..=(container, u32::MAX)).next().is_some()
     }
 
-    /// Calls `f` with the generations of a container, the given one first, else the newest, until it finds something.
+    /// Calls `f` with the generations of a container, the given one first, then from the newest on, until it finds
+    /// something.
     pub(in super::super) fn find<T>(
         &self,
         kind: Kind,
@@ -133,8 +134,8 @@ impl Store {
     }
 }
 
-/// Adds the containers of a folder of the store, which may be absent. What a damaged folder does not list is missed only
-/// by the files that need it.
+/// Adds the containers in a folder of the store, which may be absent. Containers that a damaged folder does not list are
+/// errors only for the files that need them.
 fn list(volume: &Ntfs, store: NodeId, folder: &str, containers: &mut Containers) -> Result<()> {
     let Some(node) = volume.lookup(store, NameBuf::literal(folder).as_name())? else { return Ok(()) };
     let listed = volume.read_dir(node, DirCursor(0), &mut |entry| {
@@ -149,7 +150,7 @@ fn list(volume: &Ntfs, store: NodeId, folder: &str, containers: &mut Containers)
     Ok(())
 }
 
-/// Number and generation in the name of a container: `00000001.00000002.ccc`.
+/// Parses number and generation from a container's name: `00000001.00000002.ccc`.
 fn parse_name(name: &[u16]) -> Option<(u32, u32)> {
     let name = String::from_utf16(name).ok()?.to_ascii_lowercase();
     let (number, generation) = name.strip_suffix(".ccc")?.split_once('.')?;

@@ -13,7 +13,7 @@ use crate::{
 
 const CHUNK: usize = 4096;
 
-/// Content of some chunks and its stream: each third chunk raw, the last one short.
+/// The content of some chunks, and its stream: each third chunk is raw, the last one short.
 fn sample(chunks: usize) -> (Vec<u8>, Vec<u8>) {
     let (mut content, mut stored, mut table) = (Vec::new(), Vec::new(), Vec::new());
     for index in 0..chunks {
@@ -87,11 +87,11 @@ fn chunks_are_read_together_and_kept() {
         read(&source, offset, len).unwrap();
         counting.1.load(Ordering::Relaxed)
     };
-    // A piece of the table, then a batch.
+    // One read for a piece of the table, one for a batch.
     assert_eq!(reads(0, 64 * CHUNK), 2);
     assert_eq!(reads(64 * CHUNK, 64 * CHUNK), 1);
     assert_eq!(reads(0, 32 * CHUNK), 1);
-    // The parts of a chunk.
+    // Parts of one chunk.
     assert_eq!(reads(9, 100), 1);
     assert_eq!(reads(300, 3000), 0);
 }
@@ -107,7 +107,7 @@ fn a_single_chunk_needs_no_table() {
     assert!(read(&source(Vec::new(), 0).unwrap(), 0, 0).unwrap().is_empty());
 }
 
-/// A huge file whose chunks are all raw: the position of each eight bytes.
+/// A huge file of raw chunks: each eight bytes hold their position.
 struct Huge {
     table: u64,
     chunk: u64,
@@ -170,7 +170,7 @@ fn damaged_offsets_are_errors_of_their_chunks() {
         (entry(3), "0 bytes are stored"),
         (entry(5) + 4096, "bytes are stored for 4096"),
     ] {
-        // Where chunk 5 begins, and chunk 4 ends.
+        // The start of chunk 5, and the end of chunk 4.
         let source = damaged(4, value);
         let both = [4, 5].map(|chunk| read(&source, chunk * CHUNK, 10));
         let errors: Vec<String> =
