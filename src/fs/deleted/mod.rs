@@ -149,10 +149,10 @@ pub trait Undelete: Send + Sync {
     /// As [`super::FileSystem::read_link`].
     fn read_link(&self, node: NodeId) -> Result<LinkTarget>;
 
-    /// As [`super::FileSystem::streams`].
+    /// As [`super::Streams::streams`].
     ///
     /// # Errors
-    /// As [`super::FileSystem::streams`].
+    /// As [`super::Streams::streams`].
     fn streams(&self, _node: NodeId) -> Result<Vec<StreamInfo>> {
         Ok(Vec::new())
     }
@@ -160,7 +160,7 @@ pub trait Undelete: Send + Sync {
     /// As [`super::Streams::lookup_stream`].
     ///
     /// # Errors
-    /// As [`super::FileSystem::lookup_stream`].
+    /// As [`super::Streams::lookup_stream`].
     fn lookup_stream(&self, _node: NodeId, _name: Name<'_>) -> Result<Option<NodeId>> {
         Ok(None)
     }
@@ -168,7 +168,7 @@ pub trait Undelete: Send + Sync {
     /// As [`super::Xattrs::xattr`].
     ///
     /// # Errors
-    /// As [`super::FileSystem::xattr`].
+    /// As [`super::Xattrs::xattr`].
     fn xattr(&self, _node: NodeId, _name: &str) -> Result<Option<Vec<u8>>> {
         Ok(None)
     }
