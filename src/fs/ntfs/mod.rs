@@ -1,8 +1,8 @@
 //! NTFS, read-only: from the boot sector over the master file table to files, directories and streams.
 //!
-//! On-disk structures: Microsoft's published headers (`ntfs_fsctl`, "NTFS attribute types") and the notes of the Linux
-//! NTFS projects. Damage is local: a record, an index block or a run list that contradicts itself is an error for the
-//! file that owns it.
+//! On-disk structures: Microsoft's published headers (`ntfs_fsctl`, "NTFS attribute types") and the notes of the Linux NTFS
+//! projects. Damage is local: a record, an index block or a run list that contradicts itself is an error for the file that
+//! owns it.
 
 pub mod attributes;
 mod check;
@@ -53,19 +53,19 @@ pub(super) const READER: Reader = Reader {
     open: |volume, options, context| Ok(Arc::new(open_in(volume, options, context)?)),
 };
 
-/// Open directories: root entries and run lists.
+/// Cache budget for open directories: root entries and run lists.
 const DIRECTORY_BUDGET: usize = 4 << 20;
-/// Index blocks.
+/// Cache budget for index blocks.
 const BLOCK_BUDGET: usize = 16 << 20;
-/// Decompressed units of LZNT1 files and of those compressed by WOF.
+/// Cache budget for decompressed units of LZNT1 and WOF files.
 const UNIT_BUDGET: usize = 16 << 20;
-/// Indexes of WIM files that hold content of the volume's files: two of the largest that are read.
+/// Cache budget for indexes of WIM files with content of the volume's files: two of the largest supported ones.
 const WIM_BUDGET: usize = 26 << 20;
-/// Chunk stores of data deduplication, with the lists of their containers.
+/// Cache budget for chunk stores of data deduplication, with the lists of their containers.
 const STORE_BUDGET: usize = 32 << 20;
-/// Run lists of their containers.
+/// Cache budget for run lists of the containers.
 const CONTAINER_BUDGET: usize = 16 << 20;
-/// Remembers 8192 files that a warning was logged for.
+/// Budget for the record numbers of 8192 files for which a warning was logged.
 const WARNED_BUDGET: usize = 64 << 10;
 
 /// An NTFS volume.
@@ -85,15 +85,15 @@ pub struct Ntfs {
     stores: Cache<Guid, Arc<dedup::Store>>,
     containers: Arc<dedup::Open>,
     warned: Cache<u64, ()>,
-    /// What is needed to read deleted files, made when the first one is asked for.
+    /// State for reading deleted files, built on the first access to one.
     freed: OnceLock<Box<deleted::Freed>>,
-    /// Found when the first orphan is asked for: that reads the whole table and all directories.
+    /// Built on the first access to orphans: that reads the whole table and all directories.
     orphans: OnceLock<Box<orphans::Index>>,
-    /// Record 5 cannot be read, or is no directory.
+    /// True if record 5 cannot be read, or is no directory.
     root_is_lost: bool,
-    /// Clusters that `$Bitmap` says are free; counted once.
+    /// Number of free clusters in `$Bitmap`; counted once.
     free: OnceLock<u64>,
-    /// Where `$SDS` has its descriptors, when the index cannot tell.
+    /// Locations of the descriptors in `$SDS`, found by a search if the index is damaged.
     descriptors: OnceLock<BTreeMap<u32, security::Location>>,
 }
 
@@ -108,7 +108,7 @@ pub fn open(volume: Arc<dyn ByteSource>) -> Result<Ntfs> {
 /// Opens a volume.
 ///
 /// # Errors
-/// [`crate::Error::Corrupt`] when neither boot sector nor its backup leads to a table with a root directory.
+/// [`crate::Error::Corrupt`] if neither the boot sector nor its backup leads to a table with a root directory.
 pub fn open_with(volume: Arc<dyn ByteSource>, options: &Options) -> Result<Ntfs> {
     open_in(volume, options, &Context::default())
 }
@@ -121,7 +121,7 @@ fn open_in(volume: Arc<dyn ByteSource>, options: &Options, context: &Context) ->
     let info = opening::read_info(&mft, problems);
     let mut ntfs = assemble(volume, mft, upcase, info, (options, context));
     if let Err(error) = ntfs.root_record() {
-        // Without any other file there is no volume to show.
+        // Without any user file there is no volume to show.
         if ntfs.mft.records() <= number::FIRST_USER {
             return Err(error);
         }
@@ -135,7 +135,7 @@ fn open_in(volume: Arc<dyn ByteSource>, options: &Options, context: &Context) ->
     Ok(ntfs)
 }
 
-/// A volume around its table, with empty caches.
+/// Builds a volume from its table, with empty caches.
 fn assemble(
     volume: Arc<dyn ByteSource>,
     mft: Mft,

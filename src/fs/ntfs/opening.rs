@@ -1,4 +1,4 @@
-//! Opening a volume: boot sector or its backup, the table, the volume's name and state.
+//! Opening a volume: boot sector or backup, the table, the volume's name and state.
 
 use std::sync::Arc;
 
@@ -20,11 +20,11 @@ use crate::{
 };
 
 const DIRTY: u16 = 1;
-/// Labels have at most 32 characters; the attribute may be as long as a name.
+/// Maximum length of the label attribute: labels have at most 32 characters, but the attribute may be as long as a name.
 const MAX_LABEL: usize = 512;
 const UPCASE_SIZE: usize = 128 << 10;
 
-/// The table of the volume, by the boot sector if it serves, else by its backup.
+/// Opens the volume's table by the boot sector if it is usable, else by its backup.
 pub(super) fn open_mft(volume: &Arc<dyn ByteSource>, problems: &mut Vec<String>) -> Result<Mft> {
     let attempt = |boot: BootSector| -> Result<_> {
         let clusters: Arc<dyn ByteSource> = Arc::new(Clusters::new(volume.clone(), boot.size()));
@@ -49,7 +49,7 @@ pub(super) fn open_mft(volume: &Arc<dyn ByteSource>, problems: &mut Vec<String>)
             found
         }
     };
-    // The boot sector may know no other place than the copy's.
+    // The boot sector may state the same position for both.
     if mirrored || mft.boot.mft == mft.boot.mft_mirror {
         problems.push("$MFT's first record is damaged: $MFTMirr is used".into());
     }
@@ -69,7 +69,7 @@ pub(super) fn open_mft(volume: &Arc<dyn ByteSource>, problems: &mut Vec<String>)
     Ok(mft)
 }
 
-/// What the volume says of itself, as far as the table tells.
+/// The volume's metadata, as far as the table is readable.
 pub(super) fn read_info(mft: &Mft, problems: Vec<String>) -> VolumeInfo {
     let mut info = VolumeInfo {
         filesystem: FsKind::Ntfs,
@@ -102,7 +102,7 @@ fn read_volume_record(mft: &Mft, info: &mut VolumeInfo) -> Result<()> {
     let file = File::open(mft, number::VOLUME)?;
     if let Some(label) = file.bytes(code::VOLUME_NAME, &[], MAX_LABEL)? {
         let units: Vec<u16> = label.as_chunks().0.iter().map(|unit| u16::from_le_bytes(*unit)).collect();
-        // As it is: who makes a path of it escapes it.
+        // Unescaped: code that builds a path from it escapes it.
         info.label = String::from_utf16_lossy(&units);
     }
     let state = file.bytes(code::VOLUME_INFORMATION, &[], MAX_LABEL)?;
@@ -122,7 +122,7 @@ fn log_state(mft: &Mft) -> Result<Journal> {
     Ok(logfile::state(&read_vec(&*source, 0, len)?))
 }
 
-/// The volume's own upper-case table, or the usual one when it is damaged.
+/// The volume's own upcase table, or the fallback if it is damaged.
 pub(super) fn read_upcase(mft: &Mft, problems: &mut Vec<String>) -> UpCase {
     let read = || -> Result<UpCase> {
         let file = File::open(mft, number::UPCASE)?;
@@ -137,9 +137,9 @@ pub(super) fn read_upcase(mft: &Mft, problems: &mut Vec<String>) -> UpCase {
     })
 }
 
-/// `hiberfil.sys` of a Windows that is hibernated begins with `hibr`, in either case; `rstr` where a resume was begun and
-/// not ended, `wake` after one. A fast start's file has the same beginning: nothing in it that is documented tells them
-/// apart.
+/// True if `start` is the start of a hibernated Windows' `hiberfil.sys`: `hibr`, in either case; `rstr` where a resume was
+/// begun and not finished, `wake` after one. The file of a fast start begins in the same way: no documented field
+/// distinguishes them.
 pub(super) fn is_hibernation_signature(start: &[u8]) -> bool {
     let is = |wanted: &[u8]| start.get(..4).is_some_and(|signature| signature.eq_ignore_ascii_case(wanted));
     is(b"hibr") || is(b"rstr")

@@ -1,4 +1,4 @@
-//! Volumes built record by record: what no tool makes on demand (a table in pieces, contradictions, circles).
+//! Volumes built record by record, for states that no tool creates on demand (a table in pieces, contradictions, cycles).
 
 mod reach;
 mod special;
@@ -27,7 +27,7 @@ use crate::{
 const CLUSTER: usize = 1024;
 const RECORD: usize = 1024;
 const SIZE: u32 = 1024;
-/// Where the table's extents lie, in clusters; four records each after the first.
+/// Start of the table's extents, in clusters; four records each after the first.
 const EXTENTS: [usize; 3] = [4, 40, 60];
 const CLUSTERS: usize = 128;
 const ROOT: u64 = 5;
@@ -50,7 +50,7 @@ fn attribute(type_code: u32, name: &str, flags: u16, form: &[u8], value: &[u8]) 
     bytes.resize(value_at, 0);
     bytes.extend(value);
     bytes.resize(bytes.len().next_multiple_of(8), 0);
-    // Where the value or the runs begin.
+    // Offset of the value or the runs.
     let field = if form.len() > 8 { 32 } else { 20 };
     bytes[field..field + 2].copy_from_slice(&u16::try_from(value_at).unwrap().to_le_bytes());
     bytes
@@ -94,7 +94,7 @@ fn list_entry(type_code: u32, lowest_vcn: u64, segment: u64) -> Vec<u8> {
     entry
 }
 
-/// An index root or the part of an index block from its index header on.
+/// An index root, or an index block from its index header on.
 fn index_node(entries: &[Vec<u8>], first: usize, has_children: bool) -> Vec<u8> {
     let entries = entries.concat();
     let len = u32::try_from(first + entries.len()).unwrap().to_le_bytes();
@@ -113,7 +113,7 @@ fn index_root(entries: &[Vec<u8>], has_children: bool) -> Vec<u8> {
     resident(code::INDEX_ROOT, "$I30", &root)
 }
 
-/// An entry; without a key the last one.
+/// An index entry; without a key the end marker.
 fn index_entry(reference: u64, key: &[u8], child: Option<u64>) -> Vec<u8> {
     let mut entry = reference.to_le_bytes().to_vec();
     let len = (16 + key.len()).next_multiple_of(8) + child.map_or(0, |_| 8);
@@ -152,8 +152,8 @@ fn protect(block: &mut [u8], at: usize) {
 pub(super) struct Image(pub(super) Vec<u8>);
 
 impl Image {
-    /// A table in three extents, the second named by a record in the first and the third by one in the second, and a
-    /// root directory with the file `file`.
+    /// A table in three extents, the second named by a record in the first and the third by one in the second, and a root
+    /// directory with the file `file`.
     pub(super) fn new() -> Self {
         let mut image = Self(vec![0; (CLUSTERS + 1) * CLUSTER]);
         let boot = &mut image.0[..512];
@@ -187,12 +187,12 @@ impl Image {
         image
     }
 
-    /// Another last extent of the table, which makes it as long as `size`.
+    /// Replaces the last extent of the table; makes the table `size` bytes long.
     pub(super) fn table(&mut self, extent: &[u8], size: u64) {
         self.record(16, 1, 1 << 48, &[extent.to_vec()]);
         let size = size.to_le_bytes();
         let record = Self::at(0);
-        // Both sizes of the first extent; the fixup is elsewhere.
+        // Both sizes of the first extent; the fixup is not in these bytes.
         let sizes = self.0[record..record + 512]
             .windows(8)
             .position(|field| field == (24 * RECORD as u64).to_le_bytes());
@@ -235,14 +235,14 @@ impl Image {
         self.0[at..at + bytes.len()].copy_from_slice(bytes);
     }
 
-    /// The root directory.
+    /// Writes the root directory.
     fn directory(&mut self, attributes: &[Vec<u8>]) {
         let name = resident(code::FILE_NAME, "", &file_name(ROOT, ".", 3, DIRECTORY));
         let attributes: Vec<_> = [vec![name], attributes.to_vec()].concat();
         self.record(ROOT, 3, 0, &attributes);
     }
 
-    /// The file with an attribute list, its name, and what else its base record has.
+    /// Writes the file with an attribute list, its name, and other attributes of its base record.
     fn listed(&mut self, list: &[Vec<u8>], attributes: &[Vec<u8>]) {
         let list = resident(code::ATTRIBUTE_LIST, "", &list.concat());
         let name = resident(code::FILE_NAME, "", &file_name(1 << 48 | ROOT, "file", 1, 0));
@@ -250,7 +250,7 @@ impl Image {
         self.record(FILE, 1, 0, &attributes);
     }
 
-    /// The file, with its name.
+    /// Writes the file with its name.
     pub(super) fn file(&mut self, attributes: &[Vec<u8>]) {
         let name = resident(code::FILE_NAME, "", &file_name(1 << 48 | ROOT, "file", 1, 0));
         let attributes: Vec<_> = [vec![name], attributes.to_vec()].concat();
@@ -329,7 +329,7 @@ fn a_size_that_contradicts_the_backup_is_replaced_by_its_own() {
         (volume.volume().size, problem, content(&volume).is_ok())
     };
     assert_eq!(opened(&image), (backup as u64, true, true));
-    // Neither a backup that lies elsewhere than it says nor one of another volume is believed.
+    // A backup at another place than it states, or of another volume, is not accepted.
     let mut other = image.clone();
     other[backup + 0x48] ^= 1;
     assert_eq!(opened(&other), (50 * CLUSTER as u64, false, false));
@@ -337,7 +337,7 @@ fn a_size_that_contradicts_the_backup_is_replaced_by_its_own() {
     moved.copy_within(backup..backup + SECTOR, backup + SECTOR);
     moved[backup..backup + SECTOR].fill(0);
     assert_eq!(opened(&moved), (50 * CLUSTER as u64, false, false));
-    // A volume that was made smaller has its own backup, and the old one is still there.
+    // A volume that was shrunk has its own backup, and the old one is still there.
     image.copy_within(..SECTOR, 100 * SECTOR);
     assert_eq!(opened(&image), (50 * CLUSTER as u64, false, false));
 }
@@ -365,9 +365,9 @@ fn a_bad_entry_of_an_attribute_list_costs_what_lies_behind_it() {
     assert_eq!(buf, [0x42; 2 * CLUSTER]);
     assert!(is_corrupt(source.read_exact_at(1, &mut buf)));
     assert_eq!(source.missing_from(), Some(2 * CLUSTER as u64));
-    // What the base record itself holds is known without the list.
+    // Attributes in the base record itself are readable without the list.
     assert_eq!(damaged(1).open(NodeId(FILE)).unwrap().missing_from(), Some(2 * CLUSTER as u64));
-    // Where all of the content is behind it, the file is not an empty one.
+    // If all of the content is behind the damage, the file is not an empty one.
     let mut list = [list_entry(code::FILE_NAME, 0, 1 << 48 | FILE), list_entry(code::DATA, 0, 1 << 48 | 22)];
     let mut image = Image::new();
     image.record(22, 1, 1 << 48 | FILE, &[data(0..=1, &[0x11, 2, 92, 0], 2 * CLUSTER as u64)]);
@@ -405,7 +405,7 @@ fn a_table_whose_place_is_lost_is_found_by_its_mirror_and_that_is_told() {
 #[test]
 fn what_a_file_lacks_is_an_error_where_it_is_read() {
     let mut image = Image::new();
-    // The list promises an extent that no record has.
+    // The list names an extent that no record has.
     let list = [
         list_entry(code::FILE_NAME, 0, 1 << 48 | FILE),
         list_entry(code::DATA, 0, 1 << 48 | FILE),
@@ -459,9 +459,9 @@ fn what_cannot_be_decoded_is_named() {
     }
     let mut wof = [0x8000_0017_u32.to_le_bytes(), [16, 0, 0, 0]].concat();
     [1_u32, 2, 1, 0].iter().for_each(|field| wof.extend(field.to_le_bytes()));
-    // Without its stream.
+    // Without the stream.
     assert!(is_corrupt(with(0, 0, &[resident(code::REPARSE_POINT, "", &wof)])));
-    // A reparse point that is damaged: what the file is cannot be told.
+    // A damaged reparse point: the type of the file is unknown.
     image.file(&[resident(code::REPARSE_POINT, "", &wof[..12])]);
     assert!(content(&image.open()).is_err());
 }
@@ -492,7 +492,7 @@ fn streams_are_nodes_of_their_own() {
     );
 }
 
-/// A root directory whose tree has one block, which names itself as a child.
+/// A root directory whose tree has one block, which names itself as its child.
 fn circle(block_vcn: u64) -> Image {
     let mut image = Image::new();
     let key = |name| file_name(1 << 48 | ROOT, name, 1, 0);
@@ -538,7 +538,7 @@ fn entries_of_reused_records_are_damage() {
 
 #[test]
 fn endless_holes_cost_no_time() {
-    // An index of 2^50 bytes, of which one cluster exists, and a bitmap that is one hole.
+    // An index of 2^50 bytes, of which one cluster exists, and a bitmap that is a single hole.
     let mut image = circle(0);
     let size = 1_u64 << 50;
     let pairs = [0x06, 0, 0, 0, 0, 0, 1, 0x11, 1, 100, 0];
@@ -561,7 +561,7 @@ fn endless_holes_cost_no_time() {
     assert!(lookup(&volume, "absent").is_err() || lookup(&volume, "absent").unwrap().is_none());
 }
 
-/// A volume of 4 TiB, of which the first clusters are those of an image and the rest zeros.
+/// A volume of 4 TiB: the clusters of an image, followed by zeros.
 struct Sparse(Vec<u8>);
 
 impl ByteSource for Sparse {
@@ -578,7 +578,7 @@ impl ByteSource for Sparse {
 
 #[test]
 fn unused_blocks_are_not_visited_one_by_one() {
-    // An index of 2^31 blocks, all of them allocated, and a bitmap that says that none is in use.
+    // An index of 2^31 blocks, all of them allocated, and a bitmap without any block in use.
     let mut image = Image::new();
     image.0[0x28..0x30].copy_from_slice(&(1_u64 << 33).to_le_bytes());
     let size = 1_u64 << 41;
@@ -614,7 +614,7 @@ fn unused_blocks_are_not_visited_one_by_one() {
 
 #[test]
 fn listing_ends_where_block_numbers_outgrow_the_cursor() {
-    // Behind a hole of 2^47 - 1 blocks there is one: its cursor would be that of the root.
+    // A block behind a hole of 2^47 - 1 blocks: its cursor would be that of the root.
     let mut image = Image::new();
     let last = (1_u64 << 47) - 1;
     let key = |name| file_name(1 << 48 | ROOT, name, 1, 0);

@@ -21,10 +21,11 @@ use crate::{
 };
 use std::ops::ControlFlow;
 
-/// A bound for attributes that are small in practice: EFS keys for dozens of users, descriptors with hundreds of entries.
+/// Maximum length of attributes that are small in practice: EFS keys for dozens of users, descriptors with hundreds of
+/// entries.
 const MAX_VALUE: usize = 256 << 10;
 const ATTRIBUTE_NORMAL: u32 = 0x80;
-/// `$STANDARD_INFORMATION` has 48 or 72 bytes.
+/// Maximum length of `$STANDARD_INFORMATION`, which has 48 or 72 bytes.
 const MAX_INFORMATION: usize = 4096;
 
 const SII: &[u16] = &[0x24, 0x53, 0x49, 0x49];
@@ -32,12 +33,12 @@ const SDS: &[u16] = &[0x24, 0x53, 0x44, 0x53];
 const O: &[u16] = &[0x24, 0x4f];
 const EFS: &[u16] = &[0x24, 0x45, 0x46, 0x53];
 
-/// An object id with the three ids of where the object was born.
+/// Length of an object id, alone and with its three birth ids.
 const OBJECT_ID: usize = 16;
 const FULL_OBJECT_ID: usize = 64;
 
 impl Ntfs {
-    /// The value of `name`; `None` where the file has nothing of the kind, and for streams.
+    /// The value of `name`; `None` if the file has no such data, and for streams.
     pub(super) fn read_xattr(&self, node: NodeId, name: &str) -> Result<Option<Vec<u8>>> {
         let node = Node::from(node);
         if node.ordinal != 0 {
@@ -46,7 +47,7 @@ impl Ntfs {
         self.read_xattr_of(&|| self.file(node.record), name)
     }
 
-    /// As [`Self::read_xattr`], of a file that may be a deleted one.
+    /// As [`Self::read_xattr`], also for a deleted file.
     pub(super) fn read_xattr_of<'m>(
         &self,
         open: &dyn Fn() -> Result<File<'m>>,
@@ -56,7 +57,7 @@ impl Ntfs {
             return if name == "ntfs.streams.list" { stream_names(&open()?) } else { Ok(None) };
         };
         match name {
-            // The second is the kernel's name (ntfs3).
+            // The second name is that of the kernel driver (ntfs3).
             "acl" | "security" => self.security_descriptor(&open()?),
             "attrib" => Ok(attributes(&open()?)?.map(|bits| bits.to_le_bytes().to_vec())),
             "attrib_be" => Ok(attributes(&open()?)?.map(|bits| bits.to_be_bytes().to_vec())),
@@ -74,7 +75,7 @@ impl Ntfs {
         }
     }
 
-    /// The self-relative security descriptor: of the file itself (volumes before 3.0), or the shared one in `$Secure`.
+    /// The self-relative security descriptor: the file's own (volumes before 3.0), or the shared one in `$Secure`.
     fn security_descriptor(&self, file: &File<'_>) -> Result<Option<Vec<u8>>> {
         let id = information(file)?.map_or(0, |information| information.security_id);
         if id == 0 {
@@ -82,7 +83,7 @@ impl Ntfs {
         }
         match self.shared_descriptor(id) {
             Ok(descriptor) => Ok(Some(descriptor)),
-            // A volume that was converted may still have the file's own.
+            // A converted volume may still have the file's own descriptor.
             Err(error) => {
                 let own = file.bytes(code::SECURITY_DESCRIPTOR, &[], MAX_VALUE).ok().flatten();
                 own.map_or(Err(error), |own| Ok(Some(own)))
@@ -90,7 +91,7 @@ impl Ntfs {
         }
     }
 
-    /// The descriptor with this id in `$Secure`, by its index or else by a search.
+    /// The descriptor with this id in `$Secure`, through its index or else by a search.
     fn shared_descriptor(&self, id: u32) -> Result<Vec<u8>> {
         let secure = self.file(number::SECURE)?;
         let missing = || Error::corrupt("$Secure", None, format!("no security descriptor {id:#x}"));
@@ -120,7 +121,7 @@ impl Ntfs {
         security::descriptor(&*sds, location)
     }
 
-    /// The object id, and where the volume's index of them has it the ids of its birth.
+    /// The object id, and its birth ids if the volume's index of object ids has them.
     fn object_id(&self, file: &File<'_>) -> Result<Option<Vec<u8>>> {
         let Some(mut id) = file.bytes(code::OBJECT_ID, &[], FULL_OBJECT_ID)? else { return Ok(None) };
         if id.len() == OBJECT_ID
@@ -131,7 +132,7 @@ impl Ntfs {
         Ok(Some(id))
     }
 
-    /// The name in the DOS namespace, in text form and in capitals, also where it is the long one as well.
+    /// The name in the DOS namespace, in text form and in capitals, also where it is the long name as well.
     fn dos_name(&self, file: &File<'_>) -> Result<Option<Vec<u8>>> {
         let mut found = None;
         file.visit(Some(code::FILE_NAME), &mut |attribute| {
@@ -139,7 +140,7 @@ impl Ntfs {
                 return Ok(ControlFlow::Continue(()));
             };
             let name = FileName::parse(value)?;
-            // The root names itself `.`.
+            // The root is its own parent, under the name `.`.
             let is_root = name.parent().record() == file.base.number;
             if matches!(name.namespace(), Namespace::Dos | Namespace::Win32AndDos) && !is_root {
                 let units: Vec<u16> = name.units().map(|unit| self.upcase.upper(unit)).collect();
@@ -157,12 +158,12 @@ impl Ntfs {
         let Some(objects) = lookup(extend, "$ObjId")? else { return Ok(None) };
         let objects = self.file(Node::from(objects).record)?;
         let Some(view) = View::open(&objects, &self.mft.boot, O)? else { return Ok(None) };
-        // COLLATION_NTOFS_ULONGS: by 32-bit numbers.
+        // COLLATION_NTOFS_ULONGS: as sequences of 32-bit numbers.
         let numbers =
             |key: &[u8]| key.as_chunks().0.iter().map(|n| u32::from_le_bytes(*n)).collect::<Vec<_>>();
         let wanted = numbers(id);
         let data = view.find(&|key| numbers(key).cmp(&wanted))?;
-        // The file reference comes first.
+        // The data starts with the file reference.
         Ok(data.and_then(|data| data.get(8..8 + FULL_OBJECT_ID - OBJECT_ID).map(<[u8]>::to_vec)))
     }
 }
@@ -182,7 +183,7 @@ fn attributes(file: &File<'_>) -> Result<Option<u32>> {
     }))
 }
 
-/// FILETIMEs: creation, modification, access, change of the record (on disk the last two are the other way round).
+/// FILETIMEs: creation, modification, access, change of the record (on disk the last two are in the reverse order).
 fn times(file: &File<'_>) -> Result<Option<[u64; 4]>> {
     let value = file.bytes(code::STANDARD_INFORMATION, &[], MAX_INFORMATION)?;
     let times = value.as_ref().and_then(|value| value.as_chunks().0.first_chunk().copied());
@@ -192,13 +193,13 @@ fn times(file: &File<'_>) -> Result<Option<[u64; 4]>> {
     }))
 }
 
-/// What the alias of an installed application runs: the program's path. Not one of ntfs-3g's.
+/// The path of the program that an app execution alias runs. Not an attribute of ntfs-3g.
 fn app_exec_link(file: &File<'_>) -> Result<Option<Vec<u8>>> {
     let Some(value) = file.bytes(code::REPARSE_POINT, &[], MAX_REPARSE_DATA)? else { return Ok(None) };
     Ok(Reparse::parse(&value)?.program().map(|path| path.as_name().to_text()))
 }
 
-/// The names of the streams in text form, with a NUL between them.
+/// The names of the streams in text form, separated by NULs.
 fn stream_names(file: &File<'_>) -> Result<Option<Vec<u8>>> {
     let mut names = Vec::new();
     node::each_visible_stream(file, &mut |_, attribute| {

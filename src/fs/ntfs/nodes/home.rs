@@ -1,6 +1,6 @@
-//! A directory's home: the parent and the name that its own record states. An index entry leads into the directory only if it
-//! stands there; any other one would make of the tree a graph, in which walks go in circles or take exponential time. A
-//! link has to lie in the directory that its record names: from any other its target could lead out of the volume.
+//! A directory's home: the parent and the name in its own record. An index entry leads into the directory only at that
+//! place; any other entry would turn the tree into a graph, in which walks can loop or take exponential time. A link must be
+//! in the directory that its record names: from any other one its target could lead out of the volume.
 
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
@@ -23,19 +23,18 @@ use crate::{
     },
 };
 
-/// The place of a directory, in 12 bytes: of the name a hash that is seeded, so that no image can be made whose entries
-/// all seem to be the right one.
+/// The home of a directory, in 12 bytes: of the name a seeded hash, so that no image can be built whose entries all match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) struct Home {
     pub(in super::super) parent: FileReference,
-    /// Never 0.
+    /// Seeded hash of the name; never 0.
     pub(in super::super) name: u32,
 }
 
-/// Of this process alone.
+/// The seed, random for each process.
 static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
-/// As [`Home::name`] has it.
+/// The hash in [`Home::name`].
 pub(in super::super) fn hash(units: impl IntoIterator<Item = u16>) -> u32 {
     let mut hasher = SEED.build_hasher();
     units.into_iter().for_each(|unit| hasher.write_u16(unit));
@@ -43,13 +42,13 @@ pub(in super::super) fn hash(units: impl IntoIterator<Item = u16>) -> u32 {
 }
 
 impl Home {
-    /// The home of the directory `file`; `None`: its record states none.
+    /// The home of the directory `file`; `None` if its record states none.
     pub(in super::super) fn of(file: &File<'_>) -> Result<Option<Self>> {
         Ok(name_of(file)?.map(|(name, parent)| Self { parent, name: hash(name.0) }))
     }
 }
 
-/// The name that a person would use, and the directory that holds it.
+/// The name to show to the user, and the directory that contains it.
 pub(in super::super) fn name_of(file: &File<'_>) -> Result<Option<(NameBuf, FileReference)>> {
     let mut best: Option<(u8, NameBuf, FileReference)> = None;
     file.visit(Some(code::FILE_NAME), &mut |attribute| {

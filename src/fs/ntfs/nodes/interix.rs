@@ -1,5 +1,5 @@
-//! Special files of Interix (Services for UNIX), which ntfs-3g writes as well: system files whose content is a
-//! signature and a symlink's target or a device number; empty ones are pipes, those of one byte sockets.
+//! Special files of Interix (Services for UNIX), which ntfs-3g writes as well: system files whose content is a signature
+//! with a symlink's target or a device number; empty ones are pipes, those of one byte are sockets.
 
 use crate::{
     Result,
@@ -19,7 +19,7 @@ const SIGNATURE: usize = 8;
 const SYMLINK: &[u8; SIGNATURE] = b"IntxLNK\x01";
 const CHAR_DEVICE: &[u8; SIGNATURE] = b"IntxCHR\x00";
 const BLOCK_DEVICE: &[u8; SIGNATURE] = b"IntxBLK\x00";
-/// Longest target, in UTF-16 code units: PATH_MAX.
+/// Maximum length of a target, in UTF-16 code units: PATH_MAX.
 const MAX_TARGET: usize = 4096;
 const MAX_SIZE: usize = SIGNATURE + 2 * MAX_TARGET;
 
@@ -33,17 +33,17 @@ pub(in super::super) enum Special {
     Socket,
 }
 
-/// True when a file with these attribute bits and this size can be a special file. Windows' own empty system files are
-/// hidden, which tells them from Interix's pipes.
+/// True if a file with these attribute bits and this size may be a special file. Windows' own empty system files are hidden,
+/// unlike Interix's pipes.
 pub(in super::super) fn may_be(attributes: u32, size: u64) -> bool {
     let hidden = attributes & ATTRIBUTE_HIDDEN != 0;
     let size_fits = if size < 2 { !hidden } else { size > SIGNATURE as u64 && size <= MAX_SIZE as u64 };
     attributes & ATTRIBUTE_SYSTEM != 0 && size_fits
 }
 
-/// The special file that the content of `file` describes, if it does. The caller has checked [`may_be`].
+/// Parses the special file in the content of `file`, if it is one. The caller has checked [`may_be`].
 pub(in super::super) fn read(file: &File<'_>) -> Result<Option<Special>> {
-    // A compressed or encrypted file is no special file, and none of the signatures is damage.
+    // A compressed or encrypted file is no special file; a missing signature is no damage.
     Ok(file.bytes(code::DATA, &[], MAX_SIZE).ok().flatten().and_then(|content| parse(&content)))
 }
 
@@ -83,7 +83,7 @@ impl Special {
 
     pub(in super::super) fn target(&self) -> Option<LinkTarget> {
         match self {
-            // As UTF-8 (WTF-8); a slash stays one here, which the text form of a name would escape.
+            // Converted to UTF-8 (WTF-8); a slash stays one, which the text form of a name would escape.
             Self::Symlink(path) => {
                 let mut text = Vec::new();
                 for (i, part) in path.0.split(|unit| *unit == u16::from(b'/')).enumerate() {

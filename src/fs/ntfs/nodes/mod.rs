@@ -1,5 +1,5 @@
-//! What a file is, from its records: kind, sizes, times, names, streams, the place that it is entered from; and what is kept of
-//! that for `stat`.
+//! The properties of a file, from its records: type, sizes, times, names, streams, its home; and the cached part of them for
+//! `stat`.
 
 pub(super) mod home;
 pub(super) mod interix;

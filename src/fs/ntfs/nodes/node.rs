@@ -1,6 +1,6 @@
-//! What a node is, from one walk over its attributes: times, sizes, names, reparse point. Node numbers hold the record
-//! number (34 bits) and above it the ordinal of a named stream (13 bits; 0: the file itself). The bits above those mark misplaced
-//! directories and links, orphans and deleted files.
+//! The properties of a node, from one walk over its attributes: times, sizes, names, reparse point. Node numbers are the
+//! record number (34 bits) with the ordinal of a named stream above it (13 bits; 0: the file itself). The bits above those
+//! mark misplaced directories and links, orphans and deleted files.
 
 use std::ops::ControlFlow;
 
@@ -26,19 +26,19 @@ use crate::{
     },
 };
 
-/// An attribute list has room for 8192 attributes, of which one is its own.
+/// Maximum ordinal: an attribute list has room for 8192 attributes, one of which is itself.
 const MAX_ORDINAL: u16 = 0x1fff;
 
 const _: () = assert!(RECORD_BITS + MAX_ORDINAL.trailing_ones() == NodeId::OWN_BITS);
 
-/// Windows limits reparse data to 16 KiB; its header is not counted.
+/// Maximum length of reparse data: Windows' limit is 16 KiB, without the header.
 pub(in super::super) const MAX_REPARSE_DATA: usize = (16 << 10) + 64;
 
-/// A node number, taken apart.
+/// The fields of a node number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) struct Node {
     pub(in super::super) record: u64,
-    /// 0: the file itself; from 1 on its named streams.
+    /// 0 for the file itself; from 1 on its named streams.
     pub(in super::super) ordinal: u16,
 }
 
@@ -56,7 +56,7 @@ impl From<Node> for NodeId {
 }
 
 impl Node {
-    /// A file itself. `None` for a record number that no volume has.
+    /// The node of a file itself. `None` for a record number beyond the maximum.
     pub(in super::super) fn file(record: u64) -> Option<NodeId> {
         (record < 1 << RECORD_BITS).then_some(NodeId(record))
     }
@@ -68,28 +68,28 @@ pub(in super::super) struct Extent {
     pub(in super::super) size: u64,
     pub(in super::super) allocated: u64,
     pub(in super::super) flags: u16,
-    /// The size in EFS's raw form, where that is another.
+    /// Size in EFS's raw form, if that is different.
     pub(in super::super) raw_size: Option<u64>,
 }
 
 impl Extent {
-    /// The size that is shown.
+    /// The size to show.
     fn shown_size(&self, efs_raw: bool) -> u64 {
         self.raw_size.filter(|_| efs_raw).unwrap_or(self.size)
     }
 }
 
-/// What one walk over all attributes finds.
+/// The result of a walk over all attributes.
 #[derive(Default)]
 pub(in super::super) struct Summary {
     pub(in super::super) information: StandardInformation,
-    /// Names other than those of the DOS namespace.
+    /// Number of names outside of the DOS namespace.
     links: u32,
-    /// The directory of the first of those names; without any, of the first name.
+    /// Directory of the first of those names; if there is none, of the first name.
     pub(in super::super) parent: Option<FileReference>,
-    /// The unnamed data stream, or for a directory its index blocks.
+    /// The unnamed data stream, or the index blocks of a directory.
     pub(in super::super) data: Option<Extent>,
-    /// The stream that holds the content of a file compressed by WOF.
+    /// The stream with the content of a WOF-compressed file.
     wof_data: Option<Extent>,
     pub(in super::super) reparse: Option<Reparse>,
     pub(in super::super) kind: Option<NodeKind>,
@@ -137,7 +137,7 @@ impl Summary {
             };
             summary.reparse = value.map(|value| Reparse::parse(&value)).transpose()?;
         }
-        // A file of which the content is lost is not an empty one, and what a lost reparse point stands for is not known.
+        // A file whose content is lost is not an empty file, and the meaning of a lost reparse point is unknown.
         let points = summary.information.attributes & ATTRIBUTE_REPARSE_POINT != 0;
         let lost = [
             (code::DATA, summary.data.is_none() && !file.base.header.directory),
@@ -177,14 +177,14 @@ impl Summary {
         Ok(NodeKind::File)
     }
 
-    /// True when the content can be that of a special file of Interix (Services for UNIX).
+    /// True if the file may be a special file of Interix (Services for UNIX), according to attributes and size.
     pub(in super::super) fn may_be_interix(&self) -> bool {
         self.reparse.is_none()
             && self.data.is_some_and(|data| interix::may_be(self.information.attributes, data.size))
     }
 
-    /// The answer of `stat` for the file itself, or with `stream` for one of its named streams.
-    /// `efs_raw`: with the size that an encrypted one has then.
+    /// The `stat` of the file itself, or of `stream`, one of its named streams. `efs_raw`: encrypted streams have the size
+    /// of their raw form.
     pub(in super::super) fn stat(&self, file: &File<'_>, stream: Option<Extent>, efs_raw: bool) -> Stat {
         let kind = if stream.is_some() { NodeKind::File } else { self.kind.unwrap_or(NodeKind::File) };
         let mut data = stream.or(self.data).unwrap_or_default();
@@ -195,7 +195,7 @@ impl Summary {
         if self.reparse.is_some() {
             attributes |= ATTRIBUTE_REPARSE_POINT;
         }
-        // As Windows shows such a file: an ordinary one that takes the space of its compressed data.
+        // As in Windows: an ordinary file that occupies the space of its compressed data.
         if self.reparse.as_ref().is_some_and(Reparse::is_wof) {
             attributes &= !(ATTRIBUTE_REPARSE_POINT | ATTRIBUTE_SPARSE_FILE);
             if stream.is_none() {
@@ -222,7 +222,7 @@ impl Summary {
     }
 }
 
-/// A device whose reparse point has no number: WSL keeps it in an extended attribute.
+/// Adds the number of a device whose reparse point has none: WSL stores it in an extended attribute.
 fn device_of_wsl(file: &File<'_>, kind: NodeKind) -> Result<NodeKind> {
     let number = || -> Result<(u32, u32)> {
         let chain = file.bytes(code::EA, &[], ea::MAX_EA)?;
@@ -249,7 +249,7 @@ fn extent(attribute: &Attribute<'_>) -> Extent {
     }
 }
 
-/// The named data streams of a file: `f` gets each one's ordinal, from 1 on.
+/// Calls `f` with each named data stream of a file and its ordinal, from 1 on.
 pub(in super::super) fn each_stream(
     file: &File<'_>,
     f: &mut dyn FnMut(u16, &Attribute<'_>) -> ControlFlow<()>,
@@ -259,7 +259,7 @@ pub(in super::super) fn each_stream(
         if attribute.name.is_empty() {
             return Ok(ControlFlow::Continue(()));
         }
-        // More streams than ordinals: those that have none cannot be reached.
+        // More streams than ordinals: the others cannot be reached.
         if ordinal == MAX_ORDINAL {
             return Ok(ControlFlow::Break(()));
         }
@@ -281,14 +281,13 @@ pub(in super::super) fn ordinal(file: &File<'_>, name: &[u16]) -> Result<Option<
     Ok(found)
 }
 
-/// As [`each_stream`], without the stream that Windows hides: the compressed data of a file whose reparse point says
-/// that WOF decompresses it.
+/// As [`each_stream`], without the stream that Windows hides: the compressed data of a file with a WOF reparse point.
 pub(in super::super) fn each_visible_stream(
     file: &File<'_>,
     f: &mut dyn FnMut(u16, &Attribute<'_>) -> ControlFlow<()>,
 ) -> Result<()> {
     let is_wof = match ordinal(file, &WOF_STREAM)? {
-        // Damaged reparse data hides nothing.
+        // Damaged reparse data hides no stream.
         Some(_) => file
             .bytes(code::REPARSE_POINT, &[], MAX_REPARSE_DATA)?
             .is_some_and(|value| Reparse::parse(&value).is_ok_and(|reparse| reparse.is_wof_file())),

@@ -1,6 +1,6 @@
-//! The cache of [`StatRecord`]s: made of a whole piece of the table when it is read, and for a listing of many pieces at once,
-//! in the table's order. Guards: one read is never larger than [`RUN`], whatever a listing names; where a run cannot be
-//! read, its records are read one by one when they are asked for.
+//! The cache of [`StatRecord`]s: filled with a whole piece of the table when that is read, and for a listing with many
+//! pieces at once, in table order. Guards: no read is larger than [`RUN`], whatever a listing names; if a run cannot be
+//! read, its records are read one by one when they are used.
 
 use std::{ops::Range, sync::Arc};
 
@@ -14,18 +14,18 @@ use crate::{
     },
 };
 
-/// Memory for 230,000 records.
+/// Cache budget: 230,000 records.
 const BUDGET: usize = 16 << 20;
-/// Neighbouring pieces are read together up to this size.
+/// Maximum length of one read of neighbouring pieces.
 const RUN: usize = 256 << 10;
-/// A listing by name wants most pieces sooner or later: one that lies between two wanted ones is read with them.
+/// A listing by name uses most pieces sooner or later: an unwanted piece between two wanted ones is read with them.
 const MAX_GAP: u64 = 1;
 
-/// What `stat` says of the plain files in each piece that was read lately; of nothing in the table of freed records.
+/// The stat records of each recently read piece; empty for the table of freed records.
 pub(in super::super) struct StatCache {
     mft: Arc<Mft>,
     pieces: Cache<u64, Arc<[StatRecord]>>,
-    /// For several pieces at once.
+    /// Buffers for reads of several pieces.
     buffers: Arc<BufferPool>,
 }
 
@@ -35,7 +35,7 @@ impl StatCache {
         Self { mft, pieces: Cache::new(budget), buffers: BufferPool::new(RUN) }
     }
 
-    /// What `stat` says of a plain file, if that is known without reading more than its piece of the table.
+    /// The stat record of a plain file, if no more than its piece of the table has to be read for it.
     pub(in super::super) fn record(&self, number: u64) -> Option<StatRecord> {
         let mft = &self.mft;
         if mft.freed || number >= mft.records() {
@@ -50,14 +50,15 @@ impl StatCache {
         records.get(within).copied()?.known()
     }
 
-    /// As [`Self::record`], if that is in memory.
+    /// As [`Self::record`], from memory only.
     pub(in super::super) fn known(&self, number: u64) -> Option<StatRecord> {
         let (index, within) = self.mft.split(number);
         self.pieces.get(&index)?.get(within).copied()?.known()
     }
 
-    /// Reads what is not known yet of these records, for a listing that will ask for all of them: the pieces of which it
-    /// wants several now, or sooner or later by the number of its `entries`. Where the others are, the host gets as a hint.
+    /// Reads the missing ones of these records ahead, for a listing that will use all of them: whole pieces if several of
+    /// their records are wanted, or will be by the number of the listing's `entries`. For single records the host gets a
+    /// hint.
     pub(in super::super) fn expect(&self, records: &[u64], entries: u64) {
         let mft = &self.mft;
         let size = mft.boot.record_size;

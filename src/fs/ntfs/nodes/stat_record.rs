@@ -1,7 +1,6 @@
-//! What `stat` says of the plain files of a piece of the table, in 72 bytes a record: taken from all of them when the
-//! piece is read, because a listing by name comes back to each piece again and again, long after its bytes had to go.
-//! Guards: only what one intact base record tells by itself is kept; everything else (attribute lists, reparse points,
-//! damage, …) is read each time, where it is asked for.
+//! Compact `stat` results of plain files, 72 bytes per record: built for all records of a piece of the table when it is
+//! read, because a listing by name returns to each piece repeatedly, long after its bytes were evicted. Guards: only results
+//! from one intact base record are kept; all other files (attribute lists, reparse points, damage, …) are read on each use.
 
 use super::{home::Home, node::Summary};
 use crate::fs::{
@@ -16,7 +15,7 @@ use crate::fs::{
     },
 };
 
-/// A plain file or directory; or nothing, when `links` is 0.
+/// A plain file or directory; empty if `links` is 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in super::super) struct StatRecord {
     /// FILETIMEs, in the order of [`Times`].
@@ -27,12 +26,12 @@ pub(in super::super) struct StatRecord {
     attributes: u32,
     links: u16,
     sequence: u16,
-    /// Of a directory, [`Home::name`]; 0 in a file.
+    /// For a directory its [`Home::name`]; 0 for a file.
     home: u32,
 }
 
 impl StatRecord {
-    /// What is known of `record` of `mft` without reading anything else.
+    /// The stat record of `record` of `mft`, if that needs no other read.
     pub(in super::super) fn of(mft: &Mft, record: Record) -> Option<Self> {
         let header = record.header;
         if header.base.0 != 0 {
@@ -46,7 +45,7 @@ impl StatRecord {
         }
         let file = File::alone(mft, record);
         let summary = Summary::of(&file).ok()?;
-        // Only its content would tell what it is; and the other has two sizes.
+        // A special file is identified by its content; an encrypted file has two sizes.
         if summary.may_be_interix() || summary.data.is_some_and(|data| data.raw_size.is_some()) {
             return None;
         }
@@ -68,12 +67,12 @@ impl StatRecord {
         })
     }
 
-    /// `None` where nothing is known.
+    /// `None` for an empty record.
     pub(in super::super) fn known(self) -> Option<Self> {
         (self.links > 0).then_some(self)
     }
 
-    /// The answer of `stat`.
+    /// The `stat` of the file.
     pub(in super::super) fn stat(&self) -> Stat {
         let [created, modified, changed, accessed] = self.times.map(from_filetime);
         Stat {
@@ -91,17 +90,17 @@ impl StatRecord {
         self.home != 0
     }
 
-    /// Of a directory, where it is entered from.
+    /// The home of a directory.
     pub(in super::super) fn home(&self) -> Option<Home> {
         self.is_directory().then(|| Home { parent: self.parent(), name: self.home })
     }
 
-    /// The directory that holds its first name.
+    /// The directory of its first name.
     pub(in super::super) fn parent(&self) -> FileReference {
         FileReference(self.parent)
     }
 
-    /// How often the record was reused.
+    /// The sequence number: how often the record was reused.
     pub(in super::super) fn sequence_number(&self) -> u16 {
         self.sequence
     }

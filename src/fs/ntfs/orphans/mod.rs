@@ -1,6 +1,6 @@
-//! Orphans: records in use that no readable directory lists, and directories to which no way leads from the root. Their
-//! own records say which directory they belong to: what belongs to an orphaned one is shown below it. Guards: a directory
-//! stands in one place, also where directories name each other as their parents.
+//! Orphans: records in use that no readable directory lists, and directories that cannot be reached from the root. Their own
+//! records name their parent directory: children of an orphaned directory are shown below it. Guards: each directory is
+//! shown in one place, also if directories name each other as their parents.
 
 mod scan;
 
@@ -27,7 +27,8 @@ use crate::{
 
 pub(super) use scan::Index;
 
-/// Cursors from here on count the records that the directory does not list itself: beyond those of every index.
+/// Cursors from here on count the adopted records, which the directory's index does not list: above the cursors of every
+/// index.
 const ADOPTED: u64 = 1 << 61;
 
 /// The orphans of a volume.
@@ -44,7 +45,7 @@ impl<'a> Lost<'a> {
         self.ntfs.orphans.get_or_init(|| Box::new(scan::scan(self.ntfs)))
     }
 
-    /// What a listing says of a record; `None` for one that holds nothing of a file.
+    /// The name and type of a record for listings; `None` for a record without a file.
     fn found(&self, record: u64) -> Result<Option<(NameBuf, NodeKind)>> {
         let file = match self.ntfs.file(record) {
             Ok(file) => file,
@@ -53,7 +54,7 @@ impl<'a> Lost<'a> {
         };
         let summary = Summary::of(&file)?;
         let name = name_of(&file)?.map(|(name, _)| name);
-        // Windows keeps some records for itself that have neither.
+        // Windows reserves some records, which have neither.
         if name.is_none() && summary.data.is_none_or(|data| data.size == 0) {
             return Ok(None);
         }
@@ -64,14 +65,15 @@ impl<'a> Lost<'a> {
         self.index().tops.binary_search(&record).is_ok()
     }
 
-    /// The records from `from` on that belong to an orphaned directory, but are not listed by it.
+    /// The records from `from` on whose parent is the orphaned directory `dir`, but which it does not list.
     fn adopted(&self, dir: u64, from: u64) -> impl Iterator<Item = u64> {
         let adopted = &self.index().adopted;
         let start = adopted.partition_point(|pair| *pair < (dir, from));
         adopted[start..].iter().take_while(move |(parent, _)| *parent == dir).map(|(_, child)| *child)
     }
 
-    /// The node as it is shown: one that stands directly in `.orphans` is not entered from elsewhere.
+    /// The node as shown: a top orphan, which is entered from `.orphans`, is marked when it is reached through another
+    /// entry.
     fn shown(&self, node: NodeId, kind: NodeKind) -> NodeId {
         match kind == NodeKind::Directory && self.is_top(Node::from(node).record) {
             true => NodeId(node.0 | reach::MISPLACED),
@@ -144,7 +146,7 @@ impl Orphans for Lost<'_> {
         {
             return Ok(Node::file(number));
         }
-        // Of a directory whose index is lost, what belongs to it is all that there is.
+        // If the directory's index is lost, its adopted records are all that is left.
         match listed {
             Err(error) if dir.0 & reach::MISPLACED != 0 || self.adopted(record, 0).next().is_none() => {
                 Err(error)
@@ -187,7 +189,7 @@ impl Orphans for Lost<'_> {
             return Ok(None);
         }
         let parent = self.ntfs.parent(node)?;
-        // A file with several names, one of them in a directory that can be reached.
+        // A file with several names, one of them in a reachable directory.
         Ok(Some(parent).filter(|parent| parent.0 != number::ROOT))
     }
 }

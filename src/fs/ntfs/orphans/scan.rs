@@ -1,6 +1,6 @@
-//! The search for orphans: one pass over the table notes what every record in use is, a second one over all directories
-//! what they list. Guards: 8 bytes are kept for each record that is stored, 32 for each directory; index blocks are read
-//! up to the volume's size, however many directories claim them.
+//! The search for orphans: one pass over the table collects facts about every record in use, a second one over all
+//! directories collects their entries. Guards: memory is 8 bytes per stored record and 32 per directory; index blocks are
+//! read up to the volume's size, however many directories claim them.
 
 use std::collections::BTreeMap;
 
@@ -24,18 +24,18 @@ use crate::fs::{
     },
 };
 
-/// Records whose facts are kept together: the least that a disk stores of the table has several.
+/// Number of records whose facts are allocated together: the smallest stored part of a table has several.
 const CHUNK: u64 = CHUNK_LEN as u64;
 const CHUNK_LEN: usize = 64;
 
-/// What is noted of a record.
+/// Facts about a record.
 #[derive(Debug, Clone, Copy, Default)]
 struct Fact {
     sequence: u16,
     used: bool,
-    /// A directory lists it.
+    /// A directory lists the record.
     listed: bool,
-    /// Of a directory, [`Home::name`].
+    /// For a directory its [`Home::name`].
     home: u32,
 }
 
@@ -47,26 +47,26 @@ struct Folder {
     way: Way,
 }
 
-/// Whether a directory can be reached from the root.
+/// Reachability of a directory from the root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Unknown,
-    /// Its own way leads through it: it is being looked for.
+    /// In the current search path: a second visit is a cycle.
     Asked,
     Leads,
     Missing,
-    /// Missing, and the first one of a circle of parents.
+    /// Unreachable, and the first directory of a cycle of parents.
     Circle,
 }
 
 /// All orphans.
 #[derive(Debug, Default)]
 pub(in super::super) struct Index {
-    /// Records that lie in no other orphan, ascending.
+    /// Records that are in no other orphan, ascending.
     pub(super) tops: Vec<u64>,
-    /// Orphaned directories, and records that only their own parent reference puts there; ascending.
+    /// Orphaned directories, with records that only name them as their parent; ascending.
     pub(super) adopted: Vec<(u64, u64)>,
-    /// Why there may be more, or fewer.
+    /// The reason why the result may have too many or too few orphans.
     pub(super) incomplete: Option<&'static str>,
 }
 
@@ -76,7 +76,7 @@ struct Scan<'a> {
     folders: Vec<Folder>,
 }
 
-/// Looks through the whole table.
+/// Scans the whole table.
 pub(super) fn scan(ntfs: &Ntfs) -> Index {
     let mut scan = Scan { ntfs, facts: BTreeMap::new(), folders: Vec::new() };
     each_record(&ntfs.mft, &Layout::of(&ntfs.mft), &mut |number, slot| {
@@ -106,7 +106,7 @@ impl Scan<'_> {
         self.facts.get(&(number / CHUNK)).map(|chunk| &chunk[within]).filter(|fact| fact.used)
     }
 
-    /// A record in use. Extension records belong to their base, which has the names.
+    /// Collects the facts about a record in use. Extension records belong to their base, which has the names.
     fn note(&mut self, number: u64, header: &Header, bytes: &[u8]) {
         if header.base.0 != 0 {
             return;
@@ -127,7 +127,7 @@ impl Scan<'_> {
         *self.fact(number) = Fact { sequence, used: true, listed: false, home };
     }
 
-    /// What every directory lists, as far as it can be read. False: not all were read.
+    /// Collects the readable entries of every directory. False if the limit of index blocks was reached.
     fn listings(&mut self) -> bool {
         let mut left = self.ntfs.mft.volume.size();
         for at in 0..self.folders.len() {
@@ -138,7 +138,7 @@ impl Scan<'_> {
                 Some(rest) => left = rest,
                 None => return false,
             }
-            // What comes after damage is read as in any listing; what is damaged lists nothing.
+            // Entries after damage are read as in any listing; a damaged part lists nothing.
             let _ = directory.walk(self.ntfs, DirCursor(0), &mut |entry, _| {
                 let name = entry.file_name()?;
                 let (mut buf, reference) = ([0; MAX_NAME], entry.file_reference);
@@ -150,7 +150,8 @@ impl Scan<'_> {
         true
     }
 
-    /// An entry of a directory. One that leads elsewhere, or not into the directory, is no way to it.
+    /// Marks the target of a directory entry as listed, unless the reference is outdated or the entry does not lead into the
+    /// directory.
     fn listed(&mut self, directory: &Directory, reference: FileReference, name: &[u16], dos: bool) {
         let number = reference.record();
         let Some(fact) = self.known(number).copied() else { return };
@@ -172,7 +173,7 @@ impl Scan<'_> {
         }
     }
 
-    /// The directory that a reference means, if it is one in use.
+    /// Index of the directory in use that a reference refers to.
     fn folder(&self, reference: FileReference) -> Option<usize> {
         let number = reference.record();
         let fact = self.known(number)?;
@@ -180,7 +181,7 @@ impl Scan<'_> {
         answers.then(|| self.folders.binary_search_by_key(&number, |folder| folder.number).ok()).flatten()
     }
 
-    /// For each directory whether there is a way to it; each is asked once.
+    /// Determines the reachability of each directory; each is visited once.
     fn ways(&mut self) {
         let mut path = Vec::new();
         for start in 0..self.folders.len() {
@@ -210,7 +211,7 @@ impl Scan<'_> {
                 }
                 break;
             }
-            // From the top down: below one that is not listed nothing can be reached.
+            // From the top down: directories below an unlisted one are unreachable.
             for here in path.drain(..).rev() {
                 let Folder { number, way: known, .. } = self.folders[here];
                 if way == Way::Leads && !self.known(number).is_some_and(|fact| fact.listed) {
@@ -242,7 +243,7 @@ impl Scan<'_> {
                 Some(folder) => self.folder(folder.parent),
                 None => self.parent_of(number),
             };
-            // What can be reached shows its children itself; what it does not list is an orphan like any other.
+            // A reachable directory shows its children itself; a child that it does not list is an orphan like any other.
             match parent.map(|at| self.folders[at]).filter(|parent| parent.way != Way::Leads) {
                 Some(parent) if parent.number != number::ROOT => {
                     if !fact.listed {

@@ -1,6 +1,6 @@
-//! `$MFT` from end to end in large pieces, and bitmaps bit by bit. Guards: holes, of the table itself or of the disk below
-//! it, and what lies beyond the end of the volume are passed over in bulk, so that the work is bounded by what is really
-//! stored; a piece that cannot be read costs only the records in it that cannot.
+//! `$MFT` read from end to end in large pieces. Guards: holes, in the table itself or in the disk below it, and records
+//! beyond the end of the volume are skipped in bulk, so that the stored bytes bound the work; a piece that cannot be read
+//! costs only its unreadable records.
 
 use std::ops::Range;
 
@@ -13,32 +13,33 @@ use crate::{
     },
 };
 
-/// Records are read in pieces of this size: a multiple of every size of a record.
+/// Bytes per read: a multiple of every record size.
 const PIECE: u64 = 1 << 20;
 
-/// What one record of the table holds.
+/// The content of one record of the table.
 pub(in super::super) enum Slot<'a> {
-    /// Not in use, whatever else is in it.
+    /// Not in use, whatever its content.
     Unused,
-    /// In use: its header, and its bytes after their fixup.
+    /// In use: its header, and its bytes after the fixup.
     InUse(Header, &'a [u8]),
     Damaged(Error),
 }
 
-/// Ranges of records that are kept apart; what lies between further ones is taken for stored.
+/// Maximum number of separate ranges; beyond it, records in between count as stored.
 const MAX_RANGES: usize = 1 << 20;
 
-/// Where the table's records are, by ranges of their numbers, ascending. All others lie in holes: none of these is in use.
+/// The stored records of the table, by ranges of their numbers, ascending. All others are in holes, and therefore not in
+/// use.
 #[derive(Debug, Default)]
 pub(in super::super) struct Layout {
-    /// Stored, and how many are stored before.
+    /// Ranges of stored records, each with the number of stored records before it.
     stored: Vec<(Range<u64>, u64)>,
-    /// Beyond the end of the volume.
+    /// Ranges of records beyond the end of the volume.
     pub(in super::super) lost: Vec<Range<u64>>,
 }
 
 impl Layout {
-    /// Follows the table's run list, and what lies below it.
+    /// Follows the table's run list, and the extents of the source below it.
     pub(in super::super) fn of(mft: &Mft) -> Self {
         let (size, end) = (mft.boot.record_size, mft.records().saturating_mul(mft.boot.record_size));
         let mut layout = Self::default();
@@ -68,7 +69,7 @@ impl Layout {
     fn push(&mut self, records: Range<u64>) {
         let full = self.stored.len() >= MAX_RANGES;
         match self.stored.last_mut() {
-            // A record in two clusters; or too many to keep apart.
+            // A record in two clusters, or too many ranges.
             Some((last, _)) if records.start <= last.end || full => last.end = last.end.max(records.end),
             _ => {
                 let before = self.records();
@@ -77,19 +78,19 @@ impl Layout {
         }
     }
 
-    /// How many records are stored.
+    /// Number of stored records.
     pub(in super::super) fn records(&self) -> u64 {
         self.stored.last().map_or(0, |(range, before)| before + (range.end - range.start))
     }
 
-    /// How many stored records come before this one; `None` where it is not stored.
+    /// Number of stored records before this one; `None` if it is not stored.
     pub(in super::super) fn index(&self, number: u64) -> Option<u64> {
         let at = self.stored.partition_point(|(range, _)| range.end <= number);
         let (range, before) = self.stored.get(at)?;
         range.contains(&number).then(|| before + (number - range.start))
     }
 
-    /// The stored records, from the one with this index on.
+    /// The numbers of the stored records, from the one with this index on.
     pub(in super::super) fn numbers(&self, index: u64) -> impl Iterator<Item = u64> + '_ {
         let at = self.stored.partition_point(|(range, before)| before + (range.end - range.start) <= index);
         self.stored[at..]
@@ -97,7 +98,7 @@ impl Layout {
             .flat_map(move |(range, before)| range.start + index.saturating_sub(*before)..range.end)
     }
 
-    /// What lies between the stored records, and behind the last, up to `records`.
+    /// The ranges between the stored records, and behind the last one up to `records`.
     pub(in super::super) fn holes(&self, records: u64) -> impl Iterator<Item = Range<u64>> + '_ {
         let starts = std::iter::once(0).chain(self.stored.iter().map(|(range, _)| range.end));
         let ends = self.stored.iter().map(|(range, _)| range.start).chain([records]);
@@ -111,7 +112,7 @@ impl Layout {
     }
 }
 
-/// Calls `f` with each record that is stored, ascending.
+/// Calls `f` with each stored record, ascending.
 pub(in super::super) fn each_record(mft: &Mft, layout: &Layout, f: &mut dyn FnMut(u64, Slot<'_>)) {
     let size = mft.boot.record_size;
     let record_len = usize::try_from(size).expect("the boot sector bounds it");

@@ -1,5 +1,5 @@
-//! Attributes of which several records hold a part each: the attribute list's content, and the run lists of the extents joined
-//! by VCN. Guards: an extension record is the one that its base means; run lists are joined without gaps and bounded.
+//! Attributes that are spread over several records: the attribute list's content, and the run lists of extents, joined by
+//! VCN. Guards: an extension record is the one that its base refers to; run lists are joined without gaps, and bounded.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// The content of an `$ATTRIBUTE_LIST`.
+/// Reads the content of an `$ATTRIBUTE_LIST`.
 pub(in super::super) fn read_list(
     volume: &Arc<dyn ByteSource>,
     boot: &BootSector,
@@ -45,7 +45,7 @@ pub(in super::super) fn read_list(
     }
 }
 
-/// The extents of an attribute after its first, in the order of their VCNs, up to a damaged entry of the list.
+/// The extents of an attribute after its first, in VCN order, up to a damaged entry of the list.
 pub(in super::super) fn later_extents(
     list: &[u8],
     type_code: u32,
@@ -61,7 +61,7 @@ pub(in super::super) fn later_extents(
     extents
 }
 
-/// Checks that an extension record is the one that its base means.
+/// Checks that an extension record is the one that its base refers to.
 pub(in super::super) fn check_segment(base: &Record, record: &Record, segment: FileReference) -> Result<()> {
     let is = |reference: FileReference, record: &Record| {
         reference.record() == record.number && record.header.answers_to(reference.sequence())
@@ -72,7 +72,7 @@ pub(in super::super) fn check_segment(base: &Record, record: &Record, segment: F
     Err(base.corrupt(format!("its extension record {} belongs to another file", record.number)))
 }
 
-/// Appends the extent that begins at `vcn` from the record that holds it.
+/// Appends the extent that begins at `vcn`, from the record that contains it.
 pub(in super::super) fn append_extent(
     record: &Record,
     type_code: u32,
@@ -111,11 +111,11 @@ pub(in super::super) fn append_runs(
     if runs.count() + decoded.count() > mapping_pairs::MAX_RUNS {
         return Err(record.corrupt("too many runs"));
     }
-    // Only whole extents are appended: what a damaged one began with may be wrong as well.
+    // Only whole extents are appended: the start of a damaged one may be wrong as well.
     decoded.iter().try_for_each(|(_, position, len)| runs.push(len, position))
 }
 
-/// How many clusters an extent maps. None: a highest VCN of -1, or of 0 without any runs.
+/// Number of clusters that an extent maps; 0 for a highest VCN of -1, or of 0 without any runs.
 pub(in super::super) fn clusters(extent: &NonResident<'_>) -> u64 {
     if extent.highest_vcn == 0 && extent.mapping_pairs.first() == Some(&0) {
         return 0;

@@ -1,6 +1,6 @@
-//! A file as its records describe it: the base record, and through the attribute list its extension records. Guards:
-//! extension records belong to their base and are never followed further, so no cycle is possible; extents are joined
-//! by type, name and VCN, without gaps.
+//! A file as a set of records: the base record, and through the attribute list its extension records. Guards: extension
+//! records belong to their base and are never followed further, so no cycle is possible; extents are joined by type, name
+//! and VCN, without gaps.
 
 use std::{ops::ControlFlow, sync::Arc};
 
@@ -21,16 +21,16 @@ use crate::{
     },
 };
 
-/// A file whose attributes can be asked for.
+/// An open file: access to its attributes.
 pub(in super::super) struct File<'m> {
     mft: &'m Mft,
     pub(in super::super) base: Record,
     list: Option<Vec<u8>>,
-    /// Why its attribute list cannot be read: only what the base record itself holds is known then.
+    /// The error of reading its attribute list: only the attributes in the base record are known then.
     pub(in super::super) list_error: Option<Error>,
 }
 
-/// An attribute's value: its bytes, or where they are.
+/// An attribute's value: its bytes, or their location.
 pub(in super::super) struct Value {
     pub(in super::super) flags: u16,
     pub(in super::super) compression_unit: u8,
@@ -39,14 +39,14 @@ pub(in super::super) struct Value {
     pub(in super::super) place: Place,
 }
 
-/// Where a value is.
+/// The location of a value.
 pub(in super::super) enum Place {
     Record(Vec<u8>),
     Clusters(Arc<RunList>),
 }
 
 impl<'m> File<'m> {
-    /// The file with this base record.
+    /// Opens the file with this base record.
     pub(in super::super) fn open(mft: &'m Mft, number: u64) -> Result<Self> {
         let base = mft.record(number)?;
         if base.header.base.0 != 0 {
@@ -56,7 +56,7 @@ impl<'m> File<'m> {
         for attribute in base.attributes() {
             let attribute = attribute?;
             match attribute.type_code {
-                // The record alone still has something to say.
+                // An unreadable list leaves the attributes of the base record readable.
                 code::ATTRIBUTE_LIST => match read_list(&mft.volume, &mft.boot, &attribute) {
                     Ok(read) => list = Some(read),
                     Err(error) => list_error = Some(error),
@@ -69,13 +69,13 @@ impl<'m> File<'m> {
         Ok(Self { mft, base, list, list_error })
     }
 
-    /// The file with this base record, which has no attribute list.
+    /// The file with this base record, without an attribute list.
     pub(in super::super) fn alone(mft: &'m Mft, base: Record) -> Self {
         Self { mft, base, list: None, list_error: None }
     }
 
-    /// Calls `f` with each attribute of a type (`None`: all), once per attribute whatever its number of extents. Where an
-    /// extension record is lost, the others' attributes come before the error, and for all types there is none: see
+    /// Calls `f` with each attribute of a type (`None`: all), once per attribute whatever its number of extents. If an
+    /// extension record is lost, the attributes of the others come before the error; with `None` that is no error: see
     /// [`Self::may_have_lost`].
     pub(in super::super) fn visit(
         &self,
@@ -99,7 +99,7 @@ impl<'m> File<'m> {
         };
         let mut segments = Vec::new();
         for entry in attribute_list::entries(list) {
-            // A damaged entry costs what only the entries from there on name: not what is in the base record.
+            // A damaged entry loses the attributes that only later entries name, but not those in the base record.
             let Ok(entry) = entry else {
                 segments.push(FileReference(self.base.number));
                 break;
@@ -121,7 +121,7 @@ impl<'m> File<'m> {
                         return Ok(());
                     }
                 }
-                // Of a deleted file: given to another one since.
+                // The record of a deleted file may be reused by now.
                 Err(_) if self.mft.freed || type_code.is_none() => {}
                 Err(error) => lost = lost.or(Some(error)),
             }
@@ -129,8 +129,8 @@ impl<'m> File<'m> {
         lost.map_or(Ok(()), Err)
     }
 
-    /// True when an attribute of this type may have been there, and be lost with a part of the attribute list or with an
-    /// extension record: that it is not found proves nothing. Never of a deleted file, of which little is certain.
+    /// True if an attribute of this type may have been in a lost part of the attribute list or in a lost extension record:
+    /// its absence proves nothing then. Always false for a deleted file, of which little is certain.
     pub(in super::super) fn may_have_lost(&self, type_code: u32) -> bool {
         if self.mft.freed {
             return false;
@@ -150,7 +150,7 @@ impl<'m> File<'m> {
             })
     }
 
-    /// What `f` makes of the attribute of this type and name (exactly).
+    /// Calls `f` with the attribute of this type and exact name, and returns its result.
     pub(in super::super) fn find<T>(
         &self,
         type_code: u32,
@@ -171,7 +171,7 @@ impl<'m> File<'m> {
         Ok(found)
     }
 
-    /// What is said of an attribute that [`Self::may_have_lost`].
+    /// The error for an attribute that [`Self::may_have_lost`].
     pub(in super::super) fn lost(&self, type_code: u32) -> Error {
         let problem = match &self.list_error {
             Some(error) => {
@@ -182,7 +182,7 @@ impl<'m> File<'m> {
         self.base.corrupt(problem)
     }
 
-    /// True when the attribute list knows of an attribute: where it is not found, the record that held it is lost.
+    /// True if the attribute list names an attribute: if that is not found, the record that contained it is lost.
     pub(in super::super) fn lists(&self, type_code: u32, name: &[u16]) -> bool {
         let mut entries = attribute_list::entries(self.list.as_deref().unwrap_or_default());
         entries
@@ -223,8 +223,8 @@ impl<'m> File<'m> {
         Ok(value)
     }
 
-    /// Appends the extents after the first. Where one is missing or damaged the list ends: what lies before it stays
-    /// readable, a read behind it fails.
+    /// Appends the extents after the first. At a missing or damaged extent the run list ends: the content before it stays
+    /// readable, a read beyond it fails.
     fn join(&self, type_code: u32, name: &[u16], mut runs: RunList) -> Result<RunList> {
         let Some(list) = &self.list else { return Ok(runs) };
         for (vcn, segment) in later_extents(list, type_code, name) {
@@ -243,7 +243,7 @@ impl<'m> File<'m> {
         Ok(runs)
     }
 
-    /// An attribute of the format's own, which is never compressed or encrypted, as a source.
+    /// Opens an attribute of the format itself, which is never compressed or encrypted, as a source.
     pub(in super::super) fn source(
         &self,
         type_code: u32,
@@ -267,7 +267,7 @@ impl<'m> File<'m> {
         })
     }
 
-    /// The whole value of an attribute of the format's own; one longer than `max` bytes is damage.
+    /// Reads the whole value of an attribute of the format itself; a value longer than `max` bytes is damage.
     pub(in super::super) fn bytes(
         &self,
         type_code: u32,
@@ -288,7 +288,7 @@ impl<'m> File<'m> {
         self.list.as_deref()
     }
 
-    /// A record of this file.
+    /// Reads a record of this file.
     pub(in super::super) fn segment(&self, segment: FileReference) -> Result<Record> {
         if segment.record() == self.base.number {
             return Ok(self.base.clone());

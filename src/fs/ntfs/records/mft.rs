@@ -1,5 +1,5 @@
-//! The master file table: found from the boot sector, read in pieces, cached. Guards: a record that fails its fixup is
-//! damaged for itself alone; the first records are replaced by `$MFTMirr`'s when they are.
+//! The master file table: found through the boot sector, read in pieces, cached. Guards: a record that fails its fixup
+//! affects no other record; the first records, if damaged, are read from `$MFTMirr`.
 
 use std::{ops::Range, sync::Arc};
 
@@ -19,40 +19,41 @@ use crate::{
     },
 };
 
-/// Records are read in pieces of this size: neighbours in a directory are mostly neighbours in the table.
+/// Length of a piece, the unit of reads: neighbours in a directory are mostly neighbours in the table.
 pub(in super::super) const PIECE: u64 = 64 << 10;
-/// Cached pieces: 8,000 records of 1 KiB.
+/// Cache budget for pieces: 8,000 records of 1 KiB.
 const CACHE_BUDGET: usize = 8 << 20;
-/// Remembers 8192 pieces of which one record was wanted.
+/// Budget for the read history of 8192 pieces.
 const TOUCHED_BUDGET: usize = 64 << 10;
-/// Records that `$MFTMirr` repeats.
+/// Number of records in `$MFTMirr`.
 const MIRRORED: u64 = 4;
-/// Node numbers have no room for more; NTFS itself stops at 2^32.
+/// Maximum number of records: node numbers have no room for more; the limit of NTFS itself is 2^32.
 const MAX_RECORDS: u64 = 1 << RECORD_BITS;
 
 /// A piece of the table with all fixups applied.
 #[derive(Clone)]
 struct Piece {
     bytes: Arc<Buffer>,
-    /// Bit i: record i of the piece failed its fixup. There are at most 128: a record has at least 512 bytes.
+    /// Bit i is set if record i of the piece failed its fixup. A piece has at most 128 records: a record has at least 512
+    /// bytes.
     damaged: u128,
 }
 
-/// A piece of the table that was handed out whole, with all fixups applied.
+/// A piece of the table that was read whole, with all fixups applied.
 pub(in super::super) struct Whole {
     pub(in super::super) index: u64,
     bytes: Arc<Buffer>,
-    /// Where in `bytes` the piece is.
+    /// Byte range of the piece in `bytes`.
     place: Range<usize>,
     damaged: u128,
 }
 
-/// What was wanted of a piece.
+/// The latest reads of a piece.
 #[derive(Clone, Copy)]
 enum Touched {
-    /// This record alone.
+    /// Only this record.
     Record(u64),
-    /// All of it, by [`Mft::whole`] or [`Mft::read_run`].
+    /// The whole piece, by [`Mft::whole`] or [`Mft::read_run`].
     Whole,
 }
 
@@ -62,20 +63,20 @@ pub(in super::super) struct Mft {
     pub(in super::super) volume: Arc<dyn ByteSource>,
     data: RunSource,
     records: u64,
-    /// Bytes of the table that its run list does not lead to.
+    /// Bytes of the table that its run list does not map.
     pub(in super::super) missing: u64,
     record_size: usize,
-    /// This is the table of the records that are not in use any more.
+    /// True for the table of freed records.
     pub(in super::super) freed: bool,
     pieces: Cache<u64, Piece>,
-    /// What was wanted of each piece lately. A piece is read whole when a second record of it is wanted: of files that are
-    /// far from each other only the records are read.
+    /// The latest reads of each piece. A piece is read whole when a second record of it is read: for files that are far
+    /// apart only their records are read.
     touched: Cache<u64, Touched>,
     buffers: Arc<BufferPool>,
 }
 
 impl Mft {
-    /// Finds the table. The second value is true when `$MFTMirr` had to stand in for its first record.
+    /// Opens the table. The second value is true if its first record was read from `$MFTMirr`.
     pub(in super::super) fn open(volume: &Arc<dyn ByteSource>, boot: BootSector) -> Result<(Self, bool)> {
         match Self::bootstrap(volume, boot, boot.mft) {
             Ok(mft) => Ok((mft, false)),
@@ -95,7 +96,7 @@ impl Mft {
         for attribute in base.attributes() {
             let attribute = attribute?;
             match (attribute.type_code, &attribute.form) {
-                // Without it the table is cut short.
+                // If the list cannot be read, the table is cut short.
                 (code::ATTRIBUTE_LIST, _) => list = extents::read_list(volume, &boot, &attribute).ok(),
                 (code::FILE_NAME, Form::Resident(value)) => {
                     is_mft |= FileName::parse(value)?.units().eq("$MFT".encode_utf16());
@@ -104,7 +105,7 @@ impl Mft {
                 _ => {}
             }
         }
-        // A damaged boot sector may lead to some other file's record.
+        // A damaged boot sector may lead to the record of another file.
         if !is_mft {
             return Err(base.corrupt("is not $MFT's"));
         }
@@ -112,7 +113,7 @@ impl Mft {
         let extent = extent.ok_or_else(|| base.corrupt("$MFT begins elsewhere"))?;
         let mut runs = RunList::new();
         extents::append_runs(&base, &extent, &boot, &mut runs)?;
-        // The records with further extents lie in the table itself, in what the extents before them map.
+        // The records with further extents are in the table itself, in the part that the previous extents map.
         for (vcn, segment) in extents::later_extents(list.as_deref().unwrap_or_default(), code::DATA, &[]) {
             let (len, known) = (runs.len(), Arc::new(runs));
             let record = (vcn == len / boot.cluster_size).then(|| {
@@ -121,7 +122,7 @@ impl Mft {
                 read_record(&data, start, record_size, segment.record(), false)
             });
             runs = Arc::try_unwrap(known).expect("its only other owner is dropped");
-            // A gap or a damaged record costs the records after it, not the volume.
+            // A gap or a damaged record loses the records after it, not the volume.
             let Some(Ok(Some(record))) = record else { break };
             let extent = extents::check_segment(&base, &record, segment)
                 .and_then(|()| extents::append_extent(&record, code::DATA, &[], vcn, &boot, &mut runs));
@@ -150,14 +151,13 @@ impl Mft {
         })
     }
 
-    /// The same table with the records that are not in use any more instead of the others; their content is read from
-    /// `volume`.
+    /// The same table for freed records: those in use count as absent. Content is read from `volume`.
     pub(in super::super) fn freed(&self, volume: Arc<dyn ByteSource>, context: &Context) -> Self {
         Self {
             boot: self.boot,
             volume,
             data: self.data.clone(),
-            // No sound table is larger than its volume.
+            // No valid table is larger than its volume.
             records: self.records.min(self.volume.size() / self.boot.record_size),
             missing: 0,
             record_size: self.record_size,
@@ -168,22 +168,22 @@ impl Mft {
         }
     }
 
-    /// Takes this much memory for caches instead of the usual budget.
+    /// Sets the cache budget to this volume's share.
     pub(in super::super) fn limit(&mut self, context: &Context) {
         self.pieces = Cache::new(context.share(CACHE_BUDGET));
     }
 
-    /// The table's content, for whoever reads all of it.
+    /// The table's content, for sequential reads of all of it.
     pub(in super::super) fn data(&self) -> &RunSource {
         &self.data
     }
 
-    /// How many records the table has room for.
+    /// Number of records in the table.
     pub(in super::super) fn records(&self) -> u64 {
         self.records
     }
 
-    /// A record in use.
+    /// Reads a record in use.
     pub(in super::super) fn record(&self, number: u64) -> Result<Record> {
         let absent = || Error::not_found(format!("MFT record {number} is not in use"));
         if number >= self.records {
@@ -202,13 +202,13 @@ impl Mft {
         }
     }
 
-    /// The piece that a record is in, and which one in it.
+    /// The piece that contains a record, and the record's index in it.
     pub(in super::super) fn split(&self, number: u64) -> (u64, usize) {
         let per_piece = PIECE / self.boot.record_size;
         (number / per_piece, usize::try_from(number % per_piece).expect("at most 128"))
     }
 
-    /// True when nothing else of its piece was wanted lately.
+    /// True if no other record of its piece was read lately.
     pub(in super::super) fn is_alone(&self, index: u64, number: u64) -> bool {
         match self.touched.get(&index) {
             None => true,
@@ -217,14 +217,14 @@ impl Mft {
         }
     }
 
-    /// A whole piece; it stays in memory for [`Self::record`].
+    /// A whole piece, which stays in memory for [`Self::record`].
     pub(in super::super) fn whole(&self, index: u64) -> Result<Whole> {
         let Piece { bytes, damaged } = self.pieces.get_or_load(index, || self.load(index))?;
         self.touched.put(index, Touched::Whole, size_of::<u64>());
         Ok(Whole { index, place: 0..bytes.len(), bytes, damaged })
     }
 
-    /// Neighbouring pieces by one read into a buffer of `buffers`.
+    /// Reads neighbouring pieces at once, into a buffer of `buffers`.
     pub(in super::super) fn read_run(
         &self,
         pieces: Range<u64>,
@@ -245,7 +245,7 @@ impl Mft {
         Ok(whole.collect())
     }
 
-    /// The records of a piece in their order: `None` for each that is damaged or not in use.
+    /// The records of a piece in order: `None` for each that is damaged or not in use.
     pub(in super::super) fn records_of<'a>(
         &'a self,
         piece: &'a Whole,
@@ -265,7 +265,7 @@ impl Mft {
         let piece = match self.pieces.get(&index) {
             Some(piece) => Some(piece),
             None => match self.touched.get(&index) {
-                // Read before, and dropped since: after so long a time one record is wanted, not its neighbours.
+                // The piece was read, and evicted since: after so long a time only this record is read, not its neighbours.
                 Some(Touched::Whole) => None,
                 Some(Touched::Record(other)) if other != number => self.load_cached(index),
                 _ if self.freed => self.load_cached(index),
@@ -280,7 +280,8 @@ impl Mft {
                 let start = within * self.record_size;
                 Record::new(piece.bytes, start, self.record_size, number, self.freed)
             }
-            // A bad sector in a neighbour must not cost this record; and alone it tells what is wrong with it.
+            // A bad sector in a neighbour must not make this record unreadable; a read of this record alone returns its own
+            // error.
             _ => {
                 let start = number * self.boot.record_size;
                 read_record(&self.data, start, self.record_size, number, self.freed)
@@ -288,8 +289,8 @@ impl Mft {
         }
     }
 
-    /// The first record from `number` on that is not in use any more, by its flags: it may be damaged. Holes, in the
-    /// table or in the disk below, are passed over.
+    /// The first record from `number` on that is marked as freed; it may be damaged. Holes, in the table or in the disk
+    /// below it, are skipped.
     pub(in super::super) fn next_freed(&self, mut number: u64) -> Option<u64> {
         let per_piece = PIECE / self.boot.record_size;
         while number < self.records {
@@ -308,7 +309,7 @@ impl Mft {
                         return Some(number + at as u64);
                     }
                 }
-                // Record by record: what cannot be read is told to whoever asks for it.
+                // Record by record: a later read of an unreadable record returns the error.
                 Err(_) => return Some(number),
             }
             number = (index + 1) * per_piece;
@@ -316,7 +317,7 @@ impl Mft {
         None
     }
 
-    /// How many bytes from `start` on are surely nowhere stored.
+    /// Number of bytes from `start` on that are certainly not stored.
     fn hole_at(&self, start: u64) -> u64 {
         let Some((position, len)) = self.data.runs().find(start) else { return 0 };
         let Some(position) = position else { return len };
@@ -341,7 +342,7 @@ impl Mft {
         Ok((Piece { bytes: Arc::new(bytes), damaged }, memory))
     }
 
-    /// Applies the fixups of a piece; which records failed theirs, as in [`Piece`].
+    /// Applies the fixups of a piece; returns the mask of records that failed theirs, as in [`Piece`].
     fn fix(&self, piece: &mut [u8]) -> u128 {
         let mut damaged = 0;
         for (within, record) in piece.chunks_exact_mut(self.record_size).enumerate() {
@@ -357,13 +358,13 @@ impl Mft {
         read_record(&*self.volume, start, self.record_size, number, false)
     }
 
-    /// The first records that only `$MFTMirr` has.
+    /// The first records that are readable only in `$MFTMirr`.
     pub(in super::super) fn damaged_first_records(&self) -> Vec<u64> {
         (0..MIRRORED.min(self.records)).filter(|n| !matches!(self.table_record(*n), Ok(Some(_)))).collect()
     }
 }
 
-/// Reads one record alone.
+/// Reads a single record.
 fn read_record(
     source: &dyn ByteSource,
     start: u64,

@@ -1,5 +1,5 @@
-//! File records (`FILE_RECORD_SEGMENT_HEADER`): the header and a walk over the attributes. Guards: everything handed
-//! out lies inside the record's bytes in use.
+//! File records (`FILE_RECORD_SEGMENT_HEADER`): the header, and iteration over the attributes. Guards: everything that is
+//! returned is inside the record's bytes in use.
 
 pub(super) mod each;
 pub(super) mod extents;
@@ -16,7 +16,7 @@ use zerocopy::{
 use super::attributes::{Attribute, reference::FileReference};
 use crate::{Error, Place, Result, bytes::Buffer};
 
-/// Records with fixed numbers.
+/// Numbers of the fixed records.
 pub(super) mod number {
     pub(in crate::fs::ntfs) const MFT: u64 = 0;
     pub(in crate::fs::ntfs) const MFT_MIRROR: u64 = 1;
@@ -26,11 +26,12 @@ pub(super) mod number {
     pub(in crate::fs::ntfs) const BITMAP: u64 = 6;
     pub(in crate::fs::ntfs) const SECURE: u64 = 9;
     pub(in crate::fs::ntfs) const UPCASE: u64 = 10;
-    /// The first record that is neither one of the system's nor reserved for it.
+    /// The first record that neither belongs to the system nor is reserved for it.
     pub(in crate::fs::ntfs) const FIRST_USER: u64 = 16;
 }
 
-/// Bits of a record's number in a node's: NTFS itself stops at 2^32 records; a table of 2^34 of 1 KiB takes 16 TiB.
+/// Bits of the record number in a node number: the limit of NTFS itself is 2^32 records; a table of 2^34 records of 1 KiB
+/// takes 16 TiB.
 pub(super) const RECORD_BITS: u32 = 34;
 
 /// As on disk.
@@ -52,21 +53,21 @@ struct Raw {
 
 const IN_USE: u16 = 1;
 const DIRECTORY: u16 = 2;
-/// The end mark, and what fills it up to 8 bytes.
+/// Length of the end mark with its padding to 8 bytes.
 const END_LEN: usize = 8;
 
 /// The validated header of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// How often the record was reused.
+    /// Sequence number: how often the record was reused.
     pub sequence_number: u16,
-    /// Names, those of the DOS namespace included.
+    /// Number of names, those of the DOS namespace included.
     pub link_count: u16,
-    /// An index over file names.
+    /// The record has a name index.
     pub directory: bool,
     /// The base record of an extension record; 0 in a base record.
     pub base: FileReference,
-    /// False for what a deleted file has left.
+    /// False for the record of a deleted file.
     pub in_use: bool,
     number: u64,
     attributes: usize,
@@ -74,15 +75,15 @@ pub struct Header {
 }
 
 impl Header {
-    /// Parses a record after its fixup. `None`: not in use.
+    /// Parses a record after its fixup. `None` if it is not in use.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when offsets leave the record.
+    /// [`Error::Corrupt`] if offsets lead out of the record.
     pub fn parse(record: &[u8], number: u64) -> Result<Option<Self>> {
         Self::parse_if(record, number, true)
     }
 
-    /// Parses what a deleted file has left. `None`: in use, or never used.
+    /// Parses the record of a deleted file. `None` if it is in use, or was never used.
     ///
     /// # Errors
     /// As [`Self::parse`].
@@ -90,7 +91,7 @@ impl Header {
         Self::parse_if(record, number, false)
     }
 
-    /// True for a record that was in use, and is not any more; it may be damaged.
+    /// True for a record that was in use and is freed; it may be damaged.
     pub(super) fn is_freed(record: &[u8]) -> bool {
         Raw::ref_from_prefix(record)
             .is_ok_and(|(raw, _)| &raw.signature == b"FILE" && raw.flags.get() & IN_USE == 0)
@@ -101,7 +102,7 @@ impl Header {
         let (raw, _) = Raw::ref_from_prefix(record).map_err(|_| corrupt("too short"))?;
         match &raw.signature {
             b"FILE" => {}
-            // Never used: records are formatted when the table grows, or lie in a hole.
+            // Never used: records are formatted when the table grows, or are in a hole.
             [0, 0, 0, 0] => return Ok(None),
             b"BAAD" => return Err(corrupt("marked as damaged (BAAD)")),
             _ => return Err(corrupt("no FILE signature")),
@@ -126,25 +127,25 @@ impl Header {
         }))
     }
 
-    /// True when a reference with this sequence number means what is in the record. The number is counted up when the
+    /// True if a reference with this sequence number refers to the content of the record. The number is incremented when the
     /// record is freed; 0 in a reference is not checked.
     pub fn answers_to(&self, sequence: u16) -> bool {
-        // 0 is left out.
+        // The increment skips 0.
         let before = if self.sequence_number == 1 { u16::MAX } else { self.sequence_number.wrapping_sub(1) };
         sequence == 0 || sequence == self.sequence_number || !self.in_use && sequence == before
     }
 
-    /// The record's number as it states it itself: version 3.1 has the field before the update sequence array.
+    /// The record number in the record itself: version 3.1 has the field before the update sequence array.
     pub(super) fn stated_number(&self, record: &[u8]) -> Option<u32> {
         let array = record.get(4..6)?.first_chunk().copied().map(u16::from_le_bytes)?;
         let number = record.get(0x2c..0x30)?.first_chunk().copied().map(u32::from_le_bytes)?;
         (array >= 0x30).then_some(number)
     }
 
-    /// Where the attributes end, the end mark and its padding included, and the largest of their numbers. `None`: they are
-    /// damaged.
+    /// The end of the attributes, the end mark and its padding included, and the largest attribute number. `None` if they
+    /// are damaged.
     pub(super) fn measure(&self, record: &[u8]) -> Option<(usize, Option<u16>)> {
-        // As far as they go: the stated end may be the one that is wrong.
+        // All attributes up to the end mark: the stated end may be the wrong one.
         let (mut at, mut largest) = (self.attributes, None);
         loop {
             let rest = record.get(at..)?;
@@ -156,13 +157,13 @@ impl Header {
         Some((at + END_LEN, largest))
     }
 
-    /// What the header itself states: the bytes in use, and the number of the next attribute.
+    /// The header's own values: the bytes in use, and the number of the next attribute.
     pub(super) fn states(&self, record: &[u8]) -> (usize, u16) {
         let next = record.get(0x28..0x2a).and_then(<[u8]>::first_chunk).copied().unwrap_or_default();
         (self.end, u16::from_le_bytes(next))
     }
 
-    /// The attributes of the record whose header this is.
+    /// Iterates over the attributes of the record with this header.
     pub fn attributes<'a>(&self, record: &'a [u8]) -> Attributes<'a> {
         Attributes {
             record: &record[..self.end.min(record.len())],
@@ -172,11 +173,11 @@ impl Header {
     }
 }
 
-/// Walks over a record's attributes; ends after the first damaged one.
+/// Iterator over a record's attributes; ends after the first damaged one.
 pub struct Attributes<'a> {
     record: &'a [u8],
     offset: usize,
-    /// Of the record.
+    /// Record number.
     number: u64,
 }
 
@@ -187,7 +188,7 @@ impl<'a> Iterator for Attributes<'a> {
         let rest = self.record.get(self.offset..)?;
         match Attribute::parse(rest) {
             Ok(Some((attribute, len))) => {
-                // At least a header's length: every step makes progress.
+                // At least the length of a header: every step advances.
                 self.offset += len;
                 Some(Ok(attribute))
             }
@@ -207,7 +208,7 @@ impl<'a> Iterator for Attributes<'a> {
     }
 }
 
-/// A record, with the cached piece of the MFT that it lies in.
+/// A record, within the cached piece of the MFT.
 #[derive(Clone)]
 pub(super) struct Record {
     pub(super) number: u64,
@@ -231,7 +232,7 @@ impl Record {
         Ok(header.map(|header| Self { number, header, piece, start }))
     }
 
-    /// The record from its first byte on.
+    /// The record's bytes.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.piece[self.start..]
     }
@@ -240,7 +241,7 @@ impl Record {
         self.header.attributes(self.bytes())
     }
 
-    /// Damage in this record.
+    /// The error for damage in this record.
     pub(super) fn corrupt(&self, problem: impl Into<std::borrow::Cow<'static, str>>) -> Error {
         Error::corrupt("file", Place::Record(self.number), problem)
     }

@@ -1,7 +1,8 @@
-//! `$REPARSE_POINT` (0xC0): a tag that says who interprets the file, and that program's data (MS-FSCC 2.1.2).
+//! `$REPARSE_POINT` (0xC0): a tag that identifies the owner, the filter that interprets the file, and that owner's data
+//! (MS-FSCC 2.1.2).
 //!
-//! What is a link becomes a link; all other tags mean that the stored content is not the file's content, and the name
-//! of the tag's owner is what the user is told.
+//! Link tags become links; all other tags mean that the stored content is not the file's content, and messages name the
+//! tag's owner.
 
 use crate::{
     Error, Result,
@@ -18,36 +19,36 @@ pub use tags::{Tag, describe};
 pub struct Reparse {
     /// The tag as stored.
     pub tag: u32,
-    /// The owner, in the form of points that are not Microsoft's.
+    /// The owner's GUID, which only points with a non-Microsoft tag have.
     pub guid: Option<Guid>,
-    /// What the data means.
+    /// The parsed data.
     pub data: Data,
 }
 
-/// The data of a reparse point, as far as it is understood.
+/// The data of a reparse point, for the tags that are supported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Data {
     /// A symbolic link.
     Symlink {
-        /// The name that the kernel follows.
+        /// The name that the Windows kernel follows.
         substitute: NameBuf,
-        /// The name that a person is shown; may be empty.
+        /// The name that is shown to the user; may be empty.
         print: NameBuf,
         /// Relative to the directory of the link.
         relative: bool,
     },
     /// A junction or the mount point of a volume.
     MountPoint {
-        /// The name that the kernel follows.
+        /// The name that the Windows kernel follows.
         substitute: NameBuf,
-        /// The name that a person is shown; may be empty.
+        /// The name that is shown to the user; may be empty.
         print: NameBuf,
     },
-    /// Content held compressed, by `wof.sys`.
+    /// Content compressed by `wof.sys`.
     Wof(Wof),
     /// A link of WSL: its target, a POSIX path.
     LxSymlink(Vec<u8>),
-    /// A link of the first WSL: its target is the file's content.
+    /// A link of the first WSL: the file's content is its target.
     LxSymlinkInContent,
     /// A named pipe of WSL.
     LxFifo,
@@ -57,22 +58,22 @@ pub enum Data {
     LxBlk,
     /// A Unix socket.
     AfUnix,
-    /// What Windows' NFS server stored.
+    /// A special file of Windows' NFS server.
     Nfs(Nfs),
-    /// The alias of an installed application: what it runs.
+    /// An app execution alias: the target program.
     AppExecLink {
-        /// The package and application, and the program's path.
+        /// The package, the application, and the path of the program.
         strings: Vec<NameBuf>,
     },
-    /// Data deduplication: the content is in chunks in `System Volume Information`. The data is what
-    /// [`super::dedup::point::Point`] parses.
+    /// Data deduplication: the content is in chunks in `System Volume Information`. [`super::dedup::point::Point`] parses
+    /// the data.
     Dedup(Vec<u8>),
     /// A placeholder of a cloud provider (OneDrive, …): the content may not be on the disk.
     Cloud,
-    /// A file of a WIM image that is mounted (DISM, ImageX) and was not changed: the content is in the WIM, which the
-    /// registry of the system that mounted it names.
+    /// An unchanged file of a mounted WIM image (DISM, ImageX): the content is in the WIM, which the registry of the
+    /// mounting system names.
     WimMount {
-        /// The mount.
+        /// GUID of the mount.
         mount: Guid,
         /// SHA-1 of the content.
         hash: [u8; 20],
@@ -81,12 +82,12 @@ pub enum Data {
     Other,
 }
 
-/// Where `wof.sys` keeps the content.
+/// Where `wof.sys` stores the content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wof {
     /// In a WIM file.
     Wim {
-        /// Which WIM, as registered on the volume.
+        /// The number of the WIM, as registered on the volume.
         data_source: u64,
         /// SHA-1 of the content.
         hash: [u8; 20],
@@ -95,7 +96,7 @@ pub enum Wof {
     File(WofAlgorithm),
 }
 
-/// How the stream `WofCompressedData` is compressed.
+/// Compression format of the stream `WofCompressedData`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WofAlgorithm {
     /// XPRESS Huffman in chunks of 4 KiB.
@@ -124,10 +125,10 @@ pub enum Nfs {
 }
 
 impl Reparse {
-    /// The attribute's whole value.
+    /// Parses the attribute's whole value.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when the value is shorter than it says, or the data contradicts the tag.
+    /// [`Error::Corrupt`] if the value is shorter than it states, or the data contradicts the tag.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let short = || corrupt(format!("only {} bytes", bytes.len()));
         let mut fields = Fields(bytes);
@@ -144,14 +145,14 @@ impl Reparse {
         Ok(Self { tag, guid, data: parsed })
     }
 
-    /// What the node is in place of a file or directory; `None` where the record tells.
+    /// The type of the node instead of file or directory; `None` if the record determines it.
     pub(super) fn kind(&self) -> Option<NodeKind> {
         match self.data {
             Data::Symlink { .. } | Data::MountPoint { .. } => Some(NodeKind::Symlink),
             Data::LxSymlink(_) | Data::LxSymlinkInContent => Some(NodeKind::Symlink),
             Data::LxFifo | Data::Nfs(Nfs::Fifo) => Some(NodeKind::Fifo),
             Data::AfUnix | Data::Nfs(Nfs::Socket) => Some(NodeKind::Socket),
-            // WSL keeps the number in an extended attribute.
+            // WSL stores the number in an extended attribute.
             Data::LxChr => Some(NodeKind::CharDevice(0, 0)),
             Data::LxBlk => Some(NodeKind::BlockDevice(0, 0)),
             Data::Nfs(Nfs::Symlink(_)) => Some(NodeKind::Symlink),
@@ -166,12 +167,12 @@ impl Reparse {
         matches!(self.data, Data::Wof(Wof::File(_)))
     }
 
-    /// True for a file that `wof.sys` shows as an ordinary one, wherever its content is.
+    /// True for a file that `wof.sys` presents as an ordinary one, wherever its content is.
     pub(super) fn is_wof(&self) -> bool {
         matches!(self.data, Data::Wof(_))
     }
 
-    /// Which other file has the content of a file with this point; `None` when none has.
+    /// The place outside of this file that has its content, for messages; `None` if there is none.
     pub(super) fn kept_in(&self) -> Option<&'static str> {
         match self.data {
             Data::Wof(Wof::Wim { .. }) | Data::WimMount { .. } => Some("a WIM file"),
@@ -180,7 +181,7 @@ impl Reparse {
         }
     }
 
-    /// Why the content of a file with this point cannot be read; `None` when it can.
+    /// The reason why the content of a file with this point cannot be read; `None` if it can.
     pub(super) fn undecodable(&self) -> Option<String> {
         let is_content = self.kind().is_some() || self.is_wof_file();
         (!is_content).then(|| match &self.data {
@@ -202,7 +203,7 @@ impl Reparse {
         })
     }
 
-    /// The program that the alias of an application runs.
+    /// The program that an app execution alias runs.
     pub(super) fn program(&self) -> Option<&NameBuf> {
         match &self.data {
             Data::AppExecLink { strings } => strings.get(2).filter(|path| !path.0.is_empty()),
@@ -210,7 +211,7 @@ impl Reparse {
         }
     }
 
-    /// Where a link leads, if the point itself tells.
+    /// The target of a link, if the point itself has it.
     pub(super) fn target(&self) -> Option<LinkTarget> {
         Some(match &self.data {
             Data::Symlink { substitute, print, relative } => {
@@ -257,7 +258,7 @@ impl Data {
                 fields.u32()?;
                 let units = name(fields.0);
                 let strings = units.0.split(|unit| *unit == 0).map(|units| NameBuf(units.to_vec()));
-                // Package, entry point, program, type: what follows is not known.
+                // Package, entry point, program, type; the meaning of further strings is unknown.
                 Self::AppExecLink { strings: strings.take(4).collect() }
             }
             Tag::Wim => Self::WimMount { mount: Guid(fields.array()?), hash: fields.array()? },
@@ -303,7 +304,7 @@ impl Nfs {
     }
 }
 
-/// Where a link's two names lie in its path buffer.
+/// The locations of a link's two names in its path buffer.
 struct Names {
     substitute: (u16, u16),
     print: (u16, u16),
@@ -332,7 +333,7 @@ fn corrupt(problem: String) -> Error {
     Error::corrupt("$REPARSE_POINT", None, problem)
 }
 
-/// What is left to read.
+/// The bytes that are not yet parsed.
 struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {

@@ -1,11 +1,11 @@
-//! Reparse tags (MS-FSCC 2.1.2.1) and who owns them.
+//! Reparse tags (MS-FSCC 2.1.2.1) and their owners.
 
-/// Set in tags that Microsoft assigned to itself: the data has no GUID in front.
+/// Set in tags that Microsoft assigned to itself: their data has no GUID in front.
 pub(super) const MICROSOFT: u32 = 0x8000_0000;
 
 macro_rules! tags {
     ($($name:ident = $value:literal, $mask:literal, $text:literal;)*) => {
-        /// The owners that are known.
+        /// The known owners.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[non_exhaustive]
         pub enum Tag {
@@ -34,7 +34,7 @@ macro_rules! tags {
     };
 }
 
-// Cloud and container tags come in variants, told apart by the bits that the mask leaves out.
+// Cloud and container tags have variants, which differ in the bits outside of the mask.
 tags! {
     MountPoint = 0xa000_0003, 0xffff_ffff, "mount point";
     Hsm = 0xc000_0004, 0xffff_ffff, "hierarchical storage";

@@ -12,7 +12,7 @@ fn utf16(text: &str) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_le_bytes).collect()
 }
 
-/// Offsets and lengths of two names, the second stored first, then what lies between, then the names.
+/// Offsets and lengths of two names, the second stored first, then the bytes `between`, then the names.
 fn names(substitute: &str, print: &str, between: &[u8]) -> Vec<u8> {
     let (substitute, print) = (utf16(substitute), utf16(print));
     let len = |name: &[u8]| u16::try_from(name.len()).unwrap();
@@ -116,6 +116,6 @@ fn cut_off_or_contradicting_points_are_errors() {
         bad[at] ^= 0x81;
         assert!(Reparse::parse(&bad).is_err(), "{at}");
     }
-    // What follows the stated length is padding.
+    // Bytes behind the stated length are padding.
     assert!(Reparse::parse(&[&link[..], &[0; 4]].concat()).is_ok());
 }

@@ -1,7 +1,6 @@
-//! `$Secure`: every distinct security descriptor of the volume once, in the stream `$SDS`; the index `$SII` tells where by
-//! the id that `$STANDARD_INFORMATION` holds. Each 256 KiB block of `$SDS` is followed by its copy, which is used where the
-//! first is damaged: hash, id, position and length must all agree with the index. Where the index is damaged, `$SDS` is
-//! searched.
+//! `$Secure`: every distinct security descriptor of the volume once, in the stream `$SDS`; the index `$SII` locates it by
+//! the id in `$STANDARD_INFORMATION`. Each 256 KiB block of `$SDS` is followed by its copy, which is used where the first is
+//! damaged: hash, id, position and length must all agree with the index. If the index is damaged, `$SDS` is searched.
 
 mod scan;
 
@@ -16,7 +15,7 @@ use crate::{
     bytes::{ByteSource, read_vec},
 };
 
-/// Distance from a block to its copy, and the bound of an entry: none crosses the end of a block.
+/// Distance from a block to its copy, and the maximum length of an entry: none crosses the end of a block.
 pub(super) const BLOCK: u64 = 0x4_0000;
 const HEADER: u32 = 20;
 
@@ -27,16 +26,16 @@ struct SecurityDescriptorHeader {
     hash: U32,
     security_id: U32,
     offset: U64,
-    /// Of the entry, this header included.
+    /// Length of the entry, this header included.
     length: U32,
 }
 
-/// Where `$SDS` holds a descriptor: what the index says of it.
+/// The location of a descriptor in `$SDS`, as stated in the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Location {
     /// Hash of the descriptor.
     pub hash: u32,
-    /// The id by which files refer to it.
+    /// The id by which files refer to the descriptor.
     pub security_id: u32,
     /// Offset of its entry in `$SDS`.
     pub offset: u64,
@@ -45,10 +44,10 @@ pub struct Location {
 }
 
 impl Location {
-    /// The data of an `$SII` entry.
+    /// Parses the data of an `$SII` entry.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when it is too short, or states an entry that no `$SDS` can hold.
+    /// [`Error::Corrupt`] if it is too short, or states an impossible entry.
     pub fn parse(data: &[u8]) -> Result<Self> {
         let (header, _) = SecurityDescriptorHeader::ref_from_prefix(data)
             .map_err(|_| Error::corrupt("$SII entry", None, format!("only {} bytes", data.len())))?;
@@ -73,20 +72,20 @@ impl From<&SecurityDescriptorHeader> for Location {
     }
 }
 
-/// The id that is the key of an `$SII` entry; the index is in its numeric order.
+/// Parses the key of an `$SII` entry, a security id; the index is in numeric order.
 ///
 /// # Errors
-/// [`Error::Corrupt`] when the key is no 32-bit number.
+/// [`Error::Corrupt`] if the key is no 32-bit number.
 pub fn parse_key(key: &[u8]) -> Result<u32> {
     let key = U32::read_from_bytes(key)
         .map_err(|_| Error::corrupt("$SII entry", None, format!("a key of {} bytes", key.len())))?;
     Ok(key.get())
 }
 
-/// The self-relative security descriptor at `location`, from the block or else from its copy.
+/// Reads the self-relative security descriptor at `location`, from the block or else from its copy.
 ///
 /// # Errors
-/// [`Error::Corrupt`] when both are damaged: what is wrong with the first.
+/// [`Error::Corrupt`] if both are damaged: the error of the first.
 pub fn descriptor(sds: &dyn ByteSource, location: &Location) -> Result<Vec<u8>> {
     let first = read_entry(sds, location, location.offset);
     match (first, location.offset.checked_add(BLOCK)) {
@@ -95,7 +94,7 @@ pub fn descriptor(sds: &dyn ByteSource, location: &Location) -> Result<Vec<u8>> 
     }
 }
 
-/// One of the two copies of the entry at `location`, the one at byte `at`: its descriptor, checked.
+/// Reads one of the two copies of the entry at `location`, the one at byte `at`, and returns its verified descriptor.
 pub(super) fn read_entry(sds: &dyn ByteSource, location: &Location, at: u64) -> Result<Vec<u8>> {
     let corrupt = |problem: String| Error::corrupt("$SDS entry", Place::Byte(at), problem);
     let length = usize::try_from(location.length).map_err(|_| corrupt("too long".into()))?;

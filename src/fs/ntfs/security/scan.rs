@@ -1,6 +1,6 @@
-//! `$SDS` without its indexes: each entry states its own id, hash, position and length, so that the stream alone tells
-//! where every descriptor is. Guards: entries are believed only where they say that they are, with a correct hash; how
-//! much is read, hashed and kept is bounded.
+//! `$SDS` searched without its indexes: each entry states its own id, hash, position and length, so that the stream alone
+//! locates every descriptor. Guards: an entry is accepted only at the position that it states, with a correct hash; the
+//! bytes that are read and hashed, and the entries, are bounded.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ use zerocopy::FromBytes;
 use super::{BLOCK, HEADER, Location, SecurityDescriptorHeader, hash};
 use crate::bytes::{ByteSource, read_vec};
 
-/// Entries begin at multiples of this.
+/// Alignment of entries.
 const ALIGNMENT: usize = 16;
-/// A volume has some thousands of descriptors; this many take 16 MiB here.
+/// Maximum number of entries: a volume has some thousands of descriptors; this many take 16 MiB here.
 const MAX_ENTRIES: usize = 1 << 18;
-/// Room for [`MAX_ENTRIES`] of a usual length, with their copies.
+/// Maximum length of a searched `$SDS`: room for [`MAX_ENTRIES`] of a usual length, with their copies.
 const MAX_LEN: u64 = 512 << 20;
-/// Hashing is given up in a block where entries with wrong hashes have cost this many times its size.
+/// The search skips the rest of a block once entries with wrong hashes have cost this many times its size.
 const MAX_WASTE: usize = 16;
 
-/// Where the entries of `$SDS` are, by their ids: found in the blocks or in their copies.
+/// The locations of the entries in `$SDS`, by id: found in the blocks or in their copies.
 pub fn scan(sds: &dyn ByteSource) -> BTreeMap<u32, Location> {
     let mut found = BTreeMap::new();
     let end = sds.size().min(MAX_LEN);
@@ -27,7 +27,7 @@ pub fn scan(sds: &dyn ByteSource) -> BTreeMap<u32, Location> {
         let len = usize::try_from(BLOCK.min(end - start)).expect("at most a block");
         match read_vec(sds, start, len) {
             Ok(block) => {
-                // A copy states the positions of its original.
+                // A copy states the positions in its original.
                 let original = start - start % (2 * BLOCK);
                 entries(&block, original, &mut |location| {
                     if found.len() < MAX_ENTRIES {
@@ -42,7 +42,7 @@ pub fn scan(sds: &dyn ByteSource) -> BTreeMap<u32, Location> {
     found
 }
 
-/// Calls `f` with each entry of a block, or of the copy of one, that begins at `original`.
+/// Calls `f` with each entry of a block, or of the copy of one, whose original begins at `original`.
 pub fn entries(block: &[u8], original: u64, f: &mut dyn FnMut(Location)) {
     let mut waste = block.len().saturating_mul(MAX_WASTE);
     let mut at = 0;
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn wrong_hashes_do_not_cost_more_than_their_share() {
-        // Every place claims the whole rest of the block.
+        // Every position claims the whole rest of the block.
         let block = usize::try_from(BLOCK).unwrap();
         let mut hostile = vec![0; block];
         for at in (0..block).step_by(32) {

@@ -1,4 +1,4 @@
-//! Which entry leads into a directory, and what has no way to it.
+//! Tests of which entry leads into a directory, and of orphans.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::fs::{
     reach::{MISPLACED, settle},
 };
 
-/// A directory that states `parent` and `name`, with entries that lead to other records.
+/// A directory with the home `parent` and `name`, and with entries that lead to other records.
 fn folder(image: &mut Image, number: u64, parent: u64, name: &str, entries: &[(&str, u64)]) {
     let own = resident(code::FILE_NAME, "", &file_name(1 << 48 | parent, name, 1, DIRECTORY));
     let mut index: Vec<_> = entries
@@ -23,8 +23,8 @@ fn folder(image: &mut Image, number: u64, parent: u64, name: &str, entries: &[(&
     image.record(number, 3, 0, &[own, index_root(&index, false)]);
 }
 
-/// Every path below a directory, `!` behind those that cannot be listed. Whoever enters what is listed as a directory, as
-/// programs do, comes to an end within `left` steps.
+/// Every path below a directory, with a `!` behind directories that cannot be listed. Enters each listed directory, as
+/// programs do; the walk must end within `left` steps.
 fn paths(fs: &dyn FileSystem, dir: NodeId, path: &str, left: &mut usize, out: &mut BTreeSet<String>) {
     *left = left.checked_sub(1).expect("more directories are entered than there are entries");
     let mut below = Vec::new();
@@ -66,21 +66,21 @@ fn a_directory_is_entered_from_the_place_that_its_record_states() {
     let mut image = Image::new();
     folder(&mut image, ROOT, ROOT, ".", &[("a", 17), ("b", 17), ("c", 18), ("d", 19), ("me", ROOT)]);
     folder(&mut image, 17, ROOT, "a", &[("file", FILE)]);
-    // It says to lie in the first one, and leads back to the root, to itself and to where it came from.
+    // Its home is in the first one, and its entries lead back to the root, to itself and to its parent.
     folder(&mut image, 18, 17, "c", &[("a", 17), ("c", 18), ("up", ROOT), ("file", FILE)]);
-    // Its parent's number is right, but that was another directory.
+    // Its parent's record number is right, but the sequence number is that of another directory.
     let own = resident(code::FILE_NAME, "", &file_name(7 << 48 | ROOT, "d", 1, DIRECTORY));
     image.record(19, 3, 0, &[own, index_root(&[index_entry(0, &[], None)], false)]);
     let volume = image.open();
     assert_eq!(all(&volume), ["/a", "/a/file", "/b", "/b!", "/c", "/c!", "/d", "/d!"]);
-    // A lookup and a listing give the same nodes; those that are not entered have the directory's attributes.
+    // A lookup and a listing return the same nodes; marked ones have the directory's attributes.
     for (name, marked) in [("a", false), ("b", true), ("c", true), ("d", true)] {
         let node = find(&volume, &[name]).unwrap().unwrap();
         assert_eq!(node.0 & MISPLACED != 0, marked, "{name}");
         assert_eq!(volume.stat(node).unwrap().kind, NodeKind::Directory);
         assert_eq!(is_corrupt(volume.lookup(node, Name(&[0x61]))), marked, "{name}");
     }
-    // Without a way to them: what they list is below them, but not what stands elsewhere.
+    // Orphans: their entries are listed below them; directories whose home is elsewhere cannot be entered.
     let view = orphans(&image);
     let found = all(&view);
     let wanted = ["/18-c", "/18-c/a", "/18-c/a!", "/18-c/file", "/19-d"];
@@ -127,7 +127,7 @@ fn directories_that_are_each_others_parents_are_shown_once() {
     folder(&mut image, 17, 19, "x", &[("y", 18)]);
     folder(&mut image, 18, 17, "y", &[("z", 19)]);
     folder(&mut image, 19, 18, "z", &[("x", 17), ("file", FILE)]);
-    // In a circle, but nothing lists it; and its own parent.
+    // Members of a cycle that no directory lists; and a directory that is its own parent.
     folder(&mut image, 20, 22, "p", &[]);
     folder(&mut image, 22, 20, "q", &[]);
     folder(&mut image, 23, 23, "self", &[("self", 23)]);
@@ -153,7 +153,7 @@ fn what_a_directory_does_not_list_is_an_orphan() {
     folder(&mut image, 17, ROOT, "d", &[]);
     let name = resident(code::FILE_NAME, "", &file_name(1 << 48 | 17, "file", 1, 0));
     image.record(FILE, 1, 0, &[name, resident(code::DATA, "", b"content")]);
-    // Its parent's record has another file now.
+    // Another file uses its parent's record now.
     folder(&mut image, 18, FILE, "lost", &[]);
     let view = orphans(&image);
     assert_eq!(all(&view), ["/17-d", "/17-d/21-file", "/18-lost"]);
@@ -225,7 +225,7 @@ fn a_link_is_followed_from_the_directory_that_its_record_names() {
         assert_eq!(volume.stat(node).unwrap().kind, NodeKind::Symlink);
         node.0 & MISPLACED == 0
     };
-    // What it says of itself in the root decides nothing: a file, a link, a directory.
+    // The attributes in the root's entry decide nothing: a file, a link, a directory.
     for attributes in [0, 0x400, DIRECTORY] {
         let key = file_name(1 << 48 | ROOT, "file", 1, attributes);
         let entries = [
@@ -234,7 +234,7 @@ fn a_link_is_followed_from_the_directory_that_its_record_names() {
             index_entry(0, &[], None),
         ];
         image.directory(&[index_root(&entries, false)]);
-        // The name of DOS, which is first and in no listing, lies deeper than the other: that one counts.
+        // The DOS name, which comes first and is in no listing, is in another directory: only the other name counts.
         for (names, in_root, below) in [
             (&[(17, 1)][..], false, true),
             (&[(ROOT, 1)], true, false),
@@ -246,7 +246,7 @@ fn a_link_is_followed_from_the_directory_that_its_record_names() {
             assert_eq!((at(&volume, &["file"]), at(&volume, &["d", "file"])), (in_root, below), "{names:?}");
             assert_eq!(volume.parent(NodeId(FILE)).unwrap(), NodeId(if in_root { ROOT } else { 17 }));
             assert!(volume.directory(find(&volume, &["file"]).unwrap().unwrap()).is_err());
-            // What a listing leads to, once `stat` has said that it is a link, is what a look-up finds.
+            // After `stat` has identified a link, a listing leads to the same node as a look-up.
             let mut listed = Vec::new();
             let root = volume.root();
             let read = volume.read_dir(root, DirCursor(0), &mut |entry| {
@@ -263,7 +263,7 @@ fn a_link_is_followed_from_the_directory_that_its_record_names() {
     }
 }
 
-/// A directory whose index has `count` blocks from `cluster` on, however many others have these.
+/// A directory whose index has `count` blocks from `cluster` on, however many other directories share them.
 fn folder_of_blocks(image: &mut Image, number: u64, name: &str, cluster: u16, count: u16) {
     let own = resident(code::FILE_NAME, "", &file_name(1 << 48 | ROOT, name, 1, DIRECTORY));
     let pairs = [&[0x22][..], &count.to_le_bytes(), &cluster.to_le_bytes(), &[0]].concat();
@@ -280,7 +280,7 @@ fn directories_with_the_same_index_blocks_list_no_more_than_is_stored() {
     let mut image = Image::new();
     image.0.resize(4096 * CLUSTER, 0);
     image.0[0x28..0x30].copy_from_slice(&(4095_u64 * 2).to_le_bytes());
-    // Names of one directory, and blocks without any.
+    // Names of one directory, and empty blocks.
     for vcn in 0..300 {
         let key = file_name(1 << 48 | 17, &format!("{vcn}"), 1, 0);
         let block = [index_entry(1 << 48 | FILE, &key, None), index_entry(0, &[], None)];
@@ -313,7 +313,7 @@ fn directories_with_the_same_index_blocks_list_no_more_than_is_stored() {
                 ControlFlow::Continue(())
             });
             let (operations, bytes) = counted.take();
-            // The owner lists all of its own; any other one ends after a fixed number of blocks that give it nothing.
+            // The owner lists all of its own; any other directory ends after a fixed number of blocks without own entries.
             if cluster == 200 && *number == 17 {
                 listed.unwrap();
                 assert_eq!(found, 300);

@@ -1,4 +1,4 @@
-//! Files whose reparse point says that they are something else: cloud files, aliases, links of the first WSL.
+//! Files with special reparse points: cloud files, aliases, links of the first WSL.
 
 use super::*;
 use crate::fs::{LinkTarget, NodeKind, Xattrs};
@@ -28,14 +28,14 @@ fn cloud_files_are_read_when_all_of_them_is_there() {
     let placeholder = || data(0..=0, &[0x01, 1, 0], 1000);
     assert_eq!(cloud(0x20, stored()).unwrap(), [0x42; 1000]);
     assert_eq!(cloud(0x8_0020, resident()).unwrap(), b"small");
-    // OFFLINE, RECALL_ON_OPEN, RECALL_ON_DATA_ACCESS: whatever is stored, it is not all.
+    // OFFLINE, RECALL_ON_OPEN, RECALL_ON_DATA_ACCESS: the stored content is not complete.
     for bit in [0x1000, 0x4_0000, 0x40_0000] {
         for data in [stored(), resident(), placeholder()] {
             let refused = cloud(0x20 | bit, data);
             assert!(matches!(&refused, Err(Error::Unsupported(why)) if why.contains("cloud")), "{refused:?}");
         }
     }
-    // The bits are clear, but there is nothing: never zeros.
+    // The bits are clear, but no content is stored: never zeros.
     let refused = cloud(0x20, placeholder());
     assert!(matches!(&refused, Err(Error::Unsupported(why)) if why.contains("byte 0x0")), "{refused:?}");
     let half = Extent { vcns: 0..=0, pairs: &[0x11, 1, 90, 0], size: 1000, valid: 500, flags: 0, unit: 0 };
@@ -51,7 +51,7 @@ fn links_of_the_first_wsl_have_their_target_as_content() {
     let volume = image.open();
     assert_eq!(volume.stat(NodeId(FILE)).unwrap().kind, NodeKind::Symlink);
     assert_eq!(volume.read_link(NodeId(FILE)).unwrap(), LinkTarget::Posix(target.into()));
-    // Longer than any path.
+    // A target longer than any path.
     image.file(&[
         data(0..=9, &[0x11, 10, 90, 0], 10 * CLUSTER as u64),
         point(0xa000_001d, &1_u32.to_le_bytes()),

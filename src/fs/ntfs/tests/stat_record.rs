@@ -1,16 +1,16 @@
-//! What is kept of plain files is what their records say; everything else is read each time.
+//! The cached stat records of plain files agree with their records; all other files are read each time.
 
 use super::*;
 use crate::fs::ntfs::nodes::node::Node;
 
-/// `$STANDARD_INFORMATION` with these attribute bits and times that differ.
+/// `$STANDARD_INFORMATION` with these attribute bits and distinct times.
 fn information(attributes: u32) -> Vec<u8> {
     let times = (1..=4_u64).flat_map(|n| (n * 131_072_000_000_000_007).to_le_bytes());
     let value: Vec<u8> = times.chain(attributes.to_le_bytes()).chain([0; 12]).collect();
     resident(code::STANDARD_INFORMATION, "", &value)
 }
 
-/// Whether the file is kept, after what is kept of every record was compared with what the record says.
+/// Compares the stat record of every MFT record with the record; returns whether that of the file is kept.
 fn is_kept(image: &Image) -> bool {
     let (volume, expecting) = (image.open(), image.open());
     expecting.stats.expect(&(0..30).collect::<Vec<_>>(), 0);

@@ -1,4 +1,4 @@
-//! Files compressed by WOF: what is shown of them, and what is not.
+//! Files compressed by WOF: their visible and hidden parts.
 
 use super::*;
 use crate::fs::{
@@ -65,7 +65,7 @@ fn content_comes_from_the_stream_and_all_else_looks_like_an_ordinary_file() {
     let volume = wof_file().open();
     assert_eq!(content(&volume).unwrap(), CONTENT);
     let Stat { size, allocated, attributes, .. } = volume.stat(NodeId(FILE)).unwrap();
-    // The stream is in the record.
+    // The stream is resident in the record.
     assert_eq!((size, allocated, attributes), (CONTENT.len() as u64, 0, 0x20));
     assert_eq!(streams(&volume), ["Other"]);
     assert_eq!(volume.xattrs().xattr(NodeId(FILE), "ntfs.streams.list").unwrap().unwrap(), b"Other");
@@ -73,7 +73,7 @@ fn content_comes_from_the_stream_and_all_else_looks_like_an_ordinary_file() {
     assert_eq!(stream(&volume, "wofcompresseddata"), None);
     let other = stream(&volume, "Other").unwrap();
     assert_eq!(volume.open(other).unwrap().size(), 7);
-    // What ntfs-3g returns stays what is stored.
+    // The attributes of ntfs-3g return the stored data.
     let raw = volume.xattrs().xattr(NodeId(FILE), "system.ntfs_reparse_data").unwrap().unwrap();
     assert_eq!((raw.len(), &raw[..4]), (24, &[0x17, 0, 0, 0x80][..]));
     assert_eq!(volume.xattrs().xattr(NodeId(FILE), "system.ntfs_attrib").unwrap().unwrap(), [0x20, 6, 0, 0]);
@@ -123,6 +123,6 @@ fn data_in_a_wim_file_is_refused_by_name() {
     let error = content(&volume).unwrap_err();
     assert!(matches!(&error, Error::Unsupported(_)) && error.to_string().contains("WIM"), "{error}");
     assert!(error.to_string().contains("no \\System Volume Information\\WimOverlay.dat"), "{error}");
-    // As Windows shows it.
+    // As in Windows.
     assert_eq!(volume.stat(NodeId(FILE)).unwrap().attributes & ATTRIBUTE_REPARSE_POINT, 0);
 }

@@ -1,20 +1,20 @@
-//! `$Bitmap`: one bit per cluster, read as a stream of words. Guards: what is scanned is bounded by the clusters that
-//! the volume really has room for.
+//! `$Bitmap`: one bit per cluster, read as a stream of words. Guards: the scan is bounded by the clusters that the volume
+//! really has room for.
 
 use std::ops::{ControlFlow, Range};
 
 use crate::{Result, bytes::ByteSource};
 
-/// The bitmap is read in pieces of this size.
+/// Bytes of the bitmap per read.
 const PIECE: usize = 256 << 10;
 
-/// Calls `sink` with each range of free clusters, ascending, as long as possible each.
+/// Calls `sink` with each maximal range of free clusters, ascending, until it breaks.
 pub(in super::super) fn free_clusters(
     bitmap: &dyn ByteSource,
     clusters: u64,
     sink: &mut dyn FnMut(Range<u64>) -> ControlFlow<()>,
 ) -> Result<()> {
-    // Clusters that the bitmap does not reach count as used.
+    // Clusters beyond the bitmap's end count as used.
     let clusters = clusters.min(bitmap.size().saturating_mul(8));
     let mut buf = vec![0; PIECE];
     let mut free = None;
@@ -23,7 +23,7 @@ pub(in super::super) fn free_clusters(
         let bytes = (clusters - first).div_ceil(8);
         let take = usize::try_from(bytes).unwrap_or(PIECE).min(PIECE);
         bitmap.read_exact_at(first / 8, &mut buf[..take])?;
-        // The last word is filled up with used clusters.
+        // The last word is padded with used clusters.
         let padded = take.next_multiple_of(8);
         buf[take..padded].fill(0xff);
         for word in buf[..padded].as_chunks().0 {
@@ -45,7 +45,7 @@ pub(in super::super) fn free_clusters(
     Ok(())
 }
 
-/// One word: `free` is the start of a free range that is still open.
+/// Scans one word: `free` is the start of a free range that is still open.
 fn scan(
     used: u64,
     first: u64,

@@ -1,11 +1,11 @@
-//! The backup of the boot sector, in the sector after the volume's last one. Guards: it outranks a boot sector only where
-//! the two differ in the size alone and nothing but its place can decide.
+//! The backup of the boot sector, in the sector after the volume's last one. Guards: it replaces a valid boot sector only
+//! where the two differ in the size alone, and the position of the backup decides.
 
 use super::boot::{self, BootSector};
 use crate::bytes::{ByteSource, read_vec};
 
-/// The backup, where the boot sector `first` states fewer sectors than it and is wrong: the backup lies where its own size
-/// puts it, none lies where that of `first` does, and otherwise they describe one volume.
+/// The backup, if it proves that the boot sector `first` states too few sectors: the backup is where its own size places it,
+/// there is none where `first` places it, and otherwise both describe the same volume.
 pub(in super::super) fn contradicting_backup(volume: &dyn ByteSource, first: &[u8]) -> Option<BootSector> {
     BootSector::parse(first).ok()?;
     let stated = BootSector::stated_end(first)?;
@@ -19,7 +19,7 @@ pub(in super::super) fn contradicting_backup(volume: &dyn ByteSource, first: &[u
     (!has_own).then_some(backup)
 }
 
-/// The sectors at the volume's end that may be the backup, and where they lie.
+/// The sectors at the volume's end that may be the backup, with their byte positions.
 pub(in super::super) fn backup_sectors(volume: &dyn ByteSource) -> impl Iterator<Item = (u64, Vec<u8>)> {
     let len = volume.size().min(4096);
     let start = volume.size() - len;

@@ -1,5 +1,5 @@
-//! The boot sector (`$Boot`, sector 0, with a copy in the volume's last sector): the volume's geometry. Guards: every
-//! size is a power of two within its legal bounds, and record numbers fit into the 34 bits that node numbers have.
+//! The boot sector (`$Boot`, sector 0, with a backup in the volume's last sector): the volume's geometry. Guards: every size
+//! is a power of two within its legal bounds, and record numbers fit into the 34 bits that node numbers have.
 
 use std::ops::RangeInclusive;
 
@@ -16,16 +16,16 @@ use crate::{
 const OEM_ID: &[u8; 8] = b"NTFS    ";
 const STRUCTURE: &str = "NTFS boot sector";
 
-/// Windows makes 512 to 4096; mkntfs also 256.
+/// Windows formats with 512 to 4096; mkntfs also with 256.
 const SECTOR_SIZES: RangeInclusive<u64> = 256..=4096;
-/// Windows 10 and later make clusters of up to 2 MiB.
+/// Windows 10 and later create clusters of up to 2 MiB.
 const MAX_CLUSTER_SIZE: u64 = 2 << 20;
-/// In use are 1 KiB and 4 KiB; the bound keeps a damaged size from costing memory.
+/// 1 KiB and 4 KiB are in use; the bound limits the memory that a damaged size can cost.
 const RECORD_SIZES: RangeInclusive<u64> = 512..=64 << 10;
-/// What Windows can address.
+/// Limit of Windows.
 const MAX_CLUSTERS: u64 = 1 << 32;
 
-/// As on disk; only what a reader needs.
+/// On-disk layout; only the fields that a reader needs.
 #[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct Raw {
@@ -47,35 +47,35 @@ struct Raw {
 /// The geometry of a volume, validated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BootSector {
-    /// Bytes in a sector.
+    /// Bytes per sector.
     pub sector_size: u64,
-    /// Bytes in a cluster.
+    /// Bytes per cluster.
     pub cluster_size: u64,
-    /// Clusters that the volume claims to have.
+    /// Number of clusters that the volume states.
     pub clusters: u64,
     /// Byte position of `$MFT`'s first record.
     pub mft: u64,
     /// Byte position of `$MFTMirr`.
     pub mft_mirror: u64,
-    /// Bytes in a file record.
+    /// Bytes per file record.
     pub record_size: u64,
-    /// Bytes in an index block, for directories.
+    /// Bytes per index block of directories.
     pub index_block_size: u64,
     /// Volume serial number.
     pub serial_number: u64,
 }
 
-/// True when a volume's first sector says that it is NTFS.
+/// True if a volume's first sector has the signature of NTFS.
 pub fn detect(boot: &[u8]) -> bool {
     boot.get(3..11) == Some(OEM_ID)
 }
 
-/// True when the last bytes of a volume (a whole sector or more) hold the backup of an NTFS boot sector.
+/// True if the last bytes of a volume (a whole sector or more) contain the backup of an NTFS boot sector.
 pub fn detect_backup(last_sector: &[u8]) -> bool {
     backups(last_sector.len()).any(|start| BootSector::parse(&last_sector[start..]).is_ok())
 }
 
-/// Whether the last sector of a volume, of 512 or 4096 bytes, holds the backup of its boot sector.
+/// True if the last sector of a volume, of 512 or 4096 bytes, contains the backup of its boot sector.
 pub(in super::super) fn has_backup(volume: &dyn ByteSource) -> bool {
     [512, 4096].into_iter().any(|sector| {
         let last = volume.size().checked_sub(sector).and_then(|at| read_vec(volume, at, 512).ok());
@@ -83,7 +83,8 @@ pub(in super::super) fn has_backup(volume: &dyn ByteSource) -> bool {
     })
 }
 
-/// Where in the last `len` bytes of a volume the backup can begin: it depends on the sector size, which is not known yet.
+/// Possible offsets of the backup in the last `len` bytes of a volume: they depend on the sector size, which is not known
+/// yet.
 pub(in super::super) fn backups(len: usize) -> impl Iterator<Item = usize> {
     [512_usize, 4096, 2048, 1024, 256].into_iter().filter_map(move |size| len.checked_sub(size))
 }
@@ -103,7 +104,7 @@ impl BootSector {
     /// Parses and validates a boot sector or its backup.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] for anything but legal geometry.
+    /// [`Error::Corrupt`] for invalid geometry.
     pub fn parse(sector: &[u8]) -> Result<Self> {
         let corrupt = |offset: u64, problem: String| Error::corrupt(STRUCTURE, Place::Byte(offset), problem);
         let (raw, _) = Raw::ref_from_prefix(sector).map_err(|_| corrupt(0, "too short".into()))?;
@@ -132,7 +133,7 @@ impl BootSector {
             _ => Err(corrupt(offset, format!("{what} at cluster {lcn:#x} of {clusters:#x}"))),
         };
         let size_of = |offset, clusters_per: u8, what| {
-            // From 128 on this is -log2 of the bytes; else clusters.
+            // From 128 on this is -log2 of the size in bytes; below, a number of clusters.
             let size = match clusters_per {
                 count @ 0..=127 => u64::from(count) * cluster_size,
                 log => 1_u64.checked_shl(u32::from(log.wrapping_neg())).unwrap_or(0),
@@ -148,7 +149,7 @@ impl BootSector {
             sector_size,
             cluster_size,
             clusters,
-            // One of the two is enough to find the records; the other then reads as damaged.
+            // One valid position is enough to find the records; the other one then reads as damaged.
             mft: mft.or_else(|e| mft_mirror.as_ref().map(|p| *p).map_err(|_| e))?,
             mft_mirror: mft_mirror.unwrap_or(u64::MAX),
             record_size: size_of(0x40, raw.clusters_per_record, "file records")?,
@@ -157,13 +158,13 @@ impl BootSector {
         })
     }
 
-    /// Where the sectors end that a boot sector states: there its backup lies.
+    /// Byte position of the end of the sectors that a boot sector states: the position of its backup.
     pub(in super::super) fn stated_end(sector: &[u8]) -> Option<u64> {
         let (raw, _) = Raw::ref_from_prefix(sector).ok()?;
         raw.total_sectors.get().checked_mul(raw.bytes_per_sector.get().into())
     }
 
-    /// Bytes that the clusters cover.
+    /// Bytes covered by the clusters.
     pub fn size(&self) -> u64 {
         self.clusters * self.cluster_size
     }

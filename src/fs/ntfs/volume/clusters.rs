@@ -1,5 +1,5 @@
-//! The volume as its run lists see it: a run that leaves the volume is damage of the file that claims it, found when
-//! it is read.
+//! The volume for its run lists: a run beyond the end of the volume is damage of the file that claims it, found when it is
+//! read.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub(in super::super) struct Clusters {
 }
 
 impl Clusters {
-    /// The part of `inner` that has clusters.
+    /// The part of `inner` that is covered by clusters.
     pub(in super::super) fn new(inner: Arc<dyn ByteSource>, size: u64) -> Self {
         let size = size.min(inner.size());
         Self { inner, size }

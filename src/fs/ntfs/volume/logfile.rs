@@ -1,21 +1,21 @@
-//! `$LogFile`'s restart pages: whether everything was written back when the volume was last in use. The log itself is not
-//! replayed.
+//! `$LogFile`'s restart pages: they show whether everything was written back when the volume was last in use. The log itself
+//! is not replayed.
 //!
-//! The newer of two pages counts, by its LSN. Version 1.1 is what Windows leaves behind when it unmounts a volume; since
-//! Windows 8 a mounted volume has 2.0, and so has one that a fast start or a hibernation keeps mounted.
+//! The page with the higher LSN counts. Version 1.1 means that Windows unmounted the volume; since Windows 8 a mounted
+//! volume has 2.0, and so has one that a fast start or a hibernation keeps mounted.
 
 use crate::fs::{Journal, ntfs::fixup};
 
-/// What is read of the file: both restart pages, of the largest size.
+/// Bytes of the file that are read: both restart pages, of the largest size.
 pub(in super::super) const RESTART_PAGES: usize = 128 << 10;
 
-/// Where a page may begin: at the start, and after the first one.
+/// Maximum size of a page, and so the largest offset of the second one.
 const MAX_PAGE: usize = 64 << 10;
 const MIN_PAGE: usize = 512;
 const NO_CLIENT: u16 = 0xffff;
 const VOLUME_IS_CLEAN: u16 = 2;
 
-/// The state that the beginning of the file states.
+/// The journal's state according to the start of the file.
 pub(in super::super) fn state(start: &[u8]) -> Journal {
     if start.iter().all(|byte| *byte == 0xff) {
         return Journal::Empty;
@@ -25,7 +25,7 @@ pub(in super::super) fn state(start: &[u8]) -> Journal {
     pages.max_by_key(|(lsn, _)| *lsn).map_or(Journal::Damaged, |(_, state)| state)
 }
 
-/// The LSN and the state of the restart page at byte `at`.
+/// The LSN and state of the restart page at byte `at`.
 fn restart_page(bytes: &[u8], at: usize) -> Option<(u64, Journal)> {
     let by_chkdsk = bytes.starts_with(b"CHKD");
     if !by_chkdsk && !bytes.starts_with(b"RSTR") {
@@ -96,7 +96,7 @@ mod tests {
         assert_eq!(state(&[]), Journal::Empty);
         assert_eq!(state(&[0xff; 8192]), Journal::Empty);
         assert_eq!(state(&[0; 8192]), Journal::Damaged);
-        // Behind chkdsk its own LSN counts.
+        // After chkdsk its own LSN counts.
         let mut checked = page(0, (1, 1), NO_CLIENT, 0);
         checked[..4].copy_from_slice(b"CHKD");
         checked[8] = 30;

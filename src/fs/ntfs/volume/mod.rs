@@ -1,5 +1,5 @@
-//! The volume as a whole: its geometry (boot sector and backup), its clusters and which of them are free, the journal's state,
-//! the table of upper cases. Nothing here knows of files.
+//! The volume as a whole: its geometry (boot sector and backup), its clusters and free clusters, the journal's state, the
+//! upcase table. Independent of files.
 
 pub(super) mod allocation;
 pub(super) mod backup;

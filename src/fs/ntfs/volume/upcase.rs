@@ -1,26 +1,29 @@
-//! `$UpCase`: the volume's own table from each UTF-16 code unit to its upper case, by which names are ordered in
-//! directories and found. Two names are one where their upcased units are; surrogates map to themselves. Guards: a table that
-//! cannot be one of upper cases (zeros, another file's data) is refused, for the reader and the checker alike.
+//! `$UpCase`: the volume's own table from each UTF-16 code unit to its upper case, which orders and finds names in
+//! directories. Two names are equal if their upcased units are; surrogates map to themselves. Guards: a table that cannot be
+//! an upcase table (zeros, another file's data) is refused, for the reader and the checker alike.
 
 use std::cmp::Ordering;
 
 use crate::{Error, Place, Result};
 
 const UNITS: usize = 0x1_0000;
-/// Units with the same upper case. In the tables of Windows and mkntfs these are at most three: `DŽ`, `Dž`, `dž`.
+/// Maximum number of units with the same upper case. In the tables of Windows and mkntfs these are at most three: `DŽ`,
+/// `Dž`, `dž`.
 const MAX_ALIKE: u8 = 4;
-/// Units with another upper case than themselves: Windows has about a thousand. 4 KiB of another file has more than this.
+/// Maximum number of units that are not their own upper case: Windows has about a thousand. 4 KiB of another file has more
+/// than this.
 const MAX_LETTERS: usize = 2000;
 
 /// The upper case of each UTF-16 code unit.
 pub struct UpCase(Box<[u16; UNITS]>);
 
 impl UpCase {
-    /// The content of `$UpCase`: 65536 little-endian units.
+    /// Parses the content of `$UpCase`: 65536 little-endian units.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] for any other length, and for what is no table of upper cases: ASCII letters have theirs (the
-    /// system's own names need no others), an upper case is its own one, few units share one, and few have another than themselves.
+    /// [`Error::Corrupt`] for any other length, and for anything but an upcase table: ASCII letters have their upper case
+    /// (the system's own names need no others), each upper case maps to itself, few units share an upper case, and few
+    /// differ from theirs.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         if bytes.len() != 2 * UNITS {
             let problem = format!("{} bytes instead of {}", bytes.len(), 2 * UNITS);
@@ -37,12 +40,12 @@ impl UpCase {
         }
     }
 
-    /// The first unit whose upper case cannot be what the table says.
+    /// The first unit with an impossible upper case, and that upper case.
     fn contradiction(&self) -> Option<(u16, u16)> {
-        // Of each upper case, how many other units have it.
+        // For each upper case, the number of other units that map to it.
         let (mut others, mut letters) = (vec![0_u8; UNITS], 0);
         let units = (0..=u16::MAX).zip(self.0.iter().copied());
-        // Every volume's table is looked at when it is opened: what is its own upper case, as nearly all are, costs nothing.
+        // Runs each time a volume is opened: units that are their own upper case, as nearly all are, cost nothing.
         let lower = u16::from(b'a')..=u16::from(b'z');
         units.filter(|(unit, upper)| unit != upper || lower.contains(unit)).find(|(unit, upper)| {
             let count = &mut others[usize::from(*upper)];
@@ -56,8 +59,8 @@ impl UpCase {
         })
     }
 
-    /// For a volume whose own table cannot be read: Unicode's simple mappings, one unit to one. It differs from the
-    /// tables of Windows in rare letters alone, so that all common names are still found.
+    /// The fallback for a volume whose own table is unreadable: Unicode's simple mappings, one unit to one. It differs from
+    /// the tables of Windows only in rare letters, so that all common names are still found.
     pub fn fallback() -> Self {
         Self::collect((0..=u16::MAX).map(simple_upper))
     }
@@ -76,7 +79,7 @@ impl UpCase {
     /// `COLLATION_FILE_NAME`, the order of directories: by upcased code unit, a prefix first.
     pub fn compare(&self, a: &[u16], b: &[u16]) -> Ordering {
         for (&x, &y) in a.iter().zip(b) {
-            // Equal units need no table, and most units that are compared are equal.
+            // Equal units need no table look-up, and most compared units are equal.
             if x != y {
                 let order = self.upper(x).cmp(&self.upper(y));
                 if order.is_ne() {
@@ -87,7 +90,7 @@ impl UpCase {
         a.len().cmp(&b.len())
     }
 
-    /// True for names that differ at most in case.
+    /// True if two names differ at most in case.
     pub fn eq(&self, a: &[u16], b: &[u16]) -> bool {
         a.len() == b.len() && self.compare(a, b).is_eq()
     }
@@ -97,7 +100,7 @@ fn simple_upper(unit: u16) -> u16 {
     let Some(lower) = char::from_u32(unit.into()) else { return unit };
     let mut upper = lower.to_uppercase();
     match (upper.next(), upper.next()) {
-        // Windows maps only pairs: no dotless i, long s or final sigma, which share their upper case with another.
+        // Windows maps only pairs: no dotless i, long s or final sigma, which share their upper case with another letter.
         (Some(upper), None) if upper.to_lowercase().eq([lower]) => {
             u16::try_from(u32::from(upper)).unwrap_or(unit)
         }
@@ -123,7 +126,7 @@ mod tests {
             ("abc", "ABCD", Ordering::Less),
             ("b", "ABC", Ordering::Greater),
             ("grüße", "GRÜßE", Ordering::Equal),
-            // Upcased, not lowercased: '_' (0x5f) lies between the two cases.
+            // Upcased, not lowercased: '_' (0x5f) is between the two cases.
             ("_", "a", Ordering::Greater),
             ("ÿ", "z", Ordering::Greater),
         ] {
@@ -149,7 +152,7 @@ mod tests {
         assert!(UpCase::parse(&[0; 2 * UNITS - 2]).is_err());
     }
 
-    /// The fallback as it would lie on the disk.
+    /// The fallback in its on-disk form.
     fn stored() -> Vec<u8> {
         UpCase::fallback().0.iter().flat_map(|unit| unit.to_le_bytes()).collect()
     }
@@ -164,14 +167,14 @@ mod tests {
         };
         assert!(refused(&|table| table.fill(0)));
         assert!(refused(&|table| table.fill(7)));
-        // One cluster, anywhere: of zeros, of another file, of the table itself.
+        // One damaged cluster at any place: zeros, another file's data, another part of the table.
         for cluster in [0, 1, 15, 31] {
             let range = cluster * 4096..(cluster + 1) * 4096;
             assert!(refused(&|table| table[range.clone()].fill(0)), "{cluster}");
             assert!(refused(&|table| table[range.clone()].fill(b'x')), "{cluster}");
             assert!(refused(&|table| table.copy_within(2 * 4096..3 * 4096, range.start)), "{cluster}");
         }
-        // A single letter.
+        // A single wrong letter.
         assert!(refused(&|table| table[2 * usize::from(b'a')] ^= 1));
         assert!(refused(&|table| table[2 * usize::from(b'_')] ^= 1));
     }
