@@ -1,13 +1,13 @@
-//! The options of this command for what the library says can be chosen when an image is not opened.
+//! The command's options for each remedy that the library suggests when an image cannot be opened.
 
 use vhdmount::{Error, Remedy};
 
-/// What an error says, and the options that lead on from there.
+/// The error's text with the options that may help.
 pub(super) fn advised(error: &Error) -> String {
     error.remedies().iter().fold(error.to_string(), |text, remedy| text + "\n" + self::text(*remedy))
 }
 
-/// The options for one choice.
+/// The options for one remedy.
 pub(super) fn text(remedy: Remedy) -> &'static str {
     match remedy {
         Remedy::NameParent => {

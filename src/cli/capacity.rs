@@ -1,4 +1,4 @@
-//! `vhdmount capacity`: one image, or many.
+//! `vhdmount capacity`: the capacity of one image, or of many.
 
 use std::path::{Path, PathBuf};
 
@@ -71,7 +71,7 @@ fn table(fleet: &FleetReport, form: Form) -> std::result::Result<(), Failure> {
     unless_closed(print(&text(fleet, form)))?;
     match (form, &fleet.errors[..]) {
         (_, []) => Ok(()),
-        // The table has named them.
+        // The table has listed them.
         (Form::Text, _) => Err(Failure::printed(Class::Image)),
         (_, [only]) => Err(Failure::image_text(only.text())),
         (_, [first, others @ ..]) => {
@@ -81,7 +81,7 @@ fn table(fleet: &FleetReport, form: Form) -> std::result::Result<(), Failure> {
     }
 }
 
-/// The exit code is the monitoring system's, whatever the form of the output.
+/// Returns the exit code of a monitoring plugin, in any form of output.
 fn verdict(fleet: &FleetReport, thresholds: Thresholds, form: Form) -> std::result::Result<(), Failure> {
     let verdict = fleet.verdict(thresholds.warn, thresholds.crit);
     let written = print(&match form {
@@ -95,7 +95,7 @@ fn verdict(fleet: &FleetReport, thresholds: Thresholds, form: Form) -> std::resu
     }
 }
 
-/// Looks at one image after the other; none stays open, and a failure does not stop the rest.
+/// Examines one image after the other; none stays open, and a failure does not stop the rest.
 fn fleet(images: &[PathBuf], folders: &[PathBuf], options: &OpenOptions) -> FleetReport {
     let mut fleet = Fleet::default();
     let mut look = |path: PathBuf| {
@@ -117,7 +117,7 @@ fn fleet(images: &[PathBuf], folders: &[PathBuf], options: &OpenOptions) -> Flee
     fleet.report()
 }
 
-/// A path as text, without loss: what is not UTF-8 is written as `\xff`.
+/// A path as text, without loss: bytes that are not UTF-8 are written as `\xff`.
 fn name(path: &Path) -> String {
     let bytes = path.as_os_str().as_encoded_bytes();
     let mut text = String::with_capacity(bytes.len());

@@ -16,7 +16,7 @@ use super::{
     progress::Line,
 };
 
-/// Examines the image and prints what was found. How bad it is becomes the exit code.
+/// Checks the image and prints the findings. Their severity determines the exit code.
 pub(super) fn run(command: &Check) -> Result<(), Failure> {
     let Check { image, options, json, quiet } = command;
     let mut line = Line::new(!quiet && !json);

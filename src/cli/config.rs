@@ -1,5 +1,5 @@
-//! What the command is to do, all of it decided: arguments, `-o` options and defaults become values of the library and of the
-//! platform here, and nothing reads the arguments afterwards.
+//! The resolved configuration of a command: arguments, `-o` options and defaults become values of the library and of the
+//! platform here, and no later code reads the arguments.
 
 use std::{io::IsTerminal, num::NonZeroUsize, path::PathBuf};
 
@@ -18,10 +18,10 @@ use super::{
     mount, screen,
 };
 
-/// Workers of a copy: more wait for each other than they gain.
+/// Most workers of a copy: more of them wait for each other longer than they gain.
 const MAX_WORKERS: usize = 16;
 
-/// What is done.
+/// The action of the command.
 pub(crate) enum Action {
     Mount(mount::Config),
     Unmount(PathBuf),
@@ -37,12 +37,12 @@ pub(crate) enum Action {
     Completions(Completions),
 }
 
-/// An image, how it is opened, and what of it is shown.
+/// An image, how to open it, and which part of it to show.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) image: PathBuf,
     pub(crate) options: OpenOptions,
-    /// This partition alone, as the root.
+    /// Only this partition, as the root.
     pub(crate) partition: Option<u32>,
 }
 
@@ -59,12 +59,12 @@ pub(crate) struct Ls {
     pub(crate) long: bool,
     pub(crate) human_readable: bool,
     pub(crate) recursive: bool,
-    /// Files that no directory lists, instead of directories.
+    /// List files that are in no directory, instead of directories.
     pub(crate) lost: Option<Lost>,
     pub(crate) json: bool,
 }
 
-/// Which of the files that no directory lists.
+/// Kinds of files that are in no directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lost {
     Deleted,
@@ -72,7 +72,7 @@ pub(crate) enum Lost {
 }
 
 impl Lost {
-    /// The option that asks for them.
+    /// The option that selects them.
     pub(crate) fn option(self) -> &'static str {
         match self {
             Self::Deleted => "--deleted",
@@ -94,7 +94,7 @@ pub(crate) struct Cp {
     pub(crate) dest: PathBuf,
     pub(crate) options: cp::Options,
     pub(crate) workers: usize,
-    /// No progress, no summary.
+    /// Print no progress and no summary.
     pub(crate) quiet: bool,
 }
 
@@ -103,31 +103,31 @@ pub(crate) struct Capacity {
     pub(crate) options: OpenOptions,
     pub(crate) subject: Subject,
     pub(crate) form: Form,
-    /// Look again after so many seconds.
+    /// Report again after this many seconds.
     pub(crate) watch: Option<u32>,
 }
 
-/// Whose capacity is reported.
+/// The disk or images whose capacity is reported.
 pub(crate) enum Subject {
     /// The disk of the running system.
     Running,
-    /// This image alone.
+    /// Only this image.
     Image(PathBuf),
-    /// Images, and those below folders, with the volumes of the host that they share.
+    /// Images, and those below folders, with the host volumes that they share.
     Fleet { images: Vec<PathBuf>, folders: Vec<PathBuf>, monitor: Option<Thresholds> },
 }
 
-/// At least one of them is given: the exit code is a monitoring plugin's.
+/// Thresholds, of which at least one is given: the exit code is that of a monitoring plugin.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Thresholds {
     pub(crate) warn: Option<Threshold>,
     pub(crate) crit: Option<Threshold>,
 }
 
-/// How a report is printed.
+/// The form of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// For people: TOML for one image, a table for many.
+    /// As text: TOML for one image, a table for many.
     Text,
     Json,
     Prometheus,
@@ -147,7 +147,7 @@ pub(crate) struct Map {
     pub(crate) drawing: Drawing,
 }
 
-/// Where a map goes.
+/// The output of a map.
 pub(crate) enum Drawing {
     /// Standard output.
     Text(Style),
@@ -161,15 +161,15 @@ impl Source {
     }
 
     /// # Errors
-    /// That the image cannot be opened, and why.
+    /// When the image cannot be opened.
     pub(crate) fn open(&self) -> Result<Image, Failure> {
         Image::open(&self.image, &self.options).map_err(|error| self.failure(&error))
     }
 
-    /// What a mount of the open image would show.
+    /// The tree that a mount of the open image would show.
     ///
     /// # Errors
-    /// That there is no such partition.
+    /// When there is no such partition.
     pub(crate) fn tree(&self, image: &Image) -> Result<Tree, Failure> {
         image.tree(self.partition).map_err(|error| self.failure(&error))
     }
@@ -180,10 +180,10 @@ impl Source {
 }
 
 impl Action {
-    /// Decides what the arguments ask for; `helper` where mount(8) calls.
+    /// Resolves the arguments; `helper` is set when mount(8) calls.
     ///
     /// # Errors
-    /// Arguments that make no sense.
+    /// When the arguments are invalid.
     pub(crate) fn resolve(arguments: Arguments, helper: Option<MountHelper>) -> Result<Self, Failure> {
         let Arguments { command, mount, verbose, quiet, debug, unmount } = arguments;
         Ok(match (command, unmount) {
@@ -258,7 +258,7 @@ impl args::Cp {
                 attributes: self.attributes || self.archive,
                 max_size: self.max_size,
             },
-            // As many as keep the processors busy while others wait for the disk.
+            // Enough to keep the processors busy while others wait for the disk.
             workers: self.threads.map_or(2 * cores, usize::from).clamp(1, MAX_WORKERS),
             quiet,
         }
@@ -274,7 +274,7 @@ impl args::Capacity {
         };
         let monitor = (self.warn.is_some() || self.crit.is_some())
             .then_some(Thresholds { warn: self.warn, crit: self.crit });
-        // Programs get one shape for one image and for many.
+        // Machine-readable forms have the same structure for one image and for many.
         let is_single = self.image.len() == 1 && self.recursive.is_empty();
         let subject = if self.running {
             Subject::Running
@@ -316,7 +316,7 @@ impl args::Map {
 }
 
 impl Color {
-    /// <https://no-color.org>: any value but an empty one.
+    /// Applies <https://no-color.org>: any value but an empty one disables colour.
     fn is_wanted(self) -> bool {
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         match self {

@@ -1,10 +1,10 @@
-//! Moments for people, in UTC.
+//! Dates as text, in UTC.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use vhdmount::fs::Timestamp;
 
-/// `2026-11-21 08:03:00` in UTC, by the civil calendar counted in days from 0000-03-01.
+/// Formats a time as `2026-11-21 08:03:00` in UTC, by the civil calendar counted in days from 0000-03-01.
 pub(super) fn date(time: Timestamp) -> String {
     let (days, second) = (time.seconds.div_euclid(86_400), time.seconds.rem_euclid(86_400));
     let shifted = days + 719_468;
@@ -18,7 +18,7 @@ pub(super) fn date(time: Timestamp) -> String {
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
 }
 
-/// This moment.
+/// The current time.
 pub(super) fn now() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     date(Timestamp { seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX), nanos: 0 })

@@ -1,5 +1,5 @@
-//! `vhdmount ls --deleted`, and what it shares with `--orphans`: one row for each deleted file, and for each of its named streams, as they are found: nothing
-//! is collected, as there may be millions.
+//! `vhdmount ls --deleted`, and the code that `--orphans` shares: one row for each deleted file, and for each of its
+//! named streams, printed as they are found: nothing is collected, as there may be millions.
 
 use std::{
     io::{BufWriter, IsTerminal, Write},
@@ -26,20 +26,20 @@ use super::{
     ls::{Notes, letter, shown},
 };
 
-/// What is printed of one file or stream.
+/// The row of one file or stream.
 #[derive(Default, Serialize)]
 pub(super) struct Row {
     pub(super) volume: String,
-    /// MFT record, or the number of the FAT directory entry: The Sleuth Kit's inode.
+    /// The MFT record, or the number of the FAT directory entry: the inode in The Sleuth Kit.
     pub(super) number: u64,
-    /// For `vhdmount cat`.
+    /// The path for `vhdmount cat`.
     pub(super) entry: String,
-    /// `null`: the directory that held it is gone.
+    /// `null` when the directory that held it is lost.
     pub(super) path: Option<String>,
     pub(super) name: String,
     pub(super) kind: char,
     pub(super) size: u64,
-    /// In words; `null` for directories and orphans, `damaged` where it cannot be told.
+    /// As text; `null` for directories and orphans, `damaged` where it is unknown.
     pub(super) state: Option<String>,
     pub(super) clusters: u64,
     pub(super) free: u64,
@@ -50,7 +50,7 @@ pub(super) struct Row {
     pub(super) accessed: String,
 }
 
-/// Lists what the command's paths name: volumes, or all of them.
+/// Lists the volumes that the command's paths name, or all of them.
 pub(super) fn run(tree: &Tree, command: &Ls, lost: Lost) -> Result<(), Failure> {
     let mut volumes: Vec<&Volume> = Vec::new();
     for path in &command.paths {
@@ -103,7 +103,7 @@ pub(super) struct Listing<'a, W> {
 }
 
 impl<W: Write> Listing<'_, W> {
-    /// `Err` when the output is closed, `Ok(Err)` when the volume cannot be read any further.
+    /// Lists a volume: `Err` when the output is closed, `Ok(Err)` when the volume cannot be read any further.
     fn volume(&mut self, volume: &Volume) -> std::io::Result<Result<()>> {
         let Some(undelete) = volume.fs.deleted() else { return Ok(Ok(())) };
         let mut written = Ok(());
@@ -139,7 +139,7 @@ impl<W: Write> Listing<'_, W> {
         self.out.write_all(&[&shown(path.as_bytes(), self.terminal), &b"\n"[..]].concat())
     }
 
-    /// Opens the document: one file a line, as they are found.
+    /// Opens the document: one file per line, as they are found.
     fn begin(&mut self) -> std::io::Result<()> {
         let schema = if self.command.lost == Some(Lost::Orphans) { "orphans/1" } else { "deleted/1" };
         match self.command.json {
@@ -156,7 +156,7 @@ impl<W: Write> Listing<'_, W> {
     }
 }
 
-/// The file itself, then its streams.
+/// The row of the file itself, then those of its streams.
 fn rows<'a>(
     undelete: &'a dyn Undelete,
     volume: &'a Volume,

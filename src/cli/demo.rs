@@ -1,4 +1,4 @@
-//! `vhdmount demo`: the main job on a small built-in disk, with its manifest as the check.
+//! `vhdmount demo`: reads a small built-in disk and verifies it against its manifest.
 
 use std::{
     io::{Read, Write},
@@ -18,7 +18,7 @@ use vhdmount::{
 
 use super::{Failure, args::Demo, system};
 
-/// As `println!`, but that a reader has seen enough is no failure.
+/// As `println!`, but a closed pipe is no failure.
 macro_rules! say {
     ($($text:tt)*) => {{
         let _ = writeln!(std::io::stdout(), $($text)*);
@@ -27,7 +27,7 @@ macro_rules! say {
 
 /// GPT with an ESP (FAT32), MSR and NTFS in a dynamic VHDX; made by `demo/make.sh`.
 const IMAGE: &[u8] = include_bytes!("../../demo/demo.vhdx.gz");
-/// Volume, kind, size, SHA-256, path of everything in it, as the programs that made it read it back.
+/// Volume, kind, size, SHA-256 and path of every file, as the programs that made the disk read them back.
 const MANIFEST: &str = include_str!("../../demo/manifest.tsv");
 
 pub(super) fn run(command: &Demo) -> Result<(), Failure> {
@@ -47,7 +47,7 @@ pub(super) fn run(command: &Demo) -> Result<(), Failure> {
     let mountpoint = folder.path().join("mnt");
     std::fs::create_dir(&mountpoint).map_err(setup)?;
     let checked = match mounted(command, &mountpoint, tree.clone()) {
-        // Unmounted after the check.
+        // Unmounted after the verification.
         Some(_session) => {
             say!("Mounted at {}. Its .capacity says:\n", mountpoint.display());
             print_file(&mountpoint.join(".capacity"))?;
@@ -73,7 +73,7 @@ pub(super) fn run(command: &Demo) -> Result<(), Failure> {
     if unchanged { Ok(()) } else { Err(Failure::inside("demo.vhdx", "the image was changed")) }
 }
 
-/// Mounts the tree where that is possible here and wanted; says why not.
+/// Mounts the tree where that is possible and wanted; otherwise prints why not.
 fn mounted(command: &Demo, mountpoint: &Path, tree: Arc<Tree>) -> Option<system::Session> {
     if command.no_mount {
         return None;
@@ -87,7 +87,7 @@ fn mounted(command: &Demo, mountpoint: &Path, tree: Arc<Tree>) -> Option<system:
     }
 }
 
-/// Writes the image with holes where it is zero.
+/// Writes the image, with holes for zeros.
 pub(super) fn unpack(path: &Path) -> std::io::Result<()> {
     use std::io::{Seek, SeekFrom};
     let mut file = std::fs::File::create_new(path)?;
@@ -111,7 +111,7 @@ pub(super) fn unpack(path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// The tree to a depth that fits a screen; deeper directories are counted.
+/// Prints the tree to a depth that fits a screen; deeper directories are counted.
 fn show_tree(tree: &Tree, dir: NodeId, depth: usize) {
     let mut entries = Vec::new();
     let listed = tree.read_dir(dir, DirCursor::default(), &mut |entry| {
@@ -141,7 +141,7 @@ fn show_tree(tree: &Tree, dir: NodeId, depth: usize) {
     }
 }
 
-/// Reads each file of the manifest by `digest_of` and compares; the number of files.
+/// Compares each file of the manifest with the hash from `digest_of`; returns the number of files.
 fn check(digest_of: impl Fn(&str) -> Result<String, String>) -> Result<usize, Failure> {
     let mut checked = 0;
     for line in MANIFEST.lines().filter(|line| !line.starts_with('#')) {

@@ -1,5 +1,5 @@
-//! How the command ends: the class of a failure, its exit code and its message. The codes are few, documented in `--help`,
-//! and stable.
+//! The end of the command: the class of a failure, its exit code and its message. The codes are few, documented in
+//! `--help`, and stable.
 
 use std::{
     fmt::Display,
@@ -15,43 +15,43 @@ use vhdmount::{
 
 use super::advice;
 
-/// Why the command ends without success.
+/// Why the command failed.
 #[derive(Debug)]
 pub(crate) struct Failure {
     class: Class,
-    /// Empty where the message was printed before.
+    /// Empty if the message was already printed.
     text: String,
 }
 
-/// The class of a failure, which decides the exit code.
+/// The class of a failure, which determines the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
-    /// The reader of standard output has seen enough, as in `| head`: no failure.
+    /// The reader of standard output has closed it, as in `| head`: no failure.
     ClosedPipe,
-    /// The arguments.
+    /// The arguments are invalid.
     Usage,
     /// The image cannot be opened or read.
     Image,
-    /// The mountpoint, FUSE, WinFsp.
+    /// The mountpoint, FUSE or WinFsp is not usable.
     Mountpoint,
-    /// The host's folder or file that a copy goes to.
+    /// The copy's destination on the host failed.
     Destination,
-    /// A path inside the image.
+    /// A path inside the image is invalid.
     Inside,
-    /// Standard output.
+    /// Standard output cannot be written.
     Output,
-    /// `check` found warnings, but nothing that is lost. Its codes lie beyond those of failures, so that a script can tell an
-    /// image that could not be examined from one that was and is not well.
+    /// `check` found warnings, but no loss. Its codes lie beyond those of failures, so that a script can distinguish an
+    /// image that could not be checked from one that has findings.
     Warnings,
     /// `check` found errors.
     Errors,
-    /// Mounted, but no volume can be read: `.capacity` and the raw views are all that is there.
+    /// Mounted, but no volume can be read: only `.capacity` and the raw views exist.
     NoVolume,
-    /// Ended by Ctrl-C, as a shell counts it.
+    /// Ended by Ctrl-C; the code is the shell's.
     Interrupted,
-    /// The state that a monitoring plugin reports, with its code.
+    /// The state of a monitoring plugin, with its code.
     Monitored(u8),
-    /// The serving process has failed with this code, and has printed why.
+    /// The serving process has failed with this code, and has printed its error.
     Served(u8),
 }
 
@@ -72,23 +72,23 @@ impl Class {
         }
     }
 
-    /// The exit code as a helper of mount(8): bits, 1 for a wrong call and 32 for a mount that failed.
+    /// The exit code of a mount(8) helper: bits, 1 for incorrect invocation and 32 for mount failure.
     fn code_for_mount(self) -> u8 {
         match self {
-            // The mount is there, and mount(8) has no code for what it lacks: it would call it failed.
+            // The mount exists; mount(8) has no code for missing volumes and would report a failure.
             Self::NoVolume | Self::ClosedPipe => 0,
             Self::Usage => 1,
             _ => 32,
         }
     }
 
-    /// Ends the program with this class: as a helper of mount(8), or as the command.
+    /// The program's exit code for this class: as a helper of mount(8), or as the command.
     pub(crate) fn exit(self, is_mount_helper: bool) -> ExitCode {
         ExitCode::from(if is_mount_helper { self.code_for_mount() } else { self.code() })
     }
 }
 
-/// The state of a monitoring plugin that could not find out the state.
+/// The state of a monitoring plugin that could not determine the state.
 pub(crate) const UNKNOWN: Class = Class::Monitored(3);
 
 impl Failure {
@@ -96,7 +96,7 @@ impl Failure {
         Self { class, text: text.to_string() }
     }
 
-    /// The arguments make no sense.
+    /// The arguments are invalid.
     pub(crate) fn usage(text: impl Display) -> Self {
         Self::new(Class::Usage, text)
     }
@@ -108,34 +108,34 @@ impl Failure {
         Self::new(Class::Image, text)
     }
 
-    /// Something about several images.
+    /// A failure that concerns several images.
     pub(crate) fn image_text(text: impl Display) -> Self {
         Self::new(Class::Image, text)
     }
 
-    /// The mountpoint, FUSE or WinFsp.
+    /// The mountpoint, FUSE or WinFsp is not usable.
     pub(crate) fn mountpoint(text: impl Display) -> Self {
         Self::new(Class::Mountpoint, text)
     }
 
-    /// A path inside the image.
+    /// A path inside the image is invalid.
     pub(crate) fn inside(path: impl Display, error: impl Display) -> Self {
         let (path, text) = (printable(&path.to_string()).into_owned(), error.to_string());
         let text = if text.contains(&path) { text } else { format!("{path}: {text}") };
         Self::new(Class::Inside, text)
     }
 
-    /// Something inside the image, as the text says.
+    /// A failure inside the image, described by the text.
     pub(crate) fn inside_text(text: impl Display) -> Self {
         Self::new(Class::Inside, text)
     }
 
-    /// The place on the host where a copy goes.
+    /// The copy's destination on the host failed.
     pub(crate) fn destination(path: &Path, error: &io::Error) -> Self {
         Self::destination_text(format_args!("{}: {error}", path.display()))
     }
 
-    /// The same in other words.
+    /// The copy's destination failed, described by the text.
     pub(crate) fn destination_text(text: impl Display) -> Self {
         Self::new(Class::Destination, text)
     }
@@ -145,7 +145,7 @@ impl Failure {
         Self::new(Class::Interrupted, text)
     }
 
-    /// Standard output takes no more: its reader has gone, which is no failure, or it cannot be written.
+    /// Writing to standard output failed: a closed pipe, which is no failure, or an error.
     pub(crate) fn output(error: &io::Error) -> Self {
         match error.kind() {
             ErrorKind::BrokenPipe => Self::printed(Class::ClosedPipe),
@@ -153,27 +153,27 @@ impl Failure {
         }
     }
 
-    /// A result of this class, whose text was printed before.
+    /// A failure of this class whose message was already printed.
     pub(crate) fn printed(class: Class) -> Self {
         Self { class, text: String::new() }
     }
 
-    /// The same as a monitoring system takes it: what went wrong leaves the state unknown.
+    /// The failure as a monitoring plugin reports it: the state is unknown.
     pub(crate) fn for_monitoring(self) -> Self {
         Self { class: UNKNOWN, ..self }
     }
 
-    /// True if the reader of standard output has seen enough.
+    /// True if the reader of standard output has closed it.
     pub(crate) fn is_closed_pipe(&self) -> bool {
         self.class == Class::ClosedPipe
     }
 
-    /// The message; empty where it was printed before.
+    /// The message; empty if it was already printed.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    /// Prints the message and ends the program.
+    /// Prints the message and returns the program's exit code.
     pub(crate) fn exit(&self, is_mount_helper: bool) -> ExitCode {
         if !self.text.is_empty() {
             super::complain(&printable_lines(&self.text));
@@ -182,7 +182,7 @@ impl Failure {
     }
 }
 
-/// Joins how writing to standard output ended and what failed before: a reader that has gone hides no failure.
+/// Combines the result of writing to standard output with an earlier failure: a closed pipe hides no failure.
 pub(crate) fn ended(written: io::Result<()>, failed: Option<Failure>) -> Result<(), Failure> {
     let written = written.map_err(|error| Failure::output(&error));
     match (written, failed) {
@@ -192,7 +192,7 @@ pub(crate) fn ended(written: io::Result<()>, failed: Option<Failure>) -> Result<
     }
 }
 
-/// Goes on where the reader of standard output has gone: what is decided next is still to be reported.
+/// Ignores a closed pipe, as the following result must still be reported.
 pub(crate) fn unless_closed(printed: Result<(), Failure>) -> Result<(), Failure> {
     match printed {
         Err(failure) if failure.is_closed_pipe() => Ok(()),

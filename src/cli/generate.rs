@@ -1,6 +1,6 @@
-//! `vhdmount man` and `vhdmount completions`: made from the definitions that `--help` comes from, so that they agree.
+//! `vhdmount man` and `vhdmount completions`: generated from the definitions behind `--help`, so that they agree.
 //!
-//! In the command itself, not in a build script: what `cargo install` leaves is the binary alone.
+//! Part of the command, not of a build script: `cargo install` installs only the binary.
 
 use std::{fs, io, path::Path};
 
@@ -29,7 +29,8 @@ pub(super) fn completions(command: &Completions) -> Result<(), Failure> {
     let mut text = Vec::new();
     clap_complete::generate(command.shell, &mut Arguments::command(), NAME, &mut text);
     let text = String::from_utf8_lossy(&text);
-    // Words of this would be parts of a path with a space. Without any, bash completes the path by itself, and quotes it.
+    // These words would be parts of a path with a space. With an empty list bash completes the path itself, and quotes
+    // it.
     print(&text.replace(r#"COMPREPLY=($(compgen -f "${cur}"))"#, "COMPREPLY=()"))
 }
 
@@ -81,10 +82,10 @@ fn command_page(command: &Command) -> io::Result<Vec<u8>> {
     Ok(page)
 }
 
-/// What begins every page.
+/// Begins a page.
 fn begin(command: &Command) -> io::Result<Vec<u8>> {
     let name = command.get_display_name().unwrap_or(NAME);
-    // Without a date: the same version makes the same pages. `render_title` would leave out the empty argument.
+    // Without a date: a version always generates the same pages. `render_title` would leave out the empty argument.
     let title = format!(".TH {name} 1 \"\" \"{NAME} {}\" \"User Commands\"\n", env!("CARGO_PKG_VERSION"));
     let rendered = Page::new(command.clone());
     let mut page = title.into_bytes();
@@ -95,7 +96,7 @@ fn begin(command: &Command) -> io::Result<Vec<u8>> {
     Ok(page)
 }
 
-/// What `--help` says at its end; each line is a paragraph.
+/// The notes at the end of `--help`; each line becomes a paragraph.
 fn notes(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     let Some(text) = command.get_after_help() else { return Ok(()) };
     let mut roff = Roff::new();

@@ -1,11 +1,11 @@
-//! Called by mount(8): `mount.fuse.vhdmount IMAGE MOUNTPOINT [-sfnv] [-N NAMESPACE] [-o OPTIONS] [-t TYPE]`.
+//! The command line of mount(8): `mount.fuse.vhdmount IMAGE MOUNTPOINT [-sfnv] [-N NAMESPACE] [-o OPTIONS] [-t TYPE]`.
 
 use std::{
     ffi::{OsStr, OsString},
     path::Path,
 };
 
-/// What mount(8) asks for beside what every user can.
+/// Options that only mount(8) passes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct MountHelper {
     /// `-f`: do everything but the mount.
@@ -20,7 +20,7 @@ pub(super) fn is_mount_helper(program: &OsStr) -> bool {
     name.to_string_lossy().starts_with("mount.")
 }
 
-/// Takes out of the arguments what has another meaning, or none, without mount(8).
+/// Removes the arguments that only mount(8) passes, or that mean something else without it.
 pub(super) fn take_arguments(arguments: Vec<OsString>) -> (Vec<OsString>, MountHelper) {
     let (mut kept, mut helper) = (Vec::new(), MountHelper::default());
     let mut arguments = arguments.into_iter();
@@ -31,7 +31,7 @@ pub(super) fn take_arguments(arguments: Vec<OsString>) -> (Vec<OsString>, MountH
                 kept.push(argument);
                 kept.extend(arguments.next());
             }
-            // The type is known, the namespace entered.
+            // The type is already known, and mount(8) has entered the namespace.
             Some("-t" | "-N") => drop(arguments.next()),
             Some(flags) if is_flags(flags) => {
                 helper.fake |= flags.contains('f');

@@ -19,8 +19,8 @@ use vhdmount::{
 pub(super) use self::notes::Notes;
 use super::{Failure, config::Ls, date::date, deleted, exit::ended, find};
 
-/// Bytes of a path: Windows' longest has 32,767 units of at most three. What lies deeper is listed, not entered: with each
-/// directory its path is printed, so that a chain of a million of them would have to be printed a million times.
+/// Longest path in bytes: Windows' longest has 32,767 units of at most three bytes each. Deeper directories are listed,
+/// not entered: each listing prints its path, so a chain of a million directories would print a million long paths.
 pub(super) const MAX_PATH: usize = 96 << 10;
 
 pub(super) fn run(command: &Ls) -> std::result::Result<(), Failure> {
@@ -38,11 +38,11 @@ pub(super) fn run(command: &Ls) -> std::result::Result<(), Failure> {
     ended(written.and_then(|()| out.flush()), failed)
 }
 
-/// A directory on the way to the present one.
+/// A directory on the path to the current one.
 struct Level {
-    /// Length of its path.
+    /// Length of its path in bytes.
     path: usize,
-    /// The directories in it that are still to be entered, from the end on.
+    /// Its subdirectories still to be entered, the next one last.
     below: Vec<(Vec<u8>, NodeId)>,
 }
 
@@ -51,14 +51,14 @@ struct Listing<'a, W> {
     command: &'a Ls,
     out: &'a mut W,
     terminal: bool,
-    /// A directory has been listed: the next one's heading stands apart.
+    /// True after the first directory: later headings are preceded by an empty line.
     begun: bool,
-    /// What could not be listed; the rest is.
+    /// Notes on entries that could not be listed.
     notes: Notes,
 }
 
 impl<W: Write> Listing<'_, W> {
-    /// Every path of the command: `Err` when one cannot be found, `Ok(Err)` when the output is closed.
+    /// Lists every path of the command: `Err` when one cannot be found, `Ok(Err)` when the output is closed.
     fn paths(&mut self) -> std::result::Result<std::io::Result<()>, Failure> {
         for path in &self.command.paths {
             let node = find(self.tree, path)?;
@@ -74,8 +74,8 @@ impl<W: Write> Listing<'_, W> {
         Ok(Ok(()))
     }
 
-    /// A directory, and with `-R` everything below it, as ls(1) has it: `path:` before each. Kept are one path and, of each
-    /// directory on it, the directories that are still to be entered.
+    /// Lists a directory, with `-R` and everything below it, in the format of ls(1): `path:` before each. Keeps one path
+    /// and, for each directory on it, the subdirectories still to be entered.
     fn directory(&mut self, path: &str, root: NodeId) -> std::io::Result<()> {
         let mut path = path.trim_end_matches('/').as_bytes().to_vec();
         let mut levels = vec![Level { path: path.len(), below: self.list(&path, root)? }];
@@ -106,7 +106,7 @@ impl<W: Write> Listing<'_, W> {
         Ok(())
     }
 
-    /// Lists one directory; returns those in it that are to be entered, the first one last.
+    /// Lists one directory; returns the subdirectories to enter, the first one last.
     fn list(&mut self, path: &[u8], dir: NodeId) -> std::io::Result<Vec<(Vec<u8>, NodeId)>> {
         if self.command.recursive || self.command.paths.len() > 1 {
             let shown = if path.is_empty() { b"/" } else { path };
@@ -129,7 +129,7 @@ impl<W: Write> Listing<'_, W> {
         Ok(below)
     }
 
-    /// One line; `listed`: the directory that lists it, and as what.
+    /// Prints one line; `listed`: the directory that lists the entry, and the kind that it states.
     fn entry(
         &mut self,
         dir: &[u8],
@@ -162,7 +162,7 @@ impl<W: Write> Listing<'_, W> {
         self.out.write_all(&[&self.shown(name), &b"\n"[..]].concat())
     }
 
-    /// As [`Self::target`]; what the listing calls a file and is a link may not lead there from this directory.
+    /// As [`Self::target`]; a link that the directory lists as a file may not be reachable from it.
     fn listed_target(
         &self,
         node: NodeId,
@@ -179,7 +179,8 @@ impl<W: Write> Listing<'_, W> {
         self.target(node)
     }
 
-    /// Where a link leads inside the image. Of an absolute POSIX path, which can mean a place outside, what is stored.
+    /// The target of a link inside the image. An absolute POSIX path, which may refer to a place outside, is returned as
+    /// stored.
     fn target(&self, node: NodeId) -> Result<Vec<u8>, Error> {
         match self.tree.read_link(node)?.posix().filter(|path| path.starts_with(b"/")) {
             Some(path) => Ok(path),
@@ -192,8 +193,8 @@ impl<W: Write> Listing<'_, W> {
     }
 }
 
-/// A name from an image must not command the terminal. A file or a pipe gets it as it is, as ls(1) and find(1) have it: a
-/// program that reads it looks for that very file.
+/// A name from the image without control characters for a terminal, which it must not control. A file or a pipe gets the
+/// name unchanged, as with ls(1) and find(1): programs that read it look for that very file.
 pub(super) fn shown(name: &[u8], terminal: bool) -> Cow<'_, [u8]> {
     match terminal {
         true => printable_bytes(name).into_bytes().into(),
@@ -203,7 +204,7 @@ pub(super) fn shown(name: &[u8], terminal: bool) -> Cow<'_, [u8]> {
 
 type Entry = (Vec<u8>, NodeId, NodeKind);
 
-/// The entries of a directory by name, as far as they can be read, and why not all.
+/// The readable entries of a directory by name, and the error if some are missing.
 fn entries(tree: &Tree, dir: NodeId) -> (Vec<Entry>, Option<Error>) {
     let mut entries = Vec::new();
     let listed: Result<()> = tree.read_dir(dir, DirCursor::default(), &mut |entry| {

@@ -41,7 +41,7 @@ pub(super) fn run(command: &Map) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A picture never goes over the image or one of its parents, by whatever name, nor over a device.
+/// Refuses to write a picture over the image or one of its parents, under any name, or over a device.
 fn spare(image: &Image, picture: &Path) -> Result<(), Failure> {
     let Ok(target) = std::fs::metadata(picture) else { return Ok(()) };
     let container = image.container();
@@ -49,7 +49,7 @@ fn spare(image: &Image, picture: &Path) -> Result<(), Failure> {
     if !target.is_file() && picture != Path::new("/dev/stdout") && picture != Path::new("/dev/null") {
         return Err(Failure::usage(format_args!("{} is not a file: name another", picture.display())));
     }
-    // A picture that cannot be opened cannot be written either, and that error says why.
+    // A picture that cannot be opened cannot be written either; the write then reports the error.
     let picture_id =
         target.is_file().then(|| File::open(picture).ok().as_ref().and_then(system::file_id)).flatten();
     let same = |file: &File| picture_id.is_some() && system::file_id(file) == picture_id;

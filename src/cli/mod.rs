@@ -1,4 +1,4 @@
-//! The command line: what the arguments mean, resolved once; no decision is left for later.
+//! The command line: arguments are resolved once into a configuration, and no decision is left for later code.
 
 mod advice;
 mod args;
@@ -45,7 +45,7 @@ pub(crate) fn main() -> ExitCode {
     if system::answer_for_library(&arguments) {
         return ExitCode::SUCCESS;
     }
-    // mount(8) calls its helpers `mount.TYPE` and expects its own exit codes.
+    // mount(8) runs its helpers as `mount.TYPE` and expects its own exit codes.
     let called_by_mount = arguments.first().is_some_and(|name| helper::is_mount_helper(name));
     let (arguments, helper) = match called_by_mount {
         true => {
@@ -74,7 +74,7 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// True when a monitoring system calls, to which 1 would be a warning.
+/// True when a monitoring system calls, for which exit code 1 would be a warning.
 fn is_monitoring(arguments: &[OsString]) -> bool {
     let is_option = |text: &str| ["--warn", "--crit"].iter().any(|name| text.starts_with(name));
     let texts = || arguments.iter().filter_map(|argument| argument.to_str());
@@ -98,7 +98,7 @@ fn run(action: Action) -> Result<(), Failure> {
     }
 }
 
-/// A path inside the image, as a user may write it.
+/// Resolves a path inside the image, as the user may write it.
 fn find(tree: &Tree, path: &str) -> Result<NodeId, Failure> {
     let first = path.split('/').find(|part| !part.is_empty()).unwrap_or_default();
     let resolve = |path: &str| Resolver::new(tree).resolve(path.as_bytes(), true);
@@ -118,17 +118,17 @@ fn print(text: &str) -> Result<(), Failure> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| Failure::output(&error))
 }
 
-/// Prints an error. That nobody reads it, as behind `| head`, is no other error.
+/// Prints an error. A failed write, as behind `| head`, is ignored.
 fn complain(text: &str) {
     let _ = writeln!(std::io::stderr(), "vhdmount: {text}");
 }
 
-/// `RUST_LOG` wins over `level`.
+/// Starts the log at `level`; `RUST_LOG` takes precedence.
 fn start_log(level: &str) {
-    // fuser warns of mounts that were unmounted from outside, which is how mounts end.
+    // fuser warns of mounts that were unmounted from outside, which is the normal end of a mount.
     let environment = env_logger::Env::default().default_filter_or(format!("{level},fuser=error"));
     let mut builder = env_logger::Builder::from_env(environment);
-    // Messages quote images. What begins a line is the program's: further lines of a message are set in.
+    // Messages quote text from images. Only the program's text begins a line: further lines of a message are indented.
     let limit = (level == "warn").then(warnings::Limit::default);
     builder.format(move |out, record| {
         match limit.as_ref().map_or(warnings::Shown::Yes, |limit| limit.take(record)) {

@@ -1,4 +1,4 @@
-//! `vhdmount IMAGE [MOUNTPOINT]`: options resolved once into what the platform mounts.
+//! `vhdmount IMAGE [MOUNTPOINT]`: resolves the options of a mount once for the platform.
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -33,35 +33,35 @@ pub(super) struct Call {
     pub(super) debug: bool,
     pub(super) quiet: bool,
     pub(super) verbose: bool,
-    /// mount(8) calls.
+    /// Set when mount(8) calls.
     pub(super) helper: Option<MountHelper>,
 }
 
-/// A mount, with all of it decided.
+/// A fully resolved mount.
 pub(super) struct Config {
     source: Source,
     announcement: Announcement,
-    /// Everything but the mount is done: `mount -f`.
+    /// Do everything but mount: `mount -f`.
     fake: bool,
     platform: system::Options,
 }
 
-/// What is said when the image is mounted.
+/// The text printed when the image is mounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Announcement {
     Nothing,
-    /// Problems alone: mount(8) says the rest.
+    /// Problems only: mount(8) prints the rest.
     Problems,
-    /// Also the table of volumes, and how to unmount.
+    /// The table of volumes, and how to unmount, as well.
     Table,
     Json,
 }
 
 impl Config {
-    /// Decides what the arguments of a mount mean.
+    /// Resolves the arguments of a mount.
     ///
     /// # Errors
-    /// Arguments that make no sense, or that are another system's.
+    /// When the arguments are invalid, or belong to another system.
     pub(super) fn resolve(mut mount: args::Mount, call: Call) -> Result<Self, Failure> {
         let Some(image) = mount.image.take() else {
             return Err(Failure::usage(
@@ -96,8 +96,8 @@ pub(super) fn run(mount: Config) -> Result<(), Failure> {
     system::run(mount)
 }
 
-/// Opens the image, in the process that serves it: the tree, what is said when it is mounted, and whether any volume can be
-/// read.
+/// Opens the image, in the process that serves it: returns the tree, the text to print when it is mounted, and whether
+/// any volume can be read.
 fn open(source: &Source, announcement: Announcement) -> Result<(Tree, String, bool), Failure> {
     let opened = source.open()?;
     let tree = source.tree(&opened)?;
@@ -115,7 +115,7 @@ fn open(source: &Source, announcement: Announcement) -> Result<(Tree, String, bo
     Ok((tree, announcement, readable))
 }
 
-/// Why volumes are not shown, where no table says it.
+/// Why volumes are not shown, for a mount that prints no table.
 fn unreadable(info: &DiskInfo) -> String {
     let told = info.partitions.iter().filter(|found| match &found.volume {
         VolumeState::Damaged { .. } | VolumeState::Unsupported { .. } => true,
@@ -128,7 +128,7 @@ fn unreadable(info: &DiskInfo) -> String {
     told.map(|found| line(&found.volume_name, &found.volume.to_string())).collect()
 }
 
-/// Every problem, and what was done about a dirty log: a mount must not hide what `info` would tell.
+/// All problems, and the handling of a dirty log: a mount must not hide what `info` reports.
 fn problems(info: &DiskInfo) -> String {
     let mut out = String::new();
     for problem in &info.problems {
@@ -153,7 +153,7 @@ fn problems(info: &DiskInfo) -> String {
     out
 }
 
-/// Takes the options of `-o` that say how to open the image and what to show; the others are left for the system's mount.
+/// Removes the `-o` options for opening the image and for what to show; returns the others, for the system's mount.
 fn take_options(mount: &mut args::Mount) -> Result<Vec<String>, Failure> {
     let mut of_mount = Vec::new();
     for option in std::mem::take(&mut mount.options).iter().flat_map(|list| split(list)) {
@@ -167,7 +167,7 @@ fn take_options(mount: &mut args::Mount) -> Result<Vec<String>, Failure> {
     Ok(of_mount)
 }
 
-/// The options of a list. A comma between double quotes, or behind a backslash, which is taken away, belongs to a value:
+/// Splits a list of options. A comma between double quotes, or after a backslash, which is removed, belongs to a value:
 /// `context="system_u:object_r:x:s0:c1,c2"`, `parent=a\,b.vhd`.
 fn split(list: &str) -> Vec<String> {
     let (mut options, mut quoted) = (vec![String::new()], false);
@@ -190,14 +190,14 @@ fn name_and_value(option: &str) -> (&str, Option<&str>) {
     option.split_once('=').map_or((option, None), |(name, value)| (name, Some(value)))
 }
 
-/// The options that mount(8) and fstab add, that ask for what is always so here, or that are of no account for an image that is
-/// only read. Scripts of the one system then work on the other.
+/// True for options that mount(8) and fstab add, that request what every mount does anyway, or that have no effect on a
+/// read-only image. Ignoring them lets scripts of one system work on the other.
 fn is_ignored(name: &str, value: Option<&str>) -> bool {
     match name {
         "ro" | "defaults" | "auto" | "noauto" | "user" | "nouser" | "users" | "owner" | "group"
         | "nofail" | "_netdev" | "ignore_case" | "windows_names" | "nodev" | "nosuid" | "loop"
         | "subtype" | "fsname" => true,
-        // Devices and set-user-id bits of an image are never honoured, whatever mount.fuse3 asks for.
+        // Devices and set-user-id bits of an image are never honoured, even if mount.fuse3 asks for them.
         "dev" | "suid" => true,
         // Access times are never updated, names are always UTF-8, a mountpoint need not be empty, reads are large.
         "relatime" | "norelatime" | "strictatime" | "nostrictatime" | "lazytime" | "nolazytime"
@@ -208,7 +208,7 @@ fn is_ignored(name: &str, value: Option<&str>) -> bool {
     }
 }
 
-/// Asked before anything else is found wrong: a mistyped command is taken for an image.
+/// Checked before all other errors: a mistyped subcommand is parsed as an image.
 fn check_exists(image: &Path) -> Result<(), Failure> {
     let missing = std::fs::metadata(image).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
     let hint = match image.components().count() == 1 && image.extension().is_none() {
@@ -223,9 +223,9 @@ fn check_exists(image: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Why an option of `-o` is refused.
+/// Why an `-o` option is refused.
 enum OptionError {
-    /// It needs another value, or is not to be had.
+    /// It needs another value, or is not available.
     Refused(Failure),
     Writable,
     Unknown,

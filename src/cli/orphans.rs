@@ -1,5 +1,5 @@
-//! `vhdmount ls --orphans`: one row for each orphan, with `-R` also for what lies below orphaned directories, as they are
-//! found.
+//! `vhdmount ls --orphans`: prints one row for each orphan, with `-R` also for the entries below orphaned directories, as
+//! they are found.
 
 use std::{io::Write, ops::ControlFlow};
 
@@ -19,17 +19,17 @@ use super::{
     ls::{MAX_PATH, letter},
 };
 
-/// A directory on the way to the present one.
+/// A directory on the path to the current one.
 struct Level {
     node: NodeId,
-    /// Length of its path.
+    /// Length of its path in bytes.
     path: usize,
-    /// The directories in it that are still to be entered, from the end on.
+    /// Its subdirectories still to be entered, the next one last.
     below: Vec<(Vec<u8>, NodeId)>,
 }
 
 impl<W: Write> Listing<'_, W> {
-    /// `Err` when the output is closed; what cannot be read is noted, the rest is listed.
+    /// Lists the orphans of a volume. `Err` when the output is closed; unreadable entries are noted, the rest is listed.
     pub(super) fn orphans(&mut self, volume: &Volume) -> std::io::Result<()> {
         let view = View::new(volume.fs.clone());
         let Some(orphans) = volume.fs.orphans() else { return Ok(()) };
@@ -64,7 +64,7 @@ impl<W: Write> Listing<'_, W> {
         Ok(())
     }
 
-    /// The rows of one directory.
+    /// Prints the rows of one directory.
     fn level(
         &mut self,
         view: &View,
@@ -79,7 +79,7 @@ impl<W: Write> Listing<'_, W> {
             let local = NodeId(entry.node.0 & !BIT);
             let stat = view.stat(entry.node).ok();
             let times = stat.map(|stat| stat.times).unwrap_or_default();
-            // Where only the number tells them apart the entry has it in front.
+            // Where names are not unique, the entry's name begins with the number.
             let number = orphans.number(local);
             let own = name.strip_prefix(format!("{number}-").as_bytes()).unwrap_or(&name);
             let should_be = orphans.path(local).ok().flatten();

@@ -1,5 +1,5 @@
-//! One line on the terminal that says how far a long command is; nothing where nobody looks. The line is written over
-//! in place without changing the terminal's state, so that Ctrl-C leaves nothing behind.
+//! A progress line on the terminal; none if standard error is no terminal. The line is overwritten in place without
+//! changing the terminal's state, so that Ctrl-C leaves nothing behind.
 
 use std::{
     io::{IsTerminal, Write},
@@ -8,32 +8,32 @@ use std::{
 
 use vhdmount::printable::printable;
 
-/// Faster is not readable.
+/// Least time between two updates: faster ones are not readable.
 const INTERVAL: Duration = Duration::from_millis(100);
-/// What every terminal has; a longer line would wrap and could not be written over.
+/// Columns that every terminal has; a longer line would wrap and could not be overwritten.
 pub(super) const WIDTH: usize = 78;
 const BAR: usize = 24;
 
-/// The line, if there is one.
+/// The progress line, if it is shown.
 pub(super) struct Line {
     shown: bool,
     last: Option<Instant>,
-    /// Characters of it on the terminal.
+    /// Its current width on the terminal, in columns.
     width: usize,
 }
 
 impl Line {
-    /// `wanted`, and standard error is a terminal.
+    /// Shown if `wanted` and standard error is a terminal.
     pub(super) fn new(wanted: bool) -> Self {
         Self { shown: wanted && std::io::stderr().is_terminal(), last: None, width: 0 }
     }
 
-    /// Is there a line?
+    /// True if the line is shown.
     pub(super) fn is_shown(&self) -> bool {
         self.shown
     }
 
-    /// Shows what `text` returns, if enough time has passed since the last time.
+    /// Displays the result of `text`, if enough time has passed since the last update.
     pub(super) fn show(&mut self, text: impl FnOnce() -> String) {
         if !self.shown || self.last.is_some_and(|last| last.elapsed() < INTERVAL) {
             return;
@@ -44,7 +44,7 @@ impl Line {
         self.write(&plain);
     }
 
-    /// Takes the line away.
+    /// Erases the line.
     pub(super) fn clear(&mut self) {
         if self.width > 0 {
             self.write("");
@@ -56,7 +56,7 @@ impl Line {
         let width = text.chars().count();
         let gap = self.width.saturating_sub(width);
         let mut stderr = std::io::stderr().lock();
-        // A terminal that takes no more is not worth an error.
+        // A failed write to the terminal is ignored.
         let _ = write!(stderr, "\r{text}{:gap$}", "").and_then(|()| stderr.flush());
         self.width = width;
     }

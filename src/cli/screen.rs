@@ -1,16 +1,16 @@
-//! The terminal that standard output is, if it is one.
+//! The size of the terminal on standard output.
 
 use super::system;
 
-/// What a text is set for that goes elsewhere.
+/// The size used for output that does not go to a terminal.
 const DEFAULT: (u16, u16) = (100, 50);
 
-/// Columns of the terminal.
+/// The terminal's width in columns.
 pub(super) fn columns() -> u16 {
     size().0
 }
 
-/// Columns and rows; `COLUMNS` and `LINES` where there is no terminal to ask.
+/// Columns and rows; from `COLUMNS` and `LINES` if standard output is no terminal.
 pub(super) fn size() -> (u16, u16) {
     let number =
         |name| std::env::var(name).ok().and_then(|value| value.parse().ok()).filter(|value| *value > 0);

@@ -1,5 +1,5 @@
-//! What the command asks of the operating system, apart from mounts (`mount/`) and the destination of a copy
-//! (`cp/target/`): the terminal, signals, the identity of files. One file for each system, with the same functions.
+//! The command's interface to the operating system, apart from mounts (`mount/`) and the destination of a copy
+//! (`cp/target/`): the terminal, signals, the identity of files. One file per system, with the same functions.
 
 #[cfg(target_os = "linux")]
 #[path = "system/linux.rs"]
@@ -18,12 +18,12 @@ pub(super) use this::*;
 /// Identifies a file or directory of the host: device and number.
 pub(in crate::cli) type FileId = (u64, u128);
 
-/// What ends a wait early.
+/// An event that ends a wait early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Signal {
-    /// Ctrl-C, or another signal to end.
+    /// Ctrl-C, or another termination signal.
     End,
-    /// The terminal has another size.
+    /// The terminal was resized.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux sends such a signal"))]
     Resized,
 }

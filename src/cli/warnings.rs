@@ -1,5 +1,5 @@
-//! Bounds what is logged: a damaged image can cause the same warning for each of a million files, and again whenever a mount
-//! opens them. Of each kind, which is a place in the code, the first are shown.
+//! Limits log output: a damaged image can cause the same warning for each of a million files, and again whenever a mount
+//! opens them. Of each kind, identified by its place in the code, the first warnings are shown.
 
 use std::{
     collections::BTreeMap,
@@ -8,26 +8,26 @@ use std::{
 
 /// Warnings of one kind that are shown.
 const MAX_SHOWN: u64 = 100;
-/// Said instead of the next one.
+/// Shown instead of the first suppressed warning.
 pub(super) const MORE: &str = "more warnings of the kind above are not shown (`-v` shows all)";
 
-/// How many there were of each kind.
+/// The number of warnings of each kind.
 #[derive(Default)]
 pub(super) struct Limit {
     counts: Mutex<BTreeMap<(String, u32), u64>>,
 }
 
-/// What becomes of a message.
+/// What to do with a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Shown {
     Yes,
-    /// [`MORE`] stands for it and for those that follow.
+    /// Show [`MORE`] in place of it and of those that follow.
     Last,
     No,
 }
 
 impl Limit {
-    /// Counts a message. Errors are always shown: each ends something.
+    /// Counts a message. Errors are always shown: each of them ends an operation.
     pub(super) fn take(&self, record: &log::Record<'_>) -> Shown {
         if record.level() < log::Level::Warn {
             return Shown::Yes;

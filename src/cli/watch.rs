@@ -1,4 +1,4 @@
-//! Looks again and again: in place on a terminal, one block after the other elsewhere, until Ctrl-C.
+//! Repeats a report until Ctrl-C: in place on a terminal, one block after the other elsewhere.
 
 use std::{
     io::{IsTerminal, Write},
@@ -13,16 +13,17 @@ use super::{
     system::{self, Signal},
 };
 
-/// How a block is told apart from what is said about it.
+/// How a block is separated from comments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Syntax {
     /// Lines with `#` are comments.
     Hash,
-    /// There are no comments.
+    /// The form has no comments.
     Json,
 }
 
-/// Prints what `look` returns every so many seconds. An error is printed in its place: what vanished may come back.
+/// Prints the result of `look` at a fixed interval in seconds. An error is printed in its place: a file that vanished may
+/// come back.
 pub(super) fn run(
     seconds: u32,
     syntax: Syntax,
@@ -62,20 +63,20 @@ pub(super) fn run(
     }
     if screen.is_some() {
         drop(screen);
-        // The terminal is as it was before: what was seen last stays.
+        // The terminal is restored, so the last report is printed once more.
         return super::print(&shown);
     }
     Ok(())
 }
 
-/// Waits; true when the command is to end.
+/// Waits; returns true when the command is to end.
 fn wait(events: &Receiver<Signal>, until: Instant) -> bool {
     loop {
         match events.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(Signal::End) => return true,
             Ok(Signal::Resized) => {}
             Err(RecvTimeoutError::Timeout) => return false,
-            // No signals here: the process just ends.
+            // This system has no signal events: a signal ends the process.
             Err(RecvTimeoutError::Disconnected) => {
                 std::thread::sleep(until.saturating_duration_since(Instant::now()));
                 return false;
@@ -90,7 +91,7 @@ fn put(text: &str) -> std::io::Result<()> {
     out.flush()
 }
 
-/// The terminal's second screen, without a cursor; left behind as it was found.
+/// The terminal's alternate screen, without a cursor; the terminal is restored on drop.
 struct Screen;
 
 impl Screen {
@@ -99,7 +100,7 @@ impl Screen {
         Self
     }
 
-    /// Draws over what is there, again after each change of size; true when the command is to end.
+    /// Draws over the current content, again after each resize; returns true when the command is to end.
     fn draw(
         &self,
         title: &str,
@@ -124,7 +125,8 @@ impl Drop for Screen {
     }
 }
 
-/// As many lines and columns as there are, without a blink: each line is cleared behind its text, the rest at the end.
+/// A frame of at most the terminal's size, drawn without flicker: each line is cleared after its text, the rest of the
+/// screen at the end.
 fn frame(title: &str, text: &str, (columns, rows): (u16, u16)) -> String {
     let (columns, rows) = (usize::from(columns), usize::from(rows));
     let mut out = String::from("\x1b[H");

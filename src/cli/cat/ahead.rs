@@ -1,6 +1,6 @@
-//! A file's pieces in their order, read ahead by several threads while the caller writes: reading, decoding and writing
-//! go on side by side. Guards: as many pieces as there are buffers are in memory, and who takes the next piece has a buffer
-//! for it already, so that the piece that is waited for is never without one.
+//! Reads a file in order, with several threads reading ahead while the caller writes: reading, decoding and writing
+//! overlap. Guards: at most as many pieces are in memory as there are buffers, and a reader takes the next piece only
+//! with a buffer in hand, so that the piece that the writer waits for always has one.
 
 use std::{
     collections::BTreeMap,
@@ -14,22 +14,22 @@ use std::{
 
 use vhdmount::{Error, Result, bytes::ByteSource};
 
-/// Read at once: small enough for a processor's own cache, large enough that calls do not count.
+/// Bytes read at once: small enough for a processor's own cache, large enough that the cost of calls is negligible.
 const PIECE: usize = 512 << 10;
-/// What a disk cannot read is at least as long.
+/// Granularity in bytes at which the unreadable part of a piece is located: no disk fails for less.
 const SECTOR: usize = 512;
-/// More readers only wait for the one writer.
+/// Most reader threads; more would only wait for the writer.
 const MAX_READERS: usize = 4;
-/// Pieces in memory for each reader: one that is read, one that waits or is written.
+/// Buffers per reader: one being read, the others waiting or being written.
 const PIECES: usize = 3;
 
-/// A piece by its number, or why it cannot be read.
+/// A piece's number and content, or why it cannot be read.
 type Read = (u64, Result<Vec<u8>>);
 
-/// Calls `write` with each piece of `source`, in order, until it breaks the series.
+/// Calls `write` with each piece of `source`, in order, until `write` fails.
 ///
 /// # Errors
-/// When a piece cannot be read; what lies before the bad sector was written.
+/// When a piece cannot be read; the bytes before the bad sector were written.
 pub(super) fn read<E>(
     source: &dyn ByteSource,
     mut write: impl FnMut(&[u8]) -> std::result::Result<(), E>,
@@ -52,7 +52,7 @@ pub(super) fn read<E>(
             scope.spawn(move || ahead(source, taken, next, pieces, &done));
         }
         drop(done);
-        // Dropped at the end of this block: the readers then end.
+        // Dropped at the end of this block, which ends the readers.
         let free: Sender<Vec<u8>> = free;
         let mut early: BTreeMap<u64, Result<Vec<u8>>> = BTreeMap::new();
         for number in 0..pieces {
@@ -69,7 +69,7 @@ pub(super) fn read<E>(
             if let Err(error) = write(&piece) {
                 return Ok(Err(error));
             }
-            // Nobody wants it any more at the end.
+            // At the end no reader is left to receive it.
             let _ = free.send(piece);
         }
         Ok(Ok(()))
@@ -109,7 +109,7 @@ fn fill(source: &dyn ByteSource, number: u64, buffer: &mut Vec<u8>) -> Result<()
     source.read_exact_at(offset, buffer)
 }
 
-/// Writes the part of a piece that lies before its first sector that cannot be read.
+/// Writes the part of a piece before its first unreadable sector.
 fn before_error<E>(
     source: &dyn ByteSource,
     number: u64,
@@ -126,7 +126,7 @@ fn before_error<E>(
             Err(_) => bad = middle,
         }
     }
-    // The last attempt may have left anything behind.
+    // Read again, since the failed attempt may have changed the buffer.
     if source.read_exact_at(offset, &mut buffer[..good * SECTOR]).is_ok()
         && let Err(error) = write(&buffer[..good * SECTOR])
     {
@@ -135,7 +135,7 @@ fn before_error<E>(
     Err(error)
 }
 
-/// Without other threads, for what is not worth them.
+/// Reads without other threads, for small sources.
 fn alone<E>(
     source: &dyn ByteSource,
     mut write: impl FnMut(&[u8]) -> std::result::Result<(), E>,

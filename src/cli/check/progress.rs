@@ -1,4 +1,4 @@
-//! What the line on the terminal says of an examination.
+//! The progress line of a check on the terminal.
 
 use vhdmount::image::check::Progress;
 

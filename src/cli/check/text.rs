@@ -1,4 +1,4 @@
-//! An examination for people: by area, the worst first, each finding with what it means.
+//! A check's report as text: by area, the worst first, each finding with its consequence.
 
 use vhdmount::{
     check::{Counts, Finding, Severity},
@@ -8,7 +8,7 @@ use vhdmount::{
 
 use super::super::advice;
 
-/// The report. `quiet`: errors and warnings only, nothing for a clean image.
+/// Formats the report. `quiet`: errors and warnings only, nothing for a clean image.
 pub(super) fn of(examination: &Examination, quiet: bool) -> String {
     let mut out = String::new();
     examination.areas.iter().for_each(|area| push_area(&mut out, area, quiet));

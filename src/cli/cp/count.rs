@@ -1,4 +1,4 @@
-//! How much there is to copy: counted beside the copy, where somebody looks at its progress.
+//! Counts the bytes to copy, in parallel to the copy, when its progress is displayed.
 
 use std::{
     ops::ControlFlow,
@@ -9,10 +9,10 @@ use vhdmount::fs::{DirCursor, FileSystem, NodeId, NodeKind};
 
 use super::{Context, nodes::NodeSet, places::Source};
 
-/// Directories that wait to be counted; beyond that there is no total.
+/// Most directories waiting to be counted; beyond that there is no total.
 const MAX_WAITING: usize = 1 << 20;
 
-/// The sum of all sizes, once it is known.
+/// The total size, once it is known.
 #[derive(Default)]
 pub(super) struct Total {
     bytes: AtomicU64,
@@ -21,17 +21,17 @@ pub(super) struct Total {
 }
 
 impl Total {
-    /// Bytes of content; `None` as long as they are counted.
+    /// Total bytes of content; `None` until they are counted.
     pub(super) fn bytes(&self) -> Option<u64> {
         self.known.load(Ordering::Acquire).then(|| self.bytes.load(Ordering::Relaxed))
     }
 
-    /// Nobody wants to know any more.
+    /// Stops the count.
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
-    /// Counts; a file with several names once for each path of the user.
+    /// Counts; a file with several names counts once per path that the user gave.
     pub(super) fn count(&self, context: &Context<'_>, sources: &[Source]) {
         let complete = sources.iter().all(|source| self.count_one(context, source.node).is_some());
         self.known.store(complete, Ordering::Release);
@@ -49,7 +49,7 @@ impl Total {
             }
             match stat.kind {
                 NodeKind::Directory => {
-                    // What cannot be read is not copied either.
+                    // A directory that cannot be read is not copied either.
                     let _ = context.tree.read_dir(node, DirCursor::default(), &mut |entry| {
                         todo.push(entry.node);
                         match todo.len() > MAX_WAITING {

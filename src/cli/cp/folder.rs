@@ -1,5 +1,5 @@
-//! The directories of the destination while something is still being copied into them. The last one that lets go of a
-//! folder sets its times: earlier they would be changed again.
+//! Directories of the destination that are being filled. The last user of a folder sets its times, as any earlier change
+//! would be overwritten by further copying.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -13,27 +13,28 @@ use vhdmount::fs::Times;
 
 use super::Context;
 
-/// Who made a directory, and with that what is in it.
+/// Which process created a directory, and thus the entries in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// This run, and nothing else puts something into it.
+    /// This run; nothing else creates entries in it.
     Fresh,
-    /// This run, for another name that is the same one in the destination: what is in it is this run's as well.
+    /// This run, for another name of the image that is the same name in the destination: the entries are this run's as
+    /// well.
     Shared,
-    /// It was there before.
+    /// It existed before.
     Found,
 }
 
 /// A directory of the destination.
 pub(super) struct Folder<'a> {
-    /// Tells it from all others.
+    /// Identifies the folder among all others.
     #[cfg_attr(not(unix), expect(dead_code, reason = "directories are kept open on POSIX systems alone"))]
     pub(super) id: u64,
-    /// `None`: it is the directory where the target begins.
+    /// `None` for the root directory of the target.
     pub(super) parent: Option<Arc<Self>>,
-    /// Its name in the destination; empty for the beginning.
+    /// Its name in the destination; empty for the target's root.
     pub(super) name: OsString,
-    /// Its name in the image; for what the user named the whole path.
+    /// Its name in the image; for a path that the user gave, the whole path.
     source: Vec<u8>,
     pub(super) origin: Origin,
     times: Option<Times>,
@@ -43,7 +44,7 @@ pub(super) struct Folder<'a> {
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl<'a> Folder<'a> {
-    /// The directory where the target begins, for what comes from `source`. `times`: those to set in the end.
+    /// The root directory of the target, for the content of `source`. `times`: those to set at the end.
     pub(super) fn beginning(context: &'a Context<'a>, source: &[u8], times: Option<Times>) -> Arc<Self> {
         Arc::new(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -56,7 +57,7 @@ impl<'a> Folder<'a> {
         })
     }
 
-    /// A directory in `parent`.
+    /// A directory inside `parent`.
     pub(super) fn new(
         parent: &Arc<Self>,
         name: OsString,
@@ -75,7 +76,7 @@ impl<'a> Folder<'a> {
         })
     }
 
-    /// True when this run alone puts something into it, so that a name can only be taken by another of the image.
+    /// True when only this run creates entries in it, so that a name can only be taken by another one of the image.
     pub(super) fn is_fresh(&self) -> bool {
         self.origin == Origin::Fresh
     }
@@ -93,7 +94,7 @@ impl<'a> Folder<'a> {
         parts.join(&b'/')
     }
 
-    /// Where an entry of this directory lies on the host, for messages.
+    /// The path on the host of an entry of this directory, for messages.
     pub(super) fn shown(&self, entry: &OsStr) -> String {
         let mut parts = vec![entry];
         let mut at = self;
@@ -122,7 +123,7 @@ impl<'a> Folder<'a> {
 impl Drop for Folder<'_> {
     fn drop(&mut self) {
         self.finish();
-        // One after the other: dropped in each other, thousands of nested folders would need as many stack frames.
+        // Iteratively: a recursive drop of thousands of nested folders would need as many stack frames.
         let mut parent = self.parent.take();
         while let Some(mut folder) = parent.take().and_then(Arc::into_inner) {
             folder.finish();

@@ -1,4 +1,4 @@
-//! What a worker is given to do.
+//! The jobs of the workers.
 
 use std::{
     fs::File,
@@ -19,13 +19,13 @@ use super::{
     part::Part,
 };
 
-/// Something to copy, and where to.
+/// An entry to copy, and its destination.
 pub(super) struct Item<'a> {
     pub(super) folder: Arc<Folder<'a>>,
     pub(super) name: ItemName,
     pub(super) node: NodeId,
     pub(super) stat: Stat,
-    /// Other names wait for this one.
+    /// Set for a first name of a file, for which other names wait.
     pub(super) hold: Option<Hold<'a>>,
 }
 
@@ -36,17 +36,17 @@ impl Item<'_> {
     }
 }
 
-/// One thing to do.
+/// One job.
 pub(super) enum Job<'a> {
     File(Item<'a>),
-    /// Bytes of a large file: who takes it copies the first piece of them, and gives the rest back.
+    /// A range of a large file: the worker copies its first piece and returns the rest to the queue.
     Part(Arc<Large<'a>>, Range<u64>),
-    /// Another name of a file.
+    /// A further name of a file.
     HardLink(Item<'a>, Arc<First<'a>>),
     Symlink(Item<'a>),
 }
 
-/// A large file while several workers copy it; opened by the first one, completed by the last.
+/// A large file that several workers copy; opened by the first one, completed by the last.
 pub(super) struct Large<'a> {
     pub(super) item: Item<'a>,
     pub(super) opened: OnceLock<Option<Opened<'a>>>,
@@ -54,7 +54,7 @@ pub(super) struct Large<'a> {
     pub(super) trouble: OnceLock<CopyError>,
 }
 
-/// Where it comes from and goes to.
+/// The open source and destination.
 pub(super) struct Opened<'a> {
     pub(super) source: Arc<dyn ByteSource>,
     pub(super) part: Part<'a>,

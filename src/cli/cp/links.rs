@@ -1,4 +1,4 @@
-//! Hard links within what is copied: the first name of a file is copied, the others wait for it and become links to it.
+//! Hard links among the copied files: the first name of a file is copied, the others wait for it and become links to it.
 
 use std::{
     ffi::OsString,
@@ -7,13 +7,13 @@ use std::{
 
 use super::folder::Folder;
 
-/// The first name of a file that has several, and what became of it.
+/// The first name of a file with several names, and the outcome of its copy.
 pub(super) struct First<'a> {
     outcome: Mutex<Outcome<'a>>,
     decided: Condvar,
 }
 
-/// Where a copy is, if there is one.
+/// The place of a copy: its folder and name.
 pub(super) type Copied<'a> = (Arc<Folder<'a>>, OsString);
 
 enum Outcome<'a> {
@@ -22,7 +22,8 @@ enum Outcome<'a> {
     Failed,
 }
 
-/// Held by the one who copies the first name. Dropped without an outcome, it failed: nobody waits for ever.
+/// Held by the worker that copies the first name. Dropping it without an outcome means failure, so that no other name
+/// waits forever.
 pub(super) struct Hold<'a>(pub(super) Arc<First<'a>>);
 
 impl<'a> First<'a> {
@@ -54,7 +55,7 @@ impl<'a> First<'a> {
 }
 
 impl<'a> Hold<'a> {
-    /// The first name is there.
+    /// Reports that the first name has been copied.
     pub(super) fn done(self, folder: &Arc<Folder<'a>>, name: OsString) {
         self.0.decide(Outcome::Copied((folder.clone(), name)));
     }

@@ -1,4 +1,5 @@
-//! What a copy did and could not do: counted while it runs, listed when it ends, so that no message is lost among others.
+//! The log of a copy: counts its results and collects its messages, which are listed at the end, so that none is lost
+//! among others.
 
 use std::sync::{
     Mutex, PoisonError,
@@ -7,13 +8,14 @@ use std::sync::{
 
 use crate::cli::complain;
 
-/// Text kept for the list at the end; what is beyond is printed at once, so that nothing is lost and memory is bounded.
+/// Bytes of text kept for the list at the end; further messages are printed at once, so that none is lost and memory is
+/// bounded.
 const BUDGET: usize = 4 << 20;
 
-/// Directories that are named as examples.
+/// Directories named as examples.
 const MAX_NAMED: usize = 3;
 
-/// Something that is counted.
+/// A counter that the workers share.
 #[derive(Debug, Default)]
 pub(super) struct Count(AtomicU64);
 
@@ -27,7 +29,7 @@ impl Count {
     }
 }
 
-/// Counts and messages.
+/// Counts and messages of a copy.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     pub(super) files: Count,
@@ -35,7 +37,7 @@ pub(super) struct Log {
     pub(super) folders: Count,
     pub(super) symlinks: Count,
     pub(super) hard_links: Count,
-    /// Left as they were because of `-n`.
+    /// Files not replaced because of `-n`.
     pub(super) skipped: Count,
     pub(super) failed: Count,
     lists: Mutex<Lists>,
@@ -46,19 +48,19 @@ struct Lists {
     failures: Vec<String>,
     notes: Vec<String>,
     bytes: usize,
-    /// Directories that are entered from another place: the first ones, and how many.
+    /// Directories that are entered from another place: the first ones, and their number.
     misplaced: (Vec<String>, u64),
 }
 
 impl Log {
-    /// Something was not copied.
+    /// Notes a file that was not copied.
     pub(super) fn failure(&self, path: &[u8], why: impl std::fmt::Display) {
         self.failed.add(1);
         self.keep(message(path, &why.to_string()), |lists| &mut lists.failures);
     }
 
-    /// A directory is listed where it is not entered (`fs::reach`): it is copied where it is entered. Damaged volumes can have
-    /// many such entries, which are one message.
+    /// Notes a directory listed in a place from which it is not entered (`fs::reach`): it is copied where it is entered.
+    /// Damaged volumes can have many such entries, which become one message.
     pub(super) fn misplaced(&self, path: &[u8]) {
         self.failed.add(1);
         let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
@@ -69,7 +71,7 @@ impl Log {
         }
     }
 
-    /// Something was copied in another way than it is in the image.
+    /// Notes a file whose copy differs from the image.
     pub(super) fn note(&self, path: &[u8], what: impl std::fmt::Display) {
         self.keep(message(path, &what.to_string()), |lists| &mut lists.notes);
     }
@@ -85,7 +87,7 @@ impl Log {
         list(&mut lists).push(text);
     }
 
-    /// Prints the lists: first what differs, then what is missing.
+    /// Prints the lists: first the differences, then the failures.
     pub(super) fn print(&self, quiet: bool) {
         let mut lists = std::mem::take(&mut *self.lists.lock().unwrap_or_else(PoisonError::into_inner));
         if let (named, count @ 1..) = &lists.misplaced {
@@ -102,7 +104,7 @@ impl Log {
         }
     }
 
-    /// `3 files, 1 folder`; empty when nothing was done.
+    /// `3 files, 1 folder`; empty when nothing was copied.
     pub(super) fn counts(&self) -> String {
         let each = [
             (&self.files, "file"),
@@ -124,7 +126,7 @@ pub(super) fn plural(count: u64, name: &str) -> String {
     }
 }
 
-/// A name of the image must not command the terminal.
+/// Escapes a name of the image, which must not control the terminal.
 fn message(path: &[u8], text: &str) -> String {
     let path = String::from_utf8_lossy(path);
     let whole = if text.contains(&*path) { text.to_owned() } else { format!("{path}: {text}") };

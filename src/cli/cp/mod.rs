@@ -1,5 +1,6 @@
-//! `vhdmount cp`: files and directories out of an image, without a mount. One thread walks through the image and puts what
-//! it finds into the order of the disk, workers copy it. What cannot be copied is listed at the end; the rest is there.
+//! `vhdmount cp`: copies files and directories out of an image, without a mount. One thread walks through the image and
+//! sorts its findings by disk position, workers copy them. Files that cannot be copied are listed at the end; all others
+//! are copied.
 
 mod count;
 mod folder;
@@ -50,10 +51,10 @@ use super::{
     system::{self, FileId},
 };
 
-/// Between two looks at how far it is.
+/// Interval between two progress updates.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// What the user wants.
+/// The user's options for a copy.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Options {
     pub(super) recursive: bool,
@@ -61,32 +62,32 @@ pub(super) struct Options {
     pub(super) no_clobber: bool,
     pub(super) streams: Streams,
     pub(super) attributes: bool,
-    /// Larger files are not copied.
+    /// Skip larger files.
     pub(super) max_size: Option<u64>,
 }
 
-/// What everybody who takes part shares.
+/// State shared by the walker and all workers.
 struct Context<'a> {
     tree: &'a Tree,
     target: Target,
     options: Options,
     log: Log,
     stop: Stop,
-    /// The image's own files, which are never replaced.
+    /// The image's own files on the host, which are never replaced.
     images: Vec<FileId>,
-    /// What was made in directories that were there before, where it could be taken for what was there before.
+    /// Files created in directories that existed before, where they could be mistaken for earlier files.
     made: Mutex<HashSet<FileId>>,
-    /// Said once: the destination has no hard links; there are too many to remember.
+    /// Set once the destination has refused hard links, or there are too many to keep; reported once.
     no_links: AtomicBool,
     many_links: AtomicBool,
 }
 
-/// Why one thing was not copied.
+/// Why an entry was not copied.
 #[derive(Debug)]
 enum CopyError {
-    /// It is there, and `-n` leaves it.
+    /// It exists, and `-n` leaves it.
     Skipped,
-    /// Everything stops.
+    /// The whole copy stops.
     Stopped,
     Failed(String),
 }
@@ -98,7 +99,7 @@ pub(super) fn run(command: &Cp) -> Result<(), Failure> {
     copy_out(&tree, images(&image), command)
 }
 
-/// Copies what the command names; `images`: files of the host that are never replaced.
+/// Copies the sources that the command names; `images`: files of the host that are never replaced.
 fn copy_out(tree: &Tree, images: Vec<FileId>, command: &Cp) -> Result<(), Failure> {
     let log = Log::default();
     let Cp { paths, options, quiet, .. } = command;
@@ -123,7 +124,7 @@ fn copy_out(tree: &Tree, images: Vec<FileId>, command: &Cp) -> Result<(), Failur
     end(&context, started.elapsed(), *quiet)
 }
 
-/// The files that the image consists of.
+/// The host files of which the image consists.
 fn images(image: &Image) -> Vec<FileId> {
     let container = image.container();
     container
@@ -135,7 +136,7 @@ fn images(image: &Image) -> Vec<FileId> {
         .collect()
 }
 
-/// Copies everything; returns when all of it is done and all times are set.
+/// Copies everything; returns when all copies are complete and all times are set.
 fn copy<'a>(
     context: &'a Context<'a>,
     sources: &[places::Source],
@@ -175,7 +176,7 @@ fn copy<'a>(
     line.clear();
 }
 
-/// Shows how far it is until everybody has ended.
+/// Displays the progress until all workers have ended.
 fn show(context: &Context<'_>, total: &Total, end: &Receiver<()>, line: &mut Line) {
     let started = Instant::now();
     while end.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
@@ -204,7 +205,7 @@ fn left(bytes: u64, total: u64, seconds: f64) -> String {
     format!(", {}:{:02} left", left / 60, left % 60)
 }
 
-/// Says what was done, and whether that was all.
+/// Prints the summary; fails if the copy is incomplete.
 fn end(context: &Context<'_>, time: Duration, quiet: bool) -> Result<(), Failure> {
     let log = &context.log;
     let mut text = format!("{}, {} in {:.1} s", log.counts(), human(log.bytes.get()), time.as_secs_f64());
@@ -232,7 +233,7 @@ fn end(context: &Context<'_>, time: Duration, quiet: bool) -> Result<(), Failure
 }
 
 impl Context<'_> {
-    /// What a refusal of the destination means: for one file, or for all that follow.
+    /// Interprets the destination's refusal: it concerns one file, or all that follow.
     fn refused(&self, shown: &str, error: &io::Error) -> CopyError {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
         let reason = match error.kind() {
@@ -249,12 +250,12 @@ impl Context<'_> {
         CopyError::Stopped
     }
 
-    /// What this run has made, where something in `folder` could be taken for a file that was there before.
+    /// The files created by this run, if an entry of `folder` could be mistaken for a file that existed before.
     fn made(&self, folder: &Folder<'_>) -> Option<MutexGuard<'_, HashSet<FileId>>> {
         (!folder.is_fresh()).then(|| self.made.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Tells what there is under a name from all others.
+    /// The identity of the entry with this name.
     fn id(&self, folder: &Folder<'_>, name: &OsStr) -> Option<FileId> {
         self.target.existing(folder, name).ok().flatten().map(Existing::id)
     }

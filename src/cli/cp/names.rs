@@ -1,6 +1,6 @@
-//! Under which name the destination keeps an entry of the image. The image is hostile: what is returned is always one
-//! component, never `.`, `..` or empty, without separators. Where the destination does not take a name, another one is
-//! tried that tells it apart from all others.
+//! Chooses the destination's name for an entry of the image. Names of the image are untrusted: the result is always one
+//! component, never `.`, `..` or empty, without separators. Where the destination refuses a name, an alternative is tried
+//! that stays unique.
 
 use std::{ffi::OsString, io};
 
@@ -8,16 +8,16 @@ use vhdmount::fs::{Name, NameBuf};
 
 use super::target;
 
-/// The name of an item: the image's, or what the user wants it to be called.
+/// The name of an item: the image's, or the user's.
 #[derive(Debug, Clone)]
 pub(super) enum ItemName {
     Disk(NameBuf),
-    /// And what the image calls it.
+    /// The user's name, and the image's.
     Given(OsString, Vec<u8>),
 }
 
 impl ItemName {
-    /// The best name.
+    /// The preferred name.
     pub(super) fn first(&self) -> OsString {
         match self {
             Self::Given(name, _) => name.clone(),
@@ -25,7 +25,7 @@ impl ItemName {
         }
     }
 
-    /// The name to try after `refused`, which the destination does not take.
+    /// The next name to try after `refused`, which the destination does not accept.
     pub(super) fn after(&self, refused: &OsString) -> Option<OsString> {
         let Self::Disk(name) = self else { return None };
         let name = name.as_name();
@@ -40,7 +40,7 @@ impl ItemName {
         (at + 1 < all.len()).then(|| all.swap_remove(at + 1))
     }
 
-    /// For messages: as the mount shows it.
+    /// The name as the mount shows it, for messages.
     pub(super) fn text(&self) -> Vec<u8> {
         match self {
             Self::Disk(name) => name.as_name().to_text(),
@@ -49,20 +49,21 @@ impl ItemName {
     }
 }
 
-/// True when another name may do.
+/// True when another name may be accepted.
 pub(super) fn is_refused(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidFilename, InvalidInput};
-    // EILSEQ of filesystems that keep Unicode; ERROR_INVALID_NAME.
+    // EILSEQ from filesystems that store Unicode; ERROR_INVALID_NAME.
     let code = if cfg!(windows) { 123 } else { 84 };
     matches!(error.kind(), InvalidFilename | InvalidInput) || error.raw_os_error() == Some(code)
 }
 
-/// Bytes of UTF-8 that every filesystem takes, with room for what few of them count in addition.
+/// Bytes of UTF-8 that every filesystem accepts, with a margin for the few that count more than the name.
 const MAX_TEXT: usize = 250;
-/// An extension longer than that is none.
+/// Longest extension, in UTF-16 units.
 const MAX_EXTENSION: usize = 16;
 
-/// `Very long na~1a2b3c4d.txt`: names on NTFS have up to 765 bytes in UTF-8, elsewhere 255 is the limit.
+/// A shortened name, `Very long na~1a2b3c4d.txt`: names on NTFS have up to 765 bytes in UTF-8, elsewhere the limit is
+/// 255.
 fn shortened(name: Name<'_>) -> NameBuf {
     let units = name.units();
     if name.to_text().len() <= MAX_TEXT {
@@ -74,7 +75,7 @@ fn shortened(name: Name<'_>) -> NameBuf {
     let mark: Vec<u16> = format!("~{:08x}", hash(units)).encode_utf16().collect();
     let mut keep = stem.len();
     loop {
-        // Not between the halves of a character.
+        // Not between the halves of a surrogate pair.
         let half = stem.get(keep).is_some_and(|unit| (0xdc00..0xe000).contains(unit));
         let whole = [&stem[..keep], &mark[..], extension].concat();
         if keep == 0 || !half && Name(&whole).to_text().len() <= MAX_TEXT {
@@ -84,21 +85,21 @@ fn shortened(name: Name<'_>) -> NameBuf {
     }
 }
 
-/// FNV-1a: stable over runs, so that a second run finds what the first one made.
+/// FNV-1a: stable over runs, so that a second run finds the files of the first one.
 fn hash(units: &[u16]) -> u32 {
     let bytes = units.iter().flat_map(|unit| unit.to_le_bytes());
     bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
-/// The name without what Windows does not allow in one: such characters as Cygwin, Interix and WSL keep them, in the
-/// private use area from U+F000 on; names of devices with `_` in front.
+/// Replaces what Windows does not allow in a name: characters as Cygwin, Interix and WSL do, by the private use area from
+/// U+F000 on; names of devices get `_` in front.
 pub(super) fn windows(name: Name<'_>) -> NameBuf {
     const FORBIDDEN: &[u8] = b"\"*/:<>?\\|";
     const PRIVATE: u16 = 0xf000;
     let forbidden = |unit: u16| unit < 0x20 || u8::try_from(unit).is_ok_and(|byte| FORBIDDEN.contains(&byte));
     let mut units: Vec<u16> =
         name.units().iter().map(|unit| if forbidden(*unit) { PRIVATE | *unit } else { *unit }).collect();
-    // Windows drops these silently, and two names would be one.
+    // Windows drops these silently, so two names would become one.
     if let Some(last) = units.last_mut().filter(|last| **last == 0x20 || **last == 0x2e) {
         *last |= PRIVATE;
     }
@@ -108,7 +109,7 @@ pub(super) fn windows(name: Name<'_>) -> NameBuf {
     NameBuf(units)
 }
 
-/// `CON`, `nul.txt`, `COM1`, …
+/// True for the name of a DOS device: `CON`, `nul.txt`, `COM1`, …
 fn is_device(units: &[u16]) -> bool {
     let stem = units.split(|unit| *unit == u16::from(b'.')).next().unwrap_or_default();
     let stem = String::from_utf16_lossy(stem).trim_end().to_ascii_uppercase();

@@ -1,21 +1,22 @@
-//! A set of nodes in little memory: record numbers lie close together, so pages of bits hold millions of them.
+//! A compact set of nodes: record numbers lie close together, so pages of bits hold millions of them.
 
 use std::collections::BTreeMap;
 
 const WORDS: usize = 64;
 const PAGE: u64 = WORDS as u64 * 64;
-/// Memory for pages, which is enough for 500 million neighbouring numbers.
+/// Memory for pages in bytes, enough for 500 million neighbouring numbers.
 const BUDGET: usize = 64 << 20;
 const MAX_PAGES: usize = BUDGET / (WORDS * 8);
 
-/// Nodes that were met already.
+/// A set of visited nodes.
 #[derive(Default)]
 pub(super) struct NodeSet {
     pages: BTreeMap<u64, Box<[u64; WORDS]>>,
 }
 
 impl NodeSet {
-    /// Adds a number; false when it was there. Beyond the budget nothing more is remembered: the answer is then true.
+    /// Adds a number; returns false when it was already present. Over the budget numbers are no longer kept, and the
+    /// result is true.
     pub(super) fn insert(&mut self, number: u64) -> bool {
         let (page, bit) = (number / PAGE, number % PAGE);
         if self.pages.len() >= MAX_PAGES && !self.pages.contains_key(&page) {
@@ -29,7 +30,7 @@ impl NodeSet {
         new
     }
 
-    /// Is it there?
+    /// True when the number is present.
     pub(super) fn contains(&self, number: u64) -> bool {
         let words = self.pages.get(&(number / PAGE));
         let word = |words: &[u64; WORDS]| words[usize::try_from(number % PAGE / 64).expect("below WORDS")];

@@ -1,5 +1,4 @@
-//! A file while it is written: under a name that nobody takes for a whole one, until it is complete. Dropped before that, it
-//! is removed.
+//! A file being written: it has a temporary name until it is complete, and is removed if dropped before that.
 
 use std::{
     collections::HashSet,
@@ -19,10 +18,10 @@ use super::{
     target::{Existing, FileId},
 };
 
-/// Names that a killed run may have left; more in one directory are no accident.
+/// Temporary names tried: a killed run may have left some, but more in one directory are no accident.
 const MAX_TRIES: u32 = 1000;
 
-/// A file or link that has no name of its own yet.
+/// A file or link that still has its temporary name.
 pub(super) struct Part<'a> {
     context: &'a Context<'a>,
     pub(super) folder: Arc<Folder<'a>>,
@@ -30,7 +29,7 @@ pub(super) struct Part<'a> {
     published: bool,
 }
 
-/// What publishing under a name would meet.
+/// The state of the destination's name before publishing.
 enum Standing {
     Free,
     Replace,
@@ -39,7 +38,7 @@ enum Standing {
 }
 
 impl<'a> Part<'a> {
-    /// Makes something by `make`, which gets the name for it and fails where there is such a name.
+    /// Creates a file or link by `make`, which is called with a temporary name and fails where the name exists.
     pub(super) fn new<T>(
         context: &'a Context<'a>,
         folder: &Arc<Folder<'a>>,
@@ -60,12 +59,12 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// What it is called in the destination.
+    /// Its current path in the destination.
     pub(super) fn shown(&self) -> String {
         self.folder.shown(&self.name)
     }
 
-    /// An empty file with these attributes of Windows.
+    /// Creates an empty file with these Windows attributes.
     pub(super) fn create(
         context: &'a Context<'a>,
         folder: &Arc<Folder<'a>>,
@@ -74,10 +73,10 @@ impl<'a> Part<'a> {
         Self::new(context, folder, |name| context.target.create(folder, name, attributes))
     }
 
-    /// Gives it its name, or one that the destination takes, and tells which.
+    /// Renames it to its name, or to an alternative that the destination accepts; returns the name used.
     pub(super) fn publish(mut self, name: &ItemName) -> Result<OsString, CopyError> {
         let mut candidate = name.first();
-        // Held until it is remembered: another name of the image may be the same one in the destination.
+        // Locked until the file is registered: another name of the image may be the same one in the destination.
         let mut made = self.context.made(&self.folder);
         loop {
             let refused = match self.rename(&candidate, made.as_deref())? {
@@ -102,7 +101,7 @@ impl<'a> Part<'a> {
         Ok(candidate)
     }
 
-    /// Gives it this name; an error where another name may do.
+    /// Renames it to `name`. Returns the destination's error if another name may be accepted.
     fn rename(&self, name: &OsStr, made: Option<&HashSet<FileId>>) -> Result<Option<io::Error>, CopyError> {
         let (context, folder) = (self.context, &self.folder);
         let is_made = |id: &FileId| made.is_some_and(|made| made.contains(id));
@@ -117,7 +116,7 @@ impl<'a> Part<'a> {
         match context.target.rename(folder, &self.name, name, replace) {
             Ok(()) => {
                 if replace {
-                    // Where both were names of one file already, renaming leaves both.
+                    // If both were names of the same file already, rename(2) leaves both.
                     let _ = context.target.remove(folder, &self.name);
                 }
                 Ok(None)
@@ -134,13 +133,13 @@ impl<'a> Part<'a> {
 impl Drop for Part<'_> {
     fn drop(&mut self) {
         if !self.published {
-            // What cannot be removed is at least not taken for a whole file.
+            // A file that cannot be removed keeps its temporary name, so it does not pass for a complete one.
             let _ = self.context.target.remove(&self.folder, &self.name);
         }
     }
 }
 
-/// Two names of the image that are one in the destination.
+/// The message for two names of the image that are one name in the destination.
 pub(super) fn collision(shown: &str) -> String {
     format!(
         "not copied: {shown} was made from another name of the image, which differs in case or not at all; copy it \
@@ -148,7 +147,7 @@ pub(super) fn collision(shown: &str) -> String {
     )
 }
 
-/// Says before anything is read that the name is taken, where that is known by then.
+/// Fails early if the name is known to be taken, before any content is read.
 pub(super) fn is_taken(context: &Context<'_>, folder: &Folder<'_>, name: &ItemName) -> Result<(), CopyError> {
     if folder.is_fresh() {
         return Ok(());
@@ -161,7 +160,7 @@ pub(super) fn is_taken(context: &Context<'_>, folder: &Folder<'_>, name: &ItemNa
     }
 }
 
-/// What there is under a name of a folder. Nothing that this run has made is ever replaced.
+/// The state of a name in a folder. Files that this run created are never replaced.
 fn standing(
     context: &Context<'_>,
     folder: &Folder<'_>,

@@ -1,4 +1,4 @@
-//! From where and to where: the user's paths, as cp(1) understands them.
+//! Resolves the user's source and destination paths, as cp(1) does.
 
 use std::{
     ffi::OsString,
@@ -12,26 +12,27 @@ use vhdmount::fs::{DirCursor, FileSystem, NameBuf, NodeId, NodeKind};
 use super::{Context, folder::Folder, log::Log, names::ItemName, walk::Walker, work};
 use crate::cli::{Failure, find};
 
-/// Something that the user named.
+/// A source that the user named.
 pub(super) struct Source {
     pub(super) node: NodeId,
     directory: bool,
-    /// The path without its last part.
+    /// The path without its last component.
     above: Vec<u8>,
-    /// The last part, as the disk spells it; `None` for a path that ends in `/.` and the like: what is in the directory.
+    /// The last component, as the disk spells it; `None` for a path that ends in `/.` and the like: the directory's
+    /// content is copied.
     name: Option<NameBuf>,
 }
 
-/// Where everything goes.
+/// The destination of the copy.
 #[derive(Debug)]
 pub(super) struct Destination {
-    /// The directory that is there.
+    /// The existing directory.
     pub(super) folder: PathBuf,
-    /// The new name in it, when there is one thing to copy and it is to be called differently.
+    /// The new name in it, when a single source is copied under another name.
     name: Option<OsString>,
 }
 
-/// Finds what the user named; what cannot be found is told, and the rest copied.
+/// Resolves the user's sources; those that are not found are reported, and the rest is copied.
 pub(super) fn sources(
     tree: &vhdmount::tree::Tree,
     paths: &[String],
@@ -65,17 +66,17 @@ fn source(tree: &vhdmount::tree::Tree, path: &str, recursive: bool) -> Result<So
         last => NameBuf::from_text(last.as_bytes()),
     };
     let name = name.map(|name| spelling(tree, above, node, &name).unwrap_or(name));
-    // Of what is in the directory, the directory's own path is what is above.
+    // For a directory's content, the prefix is the directory's own path.
     let above = if name.is_some() { above } else { trimmed };
     Ok(Source { node, directory, above: above.trim_start_matches('/').into(), name })
 }
 
-/// The name as the disk has it: the user need not care about case.
+/// The disk's spelling of a name: the user's may differ in case.
 fn spelling(tree: &vhdmount::tree::Tree, above: &str, node: NodeId, name: &NameBuf) -> Option<NameBuf> {
     let parent = find(tree, above).ok()?;
     let mut found = None;
     let folded = fold(name);
-    // A listing that ends early tells as well.
+    // A listing that ends early may have found it as well.
     let _ = tree.read_dir(parent, DirCursor::default(), &mut |entry| {
         if entry.node == node && fold(&entry.name.to_owned()) == folded {
             found = Some(entry.name.to_owned());
@@ -94,7 +95,7 @@ fn same_name(one: &Source, two: &Source) -> bool {
     one.name.as_ref().map(fold) == two.name.as_ref().map(fold)
 }
 
-/// Decides as cp(1): into DEST if it is a directory, else DEST is the new name of the only thing that is copied.
+/// Decides as cp(1) does: copies into DEST if it is a directory, else DEST is the new name of the only source.
 pub(super) fn destination(dest: &Path, sources: &[Source], paths: usize) -> Result<Destination, Failure> {
     let refuse = |why: &str| Failure::destination_text(format_args!("{}: {why}", dest.display()));
     let slash = dest.as_os_str().to_string_lossy().ends_with(std::path::is_separator);
@@ -111,7 +112,7 @@ pub(super) fn destination(dest: &Path, sources: &[Source], paths: usize) -> Resu
             if slash && sources.iter().any(|source| !source.directory) {
                 return Err(refuse("there is no such directory"));
             }
-            // Windows says the same of what would lie in a file.
+            // Windows also reports this for a path below a file.
             if dest.parent().is_some_and(Path::is_file) {
                 return Err(refuse("what is to hold it is no directory"));
             }
@@ -156,7 +157,7 @@ pub(super) fn walk<'a>(
     walker.end();
 }
 
-/// What is in a directory goes into the destination itself, which becomes like it.
+/// Copies a directory's content into the destination itself, which gets the directory's times and attributes.
 fn content<'a>(context: &'a Context<'a>, walker: &mut Walker<'a, '_>, source: &Source) {
     match context.tree.stat(source.node) {
         Ok(stat) => {

@@ -1,14 +1,14 @@
-//! What is left to do, between the one who finds it and those who do it: bounded, first in, first out.
+//! The job queue between the walker and the workers: bounded, first in, first out.
 
 use std::{
     collections::VecDeque,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
 };
 
-/// Jobs that wait: at about 300 bytes each.
+/// Most waiting jobs, of about 300 bytes each.
 const MAX_WAITING: usize = 16 << 10;
 
-/// The queue.
+/// A bounded queue of jobs.
 pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
     filled: Condvar,
@@ -17,12 +17,12 @@ pub(super) struct Queue<T> {
 
 struct State<T> {
     jobs: VecDeque<T>,
-    /// Jobs that are being done: what is left of them may come back.
+    /// Jobs being worked on: the rest of one may be returned to the queue.
     active: usize,
     closed: bool,
 }
 
-/// A job is being done until this goes out of scope, also by a panic.
+/// Marks a job as being worked on until it is dropped, also by a panic.
 pub(super) struct Active<'q, T>(&'q Queue<T>);
 
 impl<T> Drop for Active<'_, T> {
@@ -45,7 +45,7 @@ impl<T> Queue<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for room. A closed queue drops the job.
+    /// Adds a job; waits for room. A closed queue drops the job.
     pub(super) fn push(&self, job: T) {
         let mut state = self.state();
         while state.jobs.len() >= MAX_WAITING && !state.closed {
@@ -57,14 +57,14 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Puts back what is left of a job that was taken, to be taken next: there are no more jobs than before, so that nothing
-    /// is waited for. A closed queue takes it as well.
+    /// Returns the rest of a job that was taken, to be taken next. It does not wait, as the number of jobs does not grow,
+    /// and a closed queue accepts it as well.
     pub(super) fn give_back(&self, job: T) {
         self.state().jobs.push_front(job);
         self.filled.notify_one();
     }
 
-    /// Waits for a job; `None` when the queue is closed and empty, and no job is being done.
+    /// Waits for a job; `None` when the queue is closed and empty, and no job is being worked on.
     pub(super) fn pop(&self) -> Option<(T, Active<'_, T>)> {
         let mut state = self.state();
         loop {
@@ -82,7 +82,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Nothing more comes.
+    /// Closes the queue: no more jobs are added.
     pub(super) fn close(&self) {
         self.state().closed = true;
         self.filled.notify_all();
@@ -90,7 +90,7 @@ impl<T> Queue<T> {
     }
 }
 
-/// Closes the queue when it goes out of scope, also by a panic, so that nobody waits for ever.
+/// Closes the queue when it is dropped, also by a panic, so that no worker waits forever.
 pub(super) struct Closing<'q, T>(pub(super) &'q Queue<T>);
 
 impl<T> Drop for Closing<'_, T> {

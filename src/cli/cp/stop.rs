@@ -1,5 +1,5 @@
-//! Why a copy ends early: Ctrl-C, or a destination that takes nothing more. Workers look at it between pieces; the first
-//! reason wins.
+//! The early end of a copy: Ctrl-C, or a destination that accepts no more data. Workers check it between pieces; the
+//! first reason is kept.
 
 use std::{
     io,
@@ -15,16 +15,16 @@ use super::super::system;
 #[derive(Debug, Default)]
 pub(super) struct Stop {
     interrupted: Arc<AtomicBool>,
-    /// Set with `reason`, as it is looked at for every piece.
+    /// Set with `reason`, as it is read for every piece.
     refused: AtomicBool,
     reason: OnceLock<String>,
 }
 
 impl Stop {
-    /// A stop that Ctrl-C and the signals to end set.
+    /// A stop that is set by Ctrl-C and the termination signals.
     ///
     /// # Errors
-    /// Where signals cannot be caught.
+    /// When signals cannot be caught.
     pub(super) fn on_signals() -> io::Result<Self> {
         let stop = Self::default();
         system::on_interrupt(&stop.interrupted)?;
@@ -39,13 +39,13 @@ impl Stop {
         self.interrupted.load(Ordering::Relaxed)
     }
 
-    /// The destination takes nothing more.
+    /// Stops the copy: the destination accepts no more data.
     pub(super) fn refuse(&self, reason: String) {
         let _ = self.reason.set(reason);
         self.refused.store(true, Ordering::Relaxed);
     }
 
-    /// Why the destination takes nothing more.
+    /// Why the destination accepts no more data.
     pub(super) fn reason(&self) -> Option<&str> {
         self.reason.get().map(String::as_str)
     }

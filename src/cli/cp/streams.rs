@@ -1,5 +1,5 @@
-//! Named streams: real streams on Windows, elsewhere extended attributes, or files of their own, named as Windows names
-//! streams. One that cannot be kept is told; the file itself is kept without it.
+//! Copies named streams: to real streams on Windows, elsewhere to extended attributes, or to separate files with the
+//! stream's Windows name. A stream that cannot be copied is reported; its file is copied without it.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -14,19 +14,19 @@ use vhdmount::{
 
 use super::{Context, CopyError, folder::Folder, names::ItemName, part::Part, target, work};
 
-/// Between a file's name and a stream's. In a name of Windows as names with a colon are kept there: a real one would
-/// mean the stream itself.
+/// Separates a file's name from its stream's. On Windows it is the replacement character for a colon in names: a real
+/// colon would open the stream itself.
 const COLON: &str = if cfg!(windows) { "\u{f03a}" } else { ":" };
 
-/// How named streams are kept.
+/// Where named streams are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::cli) enum Streams {
-    /// Not at all.
+    /// Streams are not copied.
     #[default]
     None,
     /// With the file: as an extended attribute, on Windows as a stream.
     With,
-    /// As `FILE:STREAM`, a file beside it.
+    /// As `FILE:STREAM`, a separate file in the same directory.
     Files,
 }
 
@@ -44,7 +44,7 @@ impl Streams {
     }
 }
 
-/// Opens each stream of a node; tells of those that cannot be read.
+/// Opens each stream of a node; reports those that cannot be read.
 fn each(
     context: &Context<'_>,
     node: NodeId,
@@ -78,7 +78,7 @@ fn each(
     }
 }
 
-/// Keeps the streams of a file with it.
+/// Stores the streams of a file with it.
 pub(super) fn keep(
     context: &Context<'_>,
     node: NodeId,
@@ -92,7 +92,7 @@ pub(super) fn keep(
     });
 }
 
-/// Keeps the streams of a file as files beside it.
+/// Stores the streams of a file as separate files.
 pub(super) fn keep_as_files<'a>(
     context: &'a Context<'a>,
     node: NodeId,
@@ -105,7 +105,7 @@ pub(super) fn keep_as_files<'a>(
     each(context, node, path, &mut |stream, source| {
         let (part, file) = Part::create(context, folder, 0)?;
         work::copy_whole(context, source, &file, &|| part.shown(), buffer)?;
-        // Times are a file's, not a stream's.
+        // Times belong to a file, not to a stream.
         let _ = target::set_file_times(&file, &stat.times);
         let mut whole = OsString::from(name);
         whole.push(COLON);
@@ -115,7 +115,7 @@ pub(super) fn keep_as_files<'a>(
     });
 }
 
-/// The streams of a directory.
+/// Copies the streams of a directory.
 pub(super) fn of_folder<'a>(
     context: &'a Context<'a>,
     node: NodeId,

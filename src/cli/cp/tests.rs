@@ -1,4 +1,4 @@
-//! A copy of a damaged volume: what is whole arrives, and the work is bounded by what is stored.
+//! Tests of copying a damaged volume: intact files are copied, and the work is bounded by the stored data.
 
 use std::{collections::BTreeMap, fs, ops::Range, path::Path, sync::Arc};
 
@@ -23,14 +23,14 @@ fn demo_disk(folder: &Path) -> Vec<u8> {
     bytes
 }
 
-/// The attributes in clusters, neither sparse nor compressed, that are the content of files.
+/// The non-resident data attributes of files that are neither sparse nor compressed.
 fn contents(image: &[u8]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     for at in (0..image.len() - 1024).step_by(1024) {
         let record = &image[at..at + 1024];
         let word = |at: usize| usize::from(u16::from_le_bytes([record[at], record[at + 1]]));
         let number = word(44) | word(46) << 16;
-        // In use, no directory, no extension of another one, and not one of the system.
+        // In use, no directory, no extension record, and not a system file.
         if !record.starts_with(b"FILE") || word(22) & 3 != 1 || record[32..40] != [0; 8] || number < 64 {
             continue;
         }
@@ -39,7 +39,7 @@ fn contents(image: &[u8]) -> Vec<Range<usize>> {
             let len = word(attribute + 4);
             let is_content =
                 word(attribute) == 0x80 && record[attribute + 8] == 1 && record[attribute + 9] == 0;
-            // The last two bytes of each sector are elsewhere.
+            // The last two bytes of each sector are replaced by the update sequence.
             let whole = attribute % 512 < 430;
             if is_content && word(attribute + 12) == 0 && whole && len >= 72 {
                 found.push(at + attribute..at + attribute + len);
@@ -52,12 +52,12 @@ fn contents(image: &[u8]) -> Vec<Range<usize>> {
 
 type Damage = fn(&mut [u8]);
 
-/// A size of which one bit is not what it was.
+/// Flips one bit of a size.
 fn flip(attribute: &mut [u8]) {
     [40, 48, 56].iter().for_each(|size| attribute[size + 7] |= 0x10);
 }
 
-/// A file of 64 PiB that is nothing but a hole.
+/// Makes a file of 64 PiB that is a single hole.
 fn hole(attribute: &mut [u8]) {
     let clusters = 1_u64 << 44;
     attribute[12..14].copy_from_slice(&0x8000_u16.to_le_bytes());
@@ -71,12 +71,12 @@ fn hole(attribute: &mut [u8]) {
     attribute[runs + 7] = 0;
 }
 
-/// A size that a file could have, but of which the run list holds little.
+/// Sets a plausible size, of which the run list holds little.
 fn longer(attribute: &mut [u8]) {
     [40, 48, 56].iter().for_each(|size| attribute[size + 4] |= 0x10);
 }
 
-/// Copies everything; what arrived, what was said of the rest, and what was asked of the image.
+/// Copies everything; returns the copied files, the messages, and the reads and bytes of the image.
 fn copied(image: &[u8], dest: &Path) -> (BTreeMap<std::path::PathBuf, Vec<u8>>, String, (u64, u64)) {
     let counted = Arc::new(Counted::new(Arc::new(MemorySource(image.to_vec()))));
     let image = Image::open_source(counted.clone(), &OpenOptions::default()).unwrap();
@@ -116,7 +116,7 @@ fn the_work_of_a_copy_is_bounded_by_what_is_stored_and_what_is_whole_arrives() {
         let mut damaged = disk.clone();
         damage(&mut damaged[at.clone()]);
         let (files, said, work) = copied(&damaged, &folder.path().join(kind));
-        // Only a file of holes can be kept, and not on every filesystem.
+        // Only a file of holes can be copied, and not to every filesystem.
         assert!(said.contains("could not be copied") || *kind == "hole", "{kind}: {said}");
         let missing: Vec<_> = whole.keys().filter(|path| !files.contains_key(*path)).collect();
         // A file may have several names.

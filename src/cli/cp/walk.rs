@@ -1,6 +1,6 @@
-//! Finds what is to be copied and makes the directories for it; files are put into the order of the disk, batch by batch.
-//! Guards: a directory is entered once for each path of the user, whatever the image says, and memory is bounded: a
-//! listing goes on where the batch before it ended.
+//! Walks the sources and creates their directories; files are sorted by disk position, batch by batch. Guards: a
+//! directory is entered once per path that the user gave, whatever the image contains, and memory is bounded: a listing
+//! continues where the batch before it ended.
 
 use std::{collections::HashMap, ffi::OsStr, io, ops::ControlFlow, sync::Arc};
 
@@ -22,35 +22,35 @@ use super::{
     work::{self, SEGMENT},
 };
 
-/// Files that are ordered together: their records fit the filesystem's cache. The first batch is small, so that the
-/// workers have something to do.
+/// Files that are sorted together: their records fit the filesystem's cache. The first batch is small, so that the
+/// workers can start.
 const FIRST_BATCH: usize = 256;
 const BATCH: usize = 8192;
-/// Entries of a directory that are taken at once.
+/// Entries of a directory that are read at once.
 const LISTED: usize = 4096;
-/// Deeper than any path that Windows can form.
+/// Deepest directory entered: deeper than any path on Windows.
 const MAX_DEPTH: usize = 16_384;
-/// Files with several names that are remembered until all of these are met: about 200 bytes each.
+/// Most files with several names that are kept until all of these are found: about 200 bytes each.
 const MAX_FIRSTS: usize = 128 << 10;
 
-/// Walks through the image.
+/// The walk through the image.
 pub(super) struct Walker<'a, 'q> {
     context: &'a Context<'a>,
     queue: &'q Queue<Job<'a>>,
     batch: Vec<Entry<'a>>,
     batch_size: usize,
-    /// Directories, and files with one name, that were met.
+    /// Directories, and files with one name, that were visited.
     seen: NodeSet,
-    /// Files with several names: the first one, and how many are still to come.
+    /// Files with several names: the first one, and the number of names still to come.
     firsts: HashMap<NodeId, (Arc<First<'a>>, u32)>,
 }
 
-/// An entry of a directory that is none itself, as far as the listing tells.
+/// An entry that is no directory according to the listing.
 struct Entry<'a> {
     folder: Arc<Folder<'a>>,
     name: ItemName,
     node: NodeId,
-    /// The directory whose listing calls it a file; `None` where the node is certain.
+    /// The directory that lists it as a file; `None` where the node's kind is certain.
     listed_in: Option<NodeId>,
 }
 
@@ -69,19 +69,19 @@ impl<'a, 'q> Walker<'a, 'q> {
         Self { context, queue, batch, batch_size: FIRST_BATCH, seen, firsts }
     }
 
-    /// A file, or anything but a directory.
+    /// Adds a file, or any other entry that is no directory.
     pub(super) fn entry(&mut self, folder: &Arc<Folder<'a>>, name: ItemName, node: NodeId) {
         self.batch.push(Entry { folder: folder.clone(), name, node, listed_in: None });
     }
 
-    /// A directory with everything in it, as a new one of `name` in `parent`.
+    /// Adds a directory with its content, as a new one called `name` in `parent`.
     pub(super) fn directory(&mut self, parent: &Arc<Folder<'a>>, name: &ItemName, node: NodeId) {
         if let Some(folder) = self.make(parent, name, node) {
             self.content(folder, node);
         }
     }
 
-    /// What is in a directory.
+    /// Adds the content of a directory.
     pub(super) fn content(&mut self, folder: Arc<Folder<'a>>, node: NodeId) {
         self.end();
         self.seen.insert(node.0);
@@ -105,7 +105,7 @@ impl<'a, 'q> Walker<'a, 'q> {
                 self.list(level);
                 if self.batch.len() >= self.batch_size {
                     let found = self.flush();
-                    // What the directory calls a file and is none.
+                    // Directories that their parent lists as files.
                     levels.extend(found.into_iter().map(|(folder, node)| Level::new(folder, node)));
                     self.batch_size = (self.batch_size * 4).min(BATCH);
                 }
@@ -114,10 +114,10 @@ impl<'a, 'q> Walker<'a, 'q> {
         self.end();
     }
 
-    /// Hands out what was found so far, and forgets it: another path of the user may lead to the same files, which are
-    /// then copied twice, as was asked for.
+    /// Queues the entries found so far and resets the walk: another path of the user may lead to the same files, which
+    /// are then copied twice, as requested.
     pub(super) fn end(&mut self) {
-        // Only directories list directories.
+        // The returned entries are dropped: only directories list directories.
         let _ = self.flush();
         self.seen = NodeSet::default();
         self.firsts.clear();
@@ -145,7 +145,7 @@ impl<'a, 'q> Walker<'a, 'q> {
         self.make(parent, name, node).map(|folder| Level::new(folder, node))
     }
 
-    /// Makes a directory like `node`.
+    /// Creates a directory like `node`.
     fn make(&mut self, parent: &Arc<Folder<'a>>, name: &ItemName, node: NodeId) -> Option<Arc<Folder<'a>>> {
         let path = parent.path(&name.text());
         match self.context.tree.stat(node) {
@@ -167,7 +167,7 @@ impl<'a, 'q> Walker<'a, 'q> {
         None
     }
 
-    /// Takes the next entries of a directory.
+    /// Reads the next entries of a directory.
     fn list(&mut self, level: &mut Level<'a>) {
         let (mut taken, batch) = (0, &mut self.batch);
         let listed = self.context.tree.read_dir(level.node, level.cursor, &mut |entry| {
@@ -197,10 +197,10 @@ impl<'a, 'q> Walker<'a, 'q> {
         level.below.reverse();
     }
 
-    /// Hands the batch to the workers in the order of the disk. Returns entries that turn out to be directories.
+    /// Queues the batch in the order of the disk. Returns entries that turn out to be directories.
     fn flush(&mut self) -> Vec<(Arc<Folder<'a>>, NodeId)> {
         let mut batch = std::mem::take(&mut self.batch);
-        // In the order of their records these are read best.
+        // Their records are read in ascending order.
         batch.sort_unstable_by_key(|entry| entry.node);
         let (mut files, mut later, mut found) = (Vec::new(), Vec::new(), Vec::new());
         for mut entry in batch {
@@ -232,7 +232,7 @@ impl<'a, 'q> Walker<'a, 'q> {
         found
     }
 
-    /// What an entry is. What the listing calls a file and is a directory or link may not be reached from there.
+    /// Determines what an entry is. A directory or link listed as a file may not be reachable from there.
     fn settle(&self, entry: &mut Entry<'a>) -> vhdmount::Result<Stat> {
         let stat = self.context.tree.stat(entry.node)?;
         if let (Some(dir), ItemName::Disk(name)) = (entry.listed_in, &entry.name) {
@@ -242,7 +242,7 @@ impl<'a, 'q> Walker<'a, 'q> {
         Ok(stat)
     }
 
-    /// A file with the place of its first byte: in its volume, and before that the volume's number.
+    /// A file with its sort key: the volume's number, then the position of its first byte in the volume.
     fn file(
         &mut self,
         entry: Entry<'a>,
@@ -280,7 +280,8 @@ impl<'a, 'q> Walker<'a, 'q> {
         }
     }
 
-    /// A large file goes in pieces, which several workers can read at once. One job stands for all of them.
+    /// Queues an item. A large file is copied in pieces, which several workers read at once; one job represents all of
+    /// them.
     fn push(&self, item: Item<'a>) {
         if item.stat.size <= SEGMENT {
             return self.queue.push(Job::File(item));
@@ -302,14 +303,14 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Who made a directory that is there.
+/// Whether this run created an existing directory.
 fn found(context: &Context<'_>, parent: &Folder<'_>, id: &FileId) -> Origin {
     let made = parent.origin == Origin::Shared || context.made(parent).is_some_and(|made| made.contains(id));
     if made { Origin::Shared } else { Origin::Found }
 }
 
-/// Makes a directory, or takes the one that is there: a real one, not a link. One that this run has made is taken only
-/// where it may have been asked for twice: among what was there before.
+/// Creates a directory, or uses the existing one, if it is not a link. One that this run created is used only in a folder
+/// that existed before, where it may have been requested twice.
 pub(super) fn make_folder<'a>(
     context: &'a Context<'a>,
     parent: &Arc<Folder<'a>>,

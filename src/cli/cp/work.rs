@@ -1,4 +1,4 @@
-//! The workers: content into files, holes left out, then streams, attributes, times, and last the name.
+//! The workers: each copies content without holes, then streams, attributes and times, and renames the file last.
 
 use std::{
     ffi::OsString,
@@ -25,16 +25,17 @@ use super::{
     streams, target,
 };
 
-/// Bytes that are read and written at once; each worker has as many.
+/// Bytes read and written at once; the size of each worker's buffer.
 pub(super) const PIECE: usize = 1 << 20;
-/// Larger files are copied in pieces of this size by several workers.
+/// Size in bytes above which a file is copied in pieces, and the size of these.
 pub(super) const SEGMENT: u64 = 16 << 20;
 /// `FILE_ATTRIBUTE_SPARSE_FILE`
 const SPARSE: u32 = 0x200;
-/// Of files up to this size it is found by writing whether the destination takes them; common filesystems do.
+/// Size in bytes above which a file is extended before it is copied, to test the destination's limit. Common filesystems
+/// accept files up to this size; writes find out otherwise.
 const HUGE: u64 = 1 << 40;
 
-/// Does jobs until there are no more.
+/// Works on jobs until the queue is closed and empty.
 pub(super) fn run<'a>(context: &'a Context<'a>, queue: &Queue<Job<'a>>) {
     let mut buffer = vec![0; PIECE];
     while let Some((job, _active)) = queue.pop() {
@@ -59,7 +60,7 @@ pub(super) fn run<'a>(context: &'a Context<'a>, queue: &Queue<Job<'a>>) {
     }
 }
 
-/// Tells what went wrong, if anything did.
+/// Logs the failure of a job, if it failed.
 fn settle(context: &Context<'_>, path: &[u8], done: Result<(), CopyError>) {
     match done {
         Ok(()) => {
@@ -85,7 +86,7 @@ fn file<'a>(context: &'a Context<'a>, mut item: Item<'a>, buffer: &mut [u8]) {
     settle(context, &item.path(), done);
 }
 
-/// Copies a whole file. A small one is read before anything is made.
+/// Copies a whole file. A small one is read before anything is created.
 fn copy<'a>(context: &'a Context<'a>, item: &Item<'a>, buffer: &mut [u8]) -> Result<OsString, CopyError> {
     part::is_taken(context, &item.folder, &item.name)?;
     let source = context.tree.open(item.node).map_err(|error| CopyError::Failed(error.to_string()))?;
@@ -107,7 +108,7 @@ fn copy<'a>(context: &'a Context<'a>, item: &Item<'a>, buffer: &mut [u8]) -> Res
     finish(context, item, part, &file, size, buffer)
 }
 
-/// The size of what is to be copied, if all of it can be there, here and in the destination.
+/// The size to copy, if the image and the destination can hold all of it.
 pub(super) fn check_size(context: &Context<'_>, source: &dyn ByteSource) -> Result<u64, CopyError> {
     let size = source.size();
     let max = context.options.max_size.unwrap_or(u64::MAX);
@@ -134,13 +135,13 @@ fn create<'a>(context: &'a Context<'a>, item: &Item<'a>) -> Result<(Part<'a>, Fi
     Part::create(context, &item.folder, attributes | item.stat.attributes & SPARSE)
 }
 
-/// The number of bytes from `at` on that nothing is stored for; `None` where there is something to read.
+/// The number of bytes from `at` on that are a hole; `None` where data follows.
 fn hole_at(source: &dyn ByteSource, at: u64) -> Option<u64> {
     let extent = source.extent_at(at).ok()?;
     (extent.kind == ExtentKind::Hole && extent.len > 0).then_some(extent.len)
 }
 
-/// Copies all of a source into a file that is empty, without its holes. `shown`: what the file is called.
+/// Copies a whole source into an empty file, without its holes. `shown`: the file's path for messages.
 pub(super) fn copy_whole(
     context: &Context<'_>,
     source: &dyn ByteSource,
@@ -157,7 +158,7 @@ pub(super) fn copy_whole(
     Ok(())
 }
 
-/// Copies a part of the content to its place, without its holes.
+/// Copies a range of the content to its place, without its holes.
 fn copy_range(
     context: &Context<'_>,
     source: &dyn ByteSource,
@@ -171,7 +172,7 @@ fn copy_range(
             return Err(CopyError::Stopped);
         }
         let rest = range.end - at;
-        // What cannot be told is read: the error, if there is one, comes from there.
+        // If the extent is unknown the range is read; an error then comes from the read.
         let stored = match source.extent_at(at) {
             Ok(extent) if extent.kind == ExtentKind::Hole && extent.len > 0 => {
                 let len = extent.len.min(rest);
@@ -195,7 +196,7 @@ fn copy_range(
     Ok(())
 }
 
-/// Everything but the content; then it gets its name.
+/// Copies everything but the content, then renames the file.
 fn finish<'a>(
     context: &'a Context<'a>,
     item: &Item<'a>,
@@ -205,7 +206,7 @@ fn finish<'a>(
     buffer: &mut [u8],
 ) -> Result<OsString, CopyError> {
     let refused = |error: io::Error| context.refused(&part.shown(), &error);
-    // It ends in a hole, or is empty.
+    // The file may end in a hole, or be empty.
     if item.stat.allocated < size || size > PIECE as u64 {
         let len = file.metadata().map_err(refused)?.len();
         if len < size {
@@ -232,7 +233,7 @@ fn finish<'a>(
     Ok(name)
 }
 
-/// The first piece of a large file's `range`; what is left of it is for others, before the piece is copied.
+/// Copies the first piece of a large file's `range`; the rest is returned to the queue before that.
 fn segment<'a>(
     context: &'a Context<'a>,
     large: &Large<'a>,
@@ -250,7 +251,7 @@ fn segment<'a>(
         let size = check_size(context, &*source)?;
         let (part, file) = create(context, item)?;
         if size > HUGE {
-            // Before days of copying show that no file there can be as large.
+            // Checked now: a copy should not fail after days because the filesystem cannot hold so large a file.
             file.set_len(size).map_err(|error| refused(context, &|| part.shown(), &file, size, &error))?;
         }
         Ok(Opened { source, part, file })
@@ -271,7 +272,7 @@ fn segment<'a>(
     copy_range(context, &*opened.source, (&shown, &opened.file), range.start..end, buffer)
 }
 
-/// What a refusal of a write at or up to `size` means. Of a file that is too large, how large one can be.
+/// Interprets a refused write at or up to `size`. For a file that is too large it states the limit.
 fn refused(
     context: &Context<'_>,
     shown: &dyn Fn() -> String,
@@ -299,7 +300,7 @@ fn refused(
     })
 }
 
-/// The last one who lets go of a large file completes it.
+/// Completes a large file when the last worker releases it.
 fn complete<'a>(context: &'a Context<'a>, large: Arc<Large<'a>>) {
     let Some(Large { mut item, opened, trouble }) = Arc::into_inner(large) else { return };
     let hold = item.hold.take();
@@ -319,7 +320,7 @@ fn complete<'a>(context: &'a Context<'a>, large: Arc<Large<'a>>) {
     settle(context, &item.path(), done);
 }
 
-/// Another name of a file that was copied; where there cannot be one, or that copy failed, a file of its own.
+/// Links a further name to a copied file; copies the file again where linking is not possible, or that copy failed.
 fn hard_link<'a>(context: &'a Context<'a>, item: Item<'a>, first: &First<'a>, buffer: &mut [u8]) {
     let linked = || -> Result<bool, CopyError> {
         part::is_taken(context, &item.folder, &item.name)?;
@@ -330,7 +331,7 @@ fn hard_link<'a>(context: &'a Context<'a>, item: Item<'a>, first: &First<'a>, bu
         let made = Part::new(context, &item.folder, |new| {
             match context.target.hard_link((&folder, &name), (&item.folder, new)) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
-                // FAT has none, and every filesystem has a limit.
+                // FAT has no hard links, and every filesystem has a limit.
                 other => Ok(other),
             }
         })?;
@@ -357,8 +358,8 @@ fn hard_link<'a>(context: &'a Context<'a>, item: Item<'a>, first: &First<'a>, bu
     }
 }
 
-/// A symbolic link with the text that a mount would show; where it leads does not matter, as nothing is ever copied
-/// through it.
+/// Creates a symbolic link with the text that a mount would show. Its target does not matter, as the copy never follows a
+/// link.
 fn symlink<'a>(context: &'a Context<'a>, item: &Item<'a>) -> Result<(), CopyError> {
     part::is_taken(context, &item.folder, &item.name)?;
     let failed = |error: vhdmount::Error| CopyError::Failed(error.to_string());
@@ -376,7 +377,7 @@ fn symlink<'a>(context: &'a Context<'a>, item: &Item<'a>) -> Result<(), CopyErro
     part.publish(&item.name).map(drop)
 }
 
-/// Streams and attributes of a directory that was just made.
+/// Copies the streams and attributes of a directory that was just created.
 pub(super) fn finish_folder<'a>(
     context: &'a Context<'a>,
     folder: &Arc<Folder<'a>>,
@@ -394,7 +395,7 @@ pub(super) fn finish_folder<'a>(
     }
 }
 
-/// What a special file is called.
+/// The name of a special file's kind.
 pub(super) fn special(kind: NodeKind) -> &'static str {
     match kind {
         NodeKind::Fifo => "a named pipe",

@@ -1,4 +1,4 @@
-//! What `info` reports, for people: the layers, the partition table, a table of the volumes, and everything that is not well.
+//! The report of `info` as text: the layers, the partition table, a table of the volumes, and all problems.
 
 use vhdmount::{
     container::LayerInfo,
@@ -8,7 +8,7 @@ use vhdmount::{
     size::human,
 };
 
-/// A short table of the volumes: what a mount prints.
+/// The short table of volumes that a mount prints.
 pub(in crate::cli) fn volume_table(info: &DiskInfo) -> String {
     let mut rows = vec![["".into(), "partition".into(), "size".into(), "volume".into()]];
     rows.extend(info.partitions.iter().map(|PartitionInfo { volume_name, partition, volume }| {
@@ -28,7 +28,7 @@ pub(in crate::cli) fn volume_table(info: &DiskInfo) -> String {
     lines.collect()
 }
 
-/// Everything for people.
+/// The whole report.
 pub(in crate::cli) fn of(info: &DiskInfo) -> String {
     let mut out = String::new();
     for (depth, layer) in info.layers.iter().enumerate() {
@@ -60,7 +60,7 @@ pub(in crate::cli) fn of(info: &DiskInfo) -> String {
     out
 }
 
-/// One line with what the table has no room for: place, identities, attributes, the filesystem's own figures.
+/// One line with the details that do not fit the table: offset, identifiers, attributes, the filesystem's own figures.
 fn details(info: &PartitionInfo) -> String {
     let PartitionInfo { volume_name, partition, volume } = info;
     let mut parts = vec![format!("at byte {}", partition.start)];
@@ -77,13 +77,13 @@ fn details(info: &PartitionInfo) -> String {
     format!("{volume_name}: {}\n", printable(&parts.join(", ")))
 }
 
-/// True for the names that partitioning tools give by themselves: "Basic data partition", "EFI system partition".
+/// True for partition names that partitioning tools set by default: "Basic data partition", "EFI system partition".
 fn says_nothing_new(name: &str, type_name: &str) -> bool {
     let name = name.to_lowercase();
     type_name.to_lowercase().contains(name.strip_suffix(" partition").unwrap_or(&name))
 }
 
-/// The columns that a text takes on a terminal: East Asian wide characters and most emoji take two.
+/// The width of a text on a terminal in columns: East Asian wide characters and most emoji take two.
 fn columns(text: &str) -> usize {
     let width = |c: char| match u32::from(c) {
         0x300..=0x36f | 0x200b..=0x200f | 0xfe00..=0xfe0f => 0,
@@ -128,7 +128,7 @@ fn push_layer(out: &mut String, depth: usize, layer: &LayerInfo) {
     out.push('\n');
 }
 
-/// One line. Some values are an image's own words, and the text goes to terminals: no escape sequences.
+/// Appends one line. Some values come from the image, and the text goes to terminals, so escape sequences are removed.
 fn push(out: &mut String, name: &str, value: &str) {
     let value = printable(value);
     *out += &format!("{name:16} {value}\n");

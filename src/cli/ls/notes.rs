@@ -1,15 +1,16 @@
-//! What a listing could not show: the first of each kind by name, the rest counted, as a damaged volume can have millions.
+//! Notes on entries that could not be listed: the first of each kind by name, the rest counted, as a damaged volume can
+//! have millions.
 
 use vhdmount::Error;
 
 use super::super::Failure;
 
-/// Errors that are reported one by one.
+/// Errors reported one by one.
 const MAX_REPORTED: u64 = 20;
-/// Directories that are named as examples.
+/// Directories named as examples.
 const MAX_NAMED: usize = 3;
 
-/// Collects what goes wrong; reports it at the end, or at once while there is little.
+/// Collects errors of a listing; reports the first ones at once, the rest at the end.
 #[derive(Default)]
 pub(in crate::cli) struct Notes {
     errors: u64,
@@ -19,7 +20,7 @@ pub(in crate::cli) struct Notes {
 }
 
 impl Notes {
-    /// Something could not be listed, or not all of it.
+    /// Notes that an entry could not be listed, or not all of it.
     pub(in crate::cli) fn error(&mut self, path: &[u8], error: Error) {
         let path = String::from_utf8_lossy(path).into_owned();
         self.errors += 1;
@@ -29,7 +30,8 @@ impl Notes {
         self.failed.get_or_insert_with(|| Failure::inside(path, error));
     }
 
-    /// A directory is listed where it is not entered (`fs::reach`); `why` is asked of the first.
+    /// Notes a directory listed in a place from which it is not entered (`fs::reach`); `why` is called for the first one
+    /// only.
     pub(in crate::cli) fn misplaced(&mut self, path: &[u8], why: impl FnOnce() -> Error) {
         self.misplaced += 1;
         let path = String::from_utf8_lossy(path).into_owned();
@@ -39,7 +41,7 @@ impl Notes {
         self.failed.get_or_insert_with(|| Failure::inside(path, why()));
     }
 
-    /// Reports what was counted; returns the first that went wrong.
+    /// Reports the counted errors; returns the first failure.
     pub(in crate::cli) fn end(&mut self) -> Option<Failure> {
         if let Some(more @ 1..) = self.errors.checked_sub(MAX_REPORTED) {
             log::warn!("{more} more entries or directories could not be read");

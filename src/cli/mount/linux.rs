@@ -1,4 +1,4 @@
-//! What the options mean to FUSE, and the mountpoint that is made when none is named.
+//! Resolves mount options for FUSE, and creates the mountpoint when none is given.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::platform::{self, MountError, MountLock, MountOptions, Prepared, Streams};
 
-/// What FUSE needs. The mountpoint is `None` where one is to be made.
+/// The options of a FUSE mount. The mountpoint is `None` when one is to be created.
 pub(super) struct Options {
     options: MountOptions,
     mountpoint: Option<PathBuf>,
@@ -28,7 +28,7 @@ pub(super) fn run(mount: Config) -> Result<(), Failure> {
     }
     let how_to_end = how_to_end(&options);
     let made = options.remove_mountpoint.then(|| options.mountpoint.clone());
-    // Locked until it is removed.
+    // The lock is held until the mountpoint is removed.
     let _lock = made.as_ref().and(options.lock.clone());
     let mounted = platform::mount(options, move || {
         let (tree, mut text, complete) = super::open(&source, announcement)?;
@@ -38,9 +38,9 @@ pub(super) fn run(mount: Config) -> Result<(), Failure> {
         Ok::<_, Failure>(Prepared { fs: Arc::new(tree), announcement: text, complete })
     });
     match (&mounted, made) {
-        // The background process has removed it.
+        // The background process has removed the mountpoint.
         (Err(failure), Some(_)) if failure.text().is_empty() => {}
-        // It was made for this mount.
+        // The mountpoint was created for this mount.
         (Err(_), Some(made)) => drop(std::fs::remove_dir(made)),
         _ => {}
     }
@@ -60,7 +60,7 @@ impl From<MountError> for Failure {
     }
 }
 
-/// Where it is mounted, and how that ends.
+/// The text that names the mountpoint and how to unmount it.
 fn how_to_end(options: &MountOptions) -> String {
     let at = std::path::absolute(&options.mountpoint).unwrap_or_else(|_| options.mountpoint.clone());
     let at = for_shell(&at.to_string_lossy());
@@ -70,13 +70,13 @@ fn how_to_end(options: &MountOptions) -> String {
     }
 }
 
-/// A path as a shell takes it back.
+/// A path quoted for a shell.
 fn for_shell(path: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+@,:=%".contains(c);
     if path.chars().all(plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
-/// Decides what the options mean to FUSE; `of_mount`: those of `-o` that concern the mount.
+/// Resolves the options for FUSE; `of_mount`: the `-o` options that concern the mount.
 pub(super) fn resolve(
     mount: args::Mount,
     image: &Path,
@@ -108,7 +108,7 @@ pub(super) fn resolve(
     Ok(Options { options, mountpoint: mount.mountpoint })
 }
 
-/// An option of `-o` that concerns the mount.
+/// Applies an `-o` option that concerns the mount.
 fn set(options: &mut MountOptions, option: &str, name: &str, value: Option<&str>) -> Result<(), OptionError> {
     match name {
         _ if is_ignored(name, value) => {}
@@ -121,7 +121,7 @@ fn set(options: &mut MountOptions, option: &str, name: &str, value: Option<&str>
         "allow_other" => options.allow_other = true,
         "allow_root" => options.allow_root = true,
         "direct_io" => options.direct_io = true,
-        // The second is what WSL itself calls it.
+        // The second name is WSL's own.
         "wsl_metadata" | "metadata" => options.wsl_metadata = true,
         "streams_interface" => {
             options.streams = match value {
@@ -157,7 +157,7 @@ fn set(options: &mut MountOptions, option: &str, name: &str, value: Option<&str>
     Ok(())
 }
 
-/// An option as the kernel takes it: a value with commas between quotes, whatever quotes were around it.
+/// An option in the kernel's syntax: a value with commas is put in quotes, whatever quotes it had.
 fn for_kernel(name: &str, value: &str) -> String {
     let value = value.trim_matches('"');
     if value.contains(',') { format!("{name}=\"{value}\"") } else { format!("{name}={value}") }
@@ -168,15 +168,15 @@ fn octal(name: &str, value: Option<&str>) -> Result<u16, Failure> {
     mask.ok_or_else(|| Failure::usage(format!("-o {name} needs an octal mask, as in -o {name}=022")))
 }
 
-/// `disk.vhdx` → `./disk`, which is locked from now on, so that no other mount finds it empty and then removed. An empty directory of that name
-/// may be there.
+/// Creates the mountpoint `./disk` for `disk.vhdx` and locks it, so that no other process mounts on it while it is empty
+/// and about to be removed. An empty directory of that name may exist.
 fn make_mountpoint(image: &Path, options: &mut MountOptions) -> Result<(), Failure> {
     let stem = image
         .file_stem()
         .ok_or_else(|| Failure::usage("name a MOUNTPOINT: the image has no name to take"))?;
     let mut mountpoint = PathBuf::from(stem);
     if Path::new(stem) == image {
-        // An image without an extension in this very folder: its own name is taken.
+        // The image has no extension and lies in this folder, so its name is taken.
         mountpoint.as_mut_os_string().push(".mnt");
     }
     options.mountpoint = mountpoint;
@@ -188,7 +188,7 @@ fn make_mountpoint(image: &Path, options: &mut MountOptions) -> Result<(), Failu
                 (options.lock, options.remove_mountpoint) = (Some(Arc::new(lock)), true);
                 return Ok(());
             }
-            // The platform says what is wrong with a mountpoint that is in use.
+            // The platform reports a mountpoint that is in use.
             Err(_) if platform::is_mounted(mountpoint) => return Ok(()),
             Err(error) => error,
         };
@@ -197,7 +197,7 @@ fn make_mountpoint(image: &Path, options: &mut MountOptions) -> Result<(), Failu
                 options.lock = Some(Arc::new(lock));
                 return Ok(());
             }
-            // It was another mount's, which has failed.
+            // Another mount had created the mountpoint and failed.
             if tries.next().is_some() {
                 continue;
             }
@@ -209,7 +209,7 @@ fn make_mountpoint(image: &Path, options: &mut MountOptions) -> Result<(), Failu
     }
 }
 
-/// Mounts that make the same directory, fail and remove it again, one after the other.
+/// Most attempts, when other mounts create the same directory, fail and remove it again, one after the other.
 const MAX_TRIES: usize = 100;
 
 #[cfg(test)]

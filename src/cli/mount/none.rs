@@ -1,4 +1,4 @@
-//! Systems on which nothing can be mounted yet.
+//! Systems on which mounting is not implemented.
 
 use std::path::Path;
 
@@ -9,11 +9,11 @@ pub(super) struct Call {
     pub(super) debug: bool,
     pub(super) quiet: bool,
     pub(super) verbose: bool,
-    /// mount(8) calls.
+    /// Set when mount(8) calls.
     pub(super) helper: Option<MountHelper>,
 }
 
-/// Never made.
+/// Never constructed.
 pub(super) enum Config {}
 
 impl Config {

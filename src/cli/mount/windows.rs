@@ -1,4 +1,4 @@
-//! What the options mean to WinFsp. Those that are Linux's alone are refused by name.
+//! Resolves mount options for WinFsp. Options that only Linux has are refused by name.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::platform::{self, MountError, MountOptions, Mountpoint, Prepared};
 
-/// What WinFsp needs.
+/// The options of a WinFsp mount.
 pub(super) type Options = MountOptions;
 
 pub(super) fn run(mount: Config) -> Result<(), Failure> {
@@ -40,7 +40,7 @@ impl From<MountError> for Failure {
     }
 }
 
-/// Decides what the options mean to WinFsp; `of_mount`: those of `-o` that concern the mount.
+/// Resolves the options for WinFsp; `of_mount`: the `-o` options that concern the mount.
 pub(super) fn resolve(
     mount: args::Mount,
     image: &Path,
@@ -59,7 +59,7 @@ pub(super) fn resolve(
         check_access: mount.acls,
         uncached: false,
         threads: 0,
-        // The working directory changes.
+        // Made absolute, as the working directory changes.
         pid_file: mount.pid_file.map(|path| std::path::absolute(&path).unwrap_or(path)),
     };
     for option in of_mount {
@@ -72,14 +72,14 @@ pub(super) fn resolve(
     Ok(options)
 }
 
-/// An option of `-o` that concerns the mount.
+/// Applies an `-o` option that concerns the mount.
 fn set(options: &mut MountOptions, name: &str, value: Option<&str>) -> Result<(), OptionError> {
     match name {
         _ if is_ignored(name, value) => {}
         "acls" => options.check_access = true,
         "threads" => options.threads = args::number(name, value)?,
         "direct_io" => options.uncached = true,
-        // Streams are streams here.
+        // On Windows named streams are always streams.
         "streams_interface" if value == Some("windows") => {}
         "rw" => return Err(OptionError::Writable),
         "uid"

@@ -23,10 +23,10 @@ use super::{Signal, unix};
 pub(in crate::cli) use crate::platform::Session;
 use crate::platform::{self, MountError, MountOptions, default_owner, mount_background_session};
 
-/// A pipe that holds a whole piece needs fewer changes between its two ends.
+/// Pipe size in bytes: a pipe that holds a whole piece needs fewer context switches between its two ends.
 const PIPE: usize = 1 << 20;
 
-/// Answers the question that `-u` asks a process of its own; false for every other call.
+/// Handles the internal call by which `-u` queries a mount's server; returns false for every other call.
 pub(in crate::cli) fn answer_for_library(arguments: &[OsString]) -> bool {
     match arguments {
         [_, question, mountpoint] if question == platform::SERVER_OF => {
@@ -37,18 +37,18 @@ pub(in crate::cli) fn answer_for_library(arguments: &[OsString]) -> bool {
     }
 }
 
-/// Standard output without a buffer of its own, for large pieces.
+/// Unbuffered standard output, for large pieces.
 pub(in crate::cli) fn stdout() -> Box<dyn Write> {
-    // What the system does not allow it decides.
+    // If the system refuses, the pipe keeps its size.
     let _ = rustix::pipe::fcntl_setpipe_size(io::stdout(), PIPE);
     unix::stdout()
 }
 
-/// Sets the flag at the first signal to end; a second one ends the process at once. A file over the limit of `ulimit -f` becomes an
-/// error of its write instead of the process's end.
+/// Sets the flag at the first termination signal; a second one ends the process at once. Exceeding `ulimit -f` becomes a
+/// write error instead of ending the process.
 ///
 /// # Errors
-/// Where signals cannot be caught.
+/// When signals cannot be caught.
 pub(in crate::cli) fn on_interrupt(flag: &Arc<AtomicBool>) -> io::Result<()> {
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         flag::register_conditional_shutdown(signal, 128 + signal, flag.clone())?;
@@ -58,10 +58,10 @@ pub(in crate::cli) fn on_interrupt(flag: &Arc<AtomicBool>) -> io::Result<()> {
     Ok(())
 }
 
-/// The signals that come from now on.
+/// Receives signals from now on.
 ///
 /// # Errors
-/// Where signals cannot be caught.
+/// When signals cannot be caught.
 pub(in crate::cli) fn signals() -> io::Result<Receiver<Signal>> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGWINCH])?;
     let (sender, receiver) = channel();
@@ -79,7 +79,7 @@ pub(in crate::cli) fn signals() -> io::Result<Receiver<Signal>> {
 /// Mounts a tree until the session is dropped.
 ///
 /// # Errors
-/// Why it cannot be mounted here.
+/// When it cannot be mounted here.
 pub(in crate::cli) fn session(name: &str, mountpoint: &Path, tree: Arc<Tree>) -> Result<Session, MountError> {
     let (uid, gid) = default_owner();
     mount_background_session(MountOptions::new(mountpoint.to_owned(), name.into(), uid, gid), tree)

@@ -1,4 +1,4 @@
-//! Systems on which the command mounts nothing yet.
+//! Systems on which mounting is not implemented.
 
 use std::{
     ffi::OsString,
@@ -16,25 +16,25 @@ use vhdmount::tree::Tree;
 use super::Signal;
 pub(in crate::cli) use super::unix::{file_id, host, start, stdout, terminal_size};
 
-/// There are no such questions here.
+/// Always false: there are no internal calls here.
 pub(in crate::cli) fn answer_for_library(_: &[OsString]) -> bool {
     false
 }
 
-/// Signals end the process.
+/// Does nothing: signals end the process.
 pub(in crate::cli) fn on_interrupt(_: &Arc<AtomicBool>) -> io::Result<()> {
     Ok(())
 }
 
-/// Signals end the process.
+/// No events: signals end the process.
 pub(in crate::cli) fn signals() -> io::Result<Receiver<Signal>> {
     Ok(channel().1)
 }
 
-/// Never made.
+/// Never constructed.
 pub(in crate::cli) enum Session {}
 
-/// There are no mounts here.
+/// Always fails: mounting is not implemented here.
 pub(in crate::cli) fn session(_: &str, _: &Path, _: Arc<Tree>) -> Result<Session, &'static str> {
     Err("mounting is not there yet on this system")
 }

@@ -1,4 +1,4 @@
-//! What POSIX systems have in common.
+//! Functions that POSIX systems share.
 
 use std::{
     fs::File,
@@ -11,7 +11,7 @@ use vhdmount::host::{Host, System};
 
 use super::FileId;
 
-/// The operating system, asked about disks and about the space below an image.
+/// The host interface to disks and to the storage below an image.
 pub(in crate::cli) fn host() -> Arc<dyn Host> {
     Arc::new(System)
 }
@@ -19,15 +19,15 @@ pub(in crate::cli) fn host() -> Arc<dyn Host> {
 /// Prepares the process.
 pub(in crate::cli) fn start() {}
 
-/// Columns and rows of the terminal that standard output is.
+/// Columns and rows of the terminal on standard output.
 pub(in crate::cli) fn terminal_size() -> Option<(u16, u16)> {
     rustix::termios::tcgetwinsize(std::io::stdout()).ok().map(|size| (size.ws_col, size.ws_row))
 }
 
-/// Standard output without a buffer of its own, for large pieces.
+/// Unbuffered standard output, for large pieces.
 pub(in crate::cli) fn stdout() -> Box<dyn Write> {
     let stdout = std::io::stdout();
-    // Without another descriptor the shared one does.
+    // If the descriptor cannot be duplicated, the shared handle is used.
     match stdout.as_fd().try_clone_to_owned().map(File::from) {
         Ok(file) => Box::new(file),
         Err(_) => Box::new(stdout.lock()),

@@ -17,7 +17,7 @@ use vhdmount::{host::Host, tree::Tree};
 use super::{FileId, Signal};
 use crate::platform;
 
-/// The operating system, asked about disks and about the space below an image.
+/// The host interface to disks and to the storage below an image.
 pub(in crate::cli) fn host() -> Arc<dyn Host> {
     Arc::new(platform::Windows)
 }
@@ -27,12 +27,12 @@ pub(in crate::cli) fn start() {
     platform::understand_escapes();
 }
 
-/// There are no such questions here.
+/// Always false: there are no internal calls here.
 pub(in crate::cli) fn answer_for_library(_: &[OsString]) -> bool {
     false
 }
 
-/// Columns and rows of the terminal that standard output is.
+/// Columns and rows of the terminal on standard output.
 pub(in crate::cli) fn terminal_size() -> Option<(u16, u16)> {
     terminal_size::terminal_size_of(io::stdout()).map(|(columns, rows)| (columns.0, rows.0))
 }
@@ -50,16 +50,16 @@ pub(in crate::cli) fn file_id(file: &File) -> Option<FileId> {
 /// Sets the flag at Ctrl-C.
 ///
 /// # Errors
-/// Where Windows calls no handler.
+/// When Windows refuses the handler.
 pub(in crate::cli) fn on_interrupt(flag: &Arc<AtomicBool>) -> io::Result<()> {
     let flag = flag.clone();
     platform::on_control(move || flag.store(true, Ordering::Relaxed))
 }
 
-/// The signals that come from now on.
+/// Receives signals from now on.
 ///
 /// # Errors
-/// Where Windows calls no handler.
+/// When Windows refuses the handler.
 pub(in crate::cli) fn signals() -> io::Result<Receiver<Signal>> {
     let (sender, receiver) = channel();
     platform::on_control(move || {
@@ -68,10 +68,10 @@ pub(in crate::cli) fn signals() -> io::Result<Receiver<Signal>> {
     Ok(receiver)
 }
 
-/// Never made.
+/// Never constructed.
 pub(in crate::cli) enum Session {}
 
-/// The demo shows its tree without a mount, as WinFsp may not be installed.
+/// Always fails: the demo shows its tree without a mount, as WinFsp may not be installed.
 pub(in crate::cli) fn session(_: &str, _: &Path, _: Arc<Tree>) -> Result<Session, &'static str> {
     Err("on Windows the demo does without a mount")
 }

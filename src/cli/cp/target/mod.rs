@@ -1,6 +1,6 @@
-//! The destination: directories and files of the host, below one directory that was opened once. Guards: whatever the
-//! image's names and links are, nothing outside of that directory is reached: names are single components, and no link
-//! below it is followed.
+//! The destination: directories and files of the host, below one directory that was opened once. Guards: no name and no
+//! link in the image reaches anything outside that directory: names are single components, and no link below it is
+//! followed.
 
 #[cfg(unix)]
 mod unix;
@@ -16,7 +16,7 @@ pub(super) use windows::{
 
 pub(super) use crate::cli::system::FileId;
 
-/// What a name of the destination stands for now.
+/// The kind and identity of an existing entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Existing {
     /// A directory itself, not a link to one.
@@ -26,7 +26,7 @@ pub(super) enum Existing {
 }
 
 impl Existing {
-    /// Tells it from all others.
+    /// The entry's identity.
     pub(super) fn id(self) -> FileId {
         match self {
             Self::Directory(id) | Self::Other(id) => id,

@@ -1,6 +1,6 @@
-//! The destination on POSIX systems: every call is relative to an open directory, and directories are opened one component
-//! after the other without following links. So neither a link that the image holds nor one that somebody else puts there
-//! in the meantime leads out.
+//! The destination on POSIX systems: every call is relative to an open directory, and directories are opened one
+//! component after the other without following links. So neither a link in the image nor one that another process creates
+//! in the meantime leads outside.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -28,17 +28,17 @@ use vhdmount::{
 use super::{Existing, FileId};
 use crate::cli::cp::{Context, CopyError, folder::Folder};
 
-/// Directories that are kept open: a fraction of the 1024 that a process usually may have.
+/// Directories kept open: a fraction of the 1024 descriptors that a process usually may have.
 const MAX_OPEN: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
 /// `XATTR_SIZE_MAX`
 const MAX_ATTRIBUTE: usize = 64 << 10;
-/// Largest file of FAT, which has 32 bits for its size.
+/// Largest file on FAT, which has 32 bits for its size.
 const FAT_MAX: u64 = u32::MAX as u64;
 /// `MSDOS_SUPER_MAGIC`
 #[cfg(target_os = "linux")]
 const FAT_MAGIC: u64 = 0x4d44;
 
-/// The directory below which everything is made.
+/// The directory below which everything is created.
 pub(in crate::cli::cp) struct Target {
     path: PathBuf,
     root: Arc<OwnedFd>,
@@ -50,7 +50,7 @@ const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 impl Target {
-    /// Opens an existing directory, through links if the user named one.
+    /// Opens an existing directory, through links in the path that the user gave.
     pub(in crate::cli::cp) fn open(path: &Path) -> io::Result<Self> {
         let flags = DIRECTORY.difference(OFlags::NOFOLLOW);
         let root = rustix::fs::open(path, flags, Mode::empty())?;
@@ -63,7 +63,7 @@ impl Target {
         &self.path
     }
 
-    /// The largest file that the filesystem takes, where that is little.
+    /// The filesystem's limit on file sizes, if it is a low one.
     pub(in crate::cli::cp) fn max_file(&self) -> u64 {
         self.max_file
     }
@@ -87,7 +87,7 @@ impl Target {
         Ok(directory)
     }
 
-    /// What there is under a name; links are not followed.
+    /// The existing entry with this name; links are not followed.
     pub(in crate::cli::cp) fn existing(
         &self,
         folder: &Folder<'_>,
@@ -107,7 +107,7 @@ impl Target {
         Ok(rustix::fs::mkdirat(&*self.directory(parent)?, name, Mode::from_raw_mode(0o777))?)
     }
 
-    /// A new file, which must not exist.
+    /// Creates a file, which must not exist.
     pub(in crate::cli::cp) fn create(
         &self,
         folder: &Folder<'_>,
@@ -119,7 +119,7 @@ impl Target {
         Ok(rustix::fs::openat(&*self.directory(folder)?, name, flags, mode)?.into())
     }
 
-    /// Gives a file of the folder another name. Without `replace` an existing one is left and reported.
+    /// Renames a file of the folder. Without `replace` an existing file is left and reported.
     pub(in crate::cli::cp) fn rename(
         &self,
         folder: &Folder<'_>,
@@ -137,7 +137,7 @@ impl Target {
                 to,
                 rustix::fs::RenameFlags::NOREPLACE,
             ) {
-                // Filesystems that do not know the flag.
+                // The filesystem does not support the flag.
                 Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
                 done => return Ok(done?),
             }
@@ -152,7 +152,7 @@ impl Target {
         Ok(rustix::fs::unlinkat(&*self.directory(folder)?, name, AtFlags::empty())?)
     }
 
-    /// Another name for a file; fails where there is something of that name.
+    /// Creates a hard link; fails where the name exists.
     pub(in crate::cli::cp) fn hard_link(
         &self,
         from: (&Folder<'_>, &OsStr),
@@ -162,7 +162,7 @@ impl Target {
         Ok(rustix::fs::linkat(&*directories.0, from.1, &*directories.1, to.1, AtFlags::empty())?)
     }
 
-    /// A symbolic link with this text, which is not looked at.
+    /// Creates a symbolic link with this text, which is not examined.
     pub(in crate::cli::cp) fn symlink(
         &self,
         folder: &Folder<'_>,
@@ -184,12 +184,12 @@ impl Target {
         Ok(rustix::fs::utimensat(&*directory, name, &timestamps(times), AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
-    /// Sets the times of the directory where the target begins.
+    /// Sets the times of the target's root directory.
     pub(in crate::cli::cp) fn set_own_times(&self, times: &Times) -> io::Result<()> {
         Ok(rustix::fs::futimens(&*self.root, &timestamps(times))?)
     }
 
-    /// The attributes of Windows, as those of files.
+    /// Sets the Windows attributes of a directory, as for files.
     pub(in crate::cli::cp) fn set_folder_attributes(
         &self,
         folder: &Folder<'_>,
@@ -199,7 +199,7 @@ impl Target {
         set_attributes(&self.open_directory(folder)?, attributes, times)
     }
 
-    /// An open directory, to set attributes.
+    /// Opens a directory, to set attributes.
     pub(in crate::cli::cp) fn open_directory(&self, folder: &Folder<'_>) -> io::Result<File> {
         Ok(self.directory(folder)?.try_clone()?.into())
     }
@@ -221,7 +221,7 @@ fn id(stat: &rustix::fs::Stat) -> FileId {
     (stat.st_dev, stat.st_ino.into())
 }
 
-/// A name of the image as one of the host's: never with a separator, as [`Name::to_text`] escapes those.
+/// The host's name for a name of the image: never with a separator, as [`Name::to_text`] escapes those.
 pub(in crate::cli::cp) fn name(name: Name<'_>) -> OsString {
     OsString::from_vec(name.to_text())
 }
@@ -240,7 +240,7 @@ fn timestamps(times: &Times) -> Timestamps {
     Timestamps { last_access: spec(times.accessed), last_modification: spec(times.modified) }
 }
 
-/// A stream as the extended attribute `user.NAME`.
+/// Stores a stream as the extended attribute `user.NAME`.
 pub(in crate::cli::cp) fn keep_stream(
     _: &Context<'_>,
     _: (&Folder<'_>, &OsStr),
@@ -262,20 +262,20 @@ pub(in crate::cli::cp) fn keep_stream(
     set.map_err(|error| refused(error.into()))
 }
 
-/// The largest file that this process may write, whatever the destination takes.
+/// The largest file that this process may write (RLIMIT_FSIZE), whatever the destination's limit.
 pub(in crate::cli::cp) fn file_limit() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::Fsize).current
 }
 
-/// The attributes of Windows and the time of creation, which this system cannot set, as extended attributes in the form of
-/// ntfs-3g's `system.ntfs_attrib` and `system.ntfs_crtime`.
+/// Stores the Windows attributes and the creation time, which this system cannot set, as extended attributes in the form
+/// of ntfs-3g's `system.ntfs_attrib` and `system.ntfs_crtime`.
 pub(in crate::cli::cp) fn set_attributes(file: &File, attributes: u32, times: &Times) -> io::Result<()> {
     let set = |name: &str, value: &[u8]| rustix::fs::fsetxattr(file, name, value, XattrFlags::empty());
     set("user.ntfs_attrib", &attributes.to_le_bytes())?;
     Ok(set("user.ntfs_crtime", &filetime(times.created).to_le_bytes())?)
 }
 
-/// 100 ns since 1601, UTC; the nearest that there is.
+/// Units of 100 ns since 1601, UTC; a time out of range becomes the nearest one in it.
 fn filetime(time: Timestamp) -> u64 {
     const UNITS: i128 = 10_000_000;
     const EPOCH: i128 = 11_644_473_600;

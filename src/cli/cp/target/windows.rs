@@ -1,6 +1,6 @@
-//! The destination on Windows. Paths are verbatim (`\\?\C:\…`): of any length, and no part of them has a meaning. What
-//! could lead out is a link: a folder is entered only when it was made here or is seen to be none, and a link of the image
-//! never takes the place of a folder.
+//! The destination on Windows. Paths are verbatim (`\\?\C:\…`): of any length, and without special components. Only links
+//! could lead outside: a folder is entered only when it was created here or verified not to be a link, and a link of the
+//! image never replaces a folder.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -26,15 +26,15 @@ use crate::{
 };
 
 const ATTRIBUTE_READONLY: u32 = 0x1;
-/// READONLY, HIDDEN, SYSTEM, ARCHIVE, NOT_CONTENT_INDEXED: what a program may set.
+/// Attributes that a program may set: READONLY, HIDDEN, SYSTEM, ARCHIVE, NOT_CONTENT_INDEXED.
 const SETTABLE: u32 = 0x2027;
 const SPARSE: u32 = 0x200;
 const REPARSE_POINT: u32 = 0x400;
 const WRITE_ATTRIBUTES: u32 = 0x100;
-/// `FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT`: directories, and links themselves.
+/// `FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT`: opens directories, and links themselves.
 const ITSELF: u32 = 0x0220_0000;
 
-/// The directory below which everything is made.
+/// The directory below which everything is created.
 pub(in crate::cli::cp) struct Target {
     verbatim: PathBuf,
     /// As the user wrote it.
@@ -42,7 +42,7 @@ pub(in crate::cli::cp) struct Target {
 }
 
 impl Target {
-    /// An existing directory, through links if the user named one.
+    /// Opens an existing directory, through links in the path that the user gave.
     pub(in crate::cli::cp) fn open(path: &Path) -> io::Result<Self> {
         let verbatim = fs::canonicalize(path)?;
         if !fs::metadata(&verbatim)?.is_dir() {
@@ -51,12 +51,12 @@ impl Target {
         Ok(Self { verbatim, path: path.to_owned() })
     }
 
-    /// The directory as messages name it.
+    /// The directory's path for messages.
     pub(in crate::cli::cp) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The largest file that the filesystem takes, where that is known before.
+    /// No limit on file sizes is known in advance.
     pub(in crate::cli::cp) fn max_file(&self) -> u64 {
         u64::MAX
     }
@@ -78,7 +78,7 @@ impl Target {
         path
     }
 
-    /// What there is under a name; links are not followed.
+    /// The existing entry with this name; links are not followed.
     pub(in crate::cli::cp) fn existing(
         &self,
         folder: &Folder<'_>,
@@ -90,7 +90,7 @@ impl Target {
             opened => opened?,
         };
         let (found, id) = (file.metadata()?, platform::file_id(&file)?);
-        // Of links and other reparse points the standard library says that they are no directories, or not.
+        // For links and other reparse points the standard library's `is_dir` is not reliable.
         let directory = found.is_dir() && found.file_attributes() & REPARSE_POINT == 0;
         Ok(Some(if directory { Existing::Directory(id) } else { Existing::Other(id) }))
     }
@@ -99,7 +99,7 @@ impl Target {
         fs::create_dir(self.place(parent, name))
     }
 
-    /// A new file, which must not exist.
+    /// Creates a file, which must not exist.
     pub(in crate::cli::cp) fn create(
         &self,
         folder: &Folder<'_>,
@@ -107,17 +107,17 @@ impl Target {
         attributes: u32,
     ) -> io::Result<File> {
         let mut options = OpenOptions::new();
-        // A handle that creates a file may write to it, also where the file is read-only from then on.
+        // The handle that creates a file may write to it even if the file is read-only from then on.
         options.write(true).create_new(true).attributes(attributes & SETTABLE);
         let file = options.open(self.place(folder, name))?;
         if attributes & SPARSE != 0 {
-            // Where it cannot be done the file takes more space, and reads the same.
+            // A file that cannot be made sparse takes more space, and reads the same.
             let _ = platform::set_sparse(&file);
         }
         Ok(file)
     }
 
-    /// Gives a file of the folder another name. Without `replace` an existing one is left and reported.
+    /// Renames a file of the folder. Without `replace` an existing file is left and reported.
     pub(in crate::cli::cp) fn rename(
         &self,
         folder: &Folder<'_>,
@@ -129,14 +129,14 @@ impl Target {
         if !replace {
             return platform::rename_new(&from, &to);
         }
-        // Windows protects a read-only file from being replaced; that it may be has been decided.
+        // Windows does not replace a read-only file; the caller has decided that it may be replaced.
         let attributes = fs::symlink_metadata(&to)?.file_attributes();
         if attributes & ATTRIBUTE_READONLY == 0 {
             return fs::rename(from, to);
         }
         platform::set_attributes(&to, attributes & SETTABLE & !ATTRIBUTE_READONLY)?;
         fs::rename(from, &to).inspect_err(|_| {
-            // It stays: as it was.
+            // The rename failed: the file keeps its attributes.
             let _ = platform::set_attributes(&to, attributes & SETTABLE);
         })
     }
@@ -153,7 +153,7 @@ impl Target {
         fs::remove_file(path)
     }
 
-    /// Another name for a file; fails where there is something of that name.
+    /// Creates a hard link; fails where the name exists.
     pub(in crate::cli::cp) fn hard_link(
         &self,
         from: (&Folder<'_>, &OsStr),
@@ -162,7 +162,7 @@ impl Target {
         fs::hard_link(self.place(from.0, from.1), self.place(to.0, to.1))
     }
 
-    /// A symbolic link with this text, which is not looked at. Windows wants to be told whether it is to a directory.
+    /// Creates a symbolic link with this text, which is not examined. Windows distinguishes links to directories.
     pub(in crate::cli::cp) fn symlink(
         &self,
         folder: &Folder<'_>,
@@ -188,17 +188,17 @@ impl Target {
         set_times_of(&self.place(folder, name), times)
     }
 
-    /// Sets the times of the directory where the target begins.
+    /// Sets the times of the target's root directory.
     pub(in crate::cli::cp) fn set_own_times(&self, times: &Times) -> io::Result<()> {
         set_times_of(&self.verbatim, times)
     }
 
-    /// An open directory, to set attributes.
+    /// Opens a directory, to set attributes.
     pub(in crate::cli::cp) fn open_directory(&self, folder: &Folder<'_>) -> io::Result<File> {
         OpenOptions::new().access_mode(WRITE_ATTRIBUTES).custom_flags(ITSELF).open(self.directory(folder))
     }
 
-    /// The attributes of a directory.
+    /// Sets the attributes of a directory.
     pub(in crate::cli::cp) fn set_folder_attributes(
         &self,
         folder: &Folder<'_>,
@@ -208,7 +208,7 @@ impl Target {
         platform::set_attributes(&self.directory(folder), attributes & SETTABLE)
     }
 
-    /// A named stream of a file or directory of the folder; with an empty name the folder's own.
+    /// Creates a named stream of a file or directory of the folder; with an empty name, of the folder itself.
     fn create_stream(&self, folder: &Folder<'_>, name: &OsStr, stream: Name<'_>) -> io::Result<File> {
         let mut path = match name.is_empty() {
             true => self.directory(folder),
@@ -221,7 +221,7 @@ impl Target {
     }
 }
 
-/// A stream as one of the destination's.
+/// Stores a stream as a named stream of the destination.
 pub(in crate::cli::cp) fn keep_stream(
     context: &Context<'_>,
     (folder, name): (&Folder<'_>, &OsStr),
@@ -236,12 +236,12 @@ pub(in crate::cli::cp) fn keep_stream(
     work::copy_whole(context, source, &file, &|| shown.clone(), buffer)
 }
 
-/// Windows limits no process.
+/// No limit: Windows has none per process.
 pub(in crate::cli::cp) fn file_limit() -> Option<u64> {
     None
 }
 
-/// A file was made with its attributes.
+/// Does nothing: a file is created with its attributes.
 pub(in crate::cli::cp) fn set_attributes(_: &File, _: u32, _: &Times) -> io::Result<()> {
     Ok(())
 }
@@ -251,7 +251,7 @@ fn set_times_of(path: &Path, times: &Times) -> io::Result<()> {
     set_file_times(&file, times)
 }
 
-/// A name of the image as one that Windows takes.
+/// The Windows name for a name of the image.
 pub(in crate::cli::cp) fn name(name: Name<'_>) -> OsString {
     OsString::from_wide(&names::windows(name).0)
 }
@@ -274,7 +274,7 @@ pub(in crate::cli::cp) fn set_file_times(file: &File, times: &Times) -> io::Resu
     file.set_times(FileTimes::new().set_created(created).set_modified(modified).set_accessed(accessed))
 }
 
-/// The nearest that the host can express.
+/// The nearest time that the host can express.
 fn system_time(time: Timestamp) -> SystemTime {
     let whole = Duration::from_secs(time.seconds.unsigned_abs());
     let base = if time.seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
