@@ -1,7 +1,7 @@
-//! How long the capacity of a huge thin disk takes, how much of it is read, and how much memory that needs.
+//! Measures the capacity of a huge thin disk: time, bytes read and memory.
 //!
-//! `cargo bench --bench capacity [-- IMAGE…]`: a VHDX of 64 TiB with an NTFS volume of 16 TiB (made with mkntfs, in
-//! the folder of temporary files: about a GiB in sparse files), a checkered allocation map, or the images.
+//! `cargo bench --bench capacity [-- IMAGE…]`: measures a VHDX of 64 TiB with an NTFS volume of 16 TiB (made with mkntfs,
+//! in the folder for temporary files: about a GiB in sparse files), a checkered allocation map, or the given images.
 
 #![allow(
     clippy::cast_precision_loss,
@@ -42,7 +42,7 @@ const TIB: u64 = 1 << 40;
 const CLUSTER: u64 = 4096;
 
 fn main() {
-    // Cargo passes its own options.
+    // Cargo passes options of its own.
     let images: Vec<_> = env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     for image in &images {
         measure(image, Path::new(image));
@@ -60,7 +60,7 @@ fn main() {
     }
 }
 
-/// One image: its report twice, and what the first one reads.
+/// Measures one image: the time of two reports, and the reads of the first one.
 fn measure(name: &str, path: &Path) {
     let start = Instant::now();
     let image = Image::open(path, &OpenOptions::default()).expect("an image");
@@ -88,14 +88,14 @@ fn measure(name: &str, path: &Path) {
     );
 }
 
-/// Makes the huge disk; the error says what is missing.
+/// Makes the huge disk; the error names what is missing.
 fn huge(folder: &Path) -> std::result::Result<PathBuf, String> {
     const BLOCK: u64 = 32 * MIB;
-    /// Behind headers and table.
+    /// Offset of the first block, after headers and table.
     const FIRST: u64 = 64 * MIB;
     let (raw, vhdx) = (folder.join("volume.ntfs"), folder.join("huge.vhdx"));
     let file = File::create(&raw).map_err(|error| error.to_string())?;
-    // 2^32 clusters are one too many.
+    // NTFS allows at most 2^32 - 1 clusters, so the volume is 1 GiB smaller than 16 TiB.
     file.set_len(16 * TIB - (1 << 30)).map_err(|error| error.to_string())?;
     let mut mkntfs = Command::new("mkntfs");
     let made = mkntfs.args(["-F", "-Q", "-q", "-c", "4096", "-s", "512"]).arg(&raw).output();
@@ -135,11 +135,11 @@ fn huge(folder: &Path) -> std::result::Result<PathBuf, String> {
     Ok(vhdx)
 }
 
-/// Every other cluster of 1 TiB is free, on a disk that has every other block.
+/// Measures a volume of 1 TiB of which every other cluster is free, on a disk of which every other block is allocated.
 fn checkered(folder: &Path, block: u64) {
     let mut recipe = vhdx_writer::Recipe::dynamic(64 * TIB, block);
     for number in (0..TIB / block).step_by(2) {
-        // A place for each, far behind the table, in a file that is one hole.
+        // A place for each block, far beyond the table, in a file that is a single hole.
         recipe = recipe.block(number, vhdx_writer::Block::Entry((TIB + number * block) | 6));
     }
     let path = folder.join("checkered.vhdx");
@@ -165,7 +165,7 @@ fn checkered(folder: &Path, block: u64) {
     );
 }
 
-/// Of this process so far, in MiB.
+/// The peak memory of this process so far, in MiB.
 fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -1,9 +1,9 @@
-//! What a chain of ten differencing images costs beside a single image with the same bytes, both in the page cache: the
-//! layers share the blocks, wholly or by runs of sectors, so that each read asks up to ten tables.
+//! Measures a chain of ten differencing images against a single image with the same bytes, both in the page cache: the
+//! layers share the blocks, entirely or by runs of sectors, so that each read looks up as many as ten tables.
 //!
-//! `cargo bench --bench chain`: in the folder for temporary files, which needs about 1 GiB. `cargo bench --bench chain --
-//! VOLUME FOLDER` makes them of the first 256 MiB of a raw volume instead, and leaves `single.vhdx` and the chains'
-//! `false-9.vhdx` (whole blocks) and `true-9.vhdx` (runs) in the folder, to be mounted.
+//! `cargo bench --bench chain`: works in the folder for temporary files, which needs about 1 GiB. `cargo bench --bench
+//! chain -- VOLUME FOLDER` builds the images from the first 256 MiB of a raw volume instead, and leaves `single.vhdx` and
+//! the chains' `false-9.vhdx` (whole blocks) and `true-9.vhdx` (runs) in the folder, to be mounted.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -32,7 +32,7 @@ use vhdx_writer::{Block, MIB, Recipe};
 const BLOCKS: u64 = 256;
 const LAYERS: u64 = 10;
 const SECTOR: usize = 512;
-/// Runs in which the layers share a block: 64 KiB.
+/// Length in sectors of the runs in which the layers share a block: 64 KiB.
 const RUN: u64 = 128;
 const ROUNDS: u32 = 7;
 const RANDOM_READS: u64 = 100_000;
@@ -89,7 +89,7 @@ fn open(path: &Path) -> std::sync::Arc<Disk> {
     container::open(path, &OpenOptions::default()).unwrap().disk
 }
 
-/// The path of the top: the layer of a block, or of a run in it, is its number modulo ten.
+/// Makes a chain and returns the path of its top: the layer of a block, or of a run in it, is its number modulo ten.
 fn make_chain(folder: &Path, parts: bool, content: &dyn Fn(u64) -> Vec<u8>) -> PathBuf {
     let name = |layer: u64| format!("{parts}-{layer}.vhdx");
     for layer in 0..LAYERS {
@@ -115,7 +115,7 @@ fn make_chain(folder: &Path, parts: bool, content: &dyn Fn(u64) -> Vec<u8>) -> P
     folder.join(name(LAYERS - 1))
 }
 
-/// The best of some rounds: what the machine can do when nobody disturbs it.
+/// The best of several rounds, which other load on the machine disturbs least.
 fn best(work: impl Fn()) -> f64 {
     let time = |_| {
         let begin = Instant::now();

@@ -1,8 +1,8 @@
-//! How fast XPRESS and LZX are decoded on one core, as a ratio to wimlib's decoders on the same chunks in the same run.
+//! Measures XPRESS and LZX decoding on one core, as a ratio to wimlib's decoders on the same chunks in the same run.
 //!
-//! `cargo bench --bench codecs [-- FILE…]`: this program itself, made-up words, or the first 16 MiB of each file. wimlib
-//! (libwim15) makes the chunks; without it nothing is measured. Both decoders alternate on pieces of the data, and the
-//! fastest of each counts.
+//! `cargo bench --bench codecs [-- FILE…]`: decodes this program itself, made-up words, or the first 16 MiB of each file.
+//! wimlib (libwim15) compresses the chunks; without it nothing is measured. Both decoders alternate on pieces of the
+//! data, and the fastest run of each counts.
 
 use std::{env, fs, hint::black_box};
 
@@ -12,7 +12,7 @@ use wimlib::{Compressor, Decompressor, LZX, XPRESS};
 
 mod input;
 
-/// Content that is decoded at once.
+/// Bytes of content decoded at once.
 const PIECE: usize = 512 << 10;
 const ROUNDS: u32 = 25;
 
@@ -56,7 +56,7 @@ fn measure(name: &str, chunks: &[(&[u8], Vec<u8>)], size: usize, decode: Decode,
         decode(packed, &mut out[..plain.len()]).expect("made by wimlib");
         assert!(&out[..plain.len()] == *plain, "{name}: decoded wrongly");
     }
-    // In short pieces, each as fast as it ever was: what else the machine does disturbs few of them.
+    // Timed in short pieces, each at its fastest: other load on the machine disturbs few of them.
     let (mut ours, mut other) = (0.0, 0.0);
     for chunks in chunks.chunks((PIECE / size).max(1)) {
         let (mut fastest, mut their_fastest) = (f64::INFINITY, f64::INFINITY);
@@ -87,7 +87,7 @@ fn measure(name: &str, chunks: &[(&[u8], Vec<u8>)], size: usize, decode: Decode,
     );
 }
 
-/// wimlib's compression functions, loaded at run time: the benchmark must build where the library is not.
+/// wimlib's compression functions, loaded at run time: the benchmark must also build where the library is missing.
 mod wimlib {
     use std::{
         ffi::{CStr, c_char, c_int, c_uint, c_void},
@@ -174,7 +174,7 @@ mod wimlib {
     }
 
     impl Compressor<'_> {
-        /// `None` when it would not become smaller.
+        /// Compresses a chunk; `None` when it would not become smaller.
         pub(super) fn compress(&self, plain: &[u8]) -> Option<Vec<u8>> {
             let mut packed = vec![0; plain.len().checked_sub(1)?];
             // SAFETY: both buffers have the stated lengths, `state` belongs to this value.

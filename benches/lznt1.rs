@@ -1,6 +1,6 @@
-//! How fast LZNT1 is decoded on one core, beside the crate `lznt1` and a copy of the same bytes, in the same run.
+//! Measures LZNT1 decoding on one core, against the crate `lznt1` and a copy of the same bytes, in the same run.
 //!
-//! `cargo bench --bench lznt1 [-- FILE…]`: text-like data, or the first 16 MiB of each file.
+//! `cargo bench --bench lznt1 [-- FILE…]`: decodes text-like data, or the first 16 MiB of each file.
 
 use std::hint::black_box;
 

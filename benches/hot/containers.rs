@@ -1,4 +1,5 @@
-//! From an offset of the virtual disk to a place in the image file, and from an offset of a file to its clusters.
+//! Lookups: from an offset of the virtual disk to a place in the image file, and from an offset of a file to its
+//! clusters.
 
 use std::{hint::black_box, sync::Arc};
 
@@ -13,14 +14,14 @@ use vhdmount::{
 use crate::{Ring, input::numbers, vhd_writer::VhdWriter, vhdx_writer};
 
 const MIB: u64 = 1 << 20;
-/// 128 GiB, the default of Windows, in blocks of 2 MiB.
+/// Block size in bytes. The disk has 128 GiB, Windows' default size.
 const BLOCK: u64 = 2 * MIB;
 const BLOCKS: u64 = 1 << 16;
 const SECTOR: u64 = 512;
-/// Places that are asked for in turn: more than any cache of lookups has a right to remember.
+/// Offsets looked up in turn: more than a cache of lookups should hold.
 const PLACES: usize = 1 << 14;
 
-/// An image file that holds the format's structures and zeros: blocks need no memory.
+/// An image file that stores only the format's structures and zeros: blocks need no memory.
 struct Thin {
     head: Vec<u8>,
     tail: Vec<u8>,
@@ -57,7 +58,7 @@ fn open(image: Thin) -> Arc<Disk> {
     opened.expect("our own image").disk
 }
 
-/// A dynamic VHD with every block in an order of its own.
+/// A dynamic VHD with every block, in shuffled order.
 fn vhd() -> Arc<Disk> {
     const TABLE: usize = 1536;
     let size = BLOCKS * BLOCK;
@@ -74,7 +75,7 @@ fn vhd() -> Arc<Disk> {
     open(Thin { head, tail, size })
 }
 
-/// The same as VHDX.
+/// A dynamic VHDX with every block, in shuffled order.
 fn vhdx() -> Arc<Disk> {
     let mut recipe = vhdx_writer::Recipe::dynamic(BLOCKS * BLOCK, BLOCK);
     let first = 16 * MIB;
@@ -86,7 +87,7 @@ fn vhdx() -> Arc<Disk> {
     open(Thin { head: image.to_vec(), tail: Vec::new(), size: first + BLOCKS * BLOCK })
 }
 
-/// Every number of a block once.
+/// Every block number once, shuffled.
 fn shuffled() -> Vec<u64> {
     let (mut all, mut next) = ((0..BLOCKS).collect::<Vec<_>>(), numbers(7));
     for last in (1..all.len()).rev() {
@@ -95,25 +96,25 @@ fn shuffled() -> Vec<u64> {
     all
 }
 
-/// Offsets of sectors anywhere below `size`.
+/// Random sector offsets below `size`.
 fn places(size: u64) -> Ring<u64> {
     let mut next = numbers(3);
     Ring::new((0..PLACES).map(|_| next(size / SECTOR) * SECTOR).collect())
 }
 
-/// A sector anywhere on a dynamic VHD: block lookup, and one read of the file.
+/// Reads a random sector of a dynamic VHD: a block lookup, and one read of the file.
 #[divan::bench(sample_size = 1000)]
 fn vhd_sector(bencher: Bencher<'_, '_>) {
     read_sectors(bencher, &vhd());
 }
 
-/// The same on a VHDX.
+/// Reads a random sector of a VHDX.
 #[divan::bench(sample_size = 1000)]
 fn vhdx_sector(bencher: Bencher<'_, '_>) {
     read_sectors(bencher, &vhdx());
 }
 
-/// 1 MiB anywhere on a VHDX, which is in one block or in two.
+/// Reads 1 MiB anywhere on a VHDX, which lies in one block or in two.
 #[divan::bench(sample_size = 100)]
 fn vhdx_mebibyte(bencher: Bencher<'_, '_>) {
     let (disk, mut places, mut buf) = (vhdx(), places(BLOCKS * BLOCK - MIB), vec![0; index(MIB)]);
@@ -131,7 +132,7 @@ fn read_sectors(bencher: Bencher<'_, '_>, disk: &Arc<Disk>) {
     });
 }
 
-/// Where a byte of a file in 4096 pieces lies.
+/// Resolves a byte of a file in 4096 fragments.
 #[divan::bench(sample_size = 1000)]
 fn runs_find(bencher: Bencher<'_, '_>) {
     const CLUSTER: u64 = 4096;

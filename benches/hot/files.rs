@@ -1,4 +1,4 @@
-//! The demo disk in memory, through the tree: a name in a directory, all of a directory, a path.
+//! The demo disk in memory, accessed through the tree: a name in a directory, a whole directory, a path.
 
 use std::{io::Read, ops::ControlFlow, sync::Arc};
 
@@ -13,7 +13,7 @@ use vhdmount::{
 use crate::Ring;
 
 const PACKED: &[u8] = include_bytes!("../../demo/demo.vhdx.gz");
-/// 90 files, in several index blocks.
+/// A directory of 90 files, in several index blocks.
 const DRIVERS: &str = "p3/Windows/System32/drivers";
 
 pub(crate) fn demo() -> Tree {
@@ -38,7 +38,7 @@ fn names(tree: &Tree, directory: NodeId) -> Vec<(NameBuf, NodeId)> {
     names
 }
 
-/// A name in a directory of 90.
+/// Looks up a name in a directory of 90.
 #[divan::bench(sample_size = 1000)]
 fn index_lookup(bencher: Bencher<'_, '_>) {
     let tree = demo();
@@ -51,7 +51,7 @@ fn index_lookup(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// Names that are not there: what shells and Windows programs ask for most.
+/// Looks up missing names, the most frequent lookups of shells and Windows programs.
 #[divan::bench(sample_size = 1000)]
 fn index_lookup_absent(bencher: Bencher<'_, '_>) {
     let tree = demo();
@@ -62,7 +62,7 @@ fn index_lookup_absent(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| tree.lookup(directory, Name(&absent.next().0.0)).expect("a sound directory"));
 }
 
-/// Size, times and kind of a file: its record, from the cache of the table.
+/// Size, times and kind of a file: its record, from the record cache.
 #[divan::bench(sample_size = 1000)]
 fn stat(bencher: Bencher<'_, '_>) {
     let tree = demo();
@@ -70,7 +70,7 @@ fn stat(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| tree.stat(nodes.next().1).expect("a sound file").size);
 }
 
-/// What `ls -l` asks of a directory with 90 files: all names, and `stat` of each.
+/// The requests of `ls -l` for a directory with 90 files: all names, and `stat` of each.
 #[divan::bench(sample_size = 100)]
 fn directory_with_stat(bencher: Bencher<'_, '_>) {
     let tree = demo();
@@ -87,7 +87,7 @@ fn directory_with_stat(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// From the mount's root down six names.
+/// Resolves a path of six names from the mount's root.
 #[divan::bench(sample_size = 100)]
 fn path(bencher: Bencher<'_, '_>) {
     let tree = demo();

@@ -1,8 +1,8 @@
-//! The hot pieces, one call each: block and run lookup, records, indexes, names, LZNT1, and a directory through the tree.
+//! The hot paths, one call each: block and run lookup, records, indexes, names, LZNT1, and a directory through the tree.
 //!
 //! `cargo bench --bench hot [-- FILTER]`; instructions instead of time: `benches/instructions`. Images are made in memory
-//! or are the demo disk, and are read through public interfaces, so that what lies between may change. Calls are timed
-//! by the hundred or thousand: one alone is not much longer than reading the clock.
+//! or are the demo disk, and are read through public interfaces, so that the implementation may change. Calls are timed
+//! by the hundred or thousand: one call takes little longer than reading the clock.
 
 mod containers;
 mod files;
@@ -19,7 +19,7 @@ fn main() {
     divan::main();
 }
 
-/// Takes one after the other, again and again.
+/// Returns its items in turn, endlessly.
 struct Ring<T> {
     items: Vec<T>,
     at: usize,

@@ -20,7 +20,7 @@ use crate::{
 const RECORD: usize = 1024;
 const UNIT: usize = 64 << 10;
 
-/// The record of the demo disk's root directory as it lies on the disk, before its fixup.
+/// The record of the demo disk's root directory as stored on the disk, before its fixup.
 fn record() -> Vec<u8> {
     let tree = demo();
     let volume = tree.volumes().iter().find(|volume| volume.name == "p3").expect("the demo's NTFS");
@@ -31,7 +31,8 @@ fn record() -> Vec<u8> {
     read_vec(&*table, 5 * RECORD as u64, RECORD).expect("the root's record")
 }
 
-/// Checks the strides of a record and puts their true bytes back; and a copy of the record, which that is done on.
+/// Applies the fixup to a record: checks the update sequence of its strides and restores their bytes. Includes a copy of
+/// the record.
 #[divan::bench(sample_size = 1000)]
 fn record_fixup(bencher: Bencher<'_, '_>) {
     let (torn, mut whole) = (record(), [0; RECORD]);
@@ -42,7 +43,7 @@ fn record_fixup(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// Parses the header of a record and walks over all of its attributes.
+/// Parses the header of a record and iterates over all of its attributes.
 #[divan::bench(sample_size = 1000)]
 fn record_attributes(bencher: Bencher<'_, '_>) {
     let mut record = record();
@@ -54,7 +55,7 @@ fn record_attributes(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// Names that are one but for their case: each unit goes through the table.
+/// Compares names that differ only in case: each unit goes through the upcase table.
 #[divan::bench(sample_size = 1000)]
 fn name_compare_case(bencher: Bencher<'_, '_>) {
     compare(
@@ -64,7 +65,7 @@ fn name_compare_case(bencher: Bencher<'_, '_>) {
     );
 }
 
-/// Names that differ at their end, as neighbours in a directory do.
+/// Compares names that differ at their end, as neighbours in a directory do.
 #[divan::bench(sample_size = 1000)]
 fn name_compare_neighbours(bencher: Bencher<'_, '_>) {
     compare(
@@ -80,7 +81,7 @@ fn compare(bencher: Bencher<'_, '_>, a: &str, b: &str) {
     bencher.bench_local(|| upcase.compare(black_box(&a), black_box(&b)));
 }
 
-/// A compression unit of text-like data.
+/// Decompresses a compression unit of text-like data.
 #[divan::bench(sample_size = 100)]
 fn lznt1_unit(bencher: Bencher<'_, '_>) {
     let text = words(UNIT);

@@ -1,10 +1,10 @@
-//! An LZNT1 compressor: good enough to have something to decode.
+//! A simple LZNT1 compressor, which makes input for the decoder.
 
 #![expect(clippy::cast_possible_truncation, reason = "chunks are small")]
 
 use vhdmount::codec::lznt1::CHUNK;
 
-/// A greedy compressor that remembers the last place of each three bytes.
+/// A greedy compressor that keeps the last position of each three bytes.
 pub(crate) fn compress(unit: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     for chunk in unit.chunks(CHUNK) {

@@ -1,4 +1,4 @@
-//! What the benchmarks are fed with, and how long something takes: the same for all of them.
+//! Input data and timing that the benchmarks share.
 
 #![allow(dead_code, reason = "each benchmark takes what it needs")]
 
@@ -6,15 +6,15 @@ pub(crate) mod lznt1;
 
 use std::{env, fs, time::Instant};
 
-/// No more of a file is read.
+/// Most bytes read of a file.
 pub(crate) const MAX_INPUT: usize = 16 << 20;
 
-/// The arguments that are not Cargo's own options.
+/// The command-line arguments without Cargo's own options.
 pub(crate) fn arguments() -> Vec<String> {
     env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect()
 }
 
-/// Calls `measure` with name and beginning of each file that was named.
+/// Calls `measure` with the name and the beginning of each file.
 pub(crate) fn each_file(files: &[String], mut measure: impl FnMut(&str, &[u8])) {
     for file in files {
         match fs::read(file) {
@@ -30,7 +30,7 @@ pub(crate) fn seconds(round: impl FnOnce()) -> f64 {
     start.elapsed().as_secs_f64()
 }
 
-/// Numbers below `bound` that look random and are the same in each run.
+/// Pseudorandom numbers below `bound`, the same in each run.
 pub(crate) fn numbers(seed: u64) -> impl FnMut(u64) -> u64 {
     let mut state = seed;
     move |bound| {

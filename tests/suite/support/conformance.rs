@@ -1,6 +1,6 @@
-//! One suite for every implementation of [`FileSystem`] and [`ByteSource`]: what callers rely on, checked on a whole
-//! volume. It expects an undamaged volume; content that cannot be decoded (`Unsupported`, `Denied`) is counted, not
-//! failed. Everything is bounded, so that a defect is a failure and not a hang.
+//! One suite for every implementation of [`FileSystem`] and [`ByteSource`]: checks the contracts that callers rely on, on
+//! a whole volume. The volume must be undamaged; content that cannot be decoded (`Unsupported`, `Denied`) is counted as
+//! refused. All loops are bounded, so that a defect fails the test instead of hanging it.
 
 mod capabilities;
 mod tests;
@@ -22,27 +22,27 @@ pub(crate) use walk::{Content, Limits, Walked, tree_listing, visit, walk};
 
 use super::sha256_source;
 
-/// Directories with more entries are listed in steps of 1 up to here only: some formats walk from the start each time.
+/// Largest directory that is listed entirely in steps of 1: some formats walk from the start each time.
 const MAX_SINGLE_STEPS: usize = 2_000;
-/// Sources up to this size are read whole, twice; of larger ones the ends and samples.
+/// Largest source in bytes that is read whole, twice; of larger ones the ends and samples are read.
 const MAX_READ_WHOLE: u64 = 16 << 20;
-/// No real file has more stretches; more means that `extent_at` does not advance.
+/// Most extents of a source. No real file has more; more means that `extent_at` does not advance.
 const MAX_EXTENTS: usize = 1 << 20;
-/// Files that four threads read at once.
+/// Files that four threads read concurrently.
 const PARALLEL_FILES: usize = 64;
 
-/// What a volume turned out to hold: a check that found nothing to check proves nothing.
+/// The counts of checked items: a check that found nothing to check proves nothing.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Checked {
     pub(crate) directories: usize,
     pub(crate) files: usize,
     pub(crate) links: usize,
     pub(crate) streams: usize,
-    /// Files whose content is refused as undecodable.
+    /// Files whose content cannot be decoded.
     pub(crate) refused: usize,
 }
 
-/// Checks everything that the trait and the capabilities promise.
+/// Checks all contracts of the trait and the capabilities.
 pub(crate) fn check(fs: &dyn FileSystem) -> Checked {
     capabilities::check_space(fs);
     capabilities::check_deleted(fs);
@@ -50,7 +50,7 @@ pub(crate) fn check(fs: &dyn FileSystem) -> Checked {
     check_nodes(fs)
 }
 
-/// Checks everything but the space: of several volumes together it is not told in the same way.
+/// Checks everything but the space usage, which a tree of several volumes reports differently.
 pub(crate) fn check_nodes(fs: &dyn FileSystem) -> Checked {
     let root = fs.root();
     assert_eq!(fs.stat(root).expect("the root has a stat").kind, NodeKind::Directory);
@@ -100,7 +100,7 @@ pub(crate) fn check_nodes(fs: &dyn FileSystem) -> Checked {
 
 fn check_parent(fs: &dyn FileSystem, node: NodeId, parent: NodeId, kind: NodeKind, path: &str) {
     match fs.parent(node) {
-        // A file with several names has several parents, of which one is told.
+        // A file with several names has several parents, of which one is reported.
         Ok(told) if kind == NodeKind::Directory => assert_eq!(told, parent, "parent of {path}"),
         Ok(told) => {
             let kind = fs.stat(told).unwrap_or_else(|e| panic!("parent of {path}: {e}")).kind;
@@ -113,7 +113,7 @@ fn check_parent(fs: &dyn FileSystem, node: NodeId, parent: NodeId, kind: NodeKin
 
 type Entry = (NameBuf, NodeId, NodeKind, DirCursor);
 
-/// Lists from a cursor, at most `step` entries.
+/// Lists at most `step` entries from a cursor.
 fn list(fs: &dyn FileSystem, dir: NodeId, from: DirCursor, step: usize) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     fs.read_dir(dir, from, &mut |entry| {
@@ -167,7 +167,7 @@ fn check_directory(fs: &dyn FileSystem, dir: NodeId, path: &str) {
     assert!(matches!(fs.read_link(dir), Err(Error::Invalid(_))), "{path}: a directory has a link target");
 }
 
-/// Returns the content when it can be decoded.
+/// Checks a file; returns the content when it can be decoded.
 fn check_file(
     fs: &dyn FileSystem,
     node: NodeId,
@@ -193,7 +193,7 @@ fn check_file(
     Some(content)
 }
 
-/// Four threads read the same files, each from another one on, and must see what one alone saw.
+/// Four threads read the same files, each starting with another one, and must get the same bytes as one thread.
 fn check_parallel(fs: &dyn FileSystem, contents: &[(&String, NodeId, Arc<dyn ByteSource>)]) {
     let small = contents.iter().filter(|(.., content)| content.size() <= MAX_READ_WHOLE);
     let alone: Vec<_> = small
@@ -215,7 +215,7 @@ fn check_parallel(fs: &dyn FileSystem, contents: &[(&String, NodeId, Arc<dyn Byt
     });
 }
 
-/// Checks everything that [`ByteSource`] promises.
+/// Checks all contracts of [`ByteSource`].
 pub(crate) fn check_source(source: &dyn ByteSource, name: &str) {
     let size = source.size();
     check_extents(source, name);
@@ -231,7 +231,7 @@ pub(crate) fn check_source(source: &dyn ByteSource, name: &str) {
     } else {
         let edge = MAX_READ_WHOLE / 4;
         windows.extend([0..edge, size - edge..size]);
-        // Odd positions all over the source.
+        // Odd positions spread over the source.
         windows.extend((0..32_u64).map(|i| (i * (size / 33) + 997 * i) | 1).map(|at| at..at + 0x1_0000));
         windows.retain(|window| window.end <= size);
     }
@@ -256,7 +256,7 @@ pub(crate) fn check_source(source: &dyn ByteSource, name: &str) {
     }
 }
 
-/// Extents cover the source exactly; holes read as zeros.
+/// Checks that extents cover the source exactly and that holes read as zeros.
 fn check_extents(source: &dyn ByteSource, name: &str) {
     let size = source.size();
     let extent_at = |at| source.extent_at(at).unwrap_or_else(|e| panic!("{name}: extent at {at:#x}: {e}"));

@@ -1,5 +1,5 @@
-//! Real images that others made, kept outside of the project: `$VHDMOUNT_CORPUS/catalog.tsv` names them, and beside
-//! each lies what several other programs read in it.
+//! Real images made by others, kept outside the project: `$VHDMOUNT_CORPUS/catalog.tsv` lists them, and beside each lies
+//! what several other programs read from it.
 
 use std::{
     ffi::OsStr,
@@ -18,26 +18,26 @@ use super::{have, tool};
 pub(crate) struct Entry {
     pub(crate) id: String,
     packed: PathBuf,
-    /// The file is packed here but was not where it comes from.
+    /// The file is packed here but not at its origin.
     packed_here: bool,
-    /// Its path where it comes from.
+    /// Its path at the origin.
     path: String,
-    /// Bytes, unpacked.
+    /// Size in bytes, unpacked.
     pub(crate) size: u64,
     pub(crate) sha256: String,
     pub(crate) container: String,
-    /// Volume (`p1`; `p0` without a table) and what it holds.
+    /// Volume (`p1`; `p0` without a table) and its filesystem.
     pub(crate) filesystems: Vec<(String, String)>,
     pub(crate) features: String,
 }
 
-/// What other programs read.
+/// The content that other programs read.
 #[derive(Debug, Default)]
 pub(crate) struct Truth {
     pub(crate) files: Vec<FileRow>,
-    /// Volume, path.
+    /// Volume and path.
     pub(crate) directories: Vec<(String, String)>,
-    /// Volume, path; some programs take links for files.
+    /// Volume and path; some programs report links as files.
     pub(crate) links: Vec<(String, String)>,
 }
 
@@ -45,21 +45,21 @@ pub(crate) struct Truth {
 #[derive(Debug)]
 pub(crate) struct FileRow {
     pub(crate) volume: String,
-    /// `path:stream` rather than a path.
+    /// True for `path:stream`, false for a path.
     pub(crate) stream: bool,
     pub(crate) sha256: String,
     pub(crate) path: String,
 }
 
-/// The catalog; `None` (SKIPPED) where there is no corpus or no program to unpack it.
+/// Reads the catalog; `None` (SKIPPED) without a corpus or without a program to unpack it.
 pub(crate) fn catalog() -> Option<Vec<Entry>> {
     let Some(folder) = std::env::var_os("VHDMOUNT_CORPUS").map(PathBuf::from) else {
-        // Not `skip`: the images are no part of the project, so nothing is wrong without them.
+        // Not `skip`: the images are no part of the project, so missing ones are no failure.
         writeln!(std::io::stderr(), "SKIPPED: VHDMOUNT_CORPUS does not name a folder of real images")
             .expect("stderr is open");
         return None;
     };
-    // Where those programs are not found, the images are, unpacked before.
+    // Without those programs, the images may still be available, unpacked earlier.
     if unpacked().is_none() && !have(&["xz", "7z", "zstd", "tar"]) {
         return None;
     }
@@ -95,12 +95,12 @@ impl Entry {
         self.id != other.id && self.packed.parent() == other.packed.parent()
     }
 
-    /// The folder below `VHDMOUNT_UNPACKED` that is this image's: different images may have the same id.
+    /// This image's folder below `VHDMOUNT_UNPACKED`: different images may have the same id.
     pub(crate) fn unpacked_name(&self) -> String {
         format!("{}-{}", self.id, self.sha256)
     }
 
-    /// Unpacks into `folder`, under the original name: parents of differencing disks are found by it.
+    /// Unpacks the image into `folder`, under its original name, by which children find their parents.
     pub(crate) fn unpack(&self, folder: &Path) -> PathBuf {
         let inner = self.id.rsplit("__").next().unwrap_or(&self.id);
         let original = Path::new(&self.path);
@@ -144,7 +144,7 @@ impl Entry {
         target
     }
 
-    /// One member of an archive, found by its file name (with `_` for blanks).
+    /// Extracts one member of an archive, found by its file name (with `_` for blanks).
     fn extract(&self, zip: bool, inner: &str, folder: &Path, target: &Path) -> PathBuf {
         let list = if zip {
             tool("7z").args(["l", "-ba", "-slt"]).arg(&self.packed).output()
@@ -165,12 +165,12 @@ impl Entry {
             from_child(child.expect("7z"), target);
             return target.to_owned();
         }
-        // Tar keeps holes itself: such images may be huge.
+        // Tar preserves holes itself: such images may be huge.
         super::run(tool("tar").arg("-xSf").arg(&self.packed).arg("-C").arg(folder).arg(member));
         folder.join(member)
     }
 
-    /// What others read in it; empty where nobody could.
+    /// The content that other programs read; empty where none could.
     pub(crate) fn truth(&self) -> Truth {
         let name = self.packed.file_name().expect("a file");
         let folder = self.packed.with_file_name("truth").join(name);
@@ -220,7 +220,7 @@ fn from_child(mut child: Child, target: &Path) {
     assert!(child.wait().expect("its status").success(), "unpacking to {}", target.display());
 }
 
-/// Copies with holes for zeros: some images are a GiB of little else.
+/// Copies a file, with holes for zeros: some images are a GiB of little else.
 fn write_sparse(source: &mut dyn Read, target: &Path) {
     let mut file = File::create(target).unwrap_or_else(|e| panic!("{}: {e}", target.display()));
     let mut piece = Vec::new();

@@ -11,14 +11,14 @@ pub(crate) fn vhdmount() -> Command {
     Command::new(env!("CARGO_BIN_EXE_vhdmount"))
 }
 
-/// The demo disk, unpacked into `folder`; holes stay holes as far as zeros are not written.
+/// Unpacks the demo disk into `folder`; zeros that are not written remain holes.
 pub(crate) fn unpack(folder: &Path) -> PathBuf {
     let path = folder.join("demo.vhdx");
     std::fs::write(&path, image()).expect("scratch is writable");
     path
 }
 
-/// The demo disk as the command carries it.
+/// The demo disk as packed into the command.
 pub(crate) const PACKED: &[u8] = include_bytes!("../../../demo/demo.vhdx.gz");
 
 /// The demo disk's bytes.
@@ -28,13 +28,13 @@ pub(crate) fn image() -> Vec<u8> {
     image
 }
 
-/// A row of the manifest, as the programs that made the disk read it back.
+/// A row of the manifest, as the programs that made the disk read the file back.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
     pub(crate) kind: &'static str,
     pub(crate) size: u64,
     pub(crate) sha256: &'static str,
-    /// With the volume in front, as in a mount.
+    /// The path with the volume in front, as in a mount.
     pub(crate) path: String,
 }
 
@@ -50,10 +50,10 @@ pub(crate) fn manifest() -> Vec<Row> {
     rows.collect()
 }
 
-/// The only disk of what `capacity --json` prints.
+/// The only disk in the output of `capacity --json`.
 pub(crate) fn only_disk(report: &serde_json::Value) -> &serde_json::Value {
     let mut volumes = report["host_volumes"].as_array().expect("an array").iter();
-    // The others hold parents alone.
+    // The others hold only parents.
     &volumes.find(|volume| volume["disks"][0].is_object()).expect("a disk")["disks"][0]
 }
 

@@ -1,4 +1,4 @@
-//! Small host volumes of several filesystems, on loop devices, that really fill up; and the program that fills them.
+//! Small host volumes of several filesystems on loop devices that can be filled up, and a program that fills them.
 
 use std::{
     io::Write,
@@ -12,14 +12,14 @@ use super::{demo::vhdmount, have, run, run_mount, scratch, tool};
 
 pub(crate) const MIB: u64 = 1 << 20;
 
-/// A mounted volume of its own, unmounted when dropped.
+/// A separate mounted volume, unmounted when dropped.
 pub(crate) struct Host {
     folder: tempfile::TempDir,
     at: PathBuf,
 }
 
 impl Host {
-    /// A volume of `mebibytes`; `None`, and SKIPPED, where it cannot be made.
+    /// Makes a volume of `mebibytes`; `None`, and SKIPPED, where that is not possible.
     pub(crate) fn new(filesystem: &str, mebibytes: u64, options: &[&str]) -> Option<Self> {
         let make = format!("mkfs.{filesystem}");
         if !have(&[&make, "mount", "umount", "losetup", "qemu-img", "qemu-io"]) {
@@ -40,7 +40,7 @@ impl Host {
         Some(Self { folder, at })
     }
 
-    /// ext4 that keeps nothing back for root, who runs these tests.
+    /// An ext4 volume without blocks reserved for root, as which these tests run.
     pub(crate) fn ext4(mebibytes: u64) -> Option<Self> {
         Self::new("ext4", mebibytes, &["-m", "0", "-J", "size=4"])
     }
@@ -58,7 +58,7 @@ impl Host {
         run(tool("mount").args(["-o", &format!("remount,{options}")]).arg(&self.at));
     }
 
-    /// An image made by qemu-img.
+    /// Creates an image with qemu-img.
     pub(crate) fn create(&self, name: &str, format: &str, options: &str, size: u64) -> PathBuf {
         let path = self.path(name);
         let mut create = tool("qemu-img");
@@ -71,14 +71,14 @@ impl Host {
         path
     }
 
-    /// Waits until the filesystem has decided where everything goes.
+    /// Waits until delayed allocation is complete.
     pub(crate) fn settle(&self) {
         run(tool("sync").arg("-f").arg(&self.at));
     }
 
-    /// Takes space until about `left` bytes are free.
+    /// Allocates space until about `left` bytes are free.
     pub(crate) fn leave(&self, left: u64) {
-        // The ballast has metadata of its own.
+        // The ballast file has metadata of its own.
         for _ in 0..3 {
             let free = self.free();
             assert!(free >= left, "{free} bytes are free, not {left}");
@@ -91,7 +91,7 @@ impl Host {
         }
     }
 
-    /// What df says.
+    /// Free bytes according to df.
     pub(crate) fn free(&self) -> u64 {
         let volume = rustix::fs::statvfs(&self.at).unwrap();
         volume.f_bavail * volume.f_frsize
@@ -107,7 +107,7 @@ impl Drop for Host {
     }
 }
 
-/// In memory where there is plenty: a disk that is waited for at each `sync` makes these tests slow.
+/// In memory if there is plenty: these tests are slow on a disk that waits for each `sync`.
 fn folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     let ample = rustix::fs::statvfs(memory).is_ok_and(|memory| memory.f_bavail * memory.f_frsize > 2 << 30);
@@ -117,7 +117,7 @@ fn folder() -> tempfile::TempDir {
     }
 }
 
-/// Says SKIPPED for what the kernel of this machine lacks, which no installation can change.
+/// Prints SKIPPED for a feature that this machine's kernel lacks, which no installation can change.
 pub(crate) fn unavailable(why: &str) {
     let name = std::thread::current().name().unwrap_or("test").to_owned();
     writeln!(std::io::stderr(), "SKIPPED {name}: {why}").expect("stderr is open");
@@ -138,7 +138,7 @@ impl Mounted {
         self.0.join(name)
     }
 
-    /// Ends it and waits until everything is written.
+    /// Unmounts and waits until everything is written.
     pub(crate) fn end(self) {}
 }
 
@@ -151,7 +151,7 @@ impl Drop for Mounted {
     }
 }
 
-/// What `vhdmount capacity` says.
+/// The output of `vhdmount capacity`.
 pub(crate) fn capacity(image: &Path) -> Value {
     let output = run(vhdmount().args(["capacity", "--json"]).arg(image));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -162,28 +162,28 @@ pub(crate) fn figure(report: &Value, name: &str) -> u64 {
     report[name].as_u64().unwrap_or_else(|| panic!("{name} in {report}"))
 }
 
-/// Writes `bytes` from `offset` on by qemu-io, in the given steps; tells how many went in before the first failure, which
-/// must be that the host is full.
+/// Writes `bytes` from `offset` on by qemu-io, in the given steps; returns how many were written before the first
+/// failure, which must be that the host is full.
 pub(crate) fn write(image: &Path, format: &str, offset: u64, bytes: u64, step: u64) -> u64 {
     let steps = (offset..offset + bytes).step_by(usize::try_from(step).unwrap());
     let outcomes = qemu_io(image, format, steps.map(|at| (at, step.min(offset + bytes - at))));
-    // Behind the first failure some later write may still find room; what counts is what lies in front.
+    // Some writes after the first failure may still find room; only those before it count.
     outcomes.into_iter().map_while(|written| written).sum()
 }
 
-/// Writes to each range by qemu-io, whatever fails; tells how many bytes went in.
+/// Writes to each range by qemu-io, whichever writes fail; returns how many bytes were written.
 pub(crate) fn write_each(image: &Path, format: &str, ranges: impl Iterator<Item = (u64, u64)>) -> u64 {
     qemu_io(image, format, ranges).into_iter().flatten().sum()
 }
 
-/// The outcome of each write: bytes, or that the host is full.
+/// The result of each write: its bytes, or `None` if the host is full.
 fn qemu_io(image: &Path, format: &str, ranges: impl Iterator<Item = (u64, u64)>) -> Vec<Option<u64>> {
     let commands: String = ranges.map(|(at, bytes)| format!("write -P 0x5a {at} {bytes}\n")).collect();
     let mut io = Command::new("qemu-io");
     io.args(["-f", format]).arg(image).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut io = io.spawn().unwrap();
     let mut stdin = io.stdin.take().unwrap();
-    // Both pipes are small: it answers while it is still being asked.
+    // Both pipes are small: qemu-io replies while it still receives commands.
     let asking = std::thread::spawn(move || stdin.write_all(commands.as_bytes()));
     let output = io.wait_with_output().unwrap();
     asking.join().unwrap().unwrap();
@@ -199,7 +199,7 @@ fn qemu_io(image: &Path, format: &str, ranges: impl Iterator<Item = (u64, u64)>)
     text.lines().filter_map(outcome).collect()
 }
 
-/// Fills an image from `offset` on until the host is full, in ever smaller steps; tells how many bytes went in.
+/// Fills an image from `offset` on until the host is full, in ever smaller steps; returns how many bytes were written.
 pub(crate) fn fill(image: &Path, format: &str, offset: u64, most: u64) -> u64 {
     let mut done = 0;
     for (step, most) in [(MIB, most), (64 << 10, MIB), (4 << 10, 64 << 10), (512, 4 << 10)] {

@@ -1,4 +1,4 @@
-//! What the tests share: other programs as oracles, scratch folders, hashes.
+//! Support code that the tests share: other programs as oracles, scratch folders, hashes.
 #![cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "much of it serves mounts"))]
 
 pub(crate) mod conformance;
@@ -22,7 +22,7 @@ use std::{
 use sha2::{Digest, Sha256};
 use vhdmount::bytes::ByteSource;
 
-/// True when every tool is installed; otherwise says SKIPPED with the reason and the caller returns. With
+/// True when every tool is installed; otherwise prints SKIPPED with the reason, and the caller returns. With
 /// `VHDMOUNT_NO_SKIP` set (CI does) a missing tool fails the test instead.
 pub(crate) fn have(tools: &[&str]) -> bool {
     let missing: Vec<_> = tools.iter().copied().filter(|tool| find_tool(tool).is_none()).collect();
@@ -35,7 +35,7 @@ pub(crate) fn have_fuse() -> bool {
     opened.is_ok() || skip("/dev/fuse cannot be opened")
 }
 
-/// Where something is mounted. The table escapes spaces, tabs, line feeds and backslashes.
+/// The mountpoints in the mount table, which escapes spaces, tabs, line feeds and backslashes.
 #[cfg(target_os = "linux")]
 pub(crate) fn mounts() -> Vec<PathBuf> {
     let unescaped = |field: &str| {
@@ -51,12 +51,12 @@ pub(crate) fn mounts() -> Vec<PathBuf> {
     table.lines().filter_map(|line| line.split(' ').nth(1)).map(unescaped).collect()
 }
 
-/// A path in a line for a shell.
+/// A path quoted for a shell.
 pub(crate) fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
-/// Says SKIPPED past the test harness's capture. Returns false.
+/// Prints SKIPPED past the test harness's capture. Returns false.
 pub(crate) fn skip(why: &str) -> bool {
     let name = std::thread::current().name().unwrap_or("test").to_owned();
     assert!(std::env::var_os("VHDMOUNT_NO_SKIP").is_none(), "{name} may not be skipped here: {why}");
@@ -66,7 +66,7 @@ pub(crate) fn skip(why: &str) -> bool {
 
 fn find_tool(tool: &str) -> Option<PathBuf> {
     if cfg!(windows) {
-        // Wine shows the folders of the system below, whose programs are none for it.
+        // Wine shows the host system's folders, whose programs it cannot run.
         return None;
     }
     let path = std::env::var("PATH").unwrap_or_default();
@@ -75,17 +75,17 @@ fn find_tool(tool: &str) -> Option<PathBuf> {
     folders.map(|folder| Path::new(folder).join(tool)).find(|file| file.is_file())
 }
 
-/// Another program, found also in sbin.
+/// A command for another program, also searched for in sbin.
 pub(crate) fn tool(name: &str) -> Command {
     Command::new(find_tool(name).unwrap_or_else(|| name.into()))
 }
 
-/// Runs to the end; fails the test with everything it printed unless it succeeds.
+/// Runs a command to its end; fails the test with its whole output unless it succeeds.
 pub(crate) fn run(command: &mut Command) -> Output {
     run_with_codes(command, &[0])
 }
 
-/// Runs a command that may mount a disk without a readable volume, which has an exit code of its own.
+/// Runs a command that may mount a disk without a readable volume, which has its own exit code.
 #[cfg(target_os = "linux")]
 pub(crate) fn run_mount(command: &mut Command) -> Output {
     run_with_codes(command, &[0, 7])

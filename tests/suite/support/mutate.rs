@@ -1,4 +1,4 @@
-//! Seeded damage: copies of an image with bytes changed where they matter, opened, walked and read within bounds that
+//! Seeded damage: copies of an image with bytes changed in its structures are opened, walked and read within bounds that
 //! are counted, not timed: bytes of memory, reads and bytes of the image.
 
 mod checksum;
@@ -26,17 +26,17 @@ use vhdmount::{
 use super::conformance::{Limits, Walked, visit};
 pub(crate) use meter::{Metered, peak_of};
 
-/// No image may make us hold more than this.
+/// Most memory that an image may take, in bytes.
 const MAX_MEMORY: usize = 512 << 20;
-/// What opening, walking and reading a damaged copy may read: a hundred times what the undamaged ones take. A walk ends
+/// Most reads for opening, walking and reading a damaged copy: a hundred times those of the undamaged image. A walk ends
 /// at `LIMITS` and `MAX_READ`, so more means a loop in the library.
 const MAX_READS: u64 = 30_000;
 const MAX_BYTES: u64 = 512 << 20;
 const LIMITS: Limits = Limits { entries: 1_000, depth: 40 };
-/// Read of each file: damage in its run list shows at the ends and in the middle.
+/// Bytes read of each file: damage in its run list shows at the ends and in the middle.
 const MAX_READ: usize = 32 << 10;
 
-/// The sequence is the same on every machine (xorshift64*).
+/// A generator with the same sequence on every machine (xorshift64*).
 pub(crate) struct Random(u64);
 
 impl Random {
@@ -65,7 +65,7 @@ impl Random {
     }
 }
 
-/// An image to damage, and where its structures lie.
+/// An image to damage, and the places of its structures.
 pub(crate) struct Victim {
     image: Arc<MemorySource>,
     /// Sectors with a structure known by its signature.
@@ -113,7 +113,7 @@ impl Victim {
         &self.image.0
     }
 
-    /// A copy with `changes` places changed, and what was done, for the message.
+    /// A copy with `changes` places changed, and a description of the changes for the message.
     fn mutated(&self, random: &mut Random, changes: usize) -> (Overlay, String) {
         let mut patches: Vec<(usize, Vec<u8>)> = Vec::new();
         for _ in 0..changes {
@@ -128,7 +128,7 @@ impl Victim {
         }
         let mut copy = Overlay::new(self.image.clone(), self.image.size());
         patches.iter().for_each(|(at, bytes)| copy.put(*at as u64, bytes));
-        // Half of the copies get their checksums put right, so that damage reaches what checksums guard.
+        // Half of the copies get valid checksums, so that damage reaches the fields that checksums protect.
         if random.below(2) == 0 {
             for (at, bytes) in patches.clone() {
                 patches.extend(checksum::repair(self.bytes(), at, &bytes, &copy));
@@ -139,7 +139,7 @@ impl Victim {
         (copy, text.collect::<Vec<_>>().join(" "))
     }
 
-    /// New bytes for the place: what makes parsers stumble.
+    /// New bytes for the place, of kinds that parsers often handle wrongly.
     fn change(&self, random: &mut Random, at: usize) -> Vec<u8> {
         let old = &self.bytes()[at..];
         let width = random.pick(&[1, 1, 2, 4, 8]).min(old.len());
@@ -155,7 +155,7 @@ impl Victim {
             // 1, the largest signed number and the smallest, little- and big-endian.
             3 => (0..width).map(|i| u8::from(i == 0)).collect(),
             4 => (0..width).map(|i| if i == width - 1 { random.pick(&[0x7f, 0x80]) } else { 0xff }).collect(),
-            // Something that is valid elsewhere: a signature, a pointer, a length.
+            // Bytes that are valid elsewhere: a signature, a pointer, a length.
             _ => {
                 let from = random.pick(&self.sectors) + at % SECTOR;
                 let from = from.min(self.bytes().len() - width);
@@ -165,18 +165,18 @@ impl Victim {
     }
 }
 
-/// What reading damaged copies took at most.
+/// The greatest consumption over all damaged copies.
 #[derive(Debug, Default)]
 pub(crate) struct Worst {
     pub(crate) copies: usize,
-    /// Of them, those that could be opened at all.
+    /// Number of copies that could be opened.
     pub(crate) opened: usize,
     pub(crate) memory: usize,
     pub(crate) reads: u64,
     pub(crate) bytes: u64,
 }
 
-/// Opens damaged copies with `changes` places changed in all.
+/// Opens damaged copies with `changes` places changed in total.
 pub(crate) fn mutate(name: &str, image: Vec<u8>, changes: usize) -> Worst {
     let victim = Victim::new(image);
     let mut worst = Worst::default();
@@ -192,13 +192,13 @@ pub(crate) fn mutate(name: &str, image: Vec<u8>, changes: usize) -> Worst {
     worst
 }
 
-/// Opens the image cut off at `places` places.
+/// Opens the image truncated at `places` places.
 pub(crate) fn truncate(name: &str, image: Vec<u8>, places: u64) -> Worst {
     let whole: Arc<dyn ByteSource> = Arc::new(MemorySource(image));
     let mut random = Random::new(0x7275_6e63);
     let mut worst = Worst::default();
     for place in 0..places {
-        // Evenly spread, each moved a little off the even numbers.
+        // Evenly spread, each moved by a random distance.
         let size = (whole.size() / places * place) + random.next() % (whole.size() / places).max(1);
         let cut = Arc::new(Window::new(whole.clone(), 0, size));
         examine(cut, &format!("{name} cut at {size:#x}"), &mut worst);
@@ -222,7 +222,7 @@ fn examine(image: Arc<dyn ByteSource>, case: &str, worst: &mut Worst) {
     worst.bytes = worst.bytes.max(metered.bytes());
 }
 
-/// Examines a damaged image, within the same bounds. What cannot be opened is never called clean.
+/// Checks a damaged image within the same bounds. An image that cannot be opened must not be reported clean.
 fn check(image: Arc<dyn ByteSource>, case: &str) {
     let metered = Arc::new(Metered::new(image.clone(), MAX_READS, MAX_BYTES));
     let source: Arc<dyn ByteSource> = metered.clone();
@@ -255,7 +255,7 @@ fn check(image: Arc<dyn ByteSource>, case: &str) {
     }
 }
 
-/// Everything that a mount may be asked, within limits. Errors are fine.
+/// Sends every request that a mount may receive, within limits. Errors are fine.
 fn exercise(source: Arc<dyn ByteSource>) -> bool {
     let container = container::OpenOptions { replay: true, ..container::OpenOptions::default() };
     let mut fs = vhdmount::fs::Options::default();
@@ -327,7 +327,7 @@ fn exercise_node(fs: &dyn FileSystem, node: NodeId) {
     }
 }
 
-/// Reads the two ends and the middle, and asks how they are stored.
+/// Reads the two ends and the middle, and queries their extents.
 fn touch(source: &dyn ByteSource) {
     let size = source.size();
     let mut buf = vec![0; usize::try_from(size).unwrap_or(MAX_READ).min(MAX_READ)];

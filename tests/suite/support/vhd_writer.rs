@@ -1,4 +1,4 @@
-//! Writes VHDs that no public tool makes: differencing, with partial sector bitmaps, odd blocks, short footers.
+//! Writes VHDs that no public tool makes: differencing disks, partial sector bitmaps, odd block sizes, short footers.
 #![allow(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 /// The allocated blocks of a dynamic or differencing disk: a bitmap (one bool per sector) and the payload.
@@ -8,7 +8,7 @@ pub(crate) struct Block {
     pub(crate) data: Vec<u8>,
 }
 
-/// A VHD to be written. Change what the test is about, keep the rest.
+/// A VHD to be written. A test changes the fields that it is about and keeps the others.
 #[derive(Clone)]
 pub(crate) struct VhdWriter {
     /// 2 fixed, 3 dynamic, 4 differencing.
@@ -53,7 +53,7 @@ impl VhdWriter {
         }
     }
 
-    /// A child of `parent`, which lies beside it under `name`.
+    /// A differencing child of `parent`, which is in the same folder under `name`.
     pub(crate) fn child_of(parent: &Self, name: &str, unique_id: [u8; 16]) -> Self {
         let mut child = Self::new(4, parent.size, parent.block_size);
         child.unique_id = unique_id;
@@ -81,7 +81,7 @@ impl VhdWriter {
         }
     }
 
-    /// What a reader must return, over the content of the parent (zeros for a dynamic disk).
+    /// The content that a reader must return, over the content of the parent (zeros for a dynamic disk).
     pub(crate) fn content(&self, parent: &[u8]) -> Vec<u8> {
         let mut content = parent.to_vec();
         content.resize(usize::try_from(self.size).unwrap(), 0);
@@ -98,7 +98,7 @@ impl VhdWriter {
         content
     }
 
-    /// The file.
+    /// The bytes of the file.
     pub(crate) fn build(&self) -> Vec<u8> {
         let footer = self.footer();
         if self.disk_type == 2 {
@@ -190,7 +190,7 @@ pub(crate) fn utf16le(text: &str) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_le_bytes).collect()
 }
 
-/// Puts the one's complement of the sum of all bytes at `at`.
+/// Stores the one's complement of the sum of all bytes at `at`.
 pub(crate) fn seal(bytes: &mut [u8], at: usize) {
     bytes[at..at + 4].fill(0);
     let sum: u32 = bytes.iter().map(|byte| u32::from(*byte)).sum();

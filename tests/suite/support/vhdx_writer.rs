@@ -1,7 +1,7 @@
-//! Writes small VHDX images for tests: every kind of disk, block state and sector size, and logs in every condition.
+//! Writes small VHDX images for tests: every kind of disk, block state and sector size, and valid and damaged logs.
 //!
-//! Knows nothing of the reader: offsets and encodings are written down a second time, from the specification. Used by
-//! the unit tests, the suite and the fuzz targets, so it stands alone.
+//! Independent of the reader: offsets and encodings are written a second time, from the specification. Used by the unit
+//! tests, the suite and the fuzz targets, so it imports nothing else.
 
 #![allow(dead_code, clippy::unwrap_used, clippy::cast_possible_truncation)]
 
@@ -13,18 +13,18 @@ pub(crate) const UNDEFINED: u64 = 1;
 pub(crate) const ZERO: u64 = 2;
 pub(crate) const UNMAPPED: u64 = 3;
 pub(crate) const LOG_GUID: [u8; 16] = [0x4c; 16];
-/// Where the log begins in every image made here.
+/// File offset of the log in every image made here.
 pub(crate) const LOG_OFFSET: u64 = MIB;
 const PAGE: u64 = 4096;
 
-/// What an image shall contain.
+/// The description of an image.
 #[derive(Clone)]
 pub(crate) struct Recipe {
     pub(crate) virtual_size: u64,
     pub(crate) block_size: u64,
     pub(crate) logical_sector_size: u32,
     pub(crate) physical_sector_size: u32,
-    /// Makes a fixed disk.
+    /// Makes a fixed disk (LeaveBlockAllocated).
     pub(crate) leave_block_allocated: bool,
     pub(crate) parent: Option<Parent>,
     pub(crate) data_write_guid: [u8; 16],
@@ -40,17 +40,17 @@ pub(crate) struct Parent {
     pub(crate) absolute_win32_path: String,
 }
 
-/// A payload block; those that are not named are NOT_PRESENT.
+/// A payload block; those without one are NOT_PRESENT.
 #[derive(Clone)]
 pub(crate) enum Block {
     /// A state without data.
     State(u64),
-    /// The BAT entry as it is.
+    /// The BAT entry, unchanged.
     Entry(u64),
     /// FULLY_PRESENT.
     Full(Vec<u8>),
-    /// PARTIALLY_PRESENT: sectors by their number in the block; the others are filled with 0xdb (in the
-    /// first and last MiB), which must never show.
+    /// PARTIALLY_PRESENT: sectors by their number in the block; the others are filled with 0xdb (in the first and last
+    /// MiB), which a reader must never return.
     Partial(BTreeMap<u64, Vec<u8>>),
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Entry {
     pub(crate) flushed_file_offset: u64,
     pub(crate) last_file_offset: u64,
     pub(crate) log_guid: [u8; 16],
-    /// Leaves out the last sector: the crash came while it was written.
+    /// Omits the last sector: the crash came while it was written.
     pub(crate) torn: bool,
 }
 
@@ -102,7 +102,7 @@ impl Recipe {
         }
     }
 
-    /// Every block is in the file, in order.
+    /// A fixed disk with every block in the file, in order.
     pub(crate) fn fixed(block_size: u64, content: &[u8]) -> Self {
         let mut recipe = Self::dynamic(content.len() as u64, block_size);
         recipe.leave_block_allocated = true;
@@ -179,7 +179,7 @@ impl Recipe {
             image.write(at, &(bitmap | 6).to_le_bytes());
         }
         let block = image.allocate(&[], self.block_size);
-        // Both ends are enough for what must not show: large blocks stay sparse.
+        // Both ends are enough for data that must not be returned: large blocks stay sparse.
         image.write(block, &vec![0xdb; MIB as usize]);
         image.write(block + self.block_size - MIB, &vec![0xdb; MIB as usize]);
         for (sector, data) in sectors {
@@ -266,7 +266,7 @@ impl Image {
         }
     }
 
-    /// A new place at the end, on a MiB boundary.
+    /// Allocates a place at the end, on a MiB boundary, and writes `bytes` there.
     fn allocate(&mut self, bytes: &[u8], len: u64) -> u64 {
         let at = self.size.next_multiple_of(MIB);
         self.size = at + len;
@@ -274,7 +274,7 @@ impl Image {
         at
     }
 
-    /// Both headers, the second newer.
+    /// Writes both headers, the second newer.
     pub(crate) fn write_headers(&mut self, log_guid: [u8; 16]) {
         for (offset, sequence) in [(64 << 10, 7_u64), (128 << 10, 8)] {
             self.write_header(offset, sequence, log_guid);
@@ -295,7 +295,7 @@ impl Image {
         self.write(offset, &header);
     }
 
-    /// GUID, offset, length, required flag of each.
+    /// Writes the region tables; `regions`: GUID, offset, length and required flag of each.
     pub(crate) fn write_region_tables(&mut self, regions: &[([u8; 16], u64, u64, u32)]) {
         let mut table = vec![0; 64 << 10];
         table[..4].copy_from_slice(b"regi");
@@ -311,7 +311,7 @@ impl Image {
         self.write(256 << 10, &table);
     }
 
-    /// Id, flags and bytes of each.
+    /// Writes the metadata items; `items`: id, flags and bytes of each.
     pub(crate) fn write_metadata_items(&mut self, items: &[([u8; 16], u32, Vec<u8>)]) {
         let mut table = b"metadata\0\0".to_vec();
         table.extend((items.len() as u16).to_le_bytes());
@@ -328,7 +328,7 @@ impl Image {
         self.write(self.metadata_offset, &table);
     }
 
-    /// An entry whose tail is itself.
+    /// A log entry whose tail is itself.
     pub(crate) fn entry(&self, at: u64, sequence_number: u64, updates: Vec<Update>) -> Entry {
         Entry {
             at,
@@ -357,7 +357,7 @@ impl Image {
         }
     }
 
-    /// Moves what the file holds at `offset` (whole sectors) into log updates and leaves `stale` bytes in its place.
+    /// Moves the file's bytes at `offset` (whole sectors) into log updates and leaves `stale` bytes in their place.
     pub(crate) fn withhold(&mut self, offset: u64, sectors: u64, stale: u8) -> Vec<Update> {
         (0..sectors)
             .map(|sector| {
@@ -379,7 +379,7 @@ impl Image {
         out
     }
 
-    /// Writes a sparse file.
+    /// Writes the image to a sparse file.
     pub(crate) fn save(&self, path: &Path) {
         use std::io::{Seek, SeekFrom};
         let mut file = std::fs::File::create(path).unwrap();

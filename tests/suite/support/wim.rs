@@ -1,5 +1,5 @@
-//! Compressed chunks made by wimlib: a resource of a WIM file (MS-WIM; not the "solid" kind) is laid out exactly as a
-//! stream `WofCompressedData` is.
+//! Compressed chunks made by wimlib: a resource of a WIM file (MS-WIM; not the "solid" kind) has exactly the layout of a
+//! stream `WofCompressedData`.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -13,8 +13,8 @@ fn number(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
-/// Captures `folder` into `wim`; returns the stored form of each distinct content by its uncompressed size, so sizes in
-/// the folder must differ. `None`: wimlib stored it uncompressed.
+/// Captures `folder` into `wim`; returns the stored form of each distinct content by its uncompressed size, so the sizes
+/// in the folder must differ. `None`: wimlib stored it uncompressed.
 pub(crate) fn capture(
     folder: &Path,
     wim: &Path,
@@ -44,7 +44,7 @@ pub(crate) fn capture(
         .collect()
 }
 
-/// The stream `WofCompressedData` for content that was captured: where wimlib stored it as it is, so are all its chunks.
+/// The stream `WofCompressedData` for captured content. If wimlib stored it uncompressed, so are all its chunks.
 pub(crate) fn wof_stream(captured: Option<Vec<u8>>, content: &[u8], chunk: usize) -> Vec<u8> {
     captured.unwrap_or_else(|| {
         let offsets = (chunk..content.len()).step_by(chunk).map(|at| u32::try_from(at).unwrap());

@@ -1,8 +1,8 @@
-//! The command as built for Windows, run by Wine beside the tests: one Wine prefix for every run of a checkout, prepared
-//! at its first use, and the command built once a run unless `VHDMOUNT_EXE` names a build.
+//! The Windows build of the command, run by Wine beside the tests: one Wine prefix for every run of a checkout, prepared
+//! at its first use, and the command built once per run unless `VHDMOUNT_EXE` names a build.
 //!
-//! Where Wine, mingw or Rust's standard library for Windows is missing a test says SKIPPED, and fails under
-//! `VHDMOUNT_NO_SKIP`. With `VHDMOUNT_NO_WINE=REASON` it says SKIPPED in any case.
+//! Where Wine, mingw or Rust's standard library for Windows is missing a test prints SKIPPED, and fails under
+//! `VHDMOUNT_NO_SKIP`. With `VHDMOUNT_NO_WINE=REASON` it prints SKIPPED in any case.
 
 use std::{
     ffi::OsStr,
@@ -14,19 +14,19 @@ use std::{
 
 use super::{find_tool, run, skip};
 
-/// The compiler whose programs Wine runs.
+/// The C compiler for programs that Wine runs.
 pub(crate) const MINGW: &str = "x86_64-w64-mingw32-gcc";
-/// What the command is built for.
+/// The Rust target of the command.
 pub(crate) const TARGET: &str = "x86_64-pc-windows-gnu";
 
-/// A Wine that is ready, with the command.
+/// A prepared Wine prefix and the command.
 #[derive(Debug)]
 pub(crate) struct Wine {
     prefix: PathBuf,
     exe: PathBuf,
 }
 
-/// The Wine of this run; `None`, and SKIPPED, where there can be none, or shall be none.
+/// The Wine of this run; `None`, and SKIPPED, where it is unavailable or disabled.
 pub(crate) fn wine() -> Option<&'static Wine> {
     static WINE: OnceLock<Result<Wine, String>> = OnceLock::new();
     if let Ok(reason) = std::env::var("VHDMOUNT_NO_WINE") {
@@ -42,7 +42,7 @@ pub(crate) fn wine() -> Option<&'static Wine> {
     }
 }
 
-/// The path of a file of this system as Windows programs under Wine know it: `Z:\…`.
+/// The Windows path of a host file under Wine: `Z:\…`.
 pub(crate) fn windows_path(path: &Path) -> String {
     let absolute = std::path::absolute(path).expect("a path that is not empty");
     let text = absolute.to_str().expect("tests name their files in UTF-8");
@@ -50,20 +50,20 @@ pub(crate) fn windows_path(path: &Path) -> String {
 }
 
 impl Wine {
-    /// `vhdmount.exe`, to be given arguments.
+    /// A command that runs `vhdmount.exe`; the caller adds arguments.
     pub(crate) fn vhdmount(&self) -> Command {
         self.program(&self.exe)
     }
 
-    /// A program for Windows, or one that Wine brings, to be given arguments. DLLs beside it are found.
+    /// A command that runs a Windows program, or one of Wine's own; the caller adds arguments. DLLs beside it are found.
     pub(crate) fn program(&self, exe: impl AsRef<OsStr>) -> Command {
         run_by(&self.prefix, exe)
     }
 
-    /// The command in `folder`, for a test that lays DLLs beside it.
+    /// Copies the command into `folder`, for a test that puts DLLs beside it.
     pub(crate) fn copy_exe(&self, folder: &Path) -> PathBuf {
         let copy = folder.join("vhdmount.exe");
-        // Another name does as well, and writes no 40 MB.
+        // A hard link avoids writing 40 MB.
         if std::fs::hard_link(&self.exe, &copy).is_err() {
             std::fs::copy(&self.exe, &copy).expect("scratch is writable");
         }
@@ -88,16 +88,17 @@ impl Wine {
     }
 }
 
-/// Wine with a program of its own or another; the script makes the prefix when there is none.
+/// A command that runs a program by Wine; the script creates the prefix when it is missing.
 fn run_by(prefix: &Path, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/windows/wine"));
     command.env("VHDMOUNT_WINEPREFIX", prefix).arg(program);
     command
 }
 
-/// Keeps Wine's server and services running as long as the tests: a program of Wine's reads from a pipe that ends with us.
+/// Keeps Wine's server and services running as long as the tests: a Wine program reads from a pipe that closes with this
+/// process.
 fn keep_awake(prefix: &Path) {
-    // What it starts inherits what it is given, and would keep the pipes of a test open.
+    // Services inherit the handles of the program that starts them, and would keep a test's pipes open.
     let quiet = |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).status();
     let made = quiet(run_by(prefix, "cmd").args(["/c", "exit"]).stdin(Stdio::null()));
     assert!(made.is_ok_and(|status| status.success()), "Wine does not run in {}", prefix.display());
@@ -111,7 +112,7 @@ fn keep_awake(prefix: &Path) {
     std::mem::forget(waiting);
 }
 
-/// Builds the command; the text of an error says what is missing.
+/// Builds the command; the error names what is missing.
 fn build() -> Result<PathBuf, String> {
     let asked = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
         .args(["--print", "target-libdir", "--target", TARGET])

@@ -1,4 +1,4 @@
-//! What each capability of a filesystem promises, where the format has it.
+//! Checks the contract of each capability of a filesystem, where the format has it.
 
 use std::ops::{ControlFlow, Range};
 
@@ -12,7 +12,7 @@ use vhdmount::{
 
 use super::{Checked, Entry, check_file};
 
-/// Deleted files and orphans that are looked at.
+/// Most deleted files and orphans examined.
 const MAX_NUMBERED: usize = 200;
 
 pub(super) fn check_streams(fs: &dyn FileSystem, node: NodeId, path: &str, checked: &mut Checked) {
@@ -83,7 +83,7 @@ pub(super) fn check_ownership(fs: &dyn FileSystem, node: NodeId, path: &str) {
     assert_eq!(read(), read(), "{path}: another owner the second time");
 }
 
-/// Content that is stored in the file itself is the file's content.
+/// Checks that content stored in the file's own metadata equals the file's content.
 pub(super) fn check_stored(fs: &dyn FileSystem, node: NodeId, size: u64, path: &str) {
     match open_stored(fs, node) {
         Ok(content) => assert_eq!(content.size(), size, "{path}: stored content and stat differ in size"),
@@ -92,7 +92,7 @@ pub(super) fn check_stored(fs: &dyn FileSystem, node: NodeId, size: u64, path: &
     }
 }
 
-/// Reading ahead changes no answer.
+/// Checks that reading ahead changes no result.
 pub(super) fn check_stat_ahead(fs: &dyn FileSystem, dir: NodeId, entries: &[Entry], path: &str) {
     let Some(ahead) = fs.stat_ahead() else { return };
     let stats = || -> Vec<_> { entries.iter().map(|(_, node, ..)| fs.stat(*node).ok()).collect() };
@@ -101,14 +101,14 @@ pub(super) fn check_stat_ahead(fs: &dyn FileSystem, dir: NodeId, entries: &[Entr
     assert!(before == stats(), "{path}: reading ahead changes an answer");
 }
 
-/// Deleted files: their numbers ascend, lead back to them, and are where a listing can go on.
+/// Checks deleted files: their numbers ascend, lead back to the files, and are valid positions to continue a listing.
 pub(super) fn check_deleted(fs: &dyn FileSystem) {
     let Some(deleted) = fs.deleted() else { return };
     let all = numbered("deleted file", |from, sink| deleted.each(from, sink), |number| deleted.find(number));
     for node in all {
         let stat = deleted.stat(node).expect("a deleted file that is listed has a stat");
         if stat.kind == NodeKind::File {
-            // Where it lay may be lost.
+            // The place of its content may be lost.
             if let Ok(state) = deleted.state(node) {
                 assert!(state.free <= state.clusters, "{state:?}");
             }
@@ -116,7 +116,7 @@ pub(super) fn check_deleted(fs: &dyn FileSystem) {
     }
 }
 
-/// Orphans: as [`check_deleted`].
+/// Checks orphans as [`check_deleted`] does.
 pub(super) fn check_orphans(fs: &dyn FileSystem) {
     let Some(orphans) = fs.orphans() else { return };
     for node in numbered("orphan", |from, sink| orphans.each(from, sink), |number| orphans.find(number)) {

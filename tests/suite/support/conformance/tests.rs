@@ -1,4 +1,4 @@
-//! The suite checked by itself: it passes a right filesystem, in memory, and notices each kind of wrong one.
+//! Tests of the suite itself: it accepts a correct in-memory filesystem, and detects each kind of defect.
 
 use std::{
     ops::{ControlFlow, Range},
@@ -21,7 +21,7 @@ use vhdmount::{
 
 use super::{Checked, Content, check, tree_listing};
 
-/// How a filesystem may be wrong.
+/// A defect of a filesystem.
 #[derive(Clone, Copy, PartialEq)]
 enum Wrong {
     Nothing,
@@ -43,7 +43,7 @@ enum Wrong {
 
 const CLUSTER: u64 = 512;
 
-/// Node numbers are indices into `NODES`.
+/// An in-memory filesystem whose node numbers are indices into `NODES`.
 struct Memory(Wrong, AtomicU32);
 
 enum Node {
@@ -105,7 +105,7 @@ impl FileSystem for Memory {
             },
         };
         let size = size + u64::from(self.0 == Wrong::Size && node.0 == 3);
-        // Counts the times that it was asked to read ahead.
+        // The number of links counts the read-ahead requests.
         let links = 1 + self.1.load(Relaxed);
         Ok(Stat {
             kind,
@@ -138,7 +138,7 @@ impl FileSystem for Memory {
             let name = NameBuf::literal(if second { "b.txt" } else { name });
             let kind = match Self::node(NodeId(*node))? {
                 Node::Directory(_) => NodeKind::Directory,
-                // What a directory can tell of links differs: here it cannot.
+                // Directories of some formats do not state which entries are links: neither does this one.
                 Node::File(_) | Node::Link(_) => NodeKind::File,
             };
             let late = usize::from(self.0 == Wrong::Cursor && index == 1);
@@ -256,7 +256,7 @@ impl StatAhead for Memory {
     }
 }
 
-/// Two deleted files.
+/// A filesystem's two deleted files.
 struct Gone(Wrong);
 
 impl Undelete for Gone {
@@ -294,7 +294,7 @@ impl Undelete for Gone {
     }
 }
 
-/// Every other KiB is a hole.
+/// A source of which every other KiB is a hole.
 struct Holey(usize, Wrong);
 
 impl ByteSource for Holey {

@@ -12,10 +12,10 @@ use vhdmount::{
 
 use super::super::sha256_source;
 
-/// Files that claim to be longer are not hashed: damaged sizes reach exabytes.
+/// Largest file that is hashed, in bytes: damaged sizes reach exabytes.
 const MAX_HASHED: u64 = 4 << 30;
 
-/// Where a walk stops.
+/// The limits of a walk.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) entries: usize,
@@ -23,24 +23,24 @@ pub(crate) struct Limits {
 }
 
 impl Default for Limits {
-    /// Far above what any test volume holds.
+    /// Limits far above the content of any test volume.
     fn default() -> Self {
         Self { entries: 1_000_000, depth: 300 }
     }
 }
 
-/// An entry that a walk came by.
+/// An entry found by a walk.
 #[derive(Debug)]
 pub(crate) struct Walked {
-    /// From the root, without a leading slash.
+    /// The path from the root, without a leading slash.
     pub(crate) path: String,
     pub(crate) parent: NodeId,
     pub(crate) node: NodeId,
-    /// As the directory lists it.
+    /// The kind that the directory lists.
     pub(crate) kind: NodeKind,
 }
 
-/// Every entry below the root, parents first. Fails the test when the tree does not end within the limits.
+/// Every entry below the root, parents first. Fails the test when the tree exceeds the limits.
 pub(crate) fn walk(fs: &dyn FileSystem, limits: Limits) -> Vec<Walked> {
     let mut nodes = Vec::new();
     let complete = visit(fs, limits, &mut |walked, listing: Result<()>| {
@@ -51,8 +51,8 @@ pub(crate) fn walk(fs: &dyn FileSystem, limits: Limits) -> Vec<Walked> {
     nodes
 }
 
-/// Calls `sink` for every entry, and for every directory that could not be listed to its end with the reason. A
-/// directory is entered once, whatever the entries say. False when a limit was reached.
+/// Calls `sink` for every entry, and for every directory whose listing failed, with the error. A directory is entered
+/// once, whatever its entries state. Returns false when a limit was reached.
 pub(crate) fn visit(fs: &dyn FileSystem, limits: Limits, sink: &mut dyn FnMut(Walked, Result<()>)) -> bool {
     let mut seen = HashSet::from([fs.root()]);
     let mut pending = vec![(String::new(), fs.root(), fs.root(), 0)];
@@ -84,7 +84,7 @@ pub(crate) fn visit(fs: &dyn FileSystem, limits: Limits, sink: &mut dyn FnMut(Wa
     complete
 }
 
-/// What an entry holds.
+/// The content of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Content {
     /// A directory, a device, …
@@ -93,12 +93,12 @@ pub(crate) enum Content {
     File(u64, String),
     /// A link's target.
     Link(LinkTarget),
-    /// Why it cannot be read.
+    /// The error of unreadable content.
     Unreadable(String),
 }
 
-/// The whole tree by path, streams as `path:name`; damaged parts appear with the error. A directory that cannot be
-/// listed to its end has a second row, `path/`.
+/// The whole tree by path, streams as `path:name`; damaged parts appear with the error. A directory whose listing failed
+/// has a second row, `path/`.
 pub(crate) fn tree_listing(fs: &dyn FileSystem) -> BTreeMap<String, (NodeKind, Content)> {
     let mut rows = BTreeMap::new();
     let complete = visit(fs, Limits::default(), &mut |walked, listing| {

@@ -1,9 +1,9 @@
-//! Puts right the checksums of what was changed: VHDX headers and region tables, VHD footers and headers, GPT headers.
+//! Repairs the checksums of changed structures: VHDX headers and region tables, VHD footers and headers, GPT headers.
 //! NTFS and FAT structures have none beyond the update sequence, which a change rarely touches.
 
 use vhdmount::bytes::{ByteSource, Overlay};
 
-/// A structure that starts with a signature: its size and where its checksum lies.
+/// A structure that starts with a signature: its size and the place of its checksum.
 struct Kind {
     signature: &'static [u8],
     size: usize,
@@ -20,7 +20,7 @@ const KINDS: [Kind; 6] = [
     Kind { signature: b"EFI PART", size: 92, checksum: 16, sum: ieee },
 ];
 
-/// The patch that makes the checksum right of the structure, if any, in which bytes were changed at `at`.
+/// The patch that repairs the checksum of the structure, if any, in which bytes were changed at `at`.
 pub(super) fn repair(original: &[u8], at: usize, bytes: &[u8], copy: &Overlay) -> Option<(usize, Vec<u8>)> {
     // Structures lie at multiples of 512; none with a checksum is longer than 64 KiB.
     let starts =

@@ -1,4 +1,4 @@
-//! Counts what the library takes: memory of this thread, reads and bytes of a source.
+//! Counts the library's consumption: memory of this thread, reads and bytes of a source.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -12,7 +12,7 @@ use vhdmount::{
     bytes::{ByteSource, Extent},
 };
 
-/// The system's allocator, counting for each thread: other tests run in the same process at the same time.
+/// The system's allocator, with counters per thread: other tests run in the same process at the same time.
 struct Counting;
 
 #[global_allocator]
@@ -30,7 +30,7 @@ fn grow(by: usize) {
 }
 
 fn shrink(by: usize) {
-    // What another thread allocated may be freed here.
+    // Memory that another thread allocated may be freed here.
     LIVE.set(LIVE.get().saturating_sub(by));
 }
 
@@ -56,7 +56,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // Both are alive while the bytes move.
+        // Both allocations exist while the bytes are copied.
         grow(size);
         shrink(layout.size());
         // SAFETY: `pointer` came from `System` with this layout, as the caller promises.
@@ -64,7 +64,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Runs `work` on this thread; also returns the most memory that it held at once, in bytes.
+/// Runs `work` on this thread; also returns its peak memory in bytes.
 pub(crate) fn peak_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = LIVE.get();
     PEAK.set(before);
@@ -72,7 +72,7 @@ pub(crate) fn peak_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
     (result, PEAK.get().saturating_sub(before))
 }
 
-/// Counts reads, and fails all of them once the budget is spent, so that a loop comes to an end.
+/// Counts reads, and fails all of them once the budget is spent, so that a loop ends.
 pub(crate) struct Metered {
     inner: Arc<dyn ByteSource>,
     reads: AtomicU64,
