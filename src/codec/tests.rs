@@ -31,7 +31,7 @@ impl BitWriter {
         assert!(value >> count == 0);
         self.pending = self.pending << count | value as u64;
         self.count += count;
-        // With a unit ahead a reader wants the next one only for the bit behind it.
+        // A reader that holds a unit ahead reads the next unit only for the bit behind it.
         self.write_units(if self.ahead > 1 { 17 } else { 16 });
     }
 

@@ -113,7 +113,7 @@ fn by_signature(
     Ok(known.map(Probe::from))
 }
 
-/// The first sectors, or the very first if a later one is bad.
+/// Reads the first 4096 bytes, or only the first 512 if a later sector is bad.
 fn read_boot(volume: &dyn ByteSource) -> Result<Vec<u8>> {
     let read = |len: u64| read_vec(volume, 0, usize::try_from(volume.size().min(len)).expect("at most 4096"));
     read(BOOT_LEN).or_else(|_| read(512))

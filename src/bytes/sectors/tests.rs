@@ -138,7 +138,7 @@ fn many_threads_read_at_once() {
 fn a_file_without_the_kernels_cache_gives_the_same() {
     use std::os::unix::fs::{FileExt, OpenOptionsExt};
     let device = Strict::new(2 * MAX_REQUEST / 4096 + 3, 4096);
-    // On a disk where there is one: filesystems in memory need not have O_DIRECT.
+    // On a disk if there is one: in-memory filesystems may lack O_DIRECT.
     let on_disk = tempfile::NamedTempFile::new_in("/var/tmp");
     let file = on_disk.or_else(|_| tempfile::NamedTempFile::new()).unwrap();
     std::fs::write(file.path(), &device.bytes).unwrap();

@@ -27,8 +27,8 @@ pub const DIRECTORY: NodeId = NodeId(BIT | (BIT - 1));
 /// The directory's name in the root of its volume.
 pub const NAME: &str = ".deleted";
 
-/// Extended attribute of deleted files and orphans: the path from the root of the volume where the file was, or should be.
-/// Absent when its directory is gone.
+/// Extended attribute with a path from the root of the volume: of a deleted file its former path, of an orphan the one that
+/// its metadata states. Absent if the parent directory is unknown.
 pub const PATH: &str = "user.vhdmount.path";
 
 /// How reliable the location of the content is.
@@ -149,10 +149,10 @@ pub trait Undelete: Send + Sync {
     /// As [`super::FileSystem::read_link`].
     fn read_link(&self, node: NodeId) -> Result<LinkTarget>;
 
-    /// As [`super::Streams::streams`].
+    /// As [`super::Streams::list_streams`].
     ///
     /// # Errors
-    /// As [`super::Streams::streams`].
+    /// As [`super::Streams::list_streams`].
     fn streams(&self, _node: NodeId) -> Result<Vec<StreamInfo>> {
         Ok(Vec::new())
     }

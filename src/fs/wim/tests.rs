@@ -111,7 +111,7 @@ fn damage_is_an_error() {
     for len in (0..whole.len()).step_by(37).chain([HEADER_LEN, whole.len() - 1]) {
         assert!(matches!(open(whole[..len].to_vec()), Err(Error::Corrupt(_))), "{len}");
     }
-    // The chunk table: an offset outside of the resource, one that goes back, a chunk that is too long.
+    // The chunk table: an offset outside of the resource, a descending one, a chunk that is too long.
     for (entry, value) in [(0, u32::MAX), (1, 0), (0, 0), (2, 4096)] {
         let mut file = whole.clone();
         file[HEADER_LEN + 4 * entry..][..4].copy_from_slice(&value.to_le_bytes());
