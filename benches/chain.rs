@@ -72,7 +72,7 @@ fn main() {
     }
 }
 
-/// The content of a block.
+/// The content of block `number`.
 fn pattern(number: u64) -> Vec<u8> {
     (0..MIB).map(|at| (at * 31 + number * 7) as u8).collect()
 }

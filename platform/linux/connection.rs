@@ -129,7 +129,7 @@ fn receive(socket: &OwnedFd) -> io::Result<Option<OwnedFd>> {
 }
 
 /// The options as one comma-separated list, with commas and backslashes escaped in the source. Kernel options are not
-/// escaped: fusermount3 joins those that it does not know again unchanged.
+/// escaped: fusermount3 passes those that it does not know to the kernel unchanged.
 fn list(attributes: &Attributes) -> OsString {
     let mut list = b"fsname=".to_vec();
     for byte in attributes.source.as_bytes() {

@@ -129,9 +129,9 @@ pub(crate) enum MountError {
     /// The mountpoint cannot be used.
     #[error("mountpoint {}: {problem}", path.display())]
     Mountpoint {
-        /// As the user named it.
+        /// The mountpoint as the user wrote it.
         path: PathBuf,
-        /// What is wrong with it, and its cure.
+        /// The problem, and its remedy.
         problem: String,
     },
     /// FUSE is not available.
@@ -161,7 +161,7 @@ impl MountError {
 
 /// The content to be mounted, as `prepare` returns it.
 pub(crate) struct Prepared {
-    /// Its content.
+    /// The content of the mount.
     pub(crate) fs: Arc<dyn Namespace>,
     /// Printed when the mount is usable, and only then.
     pub(crate) announcement: String,

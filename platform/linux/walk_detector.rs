@@ -25,12 +25,12 @@ const MAX_DIRECTORIES: usize = 32;
 /// Entries kept in all these directories together: 16 bytes each here, and about 48 in the map.
 const MAX_REMEMBERED: usize = 32 << 10;
 
-/// Directories that must have been read after their listing before anything is stored; also the highest count, so that
-/// storing stops soon after the program does.
+/// Directories that must have been read after their listing before anything is stored, and the most that are counted, so
+/// that storing stops soon after the program does.
 const ENOUGH: u8 = 4;
 const MAX_TRUST: u8 = 8;
 
-/// Directories stored per sample directory; a sample that is not read lowers the count by as many.
+/// Directories stored per sample directory, and how many directories an unread sample takes from the count.
 const BETWEEN_SAMPLES: u32 = 16;
 const SAMPLE_WEIGHT: u8 = 4;
 
@@ -38,7 +38,7 @@ const SAMPLE_WEIGHT: u8 = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct File {
     pub(super) node: u64,
-    /// In bytes.
+    /// Size in bytes.
     pub(super) size: u64,
 }
 

@@ -37,7 +37,7 @@ use self::{mount_registry::Lowered, session::Session, winfsp::WinFsp};
 /// The options of a mount.
 #[derive(Debug, Clone)]
 pub(crate) struct MountOptions {
-    /// Where.
+    /// The drive or folder to mount on.
     pub(crate) mountpoint: Mountpoint,
     /// The volume name of a whole disk, which has no label: the image's name.
     pub(crate) name: String,
@@ -62,9 +62,9 @@ pub(crate) enum MountError {
     /// The mountpoint cannot be used.
     #[error("{at} as the mountpoint: {problem}")]
     Mountpoint {
-        /// As the user named it.
+        /// The mountpoint as the user wrote it.
         at: String,
-        /// What is wrong with it, and its cure.
+        /// The problem, and its remedy.
         problem: String,
     },
     /// WinFsp is not available.
@@ -80,7 +80,7 @@ pub(crate) enum MountError {
 
 /// The content to be mounted, as `prepare` returns it.
 pub(crate) struct Prepared {
-    /// Its content.
+    /// The content of the mount.
     pub(crate) tree: Arc<Tree>,
     /// Printed when the mount is usable, and only then.
     pub(crate) announcement: String,
@@ -153,7 +153,7 @@ fn announce(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Unmounts what is mounted at `mountpoint`. With `wait` it returns after the serving process has closed the image.
+/// Unmounts the volume at `mountpoint`. With `wait` it returns after the serving process has closed the image.
 ///
 /// # Errors
 /// When the mountpoint holds no mount of ours, or this user may not unmount it.

@@ -44,7 +44,7 @@ impl<W: Write> Listing<'_, W> {
             }
             match level.below.pop() {
                 None => drop(levels.pop()),
-                // As in `ls -R`.
+                // Listed, not entered, as in `ls -R`.
                 Some((name, _)) if path.len() + 1 + name.len() > MAX_PATH => {}
                 Some((name, node)) => {
                     path.push(b'/');

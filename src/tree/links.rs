@@ -2,14 +2,14 @@
 //! never more of them than there are directories up to the volume's root. So the `..` of a target never lead out of its
 //! volume.
 //!
-//! A drive letter or a volume's GUID means what the database of mounted devices says, in the registry of the Windows on
-//! the link's own volume or else on any other of the disk. Without one, `C:\…` means the volume that holds the link, or the
-//! only other volume where the path exists, and a GUID the partition of that GUID. What cannot be resolved keeps its Windows
-//! text, so that a person still sees what was meant.
+//! A drive letter or a volume GUID is resolved by the database of mounted devices, in the registry of the Windows on the
+//! link's own volume or else on any other of the disk. Without one, `C:\…` leads to the volume that holds the link, or to
+//! the only other volume where the path exists, and a GUID to the partition of that GUID. A target that cannot be resolved
+//! keeps its Windows text, which a user can still read.
 //!
-//! The absolute POSIX path of a link that WSL, Interix or an NFS server stored is looked for below each directory above the
-//! link, the nearest first (where WSL keeps a Linux, `/` is a directory of the volume), then as `/mnt/c/…` on the drive. One
-//! that exists nowhere leads to where it would be below the volume's root.
+//! The absolute POSIX path of a link that WSL, Interix or an NFS server stored is searched for below each directory above
+//! the link, the nearest first (where WSL keeps a Linux, `/` is a directory of the volume), then as `/mnt/c/…` on the drive.
+//! A path that exists nowhere leads to its place below the volume's root.
 
 use super::{
     Tree,

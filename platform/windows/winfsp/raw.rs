@@ -80,7 +80,7 @@ pub(super) const VOLUME_INFO_TIMEOUT_VALID: u32 = 1;
 pub(super) struct VolumeInfo {
     pub(super) total_size: u64,
     pub(super) free_size: u64,
-    /// In bytes.
+    /// Length in bytes.
     pub(super) volume_label_length: u16,
     pub(super) volume_label: [u16; 32],
 }

@@ -77,7 +77,7 @@ struct Context<'a> {
     images: Vec<FileId>,
     /// Files created in directories that existed before, where they could be mistaken for earlier files.
     made: Mutex<HashSet<FileId>>,
-    /// Set once the destination has refused hard links, or there are too many to keep; reported once.
+    /// Each is reported once: the destination has refused a hard link; there are more files with several names than are kept.
     no_links: AtomicBool,
     many_links: AtomicBool,
 }
