@@ -77,7 +77,7 @@ struct Context<'a> {
     images: Vec<FileId>,
     /// Files created in directories that existed before, where they could be mistaken for earlier files.
     made: Mutex<HashSet<FileId>>,
-    /// Each is reported once: the destination has refused a hard link; there are more files with several names than are kept.
+    /// Each is reported once: the destination has refused a hard link; too many files have several names to keep them all.
     no_links: AtomicBool,
     many_links: AtomicBool,
 }
