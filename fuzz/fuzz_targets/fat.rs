@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use vhdmount::{
     bytes::MemorySource,
     check::Collector,
-    fs::{Xattrs, DirCursor, FileSystem, NameBuf, NodeId, deleted::View, fat},
+    fs::{DirCursor, FileSystem, NameBuf, NodeId, Xattrs, deleted::View, fat},
 };
 
 /// Directories may contain each other; the walk ends here.

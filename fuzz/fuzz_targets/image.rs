@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use vhdmount::{
     bytes::{ByteSource, MemorySource},
     container,
-    fs::{Xattrs, Streams, DirCursor, FileSystem, NodeId, NodeKind, probe::Probe},
+    fs::{DirCursor, FileSystem, NodeId, NodeKind, Streams, Xattrs, probe::Probe},
     image::{Image, OpenOptions},
     map::{Map, Style},
 };

@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use vhdmount::{
     bytes::MemorySource,
     check::Collector,
-    fs::{Xattrs, Streams, DirCursor, FileSystem, NodeId, NodeKind, deleted::View, ntfs},
+    fs::{DirCursor, FileSystem, NodeId, NodeKind, Streams, Xattrs, deleted::View, ntfs},
 };
 
 static TEMPLATE: LazyLock<Option<(Vec<u8>, Vec<usize>)>> = LazyLock::new(|| {
