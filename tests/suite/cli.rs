@@ -230,6 +230,8 @@ fn demo_needs_no_fuse() {
     assert!(!text.contains("PROBLEM") && stderr.is_empty(), "{text}{stderr}");
 }
 
+/// On other systems the demo does without a mount.
+#[cfg(target_os = "linux")]
 #[test]
 fn demo_mounts_without_a_warning() {
     if !support::have_fuse() {
