@@ -262,5 +262,6 @@ impl Context<'_> {
 }
 
 // Windows without the right to make links copies less of the disk, and nothing here depends on the system.
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests;
