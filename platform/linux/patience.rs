@@ -1,5 +1,5 @@
-//! Calls that may never return, as when a mount's server is stopped or its storage is gone: each runs in its own thread
-//! and is abandoned after a time limit.
+//! Calls that may never return, as when a mount's server is stopped or its storage is gone: each runs in its own thread or
+//! process and is abandoned after a time limit.
 
 use std::{
     io,
@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Between two looks. Most programs end at once: [`run`] looks sooner at first.
 const POLL: Duration = Duration::from_millis(5);
+const FIRST_POLL: Duration = Duration::from_micros(250);
 
 /// Returns the result of `question`, or `None` after `limit`, or as soon as `go_on` returns false. The thread is left
 /// running then, and ends with the process at the latest.
@@ -31,17 +33,23 @@ pub(super) fn ask<T: Send + 'static>(
     }
 }
 
-/// Runs a program to its end, or kills it after `limit`. Its output must fit into a pipe's buffer.
-pub(super) fn run(command: &mut Command, limit: Duration) -> io::Result<Output> {
+/// Runs a program to its end, or kills it after `limit`, or as soon as `go_on` returns false. Its output must fit into a pipe's
+/// buffer.
+pub(super) fn run(
+    command: &mut Command,
+    limit: Duration,
+    mut go_on: impl FnMut() -> bool,
+) -> io::Result<Output> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let start = Instant::now();
+    let (start, mut poll) = (Instant::now(), FIRST_POLL);
     while child.try_wait()?.is_none() {
-        if start.elapsed() > limit {
+        if start.elapsed() > limit || !go_on() {
             // Not reaped: the child may be in an uninterruptible wait.
             let _ = child.kill();
             return Err(io::Error::new(io::ErrorKind::TimedOut, "did not come to an end"));
         }
-        thread::sleep(POLL);
+        thread::sleep(poll);
+        poll = (poll * 2).min(POLL);
     }
     child.wait_with_output()
 }

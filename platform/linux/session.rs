@@ -20,7 +20,6 @@ use super::{
     connection::{self, Connection},
     descriptors, mount_table,
     options::{self, Attributes},
-    patience,
     requests::Requests,
     unmount,
 };
@@ -59,17 +58,13 @@ impl Drop for Unserved<'_> {
 /// Time limit for the first answer, longer than a busy machine takes to start threads.
 const MAX_START: Duration = Duration::from_secs(60);
 
-/// Waits for the first answer of a worker; returns the workers' error if all have ended. The probing request runs in its
-/// own thread, which blocks forever if no worker exists.
+/// Waits for the first answer of a worker; returns the workers' error if all have ended.
 fn wait_until_served(
     background: BackgroundSession,
     mountpoint: &Path,
 ) -> Result<BackgroundSession, MountError> {
-    let path = mountpoint.to_owned();
-    let flags = AtFlags::STATX_FORCE_SYNC | AtFlags::SYMLINK_NOFOLLOW;
-    let question = move || rustix::fs::statx(CWD, path, flags, StatxFlags::BASIC_STATS).is_ok();
     let lives = || !background.guard.is_finished();
-    if patience::ask(MAX_START, lives, question).is_some() {
+    if unmount::ask(mountpoint, MAX_START, lives).is_ok_and(|answer| !answer.is_empty()) {
         return Ok(background);
     }
     let why = match background.guard.is_finished() {

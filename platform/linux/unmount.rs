@@ -86,16 +86,7 @@ pub(super) fn is_silent(mountpoint: &Path) -> bool {
 }
 
 fn server_of(mountpoint: &Path) -> Server {
-    // Asked by a separate process: a request to a stopped server cannot be cancelled, and the process that waits for it
-    // cannot end.
-    let asked = match std::env::current_exe() {
-        Ok(program) if !cfg!(test) => {
-            let mut command = Command::new(program);
-            patience::run(command.arg(SERVER_OF).arg(mountpoint), MAX_ANSWER).map(|output| output.stdout)
-        }
-        _ => Ok(pid_text(mountpoint).unwrap_or_default()),
-    };
-    match asked {
+    match ask(mountpoint, MAX_ANSWER, || true) {
         Err(error) if error.kind() == io::ErrorKind::TimedOut => Server::Silent,
         Err(_) => Server::None,
         Ok(text) => {
@@ -103,6 +94,32 @@ fn server_of(mountpoint: &Path) -> Server {
             pid.and_then(process).map_or(Server::None, Server::Process)
         }
     }
+}
+
+/// The text of [`pid_text`] at a mount, empty where nothing answers; `TimedOut` after `limit`, or as soon as `go_on` returns
+/// false.
+///
+/// Asked by a separate process: a request to a stopped server cannot be cancelled, and the process that waits for it cannot
+/// end. A server that asks its own mount has the same reason: killed meanwhile, it would keep /dev/fuse open in the thread that
+/// waits, so that the mount could never answer nor fail.
+pub(super) fn ask(
+    mountpoint: &Path,
+    limit: Duration,
+    mut go_on: impl FnMut() -> bool,
+) -> io::Result<Vec<u8>> {
+    if let Ok(program) = std::env::current_exe()
+        && !cfg!(test)
+    {
+        let mut command = Command::new(program);
+        match patience::run(command.arg(SERVER_OF).arg(mountpoint), limit, &mut go_on) {
+            // The program was replaced or removed while it ran.
+            Err(error) if error.kind() != io::ErrorKind::TimedOut => {}
+            asked => return asked.map(|output| output.stdout),
+        }
+    }
+    let path = mountpoint.to_owned();
+    let asked = patience::ask(limit, go_on, move || pid_text(&path).unwrap_or_default());
+    asked.ok_or_else(|| io::ErrorKind::TimedOut.into())
 }
 
 /// The argument with which this program runs itself to find out which process serves the mount at the path that follows.
@@ -113,10 +130,14 @@ pub(crate) fn print_server_of(mountpoint: &Path) {
     let _ = io::stdout().write_all(&pid_text(mountpoint).unwrap_or_default());
 }
 
+/// The process id of the server as text, `0` for one that serves as a part of a longer program; `None` where nothing answers.
 fn pid_text(mountpoint: &Path) -> Option<Vec<u8>> {
     let mut value = [0; 16];
-    let len = rustix::fs::getxattr(mountpoint, SERVER_PID, &mut value).ok()?;
-    Some(value.get(..len)?.to_vec())
+    match rustix::fs::getxattr(mountpoint, SERVER_PID, &mut value) {
+        Ok(len) => Some(value.get(..len)?.to_vec()),
+        Err(rustix::io::Errno::NODATA) => Some(b"0".to_vec()),
+        Err(_) => None,
+    }
 }
 
 fn process(pid: i32) -> Option<Pid> {
@@ -179,5 +200,5 @@ fn through_fusermount(mountpoint: &Path, lazy: bool) -> Result<(), MountError> {
 fn fusermount(mountpoint: &Path, lazy: bool) -> io::Result<Output> {
     let mut command = Command::new(connection::fusermount()?);
     command.arg("-u").args(lazy.then_some("-z")).arg("--").arg(mountpoint).env("LC_ALL", "C");
-    patience::run(&mut command, MAX_WAIT)
+    patience::run(&mut command, MAX_WAIT, || true)
 }
