@@ -16,7 +16,7 @@ use crate::support::{
     demo::vhdmount,
     run, scratch,
     vhdx_writer::{Block, MIB, Recipe},
-    wine::{compile, windows_path, wine},
+    wine::{compile, output, run_in_wine, windows_path, wine},
 };
 
 /// What a natively booted Windows does with its dynamic disk.
@@ -47,7 +47,7 @@ fn figures_on_windows_are_those_of_the_host_below() {
     let Some(wine) = wine() else { return };
     let folder = scratch();
     let image = image(folder.path());
-    let there = figures(&run(wine.vhdmount().args(["capacity", "--json"]).arg(&image)));
+    let there = figures(&run_in_wine(wine.vhdmount().args(["capacity", "--json"]).arg(&image)));
     let here = figures(&run(vhdmount().args(["capacity", "--json"]).arg(&image)));
     for figure in ["virtual_size", "file_size", "allocated_on_host", "backed", "growth_to_full", "block_size"]
     {
@@ -68,7 +68,7 @@ fn holes_that_are_not_told_make_an_estimate_that_promises_no_more() {
     let file = std::fs::File::create(&raw).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, &vec![1; 3 << 20], 1 << 20).unwrap();
     file.set_len(64 << 20).unwrap();
-    let there = figures(&run(wine.vhdmount().args(["capacity", "--json"]).arg(&raw)));
+    let there = figures(&run_in_wine(wine.vhdmount().args(["capacity", "--json"]).arg(&raw)));
     let here = figures(&run(vhdmount().args(["capacity", "--json"]).arg(&raw)));
     assert_eq!(there["backed"], here["backed"]);
     assert_eq!(there["growth_to_full"], here["growth_to_full"]);
@@ -79,7 +79,7 @@ fn holes_that_are_not_told_make_an_estimate_that_promises_no_more() {
 fn a_windows_on_no_virtual_disk_says_so_and_one_on_an_image_tells_how_far_it_grows() {
     let Some(wine) = wine() else { return };
     let folder = scratch();
-    let none = wine.vhdmount().args(["capacity", "--self"]).output().unwrap();
+    let none = output(wine.vhdmount().args(["capacity", "--self"]));
     assert_eq!(none.status.code(), Some(2));
     let text = String::from_utf8_lossy(&none.stderr).into_owned();
     assert!(text.contains("does not run from a virtual disk"), "{text}");
@@ -89,13 +89,13 @@ fn a_windows_on_no_virtual_disk_says_so_and_one_on_an_image_tells_how_far_it_gro
     let image = image(folder.path());
     let (volume, path) = (windows_path(folder.path()) + r"\", r"\Server 2022.vhdx");
     // The registry outlives a run.
-    let _ = wine.program("reg").args(["delete", PARAMETERS, "/v", EXPAND, "/f"]).output();
+    let _ = output(wine.program("reg").args(["delete", PARAMETERS, "/v", EXPAND, "/f"]));
     let own = || {
         let mut command = wine.program(&exe);
         command.args(["capacity", "--self"]).env("SELF_VOLUME", &volume).env("SELF_PATH", path);
         command
     };
-    let on = json(&run(own().arg("--json")));
+    let on = json(&run_in_wine(own().arg("--json")));
     assert_eq!(on["disk"].as_array().unwrap().len(), 1, "a parent does not grow: {on}");
     let disk = &on["disk"][0];
     assert!(disk["image"].as_str().unwrap().ends_with(r"\Server 2022.vhdx"), "{disk}");
@@ -105,8 +105,18 @@ fn a_windows_on_no_virtual_disk_says_so_and_one_on_an_image_tells_how_far_it_gro
     assert_eq!(disk["report"]["backed"], here["backed"]);
     assert_eq!(disk["boot_needs"], here["growth_to_full"]);
 
-    run(wine.program("reg").args(["add", PARAMETERS, "/v", EXPAND, "/t", "REG_DWORD", "/d", "4", "/f"]));
-    let off = run(&mut own());
+    run_in_wine(wine.program("reg").args([
+        "add",
+        PARAMETERS,
+        "/v",
+        EXPAND,
+        "/t",
+        "REG_DWORD",
+        "/d",
+        "4",
+        "/f",
+    ]));
+    let off = run_in_wine(&mut own());
     let text = String::from_utf8_lossy(&off.stdout).into_owned();
     assert!(text.contains("expand_at_boot = \"off\"") && !text.contains("boot_needs"), "{text}");
 }

@@ -12,7 +12,7 @@ use std::{
     sync::OnceLock,
 };
 
-use super::{find_tool, run, skip};
+use super::{demo::outcome, find_tool, run, skip};
 
 /// The C compiler for programs that Wine runs.
 pub(crate) const MINGW: &str = "x86_64-w64-mingw32-gcc";
@@ -47,6 +47,32 @@ pub(crate) fn windows_path(path: &Path) -> String {
     let absolute = std::path::absolute(path).expect("a path that is not empty");
     let text = absolute.to_str().expect("tests name their files in UTF-8");
     format!("Z:{}", text.replace('/', r"\"))
+}
+
+/// Runs a command of this Wine and collects what it prints; once more if Wine did not load the program.
+pub(crate) fn output(command: &mut Command) -> Output {
+    let mut once = || command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let first = once();
+    let (code, text, errors) = outcome(&first);
+    if !never_ran(code, &(text + &errors)) {
+        return first;
+    }
+    println!("again: Wine did not load the program: {first:?}");
+    once()
+}
+
+/// As [`output`], of a command that must succeed.
+pub(crate) fn run_in_wine(command: &mut Command) -> Output {
+    let output = output(command);
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    output
+}
+
+/// True if Wine failed to load a program, as it does about once in a thousand runs on a busy machine: the program ends
+/// before its first instruction, with the low byte of `STATUS_DLL_INIT_FAILED` (0xC0000142) or with 1, and prints nothing. A
+/// failure of the program has a message.
+pub(crate) fn never_ran(code: Option<i32>, printed: &str) -> bool {
+    matches!(code, Some(0x42 | 1)) && printed.lines().all(|line| line.starts_with("wine: "))
 }
 
 impl Wine {

@@ -14,7 +14,7 @@ use crate::{
     support::{
         demo::{manifest, outcome, unpack},
         have, have_fuse, scratch, sha256,
-        wine::{Wine, wine},
+        wine::{self, Wine, wine},
     },
 };
 
@@ -22,7 +22,7 @@ use crate::{
 const PAIRS: usize = 40;
 
 fn cp(wine: &Wine, options: &[&str], image: &Path, path: &str, dest: &Path) -> (i32, String) {
-    let output = wine.vhdmount().arg("cp").args(options).arg(image).arg(path).arg(dest).output().unwrap();
+    let output = wine::output(wine.vhdmount().arg("cp").args(options).arg(image).arg(path).arg(dest));
     let (code, _, err) = outcome(&output);
     (code.expect("it ends by itself"), err)
 }

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use super::wire::{Answer, Request, utf16};
 use crate::support::{
     have, run, scratch, skip, tool,
-    wine::{Wine, compile, wine},
+    wine::{Wine, compile, never_ran, wine},
 };
 
 /// Far longer than anything takes here: the end of a test that hangs.
@@ -212,7 +212,14 @@ impl Driver {
         command.args(arguments).stdout(log("stdout")).stderr(log("stderr"));
         command.env("WINFSP_DRIVER_PORT", listener.local_addr().unwrap().port().to_string());
         let mut process = command.spawn().unwrap();
-        let events = accept(&listener, &mut process).unwrap_or_else(|| {
+        let mut events = accept(&listener, &mut process);
+        let ended = if events.is_none() { process.try_wait().unwrap() } else { None };
+        if ended.is_some_and(|status| never_ran(status.code(), &said(setting.folder.path()))) {
+            println!("again: Wine did not load {command:?}");
+            process = command.spawn().unwrap();
+            events = accept(&listener, &mut process);
+        }
+        let events = events.unwrap_or_else(|| {
             panic!("{command:?} does not reach for the driver:\n{}", said(setting.folder.path()))
         });
         let events = Mutex::new(BufReader::new(events));

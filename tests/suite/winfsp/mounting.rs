@@ -11,7 +11,7 @@ use super::{
 use crate::support::{
     demo::{manifest, outcome, unpack},
     scratch, sha256,
-    wine::windows_path,
+    wine::{output, windows_path},
 };
 
 /// What `*` becomes is decided by WinFsp: the last letter that is free.
@@ -23,7 +23,7 @@ fn drive(event: &Event) -> &str {
 }
 
 fn said(command: &mut Command) -> (Option<i32>, String) {
-    let (code, out, err) = outcome(&command.output().unwrap());
+    let (code, out, err) = outcome(&output(command));
     (code, out + &err)
 }
 
@@ -189,7 +189,7 @@ fn without_winfsp_everything_else_works() {
         let (code, text) = said(setting.vhdmount().args(arguments).arg(&image));
         assert_eq!(code, Some(0), "{arguments:?}: {text}");
     }
-    let content = setting.vhdmount().arg("cat").arg(&image).arg("p3/Windows/explorer.exe").output().unwrap();
+    let content = output(setting.vhdmount().arg("cat").arg(&image).arg("p3/Windows/explorer.exe"));
     let rows = manifest();
     let row = rows.iter().find(|row| row.path == "p3/Windows/explorer.exe").unwrap();
     assert_eq!(sha256(&content.stdout), row.sha256);
