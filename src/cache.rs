@@ -29,10 +29,20 @@ struct Shard<K, V> {
 impl<K: Hash + Eq, V: Clone> Cache<K, V> {
     /// A cache that holds at most `budget` bytes of values. A value larger than a sixteenth of it is not kept.
     pub fn new(budget: usize) -> Self {
+        Self::with_shards(SHARDS, budget)
+    }
+
+    /// A cache with one lock, for a few large values: one that takes all of the budget is kept.
+    pub fn of_large_values(budget: usize) -> Self {
+        Self::with_shards(1, budget)
+    }
+
+    /// `count` is a power of two.
+    fn with_shards(count: usize, budget: usize) -> Self {
         let shard = || Mutex::new(Shard { entries: LruCache::unbounded(), bytes: 0 });
         Self {
-            shards: (0..SHARDS).map(|_| shard()).collect(),
-            shard_budget: budget / SHARDS,
+            shards: (0..count).map(|_| shard()).collect(),
+            shard_budget: budget / count,
             hasher: RandomState::new(),
         }
     }
@@ -72,8 +82,8 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
     }
 
     fn shard(&self, key: &K) -> MutexGuard<'_, Shard<K, V>> {
-        let index = self.hasher.hash_one(key) % SHARDS as u64;
-        let shard = &self.shards[usize::try_from(index).expect("below SHARDS")];
+        let index = self.hasher.hash_one(key) & (self.shards.len() as u64 - 1);
+        let shard = &self.shards[usize::try_from(index).expect("below the number of shards")];
         // A panic while the lock was held can only lose an entry, never leave a wrong one.
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -92,5 +102,8 @@ mod tests {
         assert!(cache.get(&9_999).is_some());
         cache.put(1, 1, 101);
         assert_eq!(cache.get(&1), None);
+        let large = Cache::of_large_values(100);
+        large.put(1, 1, 100);
+        assert_eq!(large.get(&1), Some(1));
     }
 }

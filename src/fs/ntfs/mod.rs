@@ -33,7 +33,7 @@ pub use volume::boot::{BootSector, detect, detect_backup};
 
 use self::{
     content::{compressed, dedup, wim_backed},
-    directory::Directory,
+    directory::{Directory, NAME_MAP_BUDGET, NameMap},
     nodes::stat_cache::StatCache,
     records::{mft::Mft, number},
     volume::{boot, upcase::UpCase},
@@ -79,6 +79,8 @@ pub struct Ntfs {
     info: VolumeInfo,
     directories: Cache<u64, Arc<Directory>>,
     blocks: Cache<(u64, u64), Arc<Buffer>>,
+    /// Maps of the names of damaged directories.
+    name_maps: Cache<u64, Arc<NameMap>>,
     block_buffers: Arc<BufferPool>,
     units: Arc<compressed::UnitCache>,
     wims: wim_backed::Wims,
@@ -155,6 +157,7 @@ fn assemble(
         info,
         directories: Cache::new(context.share(DIRECTORY_BUDGET)),
         blocks: Cache::new(context.share(BLOCK_BUDGET)),
+        name_maps: Cache::of_large_values(context.share(NAME_MAP_BUDGET)),
         block_buffers: BufferPool::new(block_size),
         units: Arc::new(Cache::new(context.share(UNIT_BUDGET))),
         wims: wim_backed::Wims::new(context.share(WIM_BUDGET)),

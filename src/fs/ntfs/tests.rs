@@ -1,5 +1,6 @@
 //! Volumes built record by record, for states that no tool creates on demand (a table in pieces, contradictions, cycles).
 
+mod damaged_index;
 mod reach;
 mod special;
 mod stat_record;

@@ -1,25 +1,31 @@
 //! Directories: the `$I30` index over file names. A lookup descends the B+tree; a listing walks the root's entries and then
-//! the index blocks in disk order, by the index bitmap, so that no damage can make it loop. Guards: depth and number of
-//! blocks of a descent; the allocated clusters of the index bound the blocks that a listing visits.
+//! the index blocks in disk order, by the index bitmap, so that no damage can make it loop. Where the tree is damaged, a map
+//! of the listed names replaces it. Guards: depth and number of blocks of a descent; the allocated clusters of the index
+//! bound the blocks that a listing visits.
 
 mod entered;
 mod expect;
+mod name_map;
 mod search;
 mod used;
 
 use std::{
     cell::{Cell, RefCell},
     ops::{ControlFlow, RangeInclusive},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
 };
 
-pub(super) use used::UsedBlocks;
+pub(super) use {
+    name_map::{NAME_MAP_BUDGET, NameMap},
+    used::UsedBlocks,
+};
 
 use super::{
     Ntfs,
     attributes::{
         I30, code,
         file_name::{FileName, MAX_NAME, Namespace},
+        reference::FileReference,
         standard_information::ATTRIBUTE_HIDDEN,
     },
     fixup,
@@ -65,6 +71,8 @@ pub(super) struct Directory {
     blocks: Option<RunSource>,
     /// One bit per block; `None`: every block is in use.
     bitmap: Option<Arc<dyn ByteSource>>,
+    /// True after a descent failed: lookups ask the map of names first.
+    damaged: AtomicBool,
 }
 
 impl Directory {
@@ -91,7 +99,8 @@ impl Directory {
         };
         let bitmap = if blocks.is_some() { file.source(code::BITMAP, I30)? } else { None };
         let sequence = file.base.header.sequence_number;
-        Ok(Self { record, sequence, root, block_size, vcn_size, blocks, bitmap })
+        let damaged = AtomicBool::new(false);
+        Ok(Self { record, sequence, root, block_size, vcn_size, blocks, bitmap, damaged })
     }
 
     fn memory(&self) -> usize {
@@ -289,6 +298,20 @@ impl Directory {
             }
         }
         Ok(other)
+    }
+}
+
+/// An entry that a lookup found.
+pub(super) struct Hit {
+    pub(super) reference: FileReference,
+    /// The name in the entry's own case.
+    name: Vec<u16>,
+    namespace: Namespace,
+}
+
+impl Hit {
+    fn new(reference: FileReference, units: &[u16], name: &FileName<'_>) -> Self {
+        Self { reference, name: units.to_vec(), namespace: name.namespace() }
     }
 }
 

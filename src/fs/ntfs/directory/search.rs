@@ -1,20 +1,13 @@
 //! A lookup: the descent of the B+tree for one name. Guards: depth and number of blocks are bounded.
 
-use std::{cmp::Ordering, ops::ControlFlow};
+use std::{cmp::Ordering, sync::atomic::Ordering::Relaxed};
 
-use super::{Block, Directory};
+use super::{Block, Directory, Hit};
 use crate::{
     Error, Result, error,
-    fs::DirCursor,
     fs::NodeId,
     fs::ntfs::nodes::node::Node,
-    fs::ntfs::{
-        Ntfs,
-        attributes::{
-            file_name::{FileName, MAX_NAME, Namespace},
-            reference::FileReference,
-        },
-    },
+    fs::ntfs::{Ntfs, attributes::file_name::MAX_NAME},
 };
 
 /// Maximum depth: a B+tree of blocks with at least two entries each would hold 2^32 files in fewer levels.
@@ -29,14 +22,7 @@ impl Directory {
         if name == [u16::from(b'.')] {
             return Ok(None);
         }
-        let mut search = Search { directory: self, ntfs, name, similar: None, blocks: 0 };
-        let found = match search.descend(&Block::Root, 0) {
-            Ok(exact) => exact.or(search.similar),
-            Err(error) => {
-                log::debug!("index of MFT record {}: {error}; searched from end to end", self.record);
-                self.lookup_linear(ntfs, name)?
-            }
-        };
+        let found = self.find(ntfs, name)?;
         let Some(Hit { reference, name, namespace }) = found else { return Ok(None) };
         // The record may belong to another file by now; an unreadable one is returned, and fails when it is used.
         let sequence_number = match ntfs.stats.record(reference.record()) {
@@ -53,25 +39,27 @@ impl Directory {
         Ok(node.map(|node| ntfs.entered_from(self, node, &name, namespace, true)))
     }
 
-    /// Searches every readable entry, for a damaged tree.
-    fn lookup_linear(&self, ntfs: &Ntfs, name: &[u16]) -> Result<Option<Hit>> {
-        let (mut exact, mut similar) = (None, None);
-        let walked = self.walk(ntfs, DirCursor(0), &mut |entry, _| {
-            let mut buf = [0; MAX_NAME];
-            let file_name = entry.file_name()?;
-            let units = file_name.name(&mut buf);
-            if units == name {
-                exact = Some(Hit::new(entry.file_reference, units, &file_name));
-                return Ok(ControlFlow::Break(()));
+    /// Searches the tree; if that is damaged, all readable names.
+    fn find(&self, ntfs: &Ntfs, name: &[u16]) -> Result<Option<Hit>> {
+        if self.damaged.load(Relaxed)
+            && let Some(exact) = self.name_map(ntfs).exact(self, ntfs, name)?
+        {
+            return Ok(Some(exact));
+        }
+        let mut search = Search { directory: self, ntfs, name, similar: None, blocks: 0 };
+        match search.descend(&Block::Root, 0) {
+            Ok(exact) => Ok(exact.or(search.similar)),
+            Err(error) => {
+                if !self.damaged.swap(true, Relaxed) {
+                    log::debug!(
+                        "index of MFT record {}: {error}; names are searched in all blocks",
+                        self.record
+                    );
+                }
+                let map = self.name_map(ntfs);
+                map.exact(self, ntfs, name)?
+                    .map_or_else(|| map.similar(self, ntfs, name), |exact| Ok(Some(exact)))
             }
-            if similar.is_none() && ntfs.upcase.eq(units, name) {
-                similar = Some(Hit::new(entry.file_reference, units, &file_name));
-            }
-            Ok(ControlFlow::Continue(()))
-        });
-        match exact.or(similar) {
-            Some(hit) => Ok(Some(hit)),
-            None => walked.map(|()| None),
         }
     }
 }
@@ -84,20 +72,6 @@ struct Search<'a> {
     name: &'a [u16],
     similar: Option<Hit>,
     blocks: usize,
-}
-
-/// A matching entry.
-struct Hit {
-    reference: FileReference,
-    /// The name in the entry's own case.
-    name: Vec<u16>,
-    namespace: Namespace,
-}
-
-impl Hit {
-    fn new(reference: FileReference, units: &[u16], name: &FileName<'_>) -> Self {
-        Self { reference, name: units.to_vec(), namespace: name.namespace() }
-    }
 }
 
 impl Search<'_> {
