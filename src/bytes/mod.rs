@@ -4,6 +4,7 @@
 //! so that sibling reads run in parallel.
 
 mod ahead;
+pub(crate) mod boot_sector;
 mod file;
 mod identity;
 mod joined;

@@ -11,7 +11,7 @@ use vhdmount::{
     Result,
     fs::{
         Name, NodeId, NodeKind, Timestamp,
-        deleted::{Found, NAME, State, Undelete},
+        deleted::{NAME, NumberedFile, State, Undelete},
     },
     size::human,
     tree::{Tree, Volume},
@@ -160,7 +160,7 @@ impl<W: Write> Listing<'_, W> {
 fn rows<'a>(
     undelete: &'a dyn Undelete,
     volume: &'a Volume,
-    found: &Found<'_>,
+    found: &NumberedFile<'_>,
 ) -> impl Iterator<Item = Row> + use<'a> {
     let (number, node, kind) = (found.number, found.node, found.kind);
     let name = text(found.name);

@@ -20,6 +20,8 @@ pub mod reach;
 mod reader;
 mod recognize;
 pub mod runs;
+#[cfg(test)]
+mod testing;
 mod volume_info;
 pub mod wim;
 pub mod windows;

@@ -10,9 +10,9 @@ use std::{collections::BTreeSet, io::Cursor, sync::Arc};
 
 use mbrman::{MBRHeader, MBRPartitionEntry as Entry};
 
-use super::{Partition, Problem, boot_sector, names};
+use super::{Partition, Problem, names};
 use crate::{
-    bytes::{ByteSource, read_vec},
+    bytes::{ByteSource, boot_sector, read_vec},
     identity::{DiskId, PartitionType},
 };
 

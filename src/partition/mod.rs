@@ -3,7 +3,6 @@
 //! A GUID partition table is used when the master boot record announces it, or when nothing contradicts it; otherwise the
 //! master boot record is used, unless the sector belongs to a filesystem that fills the whole disk.
 
-mod boot_sector;
 mod check;
 mod gpt;
 mod layout;
@@ -21,7 +20,7 @@ use serde::Serialize;
 
 use crate::{
     Result,
-    bytes::{ByteSource, Window, read_vec},
+    bytes::{ByteSource, Window, boot_sector, read_vec},
     guid::Guid,
     identity::{DiskId, PartitionId, PartitionType},
 };

@@ -33,7 +33,7 @@ use self::{
 use super::{Format, Growth, Kind, Layer, LayerInfo, Place, Segment, Structures};
 use crate::{
     Error, Result,
-    bytes::{ByteSource, read_vec},
+    bytes::{ByteSource, boot_sector, read_vec},
     cache::Cache,
     error,
     guid::Guid,
@@ -128,11 +128,8 @@ fn short(stated: u64, data_end: u64) -> String {
 fn begins_with_table(source: &dyn ByteSource) -> bool {
     let Ok(sector) = read_vec(source, 0, 512) else { return true };
     let entries = || sector[446..510].chunks_exact(16);
-    let volume = [&b"NTFS    "[..], b"EXFAT   ", b"-FVE-FS-", b"ReFS\0\0\0\0"].contains(&&sector[3..11]);
-    let fat = &sector[54..57] == b"FAT" || &sector[82..85] == b"FAT";
     sector[510..] == [0x55, 0xaa]
-        && !volume
-        && !fat
+        && !boot_sector::is_filesystem(&sector)
         && entries().any(|entry| entry[4] != 0)
         && entries().all(|entry| entry[0] & 0x7f == 0)
 }

@@ -8,21 +8,23 @@ mod free;
 mod unallocated;
 mod view;
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::sync::Arc;
 
 pub(crate) use free::FreeClusters;
 pub(crate) use unallocated::Unallocated;
 pub use view::View;
 
-pub use super::numbered::Found;
-use super::{LinkTarget, Name, NameBuf, NodeId, Stat, StreamInfo};
+pub use super::numbered::{Numbered, NumberedFile};
+use super::{LinkTarget, Name, NodeId, StreamInfo, numbered::NumberedDirectory};
 use crate::{Result, bytes::ByteSource};
 
 /// Marks the node number of a deleted file.
 pub const BIT: u64 = 1 << (NodeId::OWN_BITS + 2);
 
-/// The directory of a volume's deleted files: a number that no file of any format has.
-pub const DIRECTORY: NodeId = NodeId(BIT | (BIT - 1));
+const ADDED: NumberedDirectory = NumberedDirectory { bit: BIT };
+
+/// The directory of a volume's deleted files.
+pub const DIRECTORY: NodeId = ADDED.node();
 
 /// The directory's name in the root of its volume.
 pub const NAME: &str = ".deleted";
@@ -102,40 +104,13 @@ impl std::fmt::Display for State {
     }
 }
 
-/// A filesystem's access to its deleted files. Nodes are passed without [`BIT`]; those of streams come from
-/// [`Self::lookup_stream`].
-pub trait Undelete: Send + Sync {
-    /// Calls `sink` for each deleted file whose number is at least `from`, ascending, until it breaks. Damaged records are
-    /// skipped and counted in the log.
-    ///
-    /// # Errors
-    /// When the file table cannot be read further.
-    fn each(&self, from: u64, sink: &mut dyn FnMut(Found<'_>) -> ControlFlow<()>) -> Result<()>;
-
-    /// The node and the name of deleted file `number`; `None` when there is no such file.
-    ///
-    /// # Errors
-    /// `Corrupt`, `Io`.
-    fn find(&self, number: u64) -> Result<Option<(NodeId, NameBuf)>>;
-
-    /// The former path, as text without a leading `/`; for a stream that of its file. Deleted directories are followed as
-    /// long as their records remain. `None`: the record of the parent directory is gone.
-    ///
-    /// # Errors
-    /// `Corrupt`, `Io`.
-    fn path(&self, node: NodeId) -> Result<Option<Vec<u8>>>;
-
+/// A filesystem's access to its deleted files. Nodes of streams come from [`Self::lookup_stream`].
+pub trait Undelete: Numbered {
     /// The recoverable part of the content of a file or stream.
     ///
     /// # Errors
     /// [`crate::Error::Corrupt`] when the location of the content is lost.
     fn state(&self, node: NodeId) -> Result<State>;
-
-    /// As [`super::FileSystem::stat`].
-    ///
-    /// # Errors
-    /// As [`super::FileSystem::stat`].
-    fn stat(&self, node: NodeId) -> Result<Stat>;
 
     /// The content. Reads of clusters that another file uses now fail.
     ///

@@ -4,14 +4,13 @@
 
 use std::{ops::ControlFlow, sync::Arc};
 
-use super::{BIT, DIRECTORY, Found, PATH, Undelete, Verdict};
+use super::{ADDED, DIRECTORY, PATH, Undelete, Verdict};
 use crate::{
     Error, Result,
     bytes::ByteSource,
     fs::{
-        ContentPlace, DirCursor, DirEntry, FileSystem, LinkTarget, Name, NodeId, NodeKind, Space, Stat,
-        StreamInfo, Streams, VolumeInfo, Xattrs,
-        numbered::{entry_name, is_entry, number},
+        DirCursor, DirEntry, FileSystem, LinkTarget, Name, NodeId, NodeKind, Space, Stat, StreamInfo,
+        Streams, VolumeInfo, Xattrs,
     },
 };
 
@@ -35,10 +34,8 @@ impl View {
 
     /// A file or stream by the filesystem's own number.
     fn local(&self, node: NodeId) -> Result<(Box<dyn Undelete + '_>, NodeId)> {
-        if node.0 & BIT == 0 || node == DIRECTORY {
-            return Err(Error::invalid("not a deleted file"));
-        }
-        Ok((self.undelete()?, NodeId(node.0 & !BIT)))
+        let local = ADDED.local(node).ok_or_else(|| Error::invalid("not a deleted file"))?;
+        Ok((self.undelete()?, local))
     }
 
     fn check_directory(&self, node: NodeId) -> Result<()> {
@@ -48,10 +45,6 @@ impl View {
             _ => Err(Error::invalid("not a directory")),
         }
     }
-}
-
-fn global(node: NodeId) -> NodeId {
-    NodeId(node.0 | BIT)
 }
 
 impl FileSystem for View {
@@ -64,29 +57,18 @@ impl FileSystem for View {
     }
 
     fn stat(&self, node: NodeId) -> Result<Stat> {
-        if node != DIRECTORY {
-            let (undelete, local) = self.local(node)?;
-            return undelete.stat(local);
+        if node == DIRECTORY {
+            return Ok(ADDED.stat(&*self.fs));
         }
-        let times = self.fs.stat(self.fs.root()).map(|stat| stat.times).unwrap_or_default();
-        Ok(Stat {
-            kind: NodeKind::Directory,
-            size: 0,
-            allocated: 0,
-            links: 1,
-            times,
-            attributes: 0,
-            content: ContentPlace::Own,
-        })
+        let (undelete, local) = self.local(node)?;
+        undelete.stat(local)
     }
 
     fn lookup(&self, dir: NodeId, name: Name<'_>) -> Result<Option<NodeId>> {
         if dir != DIRECTORY {
             return self.check_directory(dir).map(|()| None);
         }
-        let Some(number) = number(name.units()) else { return Ok(None) };
-        let Some((node, found)) = self.undelete()?.find(number)? else { return Ok(None) };
-        Ok(is_entry(number, &found, name).then(|| global(node)))
+        self.fs.deleted().map_or(Ok(None), |undelete| ADDED.lookup(&*undelete, name))
     }
 
     fn read_dir(
@@ -98,12 +80,7 @@ impl FileSystem for View {
         if dir != DIRECTORY {
             return self.check_directory(dir);
         }
-        let Some(undelete) = self.fs.deleted() else { return Ok(()) };
-        let mut entry = Vec::new();
-        undelete.each(from.0, &mut |Found { number, node, name, kind }| {
-            entry_name(number, name, &mut entry);
-            sink(DirEntry { name: Name(&entry), node: global(node), kind, next: DirCursor(number + 1) })
-        })
+        self.fs.deleted().map_or(Ok(()), |undelete| ADDED.read_dir(&*undelete, from, sink))
     }
 
     fn parent(&self, _node: NodeId) -> Result<NodeId> {
@@ -152,7 +129,7 @@ impl Streams for View {
             return Ok(None);
         }
         let (undelete, local) = self.local(node)?;
-        Ok(undelete.lookup_stream(local, name)?.map(global))
+        Ok(undelete.lookup_stream(local, name)?.map(|node| ADDED.global(node)))
     }
 }
 

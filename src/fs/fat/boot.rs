@@ -4,7 +4,7 @@
 use zerocopy::FromBytes;
 
 use super::format::{BootSector, ExtendedBoot, Fat32Fields};
-use crate::{Error, Place, Result, fs::FsKind};
+use crate::{Error, Place, Result, bytes::boot_sector, fs::FsKind};
 
 /// Bytes of the volume that [`Geometry::parse`] needs.
 pub(super) const BOOT_SECTOR_SIZE: usize = 512;
@@ -80,12 +80,10 @@ pub(super) struct Geometry {
 
 /// True for signatures of other formats on a sector that could pass for a FAT boot sector.
 pub(super) fn is_foreign(sector: &[u8]) -> bool {
-    const OEM_NAMES: [&[u8]; 4] = [b"NTFS    ", b"EXFAT   ", b"-FVE-FS-", b"ReFS"];
     // BitLocker To Go: a FAT32 volume whose only files contain the encrypted volume.
     const BITLOCKER_TO_GO: [u8; 16] =
         [0x3b, 0xd6, 0x67, 0x49, 0x29, 0x2e, 0xd8, 0x4a, 0x83, 0x99, 0xf6, 0xa3, 0x39, 0xe3, 0xd0, 0x01];
-    OEM_NAMES.iter().any(|name| sector.get(3..).is_some_and(|oem| oem.starts_with(name)))
-        || sector.get(424..440) == Some(&BITLOCKER_TO_GO)
+    boot_sector::has_own_name(sector) || sector.get(424..440) == Some(&BITLOCKER_TO_GO)
 }
 
 impl Geometry {

@@ -17,7 +17,7 @@ use crate::{
     bytes::ByteSource,
     fs::{
         ContentPlace, LinkTarget, NameBuf, NodeId, NodeKind, Stat,
-        deleted::{Found, FreeClusters, Layout, State, Undelete},
+        deleted::{FreeClusters, Layout, Numbered, NumberedFile, State, Undelete},
         runs::{RunList, RunSource},
     },
 };
@@ -108,15 +108,15 @@ fn kind(lost: &Lost) -> NodeKind {
     if lost.short.attr & attr::DIRECTORY != 0 { NodeKind::Directory } else { NodeKind::File }
 }
 
-impl Undelete for Deleted<'_> {
-    fn each(&self, from: u64, sink: &mut dyn FnMut(Found<'_>) -> ControlFlow<()>) -> Result<()> {
+impl Numbered for Deleted<'_> {
+    fn each(&self, from: u64, sink: &mut dyn FnMut(NumberedFile<'_>) -> ControlFlow<()>) -> Result<()> {
         let index = self.index()?;
         let first = self.fat.node_of_number(from).map_or(0, |node| node.0);
         let start = index.files.partition_point(|lost| lost.node < first);
         for lost in &index.files[start..] {
             let name = crate::fs::Name(&lost.name);
             let (number, node) = (self.fat.number_of(NodeId(lost.node)), NodeId(lost.node));
-            if sink(Found { number, node, name, kind: kind(lost) }).is_break() {
+            if sink(NumberedFile { number, node, name, kind: kind(lost) }).is_break() {
                 return Ok(());
             }
         }
@@ -148,6 +148,18 @@ impl Undelete for Deleted<'_> {
         Ok(Some(texts.join(&b'/')))
     }
 
+    fn stat(&self, node: NodeId) -> Result<Stat> {
+        let lost = self.lost(node)?;
+        let kind = kind(lost);
+        let size = if kind == NodeKind::File { u64::from(lost.short.file_size.get()) } else { 0 };
+        let times = time::times(&lost.short, self.fat.utc_offset_minutes);
+        let attributes = u32::from(lost.short.attr & attr::FILE_ATTRIBUTES);
+        let allocated = size.next_multiple_of(self.fat.geometry.cluster_size.into());
+        Ok(Stat { kind, size, allocated, links: 1, times, attributes, content: ContentPlace::Own })
+    }
+}
+
+impl Undelete for Deleted<'_> {
     fn state(&self, node: NodeId) -> Result<State> {
         let lost = self.lost(node)?;
         lost.check_place()?;
@@ -165,16 +177,6 @@ impl Undelete for Deleted<'_> {
         let left = free.count(first..u64::MAX)?.min(clusters);
         let unstored = walk::unstored(self.fat, first, left)?.min(left);
         Ok(State { clusters, free: left, unstored, layout })
-    }
-
-    fn stat(&self, node: NodeId) -> Result<Stat> {
-        let lost = self.lost(node)?;
-        let kind = kind(lost);
-        let size = if kind == NodeKind::File { u64::from(lost.short.file_size.get()) } else { 0 };
-        let times = time::times(&lost.short, self.fat.utc_offset_minutes);
-        let attributes = u32::from(lost.short.attr & attr::FILE_ATTRIBUTES);
-        let allocated = size.next_multiple_of(self.fat.geometry.cluster_size.into());
-        Ok(Stat { kind, size, allocated, links: 1, times, attributes, content: ContentPlace::Own })
     }
 
     fn open(&self, node: NodeId) -> Result<Arc<dyn ByteSource>> {

@@ -22,7 +22,7 @@ use crate::{
     Error, Result,
     fs::{
         DirCursor, DirEntry, FileSystem, Name, NameBuf, NodeId, NodeKind, Stat,
-        orphans::{Found, Orphans},
+        orphans::{Numbered, NumberedFile, Orphans},
         reach::MISPLACED,
     },
 };
@@ -298,13 +298,14 @@ impl<'a> Lost<'a> {
     }
 }
 
-impl Orphans for Lost<'_> {
-    fn each(&self, from: u64, sink: &mut dyn FnMut(Found<'_>) -> ControlFlow<()>) -> Result<()> {
+impl Numbered for Lost<'_> {
+    fn each(&self, from: u64, sink: &mut dyn FnMut(NumberedFile<'_>) -> ControlFlow<()>) -> Result<()> {
         let Index { tops, incomplete, .. } = self.fat.reach();
         let start = self.fat.node_of_number(from).map_or(0, |node| node.0);
         for node in tops.range(start..).map(|(node, _)| NodeId(*node)) {
             let (number, name) = (self.fat.number_of(node), self.name(node).unwrap_or_default());
-            if sink(Found { number, node, name: name.as_name(), kind: NodeKind::Directory }).is_break() {
+            if sink(NumberedFile { number, node, name: name.as_name(), kind: NodeKind::Directory }).is_break()
+            {
                 return Ok(());
             }
         }
@@ -319,16 +320,18 @@ impl Orphans for Lost<'_> {
         node.map(|node| Ok((node, self.name(node)?))).transpose()
     }
 
-    fn number(&self, node: NodeId) -> u64 {
-        self.fat.number_of(node)
-    }
-
     fn path(&self, _node: NodeId) -> Result<Option<Vec<u8>>> {
         Ok(None)
     }
 
     fn stat(&self, node: NodeId) -> Result<Stat> {
         self.fat.stat(node)
+    }
+}
+
+impl Orphans for Lost<'_> {
+    fn number(&self, node: NodeId) -> u64 {
+        self.fat.number_of(node)
     }
 
     fn lookup(&self, dir: NodeId, name: Name<'_>) -> Result<Option<NodeId>> {

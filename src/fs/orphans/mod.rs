@@ -10,55 +10,32 @@ use std::ops::ControlFlow;
 
 pub use view::View;
 
-pub use super::numbered::Found;
-use super::{DirCursor, DirEntry, Name, NameBuf, NodeId, Stat};
+pub use super::numbered::{Numbered, NumberedFile};
+use super::{DirCursor, DirEntry, Name, NodeId, numbered::NumberedDirectory};
 use crate::Result;
 
 /// Marks the node number of an orphan, and of nodes below one.
 pub const BIT: u64 = 1 << (NodeId::OWN_BITS + 1);
 
-/// The directory of a volume's orphans: a number that no file of any format has.
-pub const DIRECTORY: NodeId = NodeId(BIT | (BIT - 1));
+const ADDED: NumberedDirectory = NumberedDirectory { bit: BIT };
+
+/// The directory of a volume's orphans.
+pub const DIRECTORY: NodeId = ADDED.node();
 
 /// The directory's name in the root of its volume.
 pub const NAME: &str = ".orphans";
 
-/// A filesystem's access to its orphans. Nodes are passed without [`BIT`]; for everything else (content, links, streams,
-/// attributes) the filesystem itself accepts the same node.
-pub trait Orphans: Send + Sync {
+/// A filesystem's access to its orphans. For everything that is not here (content, links, streams, attributes), the filesystem
+/// itself accepts the same node.
+pub trait Orphans: Numbered {
     /// True if most of the volume's files are known to be orphans, so that they are listed even without the option: the root
     /// directory is lost. Costs nothing.
     fn is_main(&self) -> bool {
         false
     }
 
-    /// Calls `sink` for each orphan that is in no other orphan, and whose number is at least `from`, ascending, until it
-    /// breaks.
-    ///
-    /// # Errors
-    /// When the file table cannot be read further, or when the search is incomplete.
-    fn each(&self, from: u64, sink: &mut dyn FnMut(Found<'_>) -> ControlFlow<()>) -> Result<()>;
-
-    /// The node and the name of orphan `number`; `None` if there is none.
-    ///
-    /// # Errors
-    /// `Corrupt`, `Io`.
-    fn find(&self, number: u64) -> Result<Option<(NodeId, NameBuf)>>;
-
-    /// The number of a node, as [`Found::number`].
+    /// The number of a node, as [`NumberedFile::number`].
     fn number(&self, node: NodeId) -> u64;
-
-    /// The path that its own metadata states, as text without a leading `/`. `None`: its parent directory is unknown.
-    ///
-    /// # Errors
-    /// `Corrupt`, `Io`.
-    fn path(&self, node: NodeId) -> Result<Option<Vec<u8>>>;
-
-    /// As [`super::FileSystem::stat`].
-    ///
-    /// # Errors
-    /// As [`super::FileSystem::stat`].
-    fn stat(&self, node: NodeId) -> Result<Stat>;
 
     /// As [`super::FileSystem::lookup`], in an orphaned directory.
     ///

@@ -3,15 +3,13 @@
 
 use std::{ops::ControlFlow, sync::Arc};
 
-use super::{BIT, DIRECTORY, Found, Orphans};
+use super::{ADDED, DIRECTORY, Orphans};
 use crate::{
     Error, Result,
     bytes::ByteSource,
     fs::{
-        ContentPlace, DirCursor, DirEntry, FileSystem, LinkTarget, Name, NodeId, NodeKind, Ownership, Posix,
-        Space, Stat, StatAhead, StreamInfo, Streams, VolumeInfo, Xattrs,
-        deleted::PATH,
-        numbered::{entry_name, is_entry, number},
+        DirCursor, DirEntry, FileSystem, LinkTarget, Name, NodeId, NodeKind, Ownership, Posix, Space, Stat,
+        StatAhead, StreamInfo, Streams, VolumeInfo, Xattrs, deleted::PATH,
     },
 };
 
@@ -28,12 +26,10 @@ impl View {
 
     /// A node by the filesystem's own number.
     fn local(&self, node: NodeId) -> Result<(Box<dyn Orphans + '_>, NodeId)> {
-        if node.0 & BIT == 0 || node == DIRECTORY {
-            return Err(Error::invalid("not an orphan"));
-        }
+        let local = ADDED.local(node).ok_or_else(|| Error::invalid("not an orphan"))?;
         let orphans = self.fs.orphans();
         let orphans = orphans.ok_or_else(|| Error::not_found("orphans are not looked for in this format"))?;
-        Ok((orphans, NodeId(node.0 & !BIT)))
+        Ok((orphans, local))
     }
 
     /// As [`Self::local`], for nodes with content: a directory has none, and may not exist for the filesystem.
@@ -49,10 +45,6 @@ impl View {
     }
 }
 
-fn global(node: NodeId) -> NodeId {
-    NodeId(node.0 | BIT)
-}
-
 impl FileSystem for View {
     fn volume(&self) -> VolumeInfo {
         self.fs.volume()
@@ -63,31 +55,19 @@ impl FileSystem for View {
     }
 
     fn stat(&self, node: NodeId) -> Result<Stat> {
-        if node != DIRECTORY {
-            let (orphans, local) = self.local(node)?;
-            return orphans.stat(local);
+        if node == DIRECTORY {
+            return Ok(ADDED.stat(&*self.fs));
         }
-        let times = self.fs.stat(self.fs.root()).map(|stat| stat.times).unwrap_or_default();
-        Ok(Stat {
-            kind: NodeKind::Directory,
-            size: 0,
-            allocated: 0,
-            links: 1,
-            times,
-            attributes: 0,
-            content: ContentPlace::Own,
-        })
+        let (orphans, local) = self.local(node)?;
+        orphans.stat(local)
     }
 
     fn lookup(&self, dir: NodeId, name: Name<'_>) -> Result<Option<NodeId>> {
         if dir != DIRECTORY {
             let (orphans, local) = self.local(dir)?;
-            return Ok(orphans.lookup(local, name)?.map(global));
+            return Ok(orphans.lookup(local, name)?.map(|node| ADDED.global(node)));
         }
-        let Some(number) = number(name.units()) else { return Ok(None) };
-        let Some(orphans) = self.fs.orphans() else { return Ok(None) };
-        let Some((node, found)) = orphans.find(number)? else { return Ok(None) };
-        Ok(is_entry(number, &found, name).then(|| global(node)))
+        self.fs.orphans().map_or(Ok(None), |orphans| ADDED.lookup(&*orphans, name))
     }
 
     fn read_dir(
@@ -98,15 +78,11 @@ impl FileSystem for View {
     ) -> Result<()> {
         if dir != DIRECTORY {
             let (orphans, local) = self.local(dir)?;
-            return orphans
-                .read_dir(local, from, &mut |entry| sink(DirEntry { node: global(entry.node), ..entry }));
+            return orphans.read_dir(local, from, &mut |entry| {
+                sink(DirEntry { node: ADDED.global(entry.node), ..entry })
+            });
         }
-        let Some(orphans) = self.fs.orphans() else { return Ok(()) };
-        let mut entry = Vec::new();
-        orphans.each(from.0, &mut |Found { number, node, name, kind }| {
-            entry_name(number, name, &mut entry);
-            sink(DirEntry { name: Name(&entry), node: global(node), kind, next: DirCursor(number + 1) })
-        })
+        self.fs.orphans().map_or(Ok(()), |orphans| ADDED.read_dir(&*orphans, from, sink))
     }
 
     fn parent(&self, node: NodeId) -> Result<NodeId> {
@@ -114,7 +90,7 @@ impl FileSystem for View {
             return Ok(DIRECTORY);
         }
         let (orphans, local) = self.local(node)?;
-        Ok(orphans.parent(local)?.map_or(DIRECTORY, global))
+        Ok(orphans.parent(local)?.map_or(DIRECTORY, |node| ADDED.global(node)))
     }
 
     fn open(&self, node: NodeId) -> Result<Arc<dyn ByteSource>> {
@@ -166,7 +142,7 @@ impl Streams for View {
         if node == DIRECTORY {
             return Ok(None);
         }
-        Ok(self.fs.streams().lookup_stream(self.local(node)?.1, name)?.map(global))
+        Ok(self.fs.streams().lookup_stream(self.local(node)?.1, name)?.map(|node| ADDED.global(node)))
     }
 }
 

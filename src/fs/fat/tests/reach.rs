@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::fs::{
-    NodeKind, Xattrs,
+    DirEntry, NodeKind, Xattrs,
     deleted::{self, PATH},
     orphans,
+    testing::all_paths,
 };
 
 const FOLDER: u8 = 0x10;
@@ -22,32 +23,13 @@ fn folder(image: &mut Image, first: u32, up: u32, entries: &[(&[u8; 11], u8, u32
     }
 }
 
-/// Every path, with a `!` behind directories that cannot be listed; each listed directory is entered.
-fn paths(fs: &dyn FileSystem, dir: NodeId, path: &str, left: &mut usize, out: &mut BTreeSet<String>) {
-    *left = left.checked_sub(1).expect("more directories are entered than there are entries");
-    let mut below = Vec::new();
-    let listed = fs.read_dir(dir, DirCursor(0), &mut |entry| {
-        let found = fs.lookup(dir, entry.name).unwrap();
-        below.push((format!("{path}/{}", entry.name), entry.node, entry.kind, found));
-        ControlFlow::Continue(())
-    });
-    if listed.is_err() {
-        out.insert(format!("{path}!"));
-    }
-    for (path, node, kind, found) in below {
-        assert!(found == Some(node) || path.ends_with("TWICE"), "{path}");
-        out.insert(path.clone());
-        if kind == NodeKind::Directory {
-            assert_eq!(fs.stat(node).unwrap().kind, NodeKind::Directory, "{path}");
-            paths(fs, node, &path, left, out);
-        }
-    }
-}
-
+/// Every path; a look-up of each listed name finds the listed node.
 fn all(fs: &dyn FileSystem) -> Vec<String> {
-    let mut out = BTreeSet::new();
-    paths(fs, fs.root(), "", &mut 200, &mut out);
-    out.into_iter().collect()
+    let mut visit = |dir, entry: &DirEntry<'_>, path: &str| {
+        let found = fs.lookup(dir, entry.name).unwrap();
+        assert!(found == Some(entry.node) || path.ends_with("TWICE"), "{path}");
+    };
+    all_paths(fs, 200, &mut visit).0
 }
 
 /// The Sleuth Kit's number of the slot at this byte.

@@ -2,7 +2,6 @@
 //! table has only freed records and whose volume has only unallocated clusters, so that compressed files and streams need no
 //! code here. Guards: extension records and parents must have been freed after the reference to them was made; no cluster of
 //! another file is read.
-//! to them was made; no cluster of another file is read.
 
 mod state;
 
@@ -13,7 +12,8 @@ use super::{
     attributes::reference::FileReference,
     nodes::{
         home::name_of,
-        node::{Node, Summary},
+        node::Node,
+        numbered::{each, name_and_kind},
     },
     records::{file::File, mft::Mft, number},
     volume::upcase::UpCase,
@@ -23,8 +23,8 @@ use crate::{
     bytes::{ByteSource, MemorySource},
     cache::Cache,
     fs::{
-        FileSystem, LinkTarget, Name, NameBuf, NodeId, NodeKind, Stat, StreamInfo, Streams, VolumeInfo,
-        deleted::{Found, FreeClusters, State, Unallocated, Undelete},
+        FileSystem, LinkTarget, Name, NameBuf, NodeId, Stat, StreamInfo, Streams, VolumeInfo,
+        deleted::{FreeClusters, Numbered, NumberedFile, State, Unallocated, Undelete},
     },
 };
 
@@ -49,7 +49,7 @@ pub(super) struct Freed {
 impl Freed {
     fn of(live: &Ntfs) -> Self {
         let bitmap = live.bitmap().unwrap_or_else(|error| {
-            log::warn!("$Bitmap: {error}; no content of deleted files can be told from that of others");
+            log::warn!("$Bitmap: {error}; their clusters cannot be distinguished from those of other files, so no content of deleted files is read");
             Arc::new(MemorySource::default())
         });
         let free = Arc::new(FreeClusters::new(bitmap, live.clusters()));
@@ -141,52 +141,19 @@ impl<'a> Deleted<'a> {
             Err(error) => Err(error),
         }
     }
-
-    /// The name and type of a record for listings; `None` for a record without a file: reserved, never used, an extension.
-    fn found(&self, record: u64) -> Result<Option<(NameBuf, NodeKind)>> {
-        let file = match self.file(record) {
-            Ok(file) => file,
-            Err(Error::NotFound(_)) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let summary = Summary::of(&file)?;
-        let name = name_of(&file)?.map(|(name, _)| name);
-        if name.is_none() && summary.data.is_none_or(|data| data.size == 0) {
-            return Ok(None);
-        }
-        Ok(Some((name.unwrap_or_default(), summary.kind.unwrap_or(NodeKind::File))))
-    }
 }
 
-impl Undelete for Deleted<'_> {
-    fn each(&self, from: u64, sink: &mut dyn FnMut(Found<'_>) -> ControlFlow<()>) -> Result<()> {
+impl Numbered for Deleted<'_> {
+    fn each(&self, from: u64, sink: &mut dyn FnMut(NumberedFile<'_>) -> ControlFlow<()>) -> Result<()> {
         let mft = &self.freed().ntfs.mft;
-        let (mut at, mut damaged) = (from, 0_u64);
-        while let Some(record) = mft.next_freed(at) {
-            at = record + 1;
-            match self.found(record) {
-                Ok(Some((name, kind))) => {
-                    let node = NodeId(record);
-                    if sink(Found { number: record, node, name: name.as_name(), kind }).is_break() {
-                        break;
-                    }
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    log::debug!("deleted MFT record {record}: {error}");
-                    damaged += 1;
-                }
-            }
-        }
-        if damaged > 0 {
-            log::warn!("{damaged} MFT records of deleted files are damaged and not listed");
-        }
+        let records = std::iter::successors(mft.next_freed(from), |record| mft.next_freed(record + 1));
+        let _ = each(records, |record| self.file(record), "of deleted files", sink);
         Ok(())
     }
 
     fn find(&self, number: u64) -> Result<Option<(NodeId, NameBuf)>> {
         let Some(node) = Node::file(number) else { return Ok(None) };
-        Ok(self.found(number)?.map(|(name, _)| (node, name)))
+        Ok(name_and_kind(self.file(number))?.map(|(name, _)| (node, name)))
     }
 
     fn path(&self, node: NodeId) -> Result<Option<Vec<u8>>> {
@@ -194,16 +161,18 @@ impl Undelete for Deleted<'_> {
         self.path_in(parent, name.as_name())
     }
 
-    fn state(&self, node: NodeId) -> Result<State> {
-        state::of(self, node)
-    }
-
     fn stat(&self, node: NodeId) -> Result<Stat> {
         let record = Node::from(node).record;
-        if self.found(record)?.is_none() {
+        if name_and_kind(self.file(record))?.is_none() {
             return Err(Error::not_found(format!("MFT record {record} is not that of a deleted file")));
         }
         self.freed().ntfs.stat(node)
+    }
+}
+
+impl Undelete for Deleted<'_> {
+    fn state(&self, node: NodeId) -> Result<State> {
+        state::of(self, node)
     }
 
     fn open(&self, node: NodeId) -> Result<Arc<dyn ByteSource>> {

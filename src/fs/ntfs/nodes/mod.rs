@@ -4,5 +4,6 @@
 pub(super) mod home;
 pub(super) mod interix;
 pub(super) mod node;
+pub(super) mod numbered;
 pub(super) mod stat_cache;
 pub(super) mod stat_record;

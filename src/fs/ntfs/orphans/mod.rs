@@ -11,7 +11,8 @@ use super::{
     deleted::Deleted,
     nodes::{
         home::name_of,
-        node::{Node, Summary},
+        node::Node,
+        numbered::{each, name_and_kind},
     },
     records::number,
 };
@@ -20,7 +21,7 @@ use crate::{
     fs::{
         DirCursor, DirEntry, FileSystem, Name, NameBuf, NodeId, NodeKind, Stat,
         numbered::{entry_name, is_entry, number as number_in},
-        orphans::{Found, Orphans},
+        orphans::{Numbered, NumberedFile, Orphans},
         reach,
     },
 };
@@ -45,20 +46,8 @@ impl<'a> Lost<'a> {
         self.ntfs.orphans.get_or_init(|| Box::new(scan::scan(self.ntfs)))
     }
 
-    /// The name and type of a record for listings; `None` for a record without a file.
     fn found(&self, record: u64) -> Result<Option<(NameBuf, NodeKind)>> {
-        let file = match self.ntfs.file(record) {
-            Ok(file) => file,
-            Err(Error::NotFound(_)) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let summary = Summary::of(&file)?;
-        let name = name_of(&file)?.map(|(name, _)| name);
-        // Windows reserves some records, which have neither.
-        if name.is_none() && summary.data.is_none_or(|data| data.size == 0) {
-            return Ok(None);
-        }
-        Ok(Some((name.unwrap_or_default(), summary.kind.unwrap_or(NodeKind::File))))
+        name_and_kind(self.ntfs.file(record))
     }
 
     fn is_top(&self, record: u64) -> bool {
@@ -82,42 +71,21 @@ impl<'a> Lost<'a> {
     }
 }
 
-impl Orphans for Lost<'_> {
-    fn is_main(&self) -> bool {
-        self.ntfs.root_is_lost
-    }
-
-    fn each(&self, from: u64, sink: &mut dyn FnMut(Found<'_>) -> ControlFlow<()>) -> Result<()> {
+impl Numbered for Lost<'_> {
+    fn each(&self, from: u64, sink: &mut dyn FnMut(NumberedFile<'_>) -> ControlFlow<()>) -> Result<()> {
         let Index { tops, incomplete, .. } = self.index();
-        let mut damaged = 0_u64;
-        for record in &tops[tops.partition_point(|record| *record < from)..] {
-            match self.found(*record) {
-                Ok(Some((name, kind))) => {
-                    let (number, node) = (*record, NodeId(*record));
-                    if sink(Found { number, node, name: name.as_name(), kind }).is_break() {
-                        return Ok(());
-                    }
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    log::debug!("orphan, MFT record {record}: {error}");
-                    damaged += 1;
-                }
+        let records = tops[tops.partition_point(|record| *record < from)..].iter().copied();
+        match each(records, |record| self.ntfs.file(record), "without a way to them", sink) {
+            ControlFlow::Break(()) => Ok(()),
+            ControlFlow::Continue(()) => {
+                incomplete.map_or(Ok(()), |why| Err(Error::corrupt("NTFS volume", None, why)))
             }
         }
-        if damaged > 0 {
-            log::warn!("{damaged} MFT records without a way to them are damaged and not listed");
-        }
-        incomplete.map_or(Ok(()), |why| Err(Error::corrupt("NTFS volume", None, why)))
     }
 
     fn find(&self, number: u64) -> Result<Option<(NodeId, NameBuf)>> {
         let Some(node) = Node::file(number).filter(|_| self.is_top(number)) else { return Ok(None) };
         Ok(self.found(number)?.map(|(name, _)| (node, name)))
-    }
-
-    fn number(&self, node: NodeId) -> u64 {
-        Node::from(node).record
     }
 
     fn path(&self, node: NodeId) -> Result<Option<Vec<u8>>> {
@@ -129,6 +97,16 @@ impl Orphans for Lost<'_> {
 
     fn stat(&self, node: NodeId) -> Result<Stat> {
         self.ntfs.stat(node)
+    }
+}
+
+impl Orphans for Lost<'_> {
+    fn is_main(&self) -> bool {
+        self.ntfs.root_is_lost
+    }
+
+    fn number(&self, node: NodeId) -> u64 {
+        Node::from(node).record
     }
 
     fn lookup(&self, dir: NodeId, name: Name<'_>) -> Result<Option<NodeId>> {

@@ -1,12 +1,11 @@
 //! Tests of which entry leads into a directory, and of orphans.
 
-use std::collections::BTreeSet;
-
 use super::{super::directory::READ_AHEAD, *};
 use crate::fs::{
     Name, NodeKind, Xattrs,
     orphans::{BIT, DIRECTORY as ORPHANS, View},
     reach::{MISPLACED, settle},
+    testing::all_paths,
 };
 
 /// A directory with the home `parent` and `name`, and with entries that lead to other records.
@@ -23,31 +22,8 @@ fn folder(image: &mut Image, number: u64, parent: u64, name: &str, entries: &[(&
     image.record(number, 3, 0, &[own, index_root(&index, false)]);
 }
 
-/// Every path below a directory, with a `!` behind directories that cannot be listed. Enters each listed directory, as
-/// programs do; the walk must end within `left` steps.
-fn paths(fs: &dyn FileSystem, dir: NodeId, path: &str, left: &mut usize, out: &mut BTreeSet<String>) {
-    *left = left.checked_sub(1).expect("more directories are entered than there are entries");
-    let mut below = Vec::new();
-    let listed = fs.read_dir(dir, DirCursor(0), &mut |entry| {
-        below.push((format!("{path}/{}", entry.name), entry.node, entry.kind));
-        ControlFlow::Continue(())
-    });
-    if listed.is_err() {
-        out.insert(format!("{path}!"));
-    }
-    for (path, node, kind) in below {
-        out.insert(path.clone());
-        if kind == NodeKind::Directory {
-            assert_eq!(fs.stat(node).unwrap().kind, NodeKind::Directory, "{path}");
-            paths(fs, node, &path, left, out);
-        }
-    }
-}
-
 fn all(fs: &dyn FileSystem) -> Vec<String> {
-    let mut out = BTreeSet::new();
-    paths(fs, fs.root(), "", &mut 100, &mut out);
-    out.into_iter().collect()
+    all_paths(fs, 100, &mut |_, _, _| {}).0
 }
 
 fn orphans(image: &Image) -> View {
@@ -113,10 +89,9 @@ fn two_names_at_every_level_do_not_multiply_the_work() {
         folder(&mut image, *number, parent, name, next.as_ref().map_or(&[], |next| &next[..]));
     }
     let volume = image.open();
-    let (mut left, mut out) = (100, BTreeSet::new());
-    paths(&volume, volume.root(), "", &mut left, &mut out);
-    assert_eq!(100 - left, 1 + 3 * 6, "each entry is tried once");
-    assert_eq!(out.iter().filter(|path| !path.ends_with('!')).count(), 18);
+    let (paths, entered) = all_paths(&volume, 100, &mut |_, _, _| {});
+    assert_eq!(entered, 1 + 3 * 6, "each entry is tried once");
+    assert_eq!(paths.iter().filter(|path| !path.ends_with('!')).count(), 18);
     assert_eq!(all(&orphans(&image)), ["/21-file"], "every directory has its way");
 }
 

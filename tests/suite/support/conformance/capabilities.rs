@@ -5,7 +5,8 @@ use std::ops::{ControlFlow, Range};
 use vhdmount::{
     Error,
     fs::{
-        DirCursor, FileSystem, NameBuf, NodeId, NodeKind, Ownership, Streams, Xattrs, numbered::Found,
+        DirCursor, FileSystem, NameBuf, NodeId, NodeKind, Ownership, Streams, Xattrs,
+        numbered::{Numbered, NumberedFile},
         open_stored,
     },
 };
@@ -104,10 +105,8 @@ pub(super) fn check_stat_ahead(fs: &dyn FileSystem, dir: NodeId, entries: &[Entr
 /// Checks deleted files: their numbers ascend, lead back to the files, and are valid positions to continue a listing.
 pub(super) fn check_deleted(fs: &dyn FileSystem) {
     let Some(deleted) = fs.deleted() else { return };
-    let all = numbered("deleted file", |from, sink| deleted.each(from, sink), |number| deleted.find(number));
-    for node in all {
-        let stat = deleted.stat(node).expect("a deleted file that is listed has a stat");
-        if stat.kind == NodeKind::File {
+    for (node, kind) in numbered("deleted file", &*deleted) {
+        if kind == NodeKind::File {
             // The place of its content may be lost.
             if let Ok(state) = deleted.state(node) {
                 assert!(state.free <= state.clusters, "{state:?}");
@@ -118,22 +117,16 @@ pub(super) fn check_deleted(fs: &dyn FileSystem) {
 
 /// Checks orphans as [`check_deleted`] does.
 pub(super) fn check_orphans(fs: &dyn FileSystem) {
-    let Some(orphans) = fs.orphans() else { return };
-    for node in numbered("orphan", |from, sink| orphans.each(from, sink), |number| orphans.find(number)) {
-        orphans.stat(node).expect("an orphan that is listed has a stat");
+    if let Some(orphans) = fs.orphans() {
+        numbered("orphan", &*orphans);
     }
 }
 
-type Sink<'a> = dyn FnMut(Found<'_>) -> ControlFlow<()> + 'a;
-
-fn numbered(
-    what: &str,
-    each: impl Fn(u64, &mut Sink<'_>) -> vhdmount::Result<()>,
-    find: impl Fn(u64) -> vhdmount::Result<Option<(NodeId, NameBuf)>>,
-) -> Vec<NodeId> {
+/// Each file, with its type according to its metadata.
+fn numbered(what: &str, files: &dyn Numbered) -> Vec<(NodeId, NodeKind)> {
     let list = |from: u64, most: usize| {
         let mut found = Vec::new();
-        let listed = each(from, &mut |Found { number, node, name, .. }| {
+        let listed = files.each(from, &mut |NumberedFile { number, node, name, .. }| {
             found.push((number, node, name.to_owned()));
             if found.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
@@ -144,11 +137,13 @@ fn numbered(
     let all = list(0, MAX_NUMBERED);
     assert!(all.windows(2).all(|pair| pair[0].0 < pair[1].0), "{what}: numbers do not ascend");
     for (number, node, name) in &all {
-        let found = find(*number).unwrap_or_else(|e| panic!("{what} {number}: {e}"));
+        let found = files.find(*number).unwrap_or_else(|e| panic!("{what} {number}: {e}"));
         assert_eq!(found, Some((*node, name.clone())), "{what} {number}: listed but not found");
     }
     if let [.., before, last] = &all[..] {
         assert_eq!(list(before.0 + 1, 1), std::slice::from_ref(last), "{what}: a listing that goes on");
     }
-    all.into_iter().map(|(_, node, _)| node).collect()
+    let stat =
+        |node| files.stat(node).unwrap_or_else(|e| panic!("{what} {node:?} is listed and has no stat: {e}"));
+    all.into_iter().map(|(_, node, _)| (node, stat(node).kind)).collect()
 }

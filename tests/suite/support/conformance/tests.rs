@@ -15,7 +15,7 @@ use vhdmount::{
         ContentPlace, DirCursor, DirEntry, FileSystem, LinkTarget, Name, NameBuf, NodeId, NodeKind,
         Ownership, Posix, Space, Stat, StatAhead, Stored, StreamInfo, Streams, Times, Usage, VolumeInfo,
         Xattrs,
-        deleted::{Found, State, Undelete},
+        deleted::{Numbered, NumberedFile, State, Undelete},
     },
 };
 
@@ -259,12 +259,12 @@ impl StatAhead for Memory {
 /// A filesystem's two deleted files.
 struct Gone(Wrong);
 
-impl Undelete for Gone {
-    fn each(&self, from: u64, sink: &mut dyn FnMut(Found<'_>) -> ControlFlow<()>) -> Result<()> {
+impl Numbered for Gone {
+    fn each(&self, from: u64, sink: &mut dyn FnMut(NumberedFile<'_>) -> ControlFlow<()>) -> Result<()> {
         let numbers = if self.0 == Wrong::Deleted { [7, 3] } else { [3, 7] };
         let name = NameBuf::literal("gone");
         let _ = numbers.into_iter().filter(|number| *number >= from).try_for_each(|number| {
-            sink(Found { number, node: NodeId(number), name: name.as_name(), kind: NodeKind::File })
+            sink(NumberedFile { number, node: NodeId(number), name: name.as_name(), kind: NodeKind::File })
         });
         Ok(())
     }
@@ -277,12 +277,14 @@ impl Undelete for Gone {
         Ok(None)
     }
 
-    fn state(&self, _node: NodeId) -> Result<State> {
-        Ok(State::default())
-    }
-
     fn stat(&self, _node: NodeId) -> Result<Stat> {
         Memory::new(self.0).stat(NodeId(5))
+    }
+}
+
+impl Undelete for Gone {
+    fn state(&self, _node: NodeId) -> Result<State> {
+        Ok(State::default())
     }
 
     fn open(&self, _node: NodeId) -> Result<Arc<dyn ByteSource>> {

@@ -1,16 +1,21 @@
-//! Detects whether the first sector of a disk is the boot sector of a filesystem ("superfloppy"). It ends with 0x55AA
-//! like a master boot record, so only its beginning distinguishes the two. Validation is left to the filesystem's reader.
+//! Detects whether a first sector is the boot sector of a filesystem. It ends with 0x55AA like a master boot record, so only
+//! its beginning distinguishes the two. Validation is left to the filesystem's reader.
 
 /// OEM names at byte 3 of the formats that have their own.
 const NAMES: [&[u8; 8]; 5] = [b"NTFS    ", b"EXFAT   ", b"-FVE-FS-", b"ReFS\0\0\0\0", b"HPFS    "];
 
-/// True when `sector` looks like the first one of an NTFS, exFAT, ReFS, BitLocker or FAT volume.
-pub(super) fn is_filesystem(sector: &[u8]) -> bool {
-    sector.get(3..11).is_some_and(|name| NAMES.iter().any(|known| name == *known)) || is_fat(sector)
+/// True when `sector` looks like the first one of an NTFS, exFAT, ReFS, BitLocker, HPFS or FAT volume.
+pub(crate) fn is_filesystem(sector: &[u8]) -> bool {
+    has_own_name(sector) || is_fat(sector)
+}
+
+/// True when the OEM name is that of a format which is not FAT.
+pub(crate) fn has_own_name(sector: &[u8]) -> bool {
+    sector.get(3..11).is_some_and(|name| NAMES.iter().any(|known| name == *known))
 }
 
 /// Bytes per sector, if `sector` is a boot sector that states them.
-pub(super) fn bytes_per_sector(sector: &[u8]) -> Option<u32> {
+pub(crate) fn bytes_per_sector(sector: &[u8]) -> Option<u32> {
     let ntfs = sector.get(3..11).is_some_and(|name| name == b"NTFS    ");
     (ntfs || is_fat(sector)).then(|| u16_at(sector, 11).map(u32::from)).flatten()
 }
