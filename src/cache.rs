@@ -3,11 +3,11 @@
 mod pages;
 
 use std::{
-    hash::{BuildHasher, Hash, RandomState},
+    hash::{BuildHasher, Hash},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use lru::LruCache;
+use lru::{DefaultHasher, LruCache};
 
 pub use pages::Pages;
 
@@ -18,7 +18,7 @@ const SHARDS: usize = 16;
 pub struct Cache<K, V> {
     shards: Box<[Mutex<Shard<K, V>>]>,
     shard_budget: usize,
-    hasher: RandomState,
+    hasher: DefaultHasher,
 }
 
 struct Shard<K, V> {
@@ -43,7 +43,7 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
         Self {
             shards: (0..count).map(|_| shard()).collect(),
             shard_budget: budget / count,
-            hasher: RandomState::new(),
+            hasher: DefaultHasher::default(),
         }
     }
 

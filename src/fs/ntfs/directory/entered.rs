@@ -12,6 +12,7 @@ use crate::{
             nodes::{
                 home::{Home, hash, name_of},
                 node::Summary,
+                stat_record::StatRecord,
             },
             records::{file::File, number},
         },
@@ -24,7 +25,7 @@ use crate::{
 fn is_at_home(home: Home, directory: &Directory, name: &[u16], namespace: Namespace) -> bool {
     home.parent.record() == directory.record
         && [0, directory.sequence].contains(&home.parent.sequence())
-        && (namespace == Namespace::Dos || home.name == hash(name.iter().copied()))
+        && (namespace == Namespace::Dos || home.name == hash(name))
 }
 
 /// The node of `file`, which is no directory, for an entry of `directory`: marked, if it is a link whose own record names
@@ -56,18 +57,17 @@ impl Ntfs {
         Error::corrupt("directory", Place::Record(record), problem)
     }
 
-    /// The target node of an entry in `directory`: marked, for a directory or link that is not at home there. `by_name`: the
-    /// entry is looked up by name, so its record is read; otherwise only cached records are used, as plain listings read no
-    /// file records.
+    /// The target node of an entry in `directory`: marked, for a directory or link that is not at home there. `stat` is the
+    /// target's stat record if it is in memory. Without it the record is read if the entry is looked up `by_name`: plain
+    /// listings read no file records.
     pub(in super::super) fn entered_from(
         &self,
         directory: &Directory,
-        node: NodeId,
-        name: &[u16],
-        namespace: Namespace,
+        (node, stat): (NodeId, Option<StatRecord>),
+        (name, namespace): (&[u16], Namespace),
         by_name: bool,
     ) -> NodeId {
-        let home = match if by_name { self.stats.record(node.0) } else { self.stats.known(node.0) } {
+        let home = match stat {
             Some(stat) if !stat.is_directory() => return node,
             Some(stat) => stat.home(),
             None if !by_name => return node,

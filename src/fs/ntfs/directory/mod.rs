@@ -115,6 +115,7 @@ impl Directory {
         from: DirCursor,
         sink: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
+        let mut known = ntfs.stats.known();
         self.walk(ntfs, from, &mut |entry, next| {
             let file_name = entry.file_name()?;
             let Some(node) = Node::file(entry.file_reference.record()) else {
@@ -132,7 +133,8 @@ impl Directory {
             let name = Name(file_name.name(name));
             let kind = ntfs.entry_kind(node, &file_name);
             let by_name = file_name.is_directory() || kind == NodeKind::Symlink;
-            let node = ntfs.entered_from(self, node, name.units(), file_name.namespace(), by_name);
+            let stat = if by_name { ntfs.stats.record(node.0) } else { known.record(node.0) };
+            let node = ntfs.entered_from(self, (node, stat), (name.units(), file_name.namespace()), by_name);
             Ok(sink(DirEntry { name, node, kind, next }))
         })
     }

@@ -25,7 +25,8 @@ impl Directory {
         let found = self.find(ntfs, name)?;
         let Some(Hit { reference, name, namespace }) = found else { return Ok(None) };
         // The record may belong to another file by now; an unreadable one is returned, and fails when it is used.
-        let sequence_number = match ntfs.stats.record(reference.record()) {
+        let stat = ntfs.stats.record(reference.record());
+        let sequence_number = match stat {
             Some(record) => Ok(record.sequence_number()),
             None => ntfs.mft.record(reference.record()).map(|record| record.header.sequence_number),
         };
@@ -36,7 +37,7 @@ impl Directory {
             return Err(Error::corrupt("index", error::Place::Record(self.record), problem));
         }
         let node = Node::file(reference.record());
-        Ok(node.map(|node| ntfs.entered_from(self, node, &name, namespace, true)))
+        Ok(node.map(|node| ntfs.entered_from(self, (node, stat), (&name, namespace), true)))
     }
 
     /// Searches the tree; if that is damaged, all readable names.

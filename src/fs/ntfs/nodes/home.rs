@@ -8,6 +8,8 @@ use std::{
     sync::LazyLock,
 };
 
+use zerocopy::IntoBytes;
+
 use crate::{
     Result,
     fs::{
@@ -35,16 +37,16 @@ pub(in super::super) struct Home {
 static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// The hash in [`Home::name`].
-pub(in super::super) fn hash(units: impl IntoIterator<Item = u16>) -> u32 {
+pub(in super::super) fn hash(name: &[u16]) -> u32 {
     let mut hasher = SEED.build_hasher();
-    units.into_iter().for_each(|unit| hasher.write_u16(unit));
+    hasher.write(name.as_bytes());
     u32::try_from(hasher.finish() >> 32).expect("32 bits are left").max(1)
 }
 
 impl Home {
     /// The home of the directory `file`; `None` if its record states none.
     pub(in super::super) fn of(file: &File<'_>) -> Result<Option<Self>> {
-        Ok(name_of(file)?.map(|(name, parent)| Self { parent, name: hash(name.0) }))
+        Ok(name_of(file)?.map(|(name, parent)| Self { parent, name: hash(&name.0) }))
     }
 }
 

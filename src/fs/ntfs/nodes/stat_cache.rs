@@ -29,6 +29,23 @@ pub(in super::super) struct StatCache {
     buffers: Arc<BufferPool>,
 }
 
+/// The cached records only. Neighbouring entries often name records of one piece, which is looked up once.
+pub(in super::super) struct Known<'a> {
+    cache: &'a StatCache,
+    last: Option<(u64, Arc<[StatRecord]>)>,
+}
+
+impl Known<'_> {
+    /// As [`StatCache::record`], from memory only.
+    pub(in super::super) fn record(&mut self, number: u64) -> Option<StatRecord> {
+        let (index, within) = self.cache.mft.split(number);
+        if self.last.as_ref().is_none_or(|(last, _)| *last != index) {
+            self.last = Some((index, self.cache.pieces.get(&index)?));
+        }
+        self.last.as_ref()?.1.get(within).copied()?.known()
+    }
+}
+
 impl StatCache {
     pub(in super::super) fn new(mft: Arc<Mft>, context: &Context) -> Self {
         let budget = if mft.freed { 0 } else { context.share(BUDGET) };
@@ -50,10 +67,9 @@ impl StatCache {
         records.get(within).copied()?.known()
     }
 
-    /// As [`Self::record`], from memory only.
-    pub(in super::super) fn known(&self, number: u64) -> Option<StatRecord> {
-        let (index, within) = self.mft.split(number);
-        self.pieces.get(&index)?.get(within).copied()?.known()
+    /// The cached records, for a listing.
+    pub(in super::super) fn known(&self) -> Known<'_> {
+        Known { cache: self, last: None }
     }
 
     /// Reads the missing ones of these records ahead, for a listing that will use all of them: whole pieces if several of

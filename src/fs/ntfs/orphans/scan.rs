@@ -165,7 +165,7 @@ impl Scan<'_> {
                         && [0, directory.sequence].contains(&parent.sequence())
                         && number != directory.record
                         && !dos
-                        && fact.home == home::hash(name.iter().copied())
+                        && fact.home == home::hash(name)
                 }
             };
         if leads {

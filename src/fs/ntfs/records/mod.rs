@@ -173,6 +173,12 @@ impl Header {
     }
 }
 
+/// The error for a damaged attribute, outside of the iterator, which is short enough to be inlined then.
+#[cold]
+fn damaged(record: u64, offset: usize, problem: &str) -> Error {
+    Error::corrupt("attribute", Place::Record(record), format!("at {offset:#x} of the record: {problem}"))
+}
+
 /// Iterator over a record's attributes; ends after the first damaged one.
 pub struct Attributes<'a> {
     record: &'a [u8],
@@ -184,6 +190,7 @@ pub struct Attributes<'a> {
 impl<'a> Iterator for Attributes<'a> {
     type Item = Result<Attribute<'a>>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let rest = self.record.get(self.offset..)?;
         match Attribute::parse(rest) {
@@ -198,11 +205,7 @@ impl<'a> Iterator for Attributes<'a> {
             }
             Err(problem) => {
                 let offset = std::mem::replace(&mut self.offset, usize::MAX);
-                Some(Err(Error::corrupt(
-                    "attribute",
-                    Place::Record(self.number),
-                    format!("at {offset:#x} of the record: {problem}"),
-                )))
+                Some(Err(damaged(self.number, offset, problem)))
             }
         }
     }
