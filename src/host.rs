@@ -13,10 +13,12 @@ mod root;
 mod running;
 mod windows;
 
-use std::{fmt, fs::File, io};
+use std::{ffi::OsString, fmt, fs::File, io, path::Path};
 
 pub use filesystem::{Family, HostFs};
 pub use map::{Held, HostMap};
+#[cfg(target_os = "linux")]
+pub use quota::{Quota, of_owner as quotas_of_owner};
 pub use running::{Backing, Expansion, Running, backing_path};
 pub use windows::WindowsAnswers;
 
@@ -136,6 +138,31 @@ pub trait Host: Send + Sync {
     /// Which parts of `file` occupy space; `None` when all of it does.
     fn map(&self, file: &FileSource, space: &HostSpace) -> Option<HostMap> {
         (space.allocated < space.file_size).then(|| HostMap::sought(file))
+    }
+
+    /// Opens a parent that an image names, at its canonical path: asked where this process may not open it, as in a
+    /// sandbox that another process serves. The answer counts only if it is the same file.
+    ///
+    /// # Errors
+    /// Always, where no other process may open more than this one.
+    fn open_parent(&self, _real: &Path) -> io::Result<File> {
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
+
+    /// The name in `folder` that differs from `name` at most in case; asked where this process may not list the folder.
+    ///
+    /// # Errors
+    /// As [`Self::open_parent`].
+    fn similar_name(&self, _folder: &Path, _name: &str) -> io::Result<Option<OsString>> {
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
+
+    /// The names of the virtual disks in `folder`; asked where this process may not list the folder.
+    ///
+    /// # Errors
+    /// As [`Self::open_parent`].
+    fn parents_in(&self, _folder: &Path) -> io::Result<Vec<OsString>> {
+        Err(io::ErrorKind::PermissionDenied.into())
     }
 
     /// The virtual disk from which the running system was started.

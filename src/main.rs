@@ -11,6 +11,8 @@ mod platform;
 #[cfg(any(target_os = "linux", windows))]
 #[path = "../platform/reporter.rs"]
 mod reporter;
+#[path = "../platform/rights.rs"]
+mod rights;
 /// The part of the adapter for Windows that needs no Windows, for its tests.
 #[cfg(all(test, target_os = "linux"))]
 #[path = "../platform/windows/adapter/mod.rs"]

@@ -21,6 +21,7 @@ mod pid_file;
 mod prefetcher;
 mod prefill;
 mod requests;
+pub(crate) mod sandbox;
 mod seek;
 mod session;
 mod snapshots;

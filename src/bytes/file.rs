@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use guarded::{Guarded, is_of_the_kernel};
+pub use guarded::{Guarded, Opener, is_of_the_kernel};
 
 use super::{ByteSource, Extent, Sectors, check_range};
 use crate::{Error, Result};

@@ -23,7 +23,7 @@ pub mod windows_path;
 pub(crate) mod wrapper;
 
 pub use ahead::{DecodeAhead, Decoders};
-pub use file::{DeviceSize, FileSource, Guarded, is_of_the_kernel};
+pub use file::{DeviceSize, FileSource, Guarded, Opener, is_of_the_kernel};
 pub use identity::FileId;
 pub use joined::Joined;
 pub use memory::MemorySource;

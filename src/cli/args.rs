@@ -52,6 +52,15 @@ pub(crate) struct Arguments {
     #[arg(short, long)]
     pub(super) debug: bool,
 
+    /// Read the image with all rights of this process, which otherwise gives up what the command does not need before it reads
+    /// the first byte
+    #[arg(long, global = true)]
+    pub(super) no_sandbox: bool,
+
+    /// Try to get out of the sandbox, print what became of it, and go on
+    #[arg(long, global = true, hide = true, conflicts_with = "no_sandbox")]
+    pub(super) test_sandbox: bool,
+
     /// Unmount MOUNTPOINT and wait until its process has ended
     #[arg(short, long, value_name = "MOUNTPOINT", conflicts_with = "image")]
     pub(super) unmount: Option<PathBuf>,
@@ -82,6 +91,14 @@ pub(super) enum Command {
 }
 
 impl Arguments {
+    /// Whether the process that reads the image is confined.
+    pub(super) fn sandbox(&self) -> bool {
+        if self.test_sandbox {
+            super::system::test_sandbox();
+        }
+        !self.no_sandbox
+    }
+
     /// What is logged unless `RUST_LOG` says otherwise: `-v` raises it and `-q` lowers it.
     pub(super) fn log_level(&self) -> &'static str {
         match (self.quiet, self.verbose, self.debug) {

@@ -15,7 +15,7 @@ use super::{
     args::{self, Arguments, Color, Command, Completions, Demo, Man, Open, View},
     cp,
     helper::MountHelper,
-    mount, screen,
+    mount, sandbox, screen,
 };
 
 /// Most workers of a copy: more of them wait for each other longer than they gain.
@@ -163,7 +163,9 @@ impl Source {
     /// # Errors
     /// When the image cannot be opened.
     pub(crate) fn open(&self) -> Result<Image, Failure> {
-        Image::open(&self.image, &self.options).map_err(|error| self.failure(&error))
+        let image = Image::open(&self.image, &self.options).map_err(|error| self.failure(&error))?;
+        sandbox::narrow(&image);
+        Ok(image)
     }
 
     /// The tree that a mount of the open image would show.
@@ -185,7 +187,7 @@ impl Action {
     /// # Errors
     /// When the arguments are invalid.
     pub(crate) fn resolve(arguments: Arguments, helper: Option<MountHelper>) -> Result<Self, Failure> {
-        let Arguments { command, mount, verbose, quiet, debug, unmount } = arguments;
+        let Arguments { command, mount, verbose, quiet, debug, unmount, .. } = arguments;
         Ok(match (command, unmount) {
             (Some(command), _) => command.resolve(quiet),
             (None, Some(mountpoint)) => Self::Unmount(mountpoint),

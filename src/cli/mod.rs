@@ -21,6 +21,7 @@ mod map;
 mod mount;
 mod orphans;
 mod progress;
+mod sandbox;
 mod screen;
 mod system;
 mod warnings;
@@ -68,7 +69,14 @@ pub(crate) fn main() -> ExitCode {
         }
     };
     start_log(parsed.log_level());
-    match Action::resolve(parsed, helper).and_then(run) {
+    let sandbox = parsed.sandbox();
+    let confined = |action| {
+        if sandbox {
+            sandbox::confine(&action);
+        }
+        run(action)
+    };
+    match Action::resolve(parsed, helper).and_then(confined) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.exit(called_by_mount),
     }

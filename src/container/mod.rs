@@ -21,6 +21,7 @@ pub mod vhdx;
 
 use std::{ops::Range, sync::Arc};
 
+pub use chain::{names, parent_folders, similar_name};
 pub use disk::Disk;
 pub use host_file::open_file;
 pub use log_state::LogState;

@@ -1,19 +1,15 @@
 //! The running system: statvfs(3) for the volume, the mount table for its name, FIEMAP for the file's blocks.
 
 use std::{
-    os::{
-        fd::AsRawFd,
-        unix::fs::{FileTypeExt, MetadataExt},
-    },
+    os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
 use fiemap::{Fiemap, FiemapExtentFlags};
-use rustix::fs::{IFlags, StatVfs, StatVfsMountFlags, fstatvfs, statvfs};
+use rustix::fs::{AtFlags, IFlags, StatVfs, StatVfsMountFlags, StatxFlags, fstatvfs, statvfs};
 
 use super::{
-    Family, Held, Host, HostFs, HostMap, HostSpace, Running, System, limits,
-    quota::{self, Quota},
+    Family, Held, Host, HostFs, HostMap, HostSpace, Running, System, limits, quota::Quota, quotas_of_owner,
     root,
 };
 use crate::{
@@ -30,8 +26,15 @@ const XFS_MARGIN_BLOCKS: u64 = 16;
 /// A report of many volumes has a few KiB.
 const MAX_REPORT: u64 = 1 << 20;
 
-impl Host for System {
-    fn space(&self, file: &FileSource) -> Result<HostSpace> {
+/// The quotas of a user and of a group on the volume in a device.
+type Quotas<'a> = dyn Fn(&Path, u32, u32) -> [Quota; 2] + 'a;
+
+impl System {
+    /// As [`Host::space`], with the answers of `quotas`: asking for those of others takes a privilege.
+    ///
+    /// # Errors
+    /// When the host does not answer.
+    pub fn space_with(&self, file: &FileSource, quotas: &Quotas<'_>) -> Result<HostSpace> {
         let context = || format!("{}: asking for its space", file.path().display());
         let metadata = file.file().metadata().map_err(|e| Error::io(context(), e))?;
         if metadata.file_type().is_block_device() {
@@ -68,7 +71,7 @@ impl Host for System {
         }
         let extents = space.pointers.is_none();
         space.limit_to_largest_file(limits::largest_file(family, unit, extents));
-        limit_to_quotas(&mut space, file, &metadata, &volume, &mount);
+        limit_to_quotas(&mut space, file, &metadata, &volume, &mount, quotas);
         if flags.intersects(IFlags::COMPRESSED) {
             space.estimate =
                 "the host compresses the file: what new data will take is not known before it is \
@@ -85,6 +88,12 @@ impl Host for System {
             space.forbid("the file is immutable or append-only (lsattr): nothing can be written to it");
         }
         Ok(space)
+    }
+}
+
+impl Host for System {
+    fn space(&self, file: &FileSource) -> Result<HostSpace> {
+        self.space_with(file, &quotas_of_owner)
     }
 
     fn map(&self, file: &FileSource, space: &HostSpace) -> Option<HostMap> {
@@ -148,6 +157,7 @@ fn limit_to_quotas(
     metadata: &std::fs::Metadata,
     volume: &StatVfs,
     mount: &Mount,
+    quotas: &Quotas<'_>,
 ) {
     // A project's folder answers with what the project may have: it is smaller then than the volume.
     if let Some(folder) = std::fs::canonicalize(file.path()).ok().as_deref().and_then(Path::parent)
@@ -159,10 +169,12 @@ fn limit_to_quotas(
         space.limit(left, "the project quota of its folder");
     }
     if mount.source.is_absolute() {
-        for quota in quota::of_owner(&mount.source, metadata.uid(), metadata.gid()) {
+        let whose = ["the quota of the file's owner", "the quota of the file's group"];
+        for (quota, whose) in quotas(&mount.source, metadata.uid(), metadata.gid()).into_iter().zip(whose) {
             match quota {
-                Quota::Left(left, whose) => space.limit(left, whose),
-                Quota::Hidden(whose) => space.say(&format!("{whose} is not shown to this user")),
+                Quota::None => {}
+                Quota::Left(left) => space.limit(left, whose),
+                Quota::Hidden => space.say(&format!("{whose} is not shown to this user")),
             }
         }
     }
@@ -190,11 +202,12 @@ struct Mount {
 impl Mount {
     /// The mount through which `file` was opened, else the one with the shortest path of its device.
     fn of(file: &FileSource, device: u64) -> Option<Self> {
-        let fd = file.file().as_raw_fd();
-        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap_or_default();
-        let id = info.lines().find_map(|line| line.strip_prefix("mnt_id:")).unwrap_or_default();
+        // STATX_MNT_ID needs Linux 5.8; before it, the device has to do.
+        let statx = rustix::fs::statx(file.file(), "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).ok();
+        let statx = statx.filter(|statx| statx.stx_mask & StatxFlags::MNT_ID.bits() != 0);
+        let id = statx.map_or_else(String::new, |statx| statx.stx_mnt_id.to_string());
         let device = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
-        Self::find(&std::fs::read_to_string("/proc/self/mountinfo").ok()?, id.trim(), &device)
+        Self::find(&std::fs::read_to_string("/proc/self/mountinfo").ok()?, &id, &device)
     }
 
     fn find(mountinfo: &str, id: &str, device: &str) -> Option<Self> {

@@ -10,24 +10,25 @@ use nix::{
 /// The unit of quota limits; use is in bytes.
 const UNIT: u64 = 1024;
 
-/// What a quota leaves, and whose it is; or that it may not be asked for.
-pub(super) enum Quota {
-    Left(u64, &'static str),
-    Hidden(&'static str),
+/// What a quota says to this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quota {
+    /// There is none.
+    None,
+    /// This many bytes are left.
+    Left(u64),
+    /// This user may not ask for it.
+    Hidden,
 }
 
-/// The quotas of `uid` and `gid` on the volume in `device`, as far as it has any.
-pub(super) fn of_owner(device: &Path, uid: u32, gid: u32) -> impl Iterator<Item = Quota> {
-    let kinds = [
-        (QuotaType::USRQUOTA, uid, "the quota of the file's owner"),
-        (QuotaType::GRPQUOTA, gid, "the quota of the file's group"),
-    ];
-    kinds.into_iter().filter_map(move |(kind, id, whose)| {
+/// The quotas of `uid` and of `gid` on the volume in `device`.
+pub fn of_owner(device: &Path, uid: u32, gid: u32) -> [Quota; 2] {
+    [(QuotaType::USRQUOTA, uid), (QuotaType::GRPQUOTA, gid)].map(|(kind, id)| {
         match quotactl_get(kind, device, id.cast_signed()) {
-            Ok(quota) => left(&quota).map(|left| Quota::Left(left, whose)),
-            Err(Errno::EPERM | Errno::EACCES) => Some(Quota::Hidden(whose)),
+            Ok(quota) => left(&quota).map_or(Quota::None, Quota::Left),
+            Err(Errno::EPERM | Errno::EACCES) => Quota::Hidden,
             // No quotas there, or none of this kind, or a kernel without.
-            Err(_) => None,
+            Err(_) => Quota::None,
         }
     })
 }
@@ -47,6 +48,6 @@ mod tests {
     fn the_lower_limit_counts_and_none_is_no_limit() {
         // `Dqblk` says that its fields are valid only when the kernel filled it in.
         assert_eq!(left(&Dqblk::default()), None);
-        assert_eq!(of_owner(Path::new("/dev/null"), 0, 0).count(), 0);
+        assert_eq!(of_owner(Path::new("/dev/null"), 0, 0), [Quota::None; 2]);
     }
 }

@@ -37,6 +37,8 @@ mod printed;
 #[cfg(target_os = "linux")]
 mod readme;
 #[cfg(target_os = "linux")]
+mod sandbox;
+#[cfg(target_os = "linux")]
 mod serving;
 mod support;
 #[cfg(target_os = "linux")]

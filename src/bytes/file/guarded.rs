@@ -15,12 +15,27 @@ pub struct Guarded {
     pub real: PathBuf,
 }
 
+/// Opens the file at a canonical path on behalf of a process that may not open it itself (a sandbox).
+pub type Opener<'a> = dyn Fn(&Path) -> io::Result<File> + 'a;
+
 impl FileSource {
     /// Opens a regular file on a filesystem that stores files, if `allows` accepts its canonical path.
     ///
     /// # Errors
     /// As [`Self::open`]; [`Error::Invalid`] for any other kind of file; [`Error::Denied`] when the path is not allowed.
     pub fn open_guarded(path: &Path, allows: &dyn Fn(&Path) -> bool) -> Result<Guarded> {
+        Self::open_guarded_with(path, allows, &|_| Err(io::ErrorKind::PermissionDenied.into()))
+    }
+
+    /// As [`Self::open_guarded`]; where this process may not open the file, `opener` is asked for exactly that file.
+    ///
+    /// # Errors
+    /// As [`Self::open_guarded`].
+    pub fn open_guarded_with(
+        path: &Path,
+        allows: &dyn Fn(&Path) -> bool,
+        opener: &Opener<'_>,
+    ) -> Result<Guarded> {
         let fail = |error| Error::io(path.display().to_string(), error);
         let place = Place::find(path).map_err(fail)?;
         if !place.is_stored_file().map_err(fail)? {
@@ -29,7 +44,12 @@ impl FileSource {
         if !allows(&place.real) {
             return Err(Error::Denied("outside of the folders that may be read".into()));
         }
-        let file = place.open().map_err(fail)?;
+        let file = match place.open() {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                opener(&place.real).and_then(|file| place.same(file)).map_err(|_| fail(error))?
+            }
+            opened => opened.map_err(fail)?,
+        };
         let size = file.metadata().map_err(fail)?.len();
         Ok(Guarded { file: Self::new(file, size, path, None), real: place.real })
     }
@@ -80,7 +100,11 @@ impl Place {
     /// Without `/proc` the path is opened again by name, and must lead to the same file.
     fn open_by_name(&self) -> io::Result<File> {
         let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
-        let file = super::system::open_with(&self.real, flags)?;
+        self.same(super::system::open_with(&self.real, flags)?)
+    }
+
+    /// Passes on `file` if it is the one that was checked.
+    fn same(&self, file: File) -> io::Result<File> {
         let (now, then) = (rustix::fs::fstat(&file)?, rustix::fs::fstat(&self.at)?);
         match (now.st_dev, now.st_ino) == (then.st_dev, then.st_ino) {
             true => Ok(file),
@@ -129,6 +153,10 @@ impl Place {
 
     fn open(&self) -> io::Result<File> {
         super::system::open(&self.real)
+    }
+
+    fn same(&self, _: File) -> io::Result<File> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    fs::File,
     io::{self, Write},
     path::Path,
     sync::{
@@ -16,12 +17,15 @@ use signal_hook::{
     flag,
     iterator::Signals,
 };
-use vhdmount::tree::Tree;
+use vhdmount::{host::Host, tree::Tree};
 
-pub(in crate::cli) use super::unix::{file_id, host, start, terminal_size};
+pub(in crate::cli) use super::unix::{file_id, start, terminal_size};
 use super::{Signal, unix};
 pub(in crate::cli) use crate::platform::Session;
-use crate::platform::{self, MountError, MountOptions, default_owner, mount_background_session};
+use crate::{
+    platform::{self, MountError, MountOptions, default_owner, mount_background_session, sandbox::Confined},
+    rights::Rights,
+};
 
 /// Pipe size in bytes: a pipe that holds a whole piece needs fewer context switches between its two ends.
 const PIPE: usize = 1 << 20;
@@ -35,6 +39,26 @@ pub(in crate::cli) fn answer_for_library(arguments: &[OsString]) -> bool {
         }
         _ => false,
     }
+}
+
+/// The host interface to disks and to the storage below an image; also from inside the sandbox.
+pub(in crate::cli) fn host() -> Arc<dyn Host> {
+    Arc::new(Confined)
+}
+
+/// Gives up, in this process, what is not among these rights.
+pub(in crate::cli) fn confine(rights: &Rights) {
+    platform::sandbox::confine(rights);
+}
+
+/// Gives up the rest of the files but for these.
+pub(in crate::cli) fn narrow(files: &mut dyn Iterator<Item = &File>) {
+    platform::sandbox::narrow(files);
+}
+
+/// Makes a confined process try to get out.
+pub(in crate::cli) fn test_sandbox() {
+    platform::sandbox::test_from_inside();
 }
 
 /// Unbuffered standard output, for large pieces.

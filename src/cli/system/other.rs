@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    fs::File,
     io,
     path::Path,
     sync::{
@@ -15,11 +16,21 @@ use vhdmount::tree::Tree;
 
 use super::Signal;
 pub(in crate::cli) use super::unix::{file_id, host, start, stdout, terminal_size};
+use crate::rights::Rights;
 
 /// Always false: there are no internal calls here.
 pub(in crate::cli) fn answer_for_library(_: &[OsString]) -> bool {
     false
 }
+
+/// Does nothing: there is no sandbox here.
+pub(in crate::cli) fn confine(_: &Rights) {}
+
+/// Does nothing: there is no sandbox here.
+pub(in crate::cli) fn narrow(_: &mut dyn Iterator<Item = &File>) {}
+
+/// Does nothing: there is no sandbox here.
+pub(in crate::cli) fn test_sandbox() {}
 
 /// Does nothing: signals end the process.
 pub(in crate::cli) fn on_interrupt(_: &Arc<AtomicBool>) -> io::Result<()> {

@@ -1,17 +1,20 @@
 //! Functions that POSIX systems share.
 
+#[cfg(not(target_os = "linux"))]
+use std::sync::Arc;
 use std::{
     fs::File,
     io::Write,
     os::{fd::AsFd, unix::fs::MetadataExt},
-    sync::Arc,
 };
 
+#[cfg(not(target_os = "linux"))]
 use vhdmount::host::{Host, System};
 
 use super::FileId;
 
 /// The host interface to disks and to the storage below an image.
+#[cfg(not(target_os = "linux"))]
 pub(in crate::cli) fn host() -> Arc<dyn Host> {
     Arc::new(System)
 }

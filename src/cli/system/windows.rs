@@ -15,7 +15,7 @@ use std::{
 use vhdmount::{host::Host, tree::Tree};
 
 use super::{FileId, Signal};
-use crate::platform;
+use crate::{platform, rights::Rights};
 
 /// The host interface to disks and to the storage below an image.
 pub(in crate::cli) fn host() -> Arc<dyn Host> {
@@ -46,6 +46,15 @@ pub(in crate::cli) fn stdout() -> Box<dyn Write> {
 pub(in crate::cli) fn file_id(file: &File) -> Option<FileId> {
     platform::file_id(file).ok()
 }
+
+/// Does nothing: there is no sandbox here.
+pub(in crate::cli) fn confine(_: &Rights) {}
+
+/// Does nothing: there is no sandbox here.
+pub(in crate::cli) fn narrow(_: &mut dyn Iterator<Item = &File>) {}
+
+/// Does nothing: there is no sandbox here.
+pub(in crate::cli) fn test_sandbox() {}
 
 /// Sets the flag at Ctrl-C.
 ///

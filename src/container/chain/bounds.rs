@@ -28,6 +28,10 @@ impl Bounds {
         Self { roots, confined }
     }
 
+    pub(super) fn into_roots(self) -> Vec<PathBuf> {
+        self.roots
+    }
+
     /// True when a canonical path lies inside.
     pub(super) fn holds(&self, real: &Path) -> bool {
         self.roots.iter().any(|root| real.starts_with(root))

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Error,
-    bytes::{FileId, FileSource},
+    bytes::FileId,
     container::image::{Identity, Image, Linkage},
 };
 
@@ -101,10 +101,20 @@ impl Search<'_> {
         None
     }
 
+    /// The names in a folder; where this process may not list it, those of its virtual disks.
+    fn names(&self, folder: &Path) -> std::io::Result<Vec<OsString>> {
+        match places::names(folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                self.options.host.parents_in(folder).map_err(|_| error)
+            }
+            listed => listed,
+        }
+    }
+
     /// Reads the identities in a folder; the names that the image gives, and images' usual ones, first.
     fn read(&mut self, folder: &Path, wanted: &[String]) -> Images {
         let mut images = Images::default();
-        let mut names = match places::names(folder) {
+        let mut names = match self.names(folder) {
             Ok(names) => names,
             Err(error) => {
                 images.problem = Some(Error::io(folder.display().to_string(), error));
@@ -122,9 +132,7 @@ impl Search<'_> {
             }
             let path = folder.join(&name);
             self.examined += 1;
-            let Ok(opened) = FileSource::open_guarded(&path, &|real| self.bounds.allows(real)) else {
-                continue;
-            };
+            let Ok(opened) = self.open(&path) else { continue };
             let Ok(Some(identity)) = Identity::read(&opened.file) else { continue };
             let (id, modified) = (opened.file.id(), modified(&opened.file));
             images.found.push(Known { path, id, identity, modified });

@@ -16,6 +16,7 @@ use std::{
     sync::Arc,
 };
 
+pub use self::places::{names, similar_name};
 use self::{
     bounds::Bounds,
     missing::{Looked, Outcome, expected, missing},
@@ -28,7 +29,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    bytes::{FileId, FileSource},
+    bytes::{FileId, FileSource, Guarded},
     check::Finding,
 };
 
@@ -50,6 +51,11 @@ pub(super) struct Walk {
     pub(super) stopped: Option<Error>,
     /// Files where that parent should be which are open, but are no readable images.
     pub(super) unreadable: Vec<Arc<FileSource>>,
+}
+
+/// The folders in and below which the parents of the image at `top` are opened and described, as canonical paths.
+pub fn parent_folders(top: &Path, options: &OpenOptions) -> Vec<PathBuf> {
+    Bounds::new(top, options).into_roots()
 }
 
 /// Follows the chain from `top` to its last parent.
@@ -124,7 +130,7 @@ impl<'a> Search<'a> {
                 return Ok(Some(image));
             }
         }
-        for Named { path, shown } in places::named(&child.path, linkage, &self.bounds) {
+        for Named { path, shown } in places::named(&child.path, linkage, &self.bounds, &*self.options.host) {
             let found = self.open_by_image(&path, linkage, false);
             if let Some(image) = self.sort(&shown, found, &mut looked) {
                 return Ok(Some(image));
@@ -205,8 +211,7 @@ impl<'a> Search<'a> {
         if !self.bounds.may_open(path) {
             return Err(Outcome::Outside);
         }
-        let opened = FileSource::open_guarded(path, &|real| self.bounds.allows(real));
-        let opened = opened.map_err(|error| match self.bounds.describes(path) {
+        let opened = self.open(path).map_err(|error| match self.bounds.describes(path) {
             false => Outcome::Outside,
             true => outcome_of(error),
         })?;
@@ -218,6 +223,12 @@ impl<'a> Search<'a> {
             true => Ok(image),
             false => Err(outside(Outcome::Other(Box::new(image)))),
         }
+    }
+
+    /// Opens a file that an image leads to, not the user, within the bounds.
+    fn open(&self, path: &Path) -> Result<Guarded> {
+        let opener = |real: &Path| self.options.host.open_parent(real);
+        FileSource::open_guarded_with(path, &|real| self.bounds.allows(real), &opener)
     }
 
     fn image(&self, file: FileSource, path: &Path) -> Result<Image, Outcome> {

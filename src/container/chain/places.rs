@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::bounds::{Bounds, folder_of};
-use crate::{bytes::windows_path, container::image::Linkage};
+use crate::{bytes::windows_path, container::image::Linkage, host::Host};
 
 /// Names that are read from one folder.
 pub(super) const MAX_FOLDER_ENTRIES: usize = 100_000;
@@ -27,7 +27,7 @@ pub(super) struct Named {
 }
 
 /// Where the image says that its parent is, most trusted first, each place once.
-pub(super) fn named(child: &Path, linkage: &Linkage, bounds: &Bounds) -> Vec<Named> {
+pub(super) fn named(child: &Path, linkage: &Linkage, bounds: &Bounds, host: &dyn Host) -> Vec<Named> {
     let mut places = Vec::new();
     for folder in folders(child) {
         let beside = linkage.relative.iter().chain(&linkage.absolute);
@@ -37,7 +37,7 @@ pub(super) fn named(child: &Path, linkage: &Linkage, bounds: &Bounds) -> Vec<Nam
                 continue;
             }
             let shown = parts.iter().fold(folder.clone(), |path, part| path.join(part));
-            places.push(Named { path: resolve(&folder, &parts, bounds), shown });
+            places.push(Named { path: resolve(&folder, &parts, bounds, host), shown });
         }
     }
     // On Windows the absolute path may still be right.
@@ -81,7 +81,7 @@ fn parts(path: &str) -> Vec<&str> {
 }
 
 /// Follows the parts from a folder on: exactly, else case-insensitively. Parts that do not exist are appended as they are.
-fn resolve(folder: &Path, parts: &[&str], bounds: &Bounds) -> PathBuf {
+fn resolve(folder: &Path, parts: &[&str], bounds: &Bounds, host: &dyn Host) -> PathBuf {
     let (mut path, mut listed) = (folder.to_owned(), 0);
     for part in parts {
         let exact = path.join(part);
@@ -90,8 +90,12 @@ fn resolve(folder: &Path, parts: &[&str], bounds: &Bounds) -> PathBuf {
             false => exact,
             true => {
                 listed += 1;
-                let found = names(&path).unwrap_or_default();
-                let same = found.into_iter().filter(|name| fold(name.to_string_lossy()) == fold(part)).min();
+                let same = match similar_name(&path, part) {
+                    Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                        host.similar_name(&path, part).unwrap_or_default()
+                    }
+                    found => found.unwrap_or_default(),
+                };
                 same.map_or(exact, |name| path.join(name))
             }
         };
@@ -99,12 +103,25 @@ fn resolve(folder: &Path, parts: &[&str], bounds: &Bounds) -> PathBuf {
     path
 }
 
+/// The first name in a folder that differs from `wanted` at most in case.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub fn similar_name(folder: &Path, wanted: &str) -> std::io::Result<Option<OsString>> {
+    let wanted = fold(wanted);
+    Ok(names(folder)?.into_iter().filter(|name| fold(name.to_string_lossy()) == wanted).min())
+}
+
 /// Names as Windows compares them, near enough for finding a file whose identity is then checked.
 pub(super) fn fold(name: impl AsRef<str>) -> String {
     name.as_ref().to_uppercase()
 }
 
-pub(super) fn names(folder: &Path) -> std::io::Result<Vec<OsString>> {
+/// The names in a folder, up to a limit.
+///
+/// # Errors
+/// When it cannot be listed.
+pub fn names(folder: &Path) -> std::io::Result<Vec<OsString>> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let entries = std::fs::read_dir(folder)?.take(MAX_FOLDER_ENTRIES);
     Ok(entries.filter_map(|entry| entry.ok().map(|entry| entry.file_name())).collect())
