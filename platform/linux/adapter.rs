@@ -16,7 +16,7 @@ use fuser::{Errno, FileAttr, FileHandle, FopenFlags, INodeNo, OpenAccMode, OpenF
 use vhdmount::{
     Error,
     bytes::ByteSource,
-    fs::{ContentPlace, NodeId, NodeKind, Ownership as _, Stat, Times, Usage},
+    fs::{ContentPlace, NodeId, NodeKind, Ownership as _, Stat, Usage},
     tree::Namespace,
 };
 
@@ -148,16 +148,7 @@ impl Adapter {
     /// Attributes for a listed node whose `stat` fails: its name stays visible, and the error surfaces when the node is
     /// used.
     pub(super) fn placeholder(&self, node: NodeId, kind: NodeKind) -> FileAttr {
-        let stat = Stat {
-            kind,
-            size: 0,
-            allocated: 0,
-            links: 1,
-            times: Times::default(),
-            attributes: 0,
-            content: ContentPlace::Own,
-        };
-        self.settings.ownership.attr(node, &stat)
+        self.settings.ownership.attr(node, &Stat::empty(kind))
     }
 
     /// The prefill, which is notified of each listing and read.

@@ -21,6 +21,13 @@ pub(super) struct Kind {
     pub(super) meaning: &'static str,
 }
 
+const TRUNCATED: Kind = Kind {
+    severity: Severity::Error,
+    name: "volume cut short",
+    meaning: "Files, or parts of them, that lie behind the end cannot be read. The image may be an unfinished copy, or the \
+              partition too small.",
+};
+
 /// Forwards a limited number of findings of each kind.
 pub(super) struct Findings<'r> {
     report: &'r mut dyn FindingSink,
@@ -62,6 +69,13 @@ impl<'r> Findings<'r> {
 
     pub(super) fn progress(&mut self, step: &str, done: u64, total: u64) {
         self.report.progress(step, done, total);
+    }
+
+    /// Adds a finding for a volume of `claimed` bytes of which only `size` are stored.
+    pub(super) fn truncated(&mut self, claimed: u64, size: u64) {
+        if claimed > size {
+            self.add(&TRUNCATED, "volume", format!("{claimed} bytes are claimed, {size} are there"));
+        }
     }
 
     /// Reports the number of unreported findings of each kind.

@@ -88,6 +88,14 @@ pub struct Stat {
     pub content: ContentPlace,
 }
 
+impl Stat {
+    /// A node without content, times or attributes.
+    pub fn empty(kind: NodeKind) -> Self {
+        let (times, content) = (Times::default(), ContentPlace::Own);
+        Self { kind, size: 0, allocated: 0, links: 1, times, attributes: 0, content }
+    }
+}
+
 /// Where the content of a node is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ContentPlace {

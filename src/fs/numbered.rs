@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{ContentPlace, DirCursor, DirEntry, FileSystem, Name, NameBuf, NodeId, NodeKind, Stat};
+use super::{DirCursor, DirEntry, FileSystem, Name, NameBuf, NodeId, NodeKind, Stat};
 use crate::Result;
 
 /// A file that is listed by its number.
@@ -75,8 +75,7 @@ impl NumberedDirectory {
     /// The directory's metadata, with the times of the volume's root.
     pub(crate) fn stat(self, fs: &dyn FileSystem) -> Stat {
         let times = fs.stat(fs.root()).map(|stat| stat.times).unwrap_or_default();
-        let (kind, content) = (NodeKind::Directory, ContentPlace::Own);
-        Stat { kind, size: 0, allocated: 0, links: 1, times, attributes: 0, content }
+        Stat { times, ..Stat::empty(NodeKind::Directory) }
     }
 
     /// As [`FileSystem::lookup`], in the directory.

@@ -7,7 +7,7 @@ use super::{RawView, Tree, Volume};
 use crate::{
     Error, Result,
     bytes::{ByteSource, MemorySource},
-    fs::{ContentPlace, DirCursor, DirEntry, Name, NameBuf, NodeId, NodeKind, Stat, Times, Timestamp, Usage},
+    fs::{DirCursor, DirEntry, Name, NameBuf, NodeId, NodeKind, Stat, Times, Timestamp, Usage},
 };
 
 /// FILE_ATTRIBUTE_DIRECTORY
@@ -161,15 +161,7 @@ impl Synthetic {
         let times = Times { created: time, modified: time, changed: time, accessed: time };
         // Windows distinguishes links to directories from links to files.
         let attributes = if own.kind() == NodeKind::Symlink { ATTRIBUTE_DIRECTORY } else { 0 };
-        Ok(Stat {
-            kind: own.kind(),
-            size,
-            allocated,
-            links: 1,
-            times,
-            attributes,
-            content: ContentPlace::Own,
-        })
+        Ok(Stat { size, allocated, times, attributes, ..Stat::empty(own.kind()) })
     }
 
     pub(super) fn open(&self, own: Own) -> Result<Arc<dyn ByteSource>> {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     bytes::MemorySource,
-    fs::{ContentPlace, FsKind, NameBuf, NodeKind, Times, reach::MISPLACED},
+    fs::{FsKind, NameBuf, NodeKind, reach::MISPLACED},
     guid::Guid,
 };
 
@@ -39,15 +39,7 @@ impl FileSystem for Small {
             File(text) => (NodeKind::File, text.len() as u64),
             Link(..) => (NodeKind::Symlink, 0),
         };
-        Ok(Stat {
-            kind,
-            size,
-            allocated: size,
-            links: 1,
-            times: Times::default(),
-            attributes: 0,
-            content: ContentPlace::Own,
-        })
+        Ok(Stat { size, allocated: size, ..Stat::empty(kind) })
     }
 
     fn lookup(&self, dir: NodeId, name: Name<'_>) -> Result<Option<NodeId>> {

@@ -3,7 +3,6 @@
 
 use std::{
     fs::File,
-    io::{Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -15,7 +14,11 @@ use vhdmount::{
     partition::{Scheme, Table, scan},
 };
 
-use crate::support::{corpus::catalog, have, run, scratch, skip, tool};
+use crate::support::{
+    boot_record::{put_record, write_at},
+    corpus::catalog,
+    have, run, scratch, skip, tool,
+};
 
 fn open(path: &Path) -> Arc<dyn ByteSource> {
     Arc::new(FileSource::open(path).expect("the image opens"))
@@ -30,11 +33,6 @@ fn image(folder: &Path, name: &str, size: u64) -> PathBuf {
     let path = folder.join(name);
     File::create(&path).and_then(|file| file.set_len(size)).expect("space for the image");
     path
-}
-
-fn write_at(path: &Path, offset: u64, bytes: &[u8]) {
-    let mut file = File::options().write(true).open(path).expect("the image");
-    file.seek(SeekFrom::Start(offset)).and_then(|_| file.write_all(bytes)).expect("it is writable");
 }
 
 fn stdout(command: &mut std::process::Command) -> String {
@@ -224,18 +222,6 @@ fn gpt_on_a_device_with_4096_byte_sectors_is_read() {
     assert_eq!((table.scheme, table.sector_size, table.problems.len()), (Scheme::Gpt, 4096, 0));
     assert_eq!((table.partitions.len(), table.partitions[0].start), (2, 1 << 20));
     assert_like_partx(&path, &table);
-}
-
-/// Writes a boot record: entries of boot flag, type, first sector, sectors.
-fn put_record(path: &Path, lba: u64, entries: &[(u8, u8, u32, u32)]) {
-    for (slot, (flag, kind, first, sectors)) in (0..).zip(entries) {
-        let mut entry = [0; 16];
-        (entry[0], entry[4]) = (*flag, *kind);
-        entry[8..12].copy_from_slice(&first.to_le_bytes());
-        entry[12..].copy_from_slice(&sectors.to_le_bytes());
-        write_at(path, lba * 512 + 446 + 16 * slot, &entry);
-    }
-    write_at(path, lba * 512 + 510, &[0x55, 0xaa]);
 }
 
 #[test]

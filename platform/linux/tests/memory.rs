@@ -225,15 +225,7 @@ impl FileSystem for Memory {
         let times = Times { created: time, modified: time, changed: time, accessed: time };
         let elsewhere = matches!(content, Content::PanicsOnOpen | Content::Encrypted);
         let place = if elsewhere { ContentPlace::Elsewhere } else { ContentPlace::Own };
-        Ok(Stat {
-            kind: kind(content),
-            size,
-            allocated: size,
-            links: 1,
-            times,
-            attributes: 0,
-            content: place,
-        })
+        Ok(Stat { size, allocated: size, times, content: place, ..Stat::empty(kind(content)) })
     }
 
     /// Ignores case, as Windows' filesystems do.

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use vhdmount::{
     Error,
-    fs::{ContentPlace, DirCursor, DirEntry, Name, NodeId, NodeKind, Stat, Times},
+    fs::{DirCursor, DirEntry, Name, NodeId, NodeKind, Stat},
     tree::Namespace,
 };
 
@@ -97,14 +97,5 @@ fn stored_name(fs: &dyn Namespace, dir: NodeId, node: NodeId, name: &[u16]) -> V
 /// Information for a node whose `stat` fails.
 fn placeholder(node: NodeId, entry: Option<&DirEntry<'_>>) -> Info {
     let kind = entry.map_or(NodeKind::File, |entry| entry.kind);
-    let stat = Stat {
-        kind,
-        size: 0,
-        allocated: 0,
-        links: 1,
-        times: Times::default(),
-        attributes: 0,
-        content: ContentPlace::Own,
-    };
-    Info::of(&stat, 0, node.0, 0)
+    Info::of(&Stat::empty(kind), 0, node.0, 0)
 }

@@ -107,15 +107,7 @@ mod tests {
     use super::*;
 
     fn stat(kind: NodeKind, attributes: u32) -> Stat {
-        Stat {
-            kind,
-            size: 7,
-            allocated: 4096,
-            links: 1,
-            times: Times::default(),
-            attributes,
-            content: ContentPlace::Own,
-        }
+        Stat { size: 7, allocated: 4096, attributes, ..Stat::empty(kind) }
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::{
     check::FindingSink,
     fs::{
         Check, ContentPlace, DirCursor, DirEntry, FileSystem, LinkTarget, Name, NodeId, NodeKind, Space,
-        Stat, Times, Usage, VolumeInfo, deleted::Undelete, orphans::Orphans, runs::RunSource,
+        Stat, Usage, VolumeInfo, deleted::Undelete, orphans::Orphans, runs::RunSource,
     },
 };
 
@@ -38,16 +38,8 @@ impl FileSystem for Fat {
     fn stat(&self, node: NodeId) -> Result<Stat> {
         if node == ROOT {
             let size = self.root_directory().map_or(0, |directory| directory.runs.len());
-            let kind = NodeKind::Directory;
-            return Ok(Stat {
-                kind,
-                size,
-                allocated: size,
-                links: 1,
-                times: Times::default(),
-                attributes: 0x10,
-                content: ContentPlace::Own,
-            });
+            let root = Stat::empty(NodeKind::Directory);
+            return Ok(Stat { size, allocated: size, attributes: 0x10, ..root });
         }
         let entry = self.entry(node)?;
         let cluster_size = u64::from(self.geometry.cluster_size);

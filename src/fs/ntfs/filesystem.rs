@@ -26,9 +26,9 @@ use crate::{
     bytes::ByteSource,
     check::FindingSink,
     fs::{
-        Check, ContentPlace, DirCursor, DirEntry, FileSystem, LinkTarget, Name, NameBuf, NodeId, NodeKind,
-        Ownership, Posix, Space, Stat, StatAhead, Stored, StreamInfo, Streams, Times, Usage, VolumeInfo,
-        Xattrs, deleted::Undelete, orphans::Orphans,
+        Check, DirCursor, DirEntry, FileSystem, LinkTarget, Name, NameBuf, NodeId, NodeKind, Ownership,
+        Posix, Space, Stat, StatAhead, Stored, StreamInfo, Streams, Usage, VolumeInfo, Xattrs,
+        deleted::Undelete, orphans::Orphans,
     },
 };
 
@@ -279,9 +279,7 @@ impl Ntfs {
 
     /// The `stat` of a root directory that is lost.
     fn lost_root(&self) -> Stat {
-        let (kind, times) = (NodeKind::Directory, Times::default());
-        let attributes = ATTRIBUTE_DIRECTORY;
-        Stat { kind, size: 0, allocated: 0, links: 1, times, attributes, content: ContentPlace::Own }
+        Stat { attributes: ATTRIBUTE_DIRECTORY, ..Stat::empty(NodeKind::Directory) }
     }
 
     pub(super) fn bitmap(&self) -> Result<Arc<dyn ByteSource>> {

@@ -2,22 +2,20 @@
 
 use std::{
     fs::{self, File},
-    io::{Read, Seek, SeekFrom, Write},
+    io::{Read, Seek, SeekFrom},
     path::{Path, PathBuf},
 };
 
 use vhdmount::image::check::Verdict;
 
 use super::{examine_file, expect, lines};
-use crate::support::{have, run, scratch, tool};
+use crate::support::{
+    boot_record::{put_record, write_at},
+    have, run, scratch, tool,
+};
 
 const SIZE: u64 = 16 << 20;
 const AREA: &str = "partition table";
-
-fn write_at(path: &Path, offset: u64, bytes: &[u8]) {
-    let mut file = File::options().write(true).open(path).expect("the image");
-    file.seek(SeekFrom::Start(offset)).and_then(|_| file.write_all(bytes)).expect("it is writable");
-}
 
 fn read_at(path: &Path, offset: u64, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
@@ -203,18 +201,6 @@ fn gpt_partitions_are_compared_with_each_other_and_the_disk() {
     let path = gpt(folder.path());
     change_second_entry(&path, 0, &[0; 16]);
     expect(&examine_file(&path), AREA, &[("Note GUID partition table", "1 unused entries are not empty")]);
-}
-
-/// Writes a boot record: entries of boot flag, type, first sector, sectors.
-fn put_record(path: &Path, lba: u64, entries: &[(u8, u8, u32, u32)]) {
-    for (slot, (flag, kind, first, sectors)) in (0..).zip(entries) {
-        let mut entry = [0; 16];
-        (entry[0], entry[4]) = (*flag, *kind);
-        entry[8..12].copy_from_slice(&first.to_le_bytes());
-        entry[12..].copy_from_slice(&sectors.to_le_bytes());
-        write_at(path, lba * 512 + 446 + 16 * slot, &entry);
-    }
-    write_at(path, lba * 512 + 510, &[0x55, 0xaa]);
 }
 
 const LINUX: u8 = 0x83;

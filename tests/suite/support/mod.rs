@@ -1,6 +1,7 @@
 //! Support code that the tests share: other programs as oracles, scratch folders, hashes.
 #![cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "much of it serves mounts"))]
 
+pub(crate) mod boot_record;
 pub(crate) mod conformance;
 pub(crate) mod corpus;
 pub(crate) mod demo;

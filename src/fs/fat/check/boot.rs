@@ -11,12 +11,6 @@ const OPENING: Kind = Kind {
     name: "boot sector",
     meaning: "What is damaged was got around when the volume was opened; what can be read is read.",
 };
-const TRUNCATED: Kind = Kind {
-    severity: Severity::Error,
-    name: "volume cut short",
-    meaning: "Files, or parts of them, that lie behind the end cannot be read. The image may be an unfinished copy, or the \
-              partition too small.",
-};
 const STATE: Kind = Kind {
     severity: Severity::Warning,
     name: "state of the volume",
@@ -56,9 +50,7 @@ impl Check<'_, '_> {
             self.tell(&STATE, "volume", state);
         }
         let (claimed, size) = (fat.geometry.size, fat.pages.volume().size());
-        if claimed > size {
-            self.tell(&TRUNCATED, "volume", format!("{claimed} bytes are claimed, {size} are there"));
-        }
+        self.findings.truncated(claimed, size);
         let state = fat.info.state();
         let told = |problem: &String| {
             problem.starts_with(BY_TABLES)

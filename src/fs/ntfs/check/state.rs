@@ -30,12 +30,6 @@ const JOURNAL: Kind = Kind {
     name: "$LogFile",
     meaning: "Whether everything was written back is not known. Windows makes a new journal; what the old one held is lost.",
 };
-const TRUNCATED: Kind = Kind {
-    severity: Severity::Error,
-    name: "volume cut short",
-    meaning: "Files, or parts of them, that lie behind the end cannot be read. The image may be an unfinished copy, or the \
-              partition too small.",
-};
 const TABLE: Kind = Kind {
     severity: Severity::Error,
     name: "$MFT cut short",
@@ -66,11 +60,7 @@ impl Check<'_, '_> {
         if matches!(info.journal, None | Some(crate::fs::Journal::Damaged)) {
             self.findings.add(&JOURNAL, "$LogFile", "its restart pages cannot be read");
         }
-        let (claimed, size) = (info.size, self.ntfs.volume.size());
-        if claimed > size {
-            let problem = format!("{claimed} bytes are claimed, {size} are there");
-            self.findings.add(&TRUNCATED, "volume", problem);
-        }
+        self.findings.truncated(info.size, self.ntfs.volume.size());
         let missing = self.ntfs.mft.missing;
         if missing > 0 {
             let problem = format!("its last {missing} bytes cannot be found");
