@@ -80,6 +80,35 @@ impl fmt::Display for PartitionId {
     }
 }
 
+/// The serial number that formatting gives a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VolumeSerial {
+    /// NTFS.
+    Ntfs(u64),
+    /// FAT.
+    Fat(u32),
+}
+
+impl VolumeSerial {
+    /// The 32 bits that Windows shows: of NTFS the low half.
+    pub fn short(self) -> u32 {
+        match self {
+            Self::Ntfs(number) => u32::try_from(number & u64::from(u32::MAX)).expect("32 bits"),
+            Self::Fat(number) => number,
+        }
+    }
+}
+
+/// As the format's own tools print it.
+impl fmt::Display for VolumeSerial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ntfs(number) => write!(f, "{number:016X}"),
+            Self::Fat(number) => write!(f, "{:04X}-{:04X}", number >> 16, number & 0xffff),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,5 +119,12 @@ mod tests {
         assert_eq!(PartitionType::Mbr(7).to_string(), "07");
         let text = "01234567-89ab-cdef-0123-456789abcdef";
         assert_eq!(DiskId::Gpt(Guid::parse(text).unwrap()).to_string(), text);
+    }
+
+    #[test]
+    fn serial_numbers_are_shown_as_their_formats_tools_show_them() {
+        let (ntfs, fat) = (VolumeSerial::Ntfs(0x0123_4567_89AB_CDEF), VolumeSerial::Fat(0x1A2B_0C4D));
+        assert_eq!((ntfs.to_string(), fat.to_string()), ("0123456789ABCDEF".into(), "1A2B-0C4D".into()));
+        assert_eq!((ntfs.short(), fat.short()), (0x89AB_CDEF, 0x1A2B_0C4D));
     }
 }

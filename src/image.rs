@@ -5,6 +5,7 @@ mod find;
 mod info;
 mod live;
 mod probe;
+mod synthesis;
 
 use std::{
     path::{Path, PathBuf},
@@ -12,21 +13,21 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-pub use find::{Found, find};
+pub use find::{Discovery, find};
 pub use info::{DiskInfo, PartitionInfo, VolumeState, VolumeSummary};
 pub use probe::probe;
 use probe::probe_in;
+use synthesis::Synthesis;
 
 use crate::{
     Error, Result,
     bytes::ByteSource,
     capacity::{self, Capacity},
     container::{self, Container},
-    fs::{Context, FileSystem, Timestamp, Usage, probe::Probe},
+    fs::{Context, FileSystem, Timestamp, probe::Probe},
     host::Host,
-    json,
     partition::{self, Partition, Scheme, Table},
-    tree::{self, Generator, Parts, RawView, Tree},
+    tree::{self, Parts, RawView, Tree},
     volume::{self, Origin, Piece, Volume},
 };
 
@@ -224,7 +225,7 @@ impl Image {
             .map(|(volume, _)| RawView { name: format!("{}.raw", volume.name), bytes: volume.bytes.clone() });
         let disk: Arc<dyn ByteSource> = self.disk().clone();
         let whole = RawView { name: "disk.raw".into(), bytes: disk };
-        let generator = Synthesis { capacity: live::Live::new(self), opened: self.opened.clone() };
+        let generator = Synthesis::new(self);
         Ok(Tree::new(Parts {
             volumes: volumes.collect(),
             only,
@@ -270,34 +271,6 @@ fn piece(table: &Table, partition: &Partition, disk: &Arc<dyn ByteSource>) -> Pi
             Scheme::Mbr | Scheme::Gpt => Origin::Partition(partition.number),
         },
         bytes: partition.window(disk),
-    }
-}
-
-/// The synthetic files of a tree.
-struct Synthesis {
-    capacity: live::Live,
-    opened: Arc<Opened>,
-}
-
-impl Generator for Synthesis {
-    fn capacity(&self) -> Result<String> {
-        Ok(self.capacity.report()?.to_toml())
-    }
-
-    fn capacity_json(&self) -> Result<String> {
-        Ok(json::to_text(&self.capacity.report()?))
-    }
-
-    fn info_json(&self) -> Result<String> {
-        Ok(json::to_text(&self.opened.info(u64::MAX)))
-    }
-
-    fn disk_usage(&self) -> Result<Usage> {
-        self.capacity.disk_usage()
-    }
-
-    fn volume_usage(&self, index: usize) -> Result<Usage> {
-        self.capacity.volume_usage(index)
     }
 }
 

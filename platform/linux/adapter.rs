@@ -76,7 +76,7 @@ thread_local! {
 }
 
 /// The result of a lookup. The attributes are valid forever.
-pub(super) struct Found {
+pub(super) struct NodeReply {
     pub(super) attr: FileAttr,
     /// How long the kernel may cache that the name leads to this node.
     pub(super) name_ttl: Duration,
@@ -227,7 +227,7 @@ impl Adapter {
     }
 
     /// Looks up a name in a directory.
-    pub(super) fn find(&self, parent: INodeNo, name: &[u8]) -> Answer<Option<Found>> {
+    pub(super) fn find(&self, parent: INodeNo, name: &[u8]) -> Answer<Option<NodeReply>> {
         let found = self.answer(LOOKUP, parent, || names::lookup(&*self.fs, NodeId(parent.0), name))?;
         let Some(node) = found else { return Ok(None) };
         let found = self.answer("stat", INodeNo(node.0), || match self.fs.is_volatile(node) {
@@ -235,9 +235,9 @@ impl Adapter {
                 let snapshot = Snapshot { of: node, source: self.fs.open(node)? };
                 let attr = self.snapshot_attr(&snapshot)?;
                 let ino = INodeNo(self.snapshots.insert(snapshot).0);
-                Ok(Found { attr: FileAttr { ino, ..attr }, name_ttl: snapshots::TTL })
+                Ok(NodeReply { attr: FileAttr { ino, ..attr }, name_ttl: snapshots::TTL })
             }
-            false => Ok(Found { attr: self.attr(node)?, name_ttl: FOREVER }),
+            false => Ok(NodeReply { attr: self.attr(node)?, name_ttl: FOREVER }),
         });
         found.map(Some)
     }
@@ -269,10 +269,10 @@ impl Adapter {
     }
 
     /// The value of an extended attribute.
-    pub(super) fn xattr(&self, ino: INodeNo, name: &OsStr) -> Answer<xattr::Found> {
+    pub(super) fn xattr(&self, ino: INodeNo, name: &OsStr) -> Answer<xattr::XattrReply> {
         match self.settings.server_pid {
             Some(pid) if ino == INodeNo::ROOT && name == SERVER_PID => {
-                Ok(xattr::Found::Value(pid.to_string().into_bytes()))
+                Ok(xattr::XattrReply::Value(pid.to_string().into_bytes()))
             }
             _ => self.answer("getxattr", ino, || {
                 xattr::get(&*self.fs, self.settings.streams, self.origin(ino), name.as_bytes())

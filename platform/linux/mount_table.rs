@@ -13,7 +13,7 @@ pub(super) const SUBTYPE: &str = "vhdmount";
 
 /// One mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct Mount {
     /// `major:minor` of the filesystem: unique among those mounted.
     pub(super) device: String,
     /// The absolute path of the mountpoint.
@@ -22,7 +22,7 @@ pub(super) struct Entry {
     pub(super) kind: String,
 }
 
-impl Entry {
+impl Mount {
     /// True for a mount of this program.
     pub(super) fn is_ours(&self) -> bool {
         self.kind.strip_prefix("fuse.") == Some(SUBTYPE)
@@ -33,7 +33,7 @@ impl Entry {
 const MAX_LINKS: usize = 40;
 
 /// The mount at exactly this path, the topmost of several. Sends no request to it.
-pub(super) fn find(mountpoint: &Path) -> io::Result<Option<Entry>> {
+pub(super) fn find(mountpoint: &Path) -> io::Result<Option<Mount>> {
     let mut path = mountpoint.to_owned();
     for _ in 0..MAX_LINKS {
         let resolved = in_its_folder(&path)?;
@@ -49,7 +49,7 @@ pub(super) fn find(mountpoint: &Path) -> io::Result<Option<Entry>> {
 }
 
 /// The topmost mount at exactly this canonical path.
-pub(super) fn at(path: &Path) -> io::Result<Option<Entry>> {
+pub(super) fn at(path: &Path) -> io::Result<Option<Mount>> {
     let table = fs::read("/proc/self/mountinfo")?;
     Ok(table.split(|byte| *byte == b'\n').filter_map(parse).rfind(|entry| entry.mountpoint == path))
 }
@@ -75,12 +75,12 @@ fn in_its_folder(path: &Path) -> io::Result<PathBuf> {
 
 /// Parses a line such as `36 35 98:0 /root /mnt/point rw,noatime master:1 - ext3 /dev/root rw`. The optional fields vary
 /// in number and end with a lone `-`.
-fn parse(line: &[u8]) -> Option<Entry> {
+fn parse(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ');
     let device = fields.nth(2)?;
     let mountpoint = fields.nth(1)?;
     let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
-    Some(Entry {
+    Some(Mount {
         device: String::from_utf8(device.to_vec()).ok()?,
         mountpoint: OsString::from_vec(unescape(mountpoint)).into(),
         kind: String::from_utf8_lossy(kind).into_owned(),

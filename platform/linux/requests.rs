@@ -271,10 +271,10 @@ impl Filesystem for Requests {
 
     fn getxattr(&self, _: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
         respond!(reply, self.adapter.xattr(ino, name), |found| match found {
-            xattr::Found::Value(value) => xattr::reply(reply, size, &value),
-            xattr::Found::Absent => reply.error(Errno::NO_XATTR),
-            xattr::Found::Unsupported => reply.error(Errno::EOPNOTSUPP),
-            xattr::Found::TooLong => reply.error(Errno::E2BIG),
+            xattr::XattrReply::Value(value) => xattr::reply(reply, size, &value),
+            xattr::XattrReply::Absent => reply.error(Errno::NO_XATTR),
+            xattr::XattrReply::Unsupported => reply.error(Errno::EOPNOTSUPP),
+            xattr::XattrReply::TooLong => reply.error(Errno::E2BIG),
         });
     }
 

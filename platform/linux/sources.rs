@@ -22,7 +22,7 @@ const BUDGET: usize = 16 << 20;
 /// again for each read would take seconds.
 const MAX_LARGE: usize = 2;
 
-struct Entry {
+struct OpenSource {
     node: u64,
     memory: usize,
     source: Arc<dyn ByteSource>,
@@ -31,7 +31,7 @@ struct Entry {
 }
 
 struct Shard {
-    entries: RwLock<Vec<Entry>>,
+    entries: RwLock<Vec<OpenSource>>,
     reads: AtomicU64,
     max_entries: usize,
     max_memory: usize,
@@ -75,7 +75,7 @@ impl Sources {
         let source = open()?;
         let memory = source.memory();
         let shard = if memory > shard.max_memory { &self.large } else { shard };
-        shard.put(Entry { node, memory, source: source.clone(), used: AtomicU64::new(shard.now()) });
+        shard.put(OpenSource { node, memory, source: source.clone(), used: AtomicU64::new(shard.now()) });
         Ok(source)
     }
 }
@@ -93,13 +93,13 @@ impl Shard {
     }
 
     /// Inserts a source; evicts another one of the same node, then the least recently read ones.
-    fn put(&self, entry: Entry) {
+    fn put(&self, entry: OpenSource) {
         let mut pushed_out = Vec::new();
         let mut entries = self.entries.write().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(same) = entries.iter().position(|other| other.node == entry.node) {
             pushed_out.push(entries.swap_remove(same));
         }
-        let is_full = |entries: &[Entry]| {
+        let is_full = |entries: &[OpenSource]| {
             let memory: usize = entries.iter().map(|other| other.memory).sum();
             entries.len() >= self.max_entries || memory.saturating_add(entry.memory) > self.max_memory
         };

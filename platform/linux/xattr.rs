@@ -17,7 +17,7 @@ pub(super) const MAX_LEN: usize = 64 << 10;
 const STREAM_PREFIX: &[u8] = b"user.";
 
 /// The result of a request for an attribute.
-pub(super) enum Found {
+pub(super) enum XattrReply {
     /// The value, or for a request of the length alone any bytes of that length.
     Value(Vec<u8>),
     /// No attribute of this name.
@@ -29,29 +29,31 @@ pub(super) enum Found {
 }
 
 /// The value of the attribute `name`.
-pub(super) fn get(fs: &dyn Namespace, streams: Streams, node: NodeId, name: &[u8]) -> Result<Found> {
+pub(super) fn get(fs: &dyn Namespace, streams: Streams, node: NodeId, name: &[u8]) -> Result<XattrReply> {
     // Every `ls -l` and every exec requests these: answered without disk access.
     if name.starts_with(b"security.") || name.starts_with(b"trusted.") {
-        return Ok(Found::Absent);
+        return Ok(XattrReply::Absent);
     }
     if name.starts_with(b"system.posix_acl_") {
-        return Ok(Found::Unsupported);
+        return Ok(XattrReply::Unsupported);
     }
     let own = std::str::from_utf8(name).ok().map(|name| fs.xattrs().xattr(node, name)).transpose()?.flatten();
     if let Some(value) = own {
-        return Ok(if value.len() > MAX_LEN { Found::TooLong } else { Found::Value(value) });
+        return Ok(if value.len() > MAX_LEN { XattrReply::TooLong } else { XattrReply::Value(value) });
     }
     let Some(stream) = name.strip_prefix(STREAM_PREFIX).filter(|_| streams == Streams::Xattr) else {
-        return Ok(Found::Absent);
+        return Ok(XattrReply::Absent);
     };
     let Some(stream) = NameBuf::from_text(stream).filter(|stream| !stream.0.is_empty()) else {
-        return Ok(Found::Absent);
+        return Ok(XattrReply::Absent);
     };
-    let Some(stream) = fs.streams().lookup_stream(node, stream.as_name())? else { return Ok(Found::Absent) };
+    let Some(stream) = fs.streams().lookup_stream(node, stream.as_name())? else {
+        return Ok(XattrReply::Absent);
+    };
     let source = fs.open(stream)?;
     match usize::try_from(source.size()) {
-        Ok(len) if len <= MAX_LEN => Ok(Found::Value(read_vec(&*source, 0, len)?)),
-        _ => Ok(Found::TooLong),
+        Ok(len) if len <= MAX_LEN => Ok(XattrReply::Value(read_vec(&*source, 0, len)?)),
+        _ => Ok(XattrReply::TooLong),
     }
 }
 

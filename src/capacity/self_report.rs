@@ -32,7 +32,7 @@ pub struct SelfReport {
 }
 
 /// One of them; sizes in bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SelfDisk {
     /// The image file.
     pub image: String,
@@ -76,32 +76,23 @@ impl SelfReport {
     ///
     /// # Errors
     /// [`Error::NotFound`] when the system does not run from a virtual disk; what the first image answers when nothing
-    /// at all can be told about it.
+    /// at all is known about it.
     pub fn new(running: &Running, look: &mut dyn FnMut(&Backing) -> Result<Report>) -> Result<Self> {
         let mut disks = Vec::new();
         let images = running.growing();
         for (index, backing) in images.iter().enumerate() {
-            let disk = match (look(backing), &backing.space) {
-                (Ok(report), _) => SelfDisk::from_report(report),
-                (Err(error), Some(space)) => SelfDisk::from_outside(backing, space, &error),
+            let figures = match (look(backing), &backing.space) {
+                (Ok(report), _) => Figures::from_report(report),
+                (Err(error), Some(space)) => Figures::from_outside(backing, space, &error),
                 (Err(error), None) if disks.is_empty() => return Err(error),
                 (Err(error), None) => {
-                    SelfDisk { estimate: format!("nothing is known: {error}"), ..SelfDisk::default() }
+                    Figures { estimate: format!("nothing is known: {error}"), ..Figures::default() }
                 }
             };
-            let image = backing.image.display().to_string();
-            let mut disk = SelfDisk { image, device: backing.device.clone(), ..disk };
             // Only the disk that is booted from is expanded.
-            if index == 0 {
-                disk.consider_boot(running, backing);
-            }
-            if let Some(outer) = images.get(index + 1) {
-                let outer = outer.image.display();
-                let separator = if disk.estimate.is_empty() { "" } else { "; " };
-                let nested = "it lies on a volume of another virtual disk, which must be able to follow";
-                disk.estimate = format!("{}{separator}{nested}: {outer}", disk.estimate);
-            }
-            disks.push(disk);
+            let expands = index == 0 && running.expansion == Expansion::AtBoot;
+            let boot = if expands { figures.boot(backing) } else { None };
+            disks.push(SelfDisk::new(backing, figures, boot, images.get(index + 1).copied()));
         }
         if disks.is_empty() {
             return Err(Error::not_found(match running.native_boot {
@@ -157,7 +148,26 @@ impl SelfReport {
     }
 }
 
-impl SelfDisk {
+/// What is known of a disk by itself.
+#[derive(Default)]
+struct Figures {
+    virtual_size: Option<u64>,
+    allocated_on_host: u64,
+    host_free: u64,
+    host: String,
+    achievable_size: Option<u64>,
+    estimate: String,
+    report: Option<Report>,
+}
+
+/// What booting from a disk takes on its host, and whether that is there.
+#[derive(Clone, Copy)]
+struct Boot {
+    needs: u64,
+    fits: bool,
+}
+
+impl Figures {
     fn from_report(report: Report) -> Self {
         Self {
             virtual_size: Some(report.virtual_size),
@@ -165,10 +175,8 @@ impl SelfDisk {
             host_free: report.host_free,
             host: report.host.clone(),
             achievable_size: Some(report.achievable_size),
-            shortfall: Some(report.shortfall),
             estimate: report.estimate.clone(),
             report: Some(report),
-            ..Self::default()
         }
     }
 
@@ -192,35 +200,55 @@ impl SelfDisk {
             host_free: space.free,
             host: space.place(),
             achievable_size: achievable,
-            shortfall: backing.virtual_size.zip(achievable).map(|(promised, size)| promised - size),
             estimate,
-            ..Self::default()
+            report: None,
         }
     }
 
-    /// The effect of expansion at boot on the disk that the system was booted from.
-    fn consider_boot(&mut self, running: &Running, backing: &Backing) {
-        let Some(promised) = self.virtual_size.filter(|_| running.expansion == Expansion::AtBoot) else {
-            return;
-        };
+    /// The cost of booting from the disk where that expands it; `None` for a disk that does not grow, or of unknown size.
+    fn boot(&self, backing: &Backing) -> Option<Boot> {
+        let promised = self.virtual_size?;
         let grows = match &self.report {
             Some(report) => report.kind == Kind::Dynamic,
             None => !backing.fully_allocated,
         };
-        if !grows {
-            return;
-        }
         // An expanded file has its space already, though its blocks are not there yet.
         let missing = promised.saturating_sub(self.allocated_on_host);
         let needs = match &self.report {
             Some(report) if missing > 0 => report.growth_to_full,
             _ => missing,
         };
-        self.boot_needs = Some(needs);
-        self.boot_fits = Some(needs <= self.host_free);
-        if needs == 0 {
-            self.achievable_size = Some(promised);
-            self.shortfall = Some(0);
+        grows.then_some(Boot { needs, fits: needs <= self.host_free })
+    }
+}
+
+impl SelfDisk {
+    /// `outer`: the image on whose volume this one lies.
+    fn new(backing: &Backing, figures: Figures, boot: Option<Boot>, outer: Option<&Backing>) -> Self {
+        let Figures { virtual_size, allocated_on_host, host_free, host, achievable_size, estimate, report } =
+            figures;
+        let achievable_size = match boot {
+            Some(Boot { needs: 0, .. }) => virtual_size,
+            _ => achievable_size,
+        };
+        let nested = outer.map(|outer| {
+            let outer = outer.image.display();
+            format!("it lies on a volume of another virtual disk, which must be able to follow: {outer}")
+        });
+        let estimates = [Some(estimate).filter(|text| !text.is_empty()), nested];
+        Self {
+            image: backing.image.display().to_string(),
+            device: backing.device.clone(),
+            virtual_size,
+            allocated_on_host,
+            host_free,
+            host,
+            achievable_size,
+            shortfall: virtual_size.zip(achievable_size).map(|(promised, size)| promised - size),
+            estimate: estimates.into_iter().flatten().collect::<Vec<_>>().join("; "),
+            boot_needs: boot.map(|boot| boot.needs),
+            boot_fits: boot.map(|boot| boot.fits),
+            report,
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use vhdmount::{
     Result,
     capacity::{Fleet, FleetReport},
-    image::{Found, Image, OpenOptions, find},
+    image::{Discovery, Image, OpenOptions, find},
     json,
 };
 
@@ -109,8 +109,8 @@ fn fleet(images: &[PathBuf], folders: &[PathBuf], options: &OpenOptions) -> Flee
     let mut failed = Vec::new();
     for folder in folders {
         find(folder, &mut |found| match found {
-            Found::Image(path) => look(path),
-            Found::Failed(path, error) => failed.push((name(&path), error)),
+            Discovery::Image(path) => look(path),
+            Discovery::Failed(path, error) => failed.push((name(&path), error)),
         });
     }
     failed.iter().for_each(|(name, error)| fleet.fail(name, advice::advised(error)));

@@ -60,18 +60,18 @@ pub(crate) struct Ls {
     pub(crate) human_readable: bool,
     pub(crate) recursive: bool,
     /// List files that are in no directory, instead of directories.
-    pub(crate) lost: Option<Lost>,
+    pub(crate) lost: Option<Unlisted>,
     pub(crate) json: bool,
 }
 
 /// Kinds of files that are in no directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lost {
+pub(crate) enum Unlisted {
     Deleted,
     Orphans,
 }
 
-impl Lost {
+impl Unlisted {
     /// The option that selects them.
     pub(crate) fn option(self) -> &'static str {
         match self {
@@ -230,8 +230,8 @@ impl args::Ls {
             human_readable: self.human_readable,
             recursive: self.recursive,
             lost: match (self.deleted, self.orphans) {
-                (true, _) => Some(Lost::Deleted),
-                (_, true) => Some(Lost::Orphans),
+                (true, _) => Some(Unlisted::Deleted),
+                (_, true) => Some(Unlisted::Orphans),
                 _ => None,
             },
             json: self.json,

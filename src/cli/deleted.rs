@@ -19,7 +19,7 @@ use vhdmount::{
 
 use super::{
     Failure,
-    config::{Lost, Ls},
+    config::{Ls, Unlisted},
     date::date,
     exit::ended,
     find,
@@ -51,7 +51,7 @@ pub(super) struct Row {
 }
 
 /// Lists the volumes that the command's paths name, or all of them.
-pub(super) fn run(tree: &Tree, command: &Ls, lost: Lost) -> Result<(), Failure> {
+pub(super) fn run(tree: &Tree, command: &Ls, lost: Unlisted) -> Result<(), Failure> {
     let mut volumes: Vec<&Volume> = Vec::new();
     for path in &command.paths {
         let node = find(tree, path)?;
@@ -81,7 +81,7 @@ pub(super) fn run(tree: &Tree, command: &Ls, lost: Lost) -> Result<(), Failure> 
                 };
                 writeln!(list.out, "{gap}{}:", volume.name)?;
             }
-            if lost == Lost::Orphans {
+            if lost == Unlisted::Orphans {
                 list.orphans(volume)?;
             } else if let Err(error) = list.volume(volume)? {
                 failed.get_or_insert_with(|| Failure::inside(&volume.name, error));
@@ -141,7 +141,7 @@ impl<W: Write> Listing<'_, W> {
 
     /// Opens the document: one file per line, as they are found.
     fn begin(&mut self) -> std::io::Result<()> {
-        let schema = if self.command.lost == Some(Lost::Orphans) { "orphans/1" } else { "deleted/1" };
+        let schema = if self.command.lost == Some(Unlisted::Orphans) { "orphans/1" } else { "deleted/1" };
         match self.command.json {
             true => write!(self.out, "{{\"schema\": \"{schema}\", \"files\": ["),
             false => Ok(()),

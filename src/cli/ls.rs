@@ -202,10 +202,10 @@ pub(super) fn shown(name: &[u8], terminal: bool) -> Cow<'_, [u8]> {
     }
 }
 
-type Entry = (Vec<u8>, NodeId, NodeKind);
+type NamedNode = (Vec<u8>, NodeId, NodeKind);
 
 /// The readable entries of a directory by name, and the error if some are missing.
-fn entries(tree: &Tree, dir: NodeId) -> (Vec<Entry>, Option<Error>) {
+fn entries(tree: &Tree, dir: NodeId) -> (Vec<NamedNode>, Option<Error>) {
     let mut entries = Vec::new();
     let listed: Result<()> = tree.read_dir(dir, DirCursor::default(), &mut |entry| {
         entries.push((entry.name.to_text(), entry.node, entry.kind));

@@ -24,7 +24,7 @@ pub struct Disk {
 
 /// A stretch of the disk: in which layer's file and where, or nowhere (zeros).
 #[derive(Clone, Copy)]
-struct Found {
+struct Stretch {
     place: Option<(usize, u64)>,
     len: u64,
 }
@@ -42,7 +42,7 @@ impl Disk {
     }
 
     /// Asks each layer from the top until one has the byte at `offset`.
-    fn find(&self, offset: u64, want: u64) -> Result<Found> {
+    fn find(&self, offset: u64, want: u64) -> Result<Stretch> {
         let mut len = want;
         for (index, layer) in self.layers.iter().enumerate() {
             if offset >= layer.virtual_size() {
@@ -52,7 +52,7 @@ impl Disk {
             let segment = layer.resolve(offset)?;
             len = len.min(segment.len);
             match segment.place {
-                Place::File(at) => return Ok(Found { place: Some((index, at)), len }),
+                Place::File(at) => return Ok(Stretch { place: Some((index, at)), len }),
                 Place::Zero => break,
                 // Opened by force without its parent: what only the parent has is not known to be zeros.
                 Place::Parent
@@ -64,12 +64,12 @@ impl Disk {
                 Place::Parent => {}
             }
         }
-        Ok(Found { place: None, len })
+        Ok(Stretch { place: None, len })
     }
 
     /// How the bytes are stored: as [`Self::find`], and down to the holes of a sparse image file.
     fn extent(&self, offset: u64) -> Result<Extent> {
-        let Found { place, len } = self.find(offset, self.size - offset)?;
+        let Stretch { place, len } = self.find(offset, self.size - offset)?;
         let Some((layer, at)) = place else { return Ok(Extent { kind: ExtentKind::Hole, len }) };
         let below = self.layers[layer].source().extent_at(at)?;
         // A source that shrank below its table: the read there reports it.
@@ -78,7 +78,7 @@ impl Disk {
     }
 }
 
-impl Found {
+impl Stretch {
     /// Appends `next` when it goes on in the same way.
     fn join(&mut self, next: Self) -> bool {
         let follows = match (self.place, next.place) {

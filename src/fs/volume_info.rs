@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use crate::identity::VolumeSerial;
+
 /// The format of a filesystem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FsKind {
@@ -79,8 +81,9 @@ pub struct VolumeInfo {
     pub version: String,
     /// Label; empty if none.
     pub label: String,
-    /// Serial number as the format's own tools print it; empty if none.
-    pub serial: String,
+    /// Serial number; in JSON the text that the format's own tools print, empty if none.
+    #[serde(serialize_with = "text_or_empty")]
+    pub serial: Option<VolumeSerial>,
     /// Size in bytes as stated by the filesystem.
     pub size: u64,
     /// Allocation unit in bytes.
@@ -93,6 +96,10 @@ pub struct VolumeInfo {
     pub journal: Option<Journal>,
     /// Damage and the workaround (`boot sector damaged: its backup is used`).
     pub problems: Vec<String>,
+}
+
+fn text_or_empty<S: Serializer>(serial: &Option<VolumeSerial>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&serial.map(|serial| serial.to_string()).unwrap_or_default())
 }
 
 impl VolumeInfo {

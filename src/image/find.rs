@@ -20,7 +20,7 @@ const MIN_IMAGE: u64 = 512;
 
 /// What a walk comes upon.
 #[derive(Debug)]
-pub enum Found {
+pub enum Discovery {
     /// A VHD or VHDX, perhaps a damaged one.
     Image(PathBuf),
     /// A folder that cannot be listed, or a file that may be an image and cannot be read.
@@ -28,24 +28,24 @@ pub enum Found {
 }
 
 /// Calls `sink` for every image below `folder`, which may itself be a symbolic link; in order of names.
-pub fn find(folder: &Path, sink: &mut dyn FnMut(Found)) {
+pub fn find(folder: &Path, sink: &mut dyn FnMut(Discovery)) {
     let depth = folder.components().count();
     let mut pending = vec![folder.to_owned()];
     while let Some(folder) = pending.pop() {
         if folder.components().count() > depth + MAX_DEPTH {
-            sink(Found::Failed(folder, Error::unsupported("nested too deeply: not looked into")));
+            sink(Discovery::Failed(folder, Error::unsupported("nested too deeply: not looked into")));
             continue;
         }
         let entries = match entries(&folder) {
             Ok(entries) => entries,
             Err(error) if gone(&error) && pending.is_empty() => {
-                sink(Found::Failed(folder, error));
+                sink(Discovery::Failed(folder, error));
                 return;
             }
             // Removed since its parent was listed.
             Err(error) if gone(&error) => continue,
             Err(error) => {
-                sink(Found::Failed(folder, error));
+                sink(Discovery::Failed(folder, error));
                 continue;
             }
         };
@@ -75,12 +75,12 @@ fn entries(folder: &Path) -> Result<Vec<(PathBuf, fs::FileType)>> {
     Ok(found)
 }
 
-fn look_at(path: PathBuf, sink: &mut dyn FnMut(Found)) {
+fn look_at(path: PathBuf, sink: &mut dyn FnMut(Discovery)) {
     match is_image(&path) {
-        Ok(true) => sink(Found::Image(path)),
+        Ok(true) => sink(Discovery::Image(path)),
         Ok(false) => {}
         Err(error) if gone(&error) => {}
-        Err(error) => sink(Found::Failed(path, error)),
+        Err(error) => sink(Discovery::Failed(path, error)),
     }
 }
 

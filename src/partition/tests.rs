@@ -12,7 +12,7 @@ const ESP: &str = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
 const LINUX: &str = "0fc63daf-8483-4772-8e79-3d69d8477de4";
 
 /// One entry of a GPT: type, first and last sector.
-type Entry<'a> = (&'a str, u64, u64);
+type NamedRange<'a> = (&'a str, u64, u64);
 
 fn crc32(bytes: &[u8]) -> u32 {
     let mut crc = flate2::Crc::new();
@@ -34,7 +34,7 @@ impl GptDisk {
         sectors: usize,
         entry_len: usize,
         entry_count: usize,
-        entries: &[Entry<'_>],
+        entries: &[NamedRange<'_>],
     ) -> Self {
         let mut disk = Self { bytes: vec![0; sector * sectors], sector, entry_len, entry_count };
         disk.bytes[446..462].copy_from_slice(&mbr_entry(0, 0xee, 1, u32::try_from(sectors - 1).unwrap()));
@@ -69,7 +69,7 @@ impl GptDisk {
         (self.entry_len * self.entry_count).div_ceil(self.sector)
     }
 
-    fn array(&self, entries: &[Entry<'_>]) -> Vec<u8> {
+    fn array(&self, entries: &[NamedRange<'_>]) -> Vec<u8> {
         let mut array = vec![0; self.entry_len * self.entry_count];
         for (entry, (kind, first, last)) in array.chunks_mut(self.entry_len).zip(entries) {
             entry[..16].copy_from_slice(&Guid::parse(kind).unwrap().0);
@@ -112,7 +112,7 @@ impl GptDisk {
     }
 }
 
-fn plain(entries: &[Entry<'_>]) -> GptDisk {
+fn plain(entries: &[NamedRange<'_>]) -> GptDisk {
     GptDisk::new(512, 8192, 128, 128, entries)
 }
 
@@ -244,7 +244,7 @@ fn what_is_damaged_in_one_copy_comes_from_the_other() {
 
 #[test]
 fn table_without_a_right_checksum_is_shown_only_if_it_makes_sense_and_is_announced() {
-    let broken = |entries: &[Entry<'_>]| {
+    let broken = |entries: &[NamedRange<'_>]| {
         let mut disk = plain(entries);
         // Only the checksum of the array is wrong, in both headers; the headers' own are updated.
         for lba in [1, disk.last()] {

@@ -21,7 +21,7 @@ use vhdmount::{
 
 use crate::support::{
     self, conformance,
-    corpus::{Entry, FileRow, catalog},
+    corpus::{CatalogEntry, FileRow, catalog},
     run, scratch, sha256_source,
 };
 
@@ -86,7 +86,7 @@ fn unpacks_for_another_run() {
 }
 
 /// How many rows were compared, and what differs.
-fn check(entry: &Entry, all: &[Entry]) -> (usize, Vec<String>) {
+fn check(entry: &CatalogEntry, all: &[CatalogEntry]) -> (usize, Vec<String>) {
     let folder = scratch();
     let path = entry.unpack(folder.path());
     let mut options = options();
@@ -147,7 +147,7 @@ fn hash(path: &Path) -> String {
     FileSource::open(path).and_then(|file| sha256_source(&file)).unwrap_or_else(|e| e.to_string())
 }
 
-fn compare(entry: &Entry, image: &Image, problems: &mut Vec<String>) -> usize {
+fn compare(entry: &CatalogEntry, image: &Image, problems: &mut Vec<String>) -> usize {
     let mut compared = 0;
     let truth = entry.truth();
     for (volume, kind) in &entry.filesystems {

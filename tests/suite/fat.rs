@@ -19,6 +19,7 @@ use vhdmount::{
         DirCursor, FileSystem, Name, NameBuf, NodeId, NodeKind,
         fat::{self, Fat},
     },
+    identity::VolumeSerial,
 };
 
 use super::support::{have, run, scratch, sha256, sha256_source, tool};
@@ -247,7 +248,7 @@ fn volumes_of_every_shape_read_as_in_other_programs() {
         check::is_clean(&image);
         let info = fs.volume();
         assert_eq!(info.filesystem.name(), format!("fat{}", shape.0));
-        assert_eq!((info.label.as_str(), info.serial.as_str()), ("LABEL OF IT", "1234-ABCD"));
+        assert_eq!((info.label.as_str(), info.serial), ("LABEL OF IT", Some(VolumeSerial::Fat(0x1234_abcd))));
         assert_eq!((info.dirty, info.problems), (false, vec![]));
         assert_eq!(fs.space().usage().unwrap().free, bytes_free(&image), "{shape:?}");
     }

@@ -11,7 +11,7 @@ use vhdmount::{
     bytes::FileSource,
     capacity::{Fleet, FleetReport, State, Status},
     host::{Host, HostSpace},
-    image::{Found, Image, OpenOptions, find},
+    image::{Discovery, Image, OpenOptions, find},
 };
 
 use crate::support::{
@@ -177,11 +177,11 @@ fn images_are_found_by_content_and_nothing_else_is_touched() {
     let folder = mixed();
     let mut found = BTreeSet::new();
     find(folder.path(), &mut |item| match item {
-        Found::Image(path) => {
+        Discovery::Image(path) => {
             let inside = path.strip_prefix(folder.path()).unwrap().to_str().unwrap();
             found.insert(inside.replace(std::path::MAIN_SEPARATOR, "/"));
         }
-        Found::Failed(path, error) => panic!("{}: {error}", path.display()),
+        Discovery::Failed(path, error) => panic!("{}: {error}", path.display()),
     });
     assert_eq!(found, ["cut.vhdx", "deep/er/renamed.txt", "demo"].map(str::to_owned).into());
     let mut failed = Vec::new();

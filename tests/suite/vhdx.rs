@@ -18,7 +18,7 @@ use vhdmount::{
 
 use crate::support::{
     have, have_fuse, run, scratch, skip, tool,
-    vhdx_writer::{Block, Entry, Image, MIB, NOT_PRESENT, Recipe, UNMAPPED, Update, ZERO, pattern},
+    vhdx_writer::{Block, Image, LogEntry, MIB, NOT_PRESENT, Recipe, UNMAPPED, Update, ZERO, pattern},
 };
 
 fn open(path: &Path) -> Vhdx {
@@ -158,20 +158,20 @@ fn dirty_images() -> Vec<(&'static str, Image)> {
     let (mut image, mut updates) = base();
     let last = updates.pop().unwrap();
     let first = image.entry(0x8000, 41, vec![Update::Data(image.bat_offset, vec![0xff; 4096])]);
-    let second = Entry { tail: first.at, ..image.entry(first.at + first.length(), 42, updates) };
-    let third = Entry { tail: first.at, ..image.entry(second.at + second.length(), 43, vec![last]) };
+    let second = LogEntry { tail: first.at, ..image.entry(first.at + first.length(), 42, updates) };
+    let third = LogEntry { tail: first.at, ..image.entry(second.at + second.length(), 43, vec![last]) };
     image.write_log(&[first, second, third]);
     images.push(("several", image));
 
     let (mut image, updates) = base();
     let first = image.entry(MIB - 3 * 4096, 7, vec![Update::Data(image.bat_offset, vec![0xff; 4096])]);
-    let second = Entry { tail: first.at, ..image.entry(MIB - 4096, 8, updates) };
+    let second = LogEntry { tail: first.at, ..image.entry(MIB - 4096, 8, updates) };
     image.write_log(&[first, second]);
     images.push(("wrapped", image));
 
     let (mut image, updates) = base();
     let first = image.entry(0, 1, updates);
-    let second = Entry {
+    let second = LogEntry {
         torn: true,
         ..image.entry(first.length(), 2, vec![Update::Data(image.bat_offset, vec![0xff; 4096])])
     };

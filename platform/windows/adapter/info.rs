@@ -102,7 +102,7 @@ pub(super) fn filetime(stamp: Timestamp) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use vhdmount::fs::{ContentPlace, Times, ntfs::attributes::time::from_filetime};
+    use vhdmount::fs::ntfs::attributes::time::from_filetime;
 
     use super::*;
 

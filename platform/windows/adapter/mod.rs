@@ -38,7 +38,7 @@ pub(crate) use volume::Face;
 pub(crate) use volume::MAX_LABEL;
 
 use self::{
-    path::{Found, Place},
+    path::{PathEnd, Place},
     records::Records,
     status::{Refusal, ntstatus},
 };
@@ -142,8 +142,8 @@ impl Adapter {
     pub(crate) fn by_name(&self, path: &[u16]) -> Answer<ByName> {
         self.answer("lookup", self.fs.root(), || {
             let place = match path::walk(&*self.fs, path)? {
-                Found::Place(place) => place,
-                Found::Link(start) => {
+                PathEnd::Place(place) => place,
+                PathEnd::Link(start) => {
                     return Ok(ByName::Link(
                         u32::try_from(start).map_err(|_| Status::OBJECT_PATH_NOT_FOUND)?,
                     ));
@@ -172,7 +172,7 @@ impl Adapter {
             return Err(Status::MEDIA_WRITE_PROTECTED);
         }
         self.answer("open", self.fs.root(), || {
-            let Found::Place(place) = path::walk(&*self.fs, path)? else {
+            let PathEnd::Place(place) = path::walk(&*self.fs, path)? else {
                 return Err(Status::OBJECT_PATH_NOT_FOUND.into());
             };
             if self.open.fetch_add(1, Ordering::Relaxed) >= MAX_OPEN {
@@ -332,7 +332,7 @@ impl Adapter {
     /// The reparse point to follow at a path: links are redirected to their target's path inside the mount.
     pub(crate) fn link_at(&self, path: &[u16]) -> Answer<Vec<u8>> {
         self.answer("lookup", self.fs.root(), || {
-            let Found::Place(place) = path::walk(&*self.fs, path)? else {
+            let PathEnd::Place(place) = path::walk(&*self.fs, path)? else {
                 return Err(Status::OBJECT_PATH_NOT_FOUND.into());
             };
             let point = reparse::of(&*self.fs, place.file, &self.fs.stat(place.file)?)?;

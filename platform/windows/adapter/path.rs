@@ -25,7 +25,7 @@ pub(super) struct Place {
 
 /// The result of following a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum PathEnd {
     Place(Place),
     /// The path continues after a link, whose name begins at this UTF-16 unit.
     Link(usize),
@@ -33,7 +33,7 @@ pub(super) enum Found {
 
 /// Follows `path` from the root. Checks for a link on the way only after a failed lookup: names below a link are never
 /// found in the link itself.
-pub(super) fn walk(fs: &dyn Namespace, path: &[u16]) -> Result<Found, Refusal> {
+pub(super) fn walk(fs: &dyn Namespace, path: &[u16]) -> Result<PathEnd, Refusal> {
     let mut place = Place { file: fs.root(), stream: None, parent: fs.root() };
     let mut start_of_dir = 0;
     let mut parts = parts(path).peekable();
@@ -45,7 +45,7 @@ pub(super) fn walk(fs: &dyn Namespace, path: &[u16]) -> Result<Found, Refusal> {
         let found = if name.is_empty() { Some(dir) } else { lookup(fs, dir, name)? };
         let Some(found) = found else {
             return match fs.stat(dir)?.kind {
-                NodeKind::Symlink => Ok(Found::Link(start_of_dir)),
+                NodeKind::Symlink => Ok(PathEnd::Link(start_of_dir)),
                 NodeKind::Directory if last => Err(Status::OBJECT_NAME_NOT_FOUND.into()),
                 _ => Err(Status::OBJECT_PATH_NOT_FOUND.into()),
             };
@@ -60,7 +60,7 @@ pub(super) fn walk(fs: &dyn Namespace, path: &[u16]) -> Result<Found, Refusal> {
         place = Place { file: found, stream, parent: dir };
         start_of_dir = start;
     }
-    Ok(Found::Place(place))
+    Ok(PathEnd::Place(place))
 }
 
 /// Looks up a name in `dir`; `None` also where `dir` is not a directory.

@@ -2,6 +2,7 @@
 
 use vhdmount::{
     fs::{FileSystem, FsKind, VolumeInfo},
+    identity::VolumeSerial,
     tree::Tree,
 };
 
@@ -37,7 +38,7 @@ impl Face {
         let sectors = volume.cluster_size / SECTOR;
         Self {
             label: label(&volume.label),
-            serial: serial(&volume.serial),
+            serial: volume.serial.map_or(0, VolumeSerial::short),
             filesystem: name(volume.filesystem),
             sectors_per_unit: u16::try_from(sectors)
                 .ok()
@@ -54,9 +55,9 @@ impl Face {
                 "NTFS"
             };
         // Not 0, since a disk has no serial number of this kind, and the same at every mount.
-        let serials =
-            volumes.iter().fold(0, |all, volume| crc32c::crc32c_append(all, volume.serial.as_bytes()));
-        Self { label: label(image_name), serial: serials, filesystem, sectors_per_unit: SECTORS_PER_UNIT }
+        let serials = volumes.iter().filter_map(|volume| volume.serial);
+        let serial = serials.fold(0, |all, serial| crc32c::crc32c_append(all, serial.to_string().as_bytes()));
+        Self { label: label(image_name), serial, filesystem, sectors_per_unit: SECTORS_PER_UNIT }
     }
 }
 
@@ -80,35 +81,34 @@ fn label(text: &str) -> Vec<u16> {
     units
 }
 
-/// The low half of an NTFS serial number, which is what Windows shows.
-fn serial(text: &str) -> u32 {
-    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-    let number = u64::from_str_radix(&digits, 16).unwrap_or(0);
-    u32::try_from(number & u64::from(u32::MAX)).expect("32 bits")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn volume(filesystem: FsKind, serial: &str) -> VolumeInfo {
+    fn volume(filesystem: FsKind, serial: VolumeSerial) -> VolumeInfo {
         let label = "L".repeat(31) + "😀";
-        VolumeInfo { filesystem, label, serial: serial.into(), cluster_size: 65_536, ..VolumeInfo::default() }
+        VolumeInfo { filesystem, label, serial: Some(serial), cluster_size: 65_536, ..VolumeInfo::default() }
     }
 
     #[test]
     fn a_volume_alone_shows_itself() {
-        let face = Face::of_volume(&volume(FsKind::Ntfs, "0123456789ABCDEF"));
+        let face = Face::of_volume(&volume(FsKind::Ntfs, VolumeSerial::Ntfs(0x0123_4567_89AB_CDEF)));
         assert_eq!((face.serial, face.filesystem, face.sectors_per_unit), (0x89AB_CDEF, "NTFS", 128));
         assert_eq!(face.label, [u16::from(b'L'); 31]);
-        assert_eq!(Face::of_volume(&volume(FsKind::Fat16, "1A2B-3C4D")).serial, 0x1A2B_3C4D);
+        assert_eq!(
+            Face::of_volume(&volume(FsKind::Fat16, VolumeSerial::Fat(0x1A2B_3C4D))).serial,
+            0x1A2B_3C4D
+        );
     }
 
     #[test]
     fn a_disk_shows_the_image() {
-        let face = Face::of_disk(&[volume(FsKind::Fat32, "1"), volume(FsKind::Ntfs, "2")], "disk");
+        let face = Face::of_disk(
+            &[volume(FsKind::Fat32, VolumeSerial::Fat(1)), volume(FsKind::Ntfs, VolumeSerial::Ntfs(2))],
+            "disk",
+        );
         assert_eq!((face.filesystem, String::from_utf16(&face.label).unwrap()), ("NTFS", "disk".to_owned()));
         assert_ne!(face.serial, Face::of_disk(&[], "disk").serial);
-        assert_eq!(Face::of_disk(&[volume(FsKind::Fat32, "1")], "disk").filesystem, "FAT32");
+        assert_eq!(Face::of_disk(&[volume(FsKind::Fat32, VolumeSerial::Fat(1))], "disk").filesystem, "FAT32");
     }
 }

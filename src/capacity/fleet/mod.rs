@@ -193,13 +193,16 @@ impl Fleet {
         for (_, parent) in self.parents {
             places.entry(parent.place.clone()).or_default().1.push(parent);
         }
-        let mut host_volumes: Vec<_> = places
+        let mut hosts: Vec<_> = places
             .into_iter()
-            .map(|(place, (images, parents))| HostVolume::new(&place, images, parents))
+            .map(|(place, (images, parents))| (host_name(&place, &images, &parents), images, parents))
             .collect();
-        host_volumes.sort_by(|a, b| a.host.cmp(&b.host));
+        hosts.sort_by(|(a, ..), (b, ..)| a.cmp(b));
         let mut names = BTreeSet::new();
-        host_volumes.iter_mut().for_each(|volume| volume.host = unique(&mut names, &volume.host));
+        let host_volumes: Vec<_> = hosts
+            .into_iter()
+            .map(|(host, images, parents)| HostVolume::new(unique(&mut names, &host), images, parents))
+            .collect();
         // A host volume may have parents alone: those of a disk whose own figures failed.
         let with_disks = host_volumes.iter().filter(|volume| !volume.disks.is_empty());
         let status = with_disks.map(|volume| volume.status).max_by_key(|status| severity(*status));
@@ -208,7 +211,7 @@ impl Fleet {
 }
 
 impl HostVolume {
-    fn new(place: &Place, mut images: Vec<Image>, parents: Vec<Parent>) -> Self {
+    fn new(host: String, mut images: Vec<Image>, parents: Vec<Parent>) -> Self {
         images.sort_by(|a, b| a.name.cmp(&b.name));
         let sum = |figure: fn(&Report) -> u64| {
             images.iter().map(|image| figure(&image.report)).fold(0, u64::saturating_add)
@@ -218,11 +221,6 @@ impl HostVolume {
             images.iter().map(|image| image.report.host_free).chain(parents.iter().map(|p| p.space.free));
         let host_free = free.max().unwrap_or(0);
         let occupied = parents.iter().map(|parent| parent.space.allocated).fold(0, u64::saturating_add);
-        let host = match (place, images.first(), parents.first()) {
-            (Place::Named(name), ..) => name.clone(),
-            (_, Some(image), _) => image.report.host.clone(),
-            (_, None, parent) => parent.map(|parent| parent.space.place()).unwrap_or_default(),
-        };
         let limited = images.iter().map(|image| image.report.status).max_by_key(|status| severity(*status));
         let together = match growth_to_full > host_free {
             false => Status::Ok,
@@ -233,7 +231,7 @@ impl HostVolume {
             [limited.unwrap_or(Status::Ok), together].into_iter().max_by_key(|status| severity(*status));
         let (level, shares) = equal_growth::shares(host_free, &images);
         Self {
-            host: if host.is_empty() { "unknown host volume".into() } else { host },
+            host,
             status: status.unwrap_or(Status::Ok),
             promised: sum(|report| report.virtual_size),
             allocated_on_host: sum(|report| report.allocated_on_host).saturating_add(occupied),
@@ -257,6 +255,17 @@ impl HostVolume {
                 .collect(),
         }
     }
+}
+
+/// Mount point and filesystem of a place, from the first of its images in the order of their names.
+fn host_name(place: &Place, images: &[Image], parents: &[Parent]) -> String {
+    let first = images.iter().min_by(|a, b| a.name.cmp(&b.name));
+    let name = match (place, first, parents.first()) {
+        (Place::Named(name), ..) => name.clone(),
+        (_, Some(image), _) => image.report.host.clone(),
+        (_, None, parent) => parent.map(|parent| parent.space.place()).unwrap_or_default(),
+    };
+    if name.is_empty() { "unknown host volume".into() } else { name }
 }
 
 impl Image {

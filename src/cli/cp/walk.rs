@@ -37,7 +37,7 @@ const MAX_FIRSTS: usize = 128 << 10;
 pub(super) struct Walker<'a, 'q> {
     context: &'a Context<'a>,
     queue: &'q Queue<Job<'a>>,
-    batch: Vec<Entry<'a>>,
+    batch: Vec<ListedFile<'a>>,
     batch_size: usize,
     /// Directories, and files with one name, that were visited.
     seen: NodeSet,
@@ -46,7 +46,7 @@ pub(super) struct Walker<'a, 'q> {
 }
 
 /// An entry that is no directory according to the listing.
-struct Entry<'a> {
+struct ListedFile<'a> {
     folder: Arc<Folder<'a>>,
     name: ItemName,
     node: NodeId,
@@ -71,7 +71,7 @@ impl<'a, 'q> Walker<'a, 'q> {
 
     /// Adds a file, or any other entry that is no directory.
     pub(super) fn entry(&mut self, folder: &Arc<Folder<'a>>, name: ItemName, node: NodeId) {
-        self.batch.push(Entry { folder: folder.clone(), name, node, listed_in: None });
+        self.batch.push(ListedFile { folder: folder.clone(), name, node, listed_in: None });
     }
 
     /// Adds a directory with its content, as a new one called `name` in `parent`.
@@ -176,7 +176,7 @@ impl<'a, 'q> Walker<'a, 'q> {
             let name = entry.name.to_owned();
             match entry.kind {
                 NodeKind::Directory => level.below.push((name, entry.node)),
-                _ => batch.push(Entry {
+                _ => batch.push(ListedFile {
                     folder: level.folder.clone(),
                     name: ItemName::Disk(name),
                     node: entry.node,
@@ -233,7 +233,7 @@ impl<'a, 'q> Walker<'a, 'q> {
     }
 
     /// Determines what an entry is. A directory or link listed as a file may not be reachable from there.
-    fn settle(&self, entry: &mut Entry<'a>) -> vhdmount::Result<Stat> {
+    fn settle(&self, entry: &mut ListedFile<'a>) -> vhdmount::Result<Stat> {
         let stat = self.context.tree.stat(entry.node)?;
         if let (Some(dir), ItemName::Disk(name)) = (entry.listed_in, &entry.name) {
             let listed = NodeKind::File;
@@ -245,7 +245,7 @@ impl<'a, 'q> Walker<'a, 'q> {
     /// A file with its sort key: the volume's number, then the position of its first byte in the volume.
     fn file(
         &mut self,
-        entry: Entry<'a>,
+        entry: ListedFile<'a>,
         stat: Stat,
         files: &mut Vec<((u64, u64), Item<'a>)>,
         later: &mut Vec<Job<'a>>,
@@ -297,7 +297,7 @@ impl<'a> Level<'a> {
     }
 }
 
-impl<'a> Entry<'a> {
+impl<'a> ListedFile<'a> {
     fn item(self, stat: Stat) -> Item<'a> {
         Item { folder: self.folder, name: self.name, node: self.node, stat, hold: None }
     }

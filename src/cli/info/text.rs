@@ -70,9 +70,7 @@ fn details(info: &PartitionInfo) -> String {
     if let VolumeState::Readable(volume) = volume {
         let name = format!("{} {}", volume.info.filesystem, volume.info.version);
         parts.push(format!("{} in clusters of {} bytes", name.trim_end(), volume.info.cluster_size));
-        if !volume.info.serial.is_empty() {
-            parts.push(format!("serial {}", volume.info.serial));
-        }
+        parts.extend(volume.info.serial.map(|serial| format!("serial {serial}")));
     }
     format!("{volume_name}: {}\n", printable(&parts.join(", ")))
 }

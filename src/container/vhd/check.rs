@@ -6,7 +6,7 @@ mod blocks;
 use std::sync::Arc;
 
 use super::{
-    Found, MAX_VIRTUAL_SIZE,
+    LocatedFooter, MAX_VIRTUAL_SIZE,
     footer::{self, Footer, Trust},
     format::{FOOTER_SIZE, HEADER_SIZE, OLD_FOOTER_SIZE, SECTOR},
     header::Header,
@@ -61,7 +61,7 @@ fn without_footer(file: &Arc<dyn ByteSource>, report: &mut dyn FindingSink) -> R
 }
 
 /// Checks the footer at the end and, if it exists, its copy.
-fn footers(file: &dyn ByteSource, found: &Found, report: &mut dyn FindingSink) {
+fn footers(file: &dyn ByteSource, found: &LocatedFooter, report: &mut dyn FindingSink) {
     let footer = &found.footer;
     let end = read(file, file.size().checked_sub(FOOTER_SIZE as u64), FOOTER_SIZE).or_else(|error| {
         let old = read(file, file.size().checked_sub(OLD_FOOTER_SIZE as u64), OLD_FOOTER_SIZE);
@@ -116,7 +116,7 @@ fn footers(file: &dyn ByteSource, found: &Found, report: &mut dyn FindingSink) {
     }
 }
 
-fn fixed(mut found: Found, file: &dyn ByteSource, report: &mut dyn FindingSink) {
+fn fixed(mut found: LocatedFooter, file: &dyn ByteSource, report: &mut dyn FindingSink) {
     let data_end = found.data_end;
     let virtual_size = size(&mut found, data_end, report);
     if virtual_size > data_end && !super::begins_with_table(file) {
@@ -135,7 +135,7 @@ fn fixed(mut found: Found, file: &dyn ByteSource, report: &mut dyn FindingSink) 
 }
 
 /// The disk's size, by the same rule as when it is opened; reports a size that is not Current Size.
-fn size(found: &mut Found, room: u64, report: &mut dyn FindingSink) -> u64 {
+fn size(found: &mut LocatedFooter, room: u64, report: &mut dyn FindingSink) -> u64 {
     let before = found.problems.len();
     let size = super::virtual_size(found, room);
     for problem in &found.problems[before..] {
@@ -149,7 +149,7 @@ fn size(found: &mut Found, room: u64, report: &mut dyn FindingSink) -> u64 {
 fn blocks(
     file: &Arc<dyn ByteSource>,
     header_at: u64,
-    found: Option<Found>,
+    found: Option<LocatedFooter>,
     report: &mut dyn FindingSink,
 ) -> Result<()> {
     let header = match read_vec(&**file, header_at, HEADER_SIZE) {

@@ -114,7 +114,7 @@ pub(super) fn printable(code: &[u8]) -> String {
 
 /// The footer in use, the end of a fixed disk's data, and the problems found.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct LocatedFooter {
     pub(super) footer: Footer,
     /// Byte offset of the footer at the end; the file's size when only the copy is left.
     pub(super) data_end: u64,
@@ -132,7 +132,7 @@ pub(super) enum Trust {
 
 /// Searches for a footer at the end (512 bytes, then 511) and for its copy at byte 0. `None` when the file is no VHD, or
 /// neither can be read.
-pub(super) fn locate(source: &dyn ByteSource, trust: Trust) -> Option<Found> {
+pub(super) fn locate(source: &dyn ByteSource, trust: Trust) -> Option<LocatedFooter> {
     let size = source.size();
     // An unreadable sector counts as no footer; the other copy may be usable.
     let at = |offset: Option<u64>, len: usize| -> Option<(Footer, u64)> {
@@ -181,7 +181,7 @@ pub(super) fn locate(source: &dyn ByteSource, trust: Trust) -> Option<Found> {
     if footer.saved_state {
         problems.push("the virtual machine is in a saved state: files may be newer in its memory".to_owned());
     }
-    Some(Found { footer, data_end, problems })
+    Some(LocatedFooter { footer, data_end, problems })
 }
 
 /// True when the rest of the file agrees with a footer whose checksum is wrong.

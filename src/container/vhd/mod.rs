@@ -26,7 +26,7 @@ pub use parent::ParentLocators;
 
 use self::{
     bat::Bat,
-    footer::{Found, Trust},
+    footer::{LocatedFooter, Trust},
     format::{HEADER_SIZE, SECTOR},
     header::Header,
 };
@@ -135,7 +135,7 @@ fn begins_with_table(source: &dyn ByteSource) -> bool {
 }
 
 impl Vhd {
-    fn fixed(source: Arc<dyn ByteSource>, path: &str, mut found: Found) -> Self {
+    fn fixed(source: Arc<dyn ByteSource>, path: &str, mut found: LocatedFooter) -> Self {
         let data_end = found.data_end;
         let stated = virtual_size(&mut found, data_end);
         let cut_out = stated > data_end && !begins_with_table(&*source);
@@ -159,7 +159,7 @@ impl Vhd {
         }
     }
 
-    fn blocks(source: Arc<dyn ByteSource>, path: &str, mut found: Found) -> Result<Self> {
+    fn blocks(source: Arc<dyn ByteSource>, path: &str, mut found: LocatedFooter) -> Result<Self> {
         let header_at = found.footer.data_offset;
         let bytes = read_vec(&*source, header_at, HEADER_SIZE).map_err(|e| match e {
             Error::Invalid(_) => Error::corrupt(
@@ -239,7 +239,7 @@ impl Vhd {
 }
 
 /// The disk's size by the rule in the module header. `room`: bytes that the file or its table can describe.
-fn virtual_size(found: &mut Found, room: u64) -> u64 {
+fn virtual_size(found: &mut LocatedFooter, room: u64) -> u64 {
     let footer = &found.footer;
     if !footer.counts_in_geometry
         || footer.geometry_size <= footer.current_size
@@ -256,7 +256,7 @@ fn virtual_size(found: &mut Found, room: u64) -> u64 {
 
 fn info(
     path: &str,
-    found: &Found,
+    found: &LocatedFooter,
     file_size: u64,
     virtual_size: u64,
     block_size: u64,

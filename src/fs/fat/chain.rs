@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     boot::Geometry,
     pages::Pages,
-    table::{Entry, Table},
+    table::{FatEntry, Table},
 };
 use crate::{Result, cache::Cache, fs::runs::RunList};
 
@@ -121,7 +121,7 @@ impl Chains {
 /// Collects the requested fragments of a chain; an error states why they are incomplete.
 fn visit(
     geometry: &Geometry,
-    next: &mut dyn FnMut(u32) -> Result<Entry>,
+    next: &mut dyn FnMut(u32) -> Result<FatEntry>,
     first: u32,
     wanted: Wanted,
     fragments: &mut Vec<Fragment>,
@@ -145,9 +145,9 @@ fn visit(
             return Ok(());
         }
         match next(cluster) {
-            Ok(Entry::Next(next)) => cluster = next,
-            Ok(Entry::End) if matches!(wanted, Wanted::ToEnd(_)) => return Ok(()),
-            Ok(Entry::End) => return Err(format!("it ends after {count} clusters")),
+            Ok(FatEntry::Next(next)) => cluster = next,
+            Ok(FatEntry::End) if matches!(wanted, Wanted::ToEnd(_)) => return Ok(()),
+            Ok(FatEntry::End) => return Err(format!("it ends after {count} clusters")),
             Ok(entry) => return Err(format!("cluster {cluster} is followed by {entry:?}")),
             Err(error) => return Err(format!("the table entry of cluster {cluster}: {error}")),
         }

@@ -26,7 +26,7 @@ use crate::{
 const MAX_RUNS: usize = 1 << 20;
 
 /// A deleted file or directory.
-struct Lost {
+struct DeletedEntry {
     /// Position of the short entry in slots of 32 bytes from the volume's start: the node number.
     node: u64,
     short: ShortEntry,
@@ -37,7 +37,7 @@ struct Lost {
     name_alone: bool,
 }
 
-impl Lost {
+impl DeletedEntry {
     fn check_place(&self) -> Result<()> {
         let problem = "of the file only its long name is left: another one has the slot that said where its content lies";
         if self.name_alone {
@@ -59,7 +59,7 @@ struct Directory {
 
 /// All deleted files of a volume, and its free clusters.
 pub(super) struct Index {
-    files: Vec<Lost>,
+    files: Vec<DeletedEntry>,
     directories: Vec<Directory>,
     free: FreeClusters,
     /// The reason why the list may be incomplete.
@@ -84,18 +84,18 @@ impl<'a> Deleted<'a> {
         Ok(self.fat.deleted.get_or_init(|| index))
     }
 
-    fn get(&self, node: NodeId) -> Result<Option<&'a Lost>> {
+    fn get(&self, node: NodeId) -> Result<Option<&'a DeletedEntry>> {
         let files = &self.index()?.files;
         Ok(files.binary_search_by_key(&node.0, |lost| lost.node).ok().map(|at| &files[at]))
     }
 
-    fn lost(&self, node: NodeId) -> Result<&'a Lost> {
+    fn lost(&self, node: NodeId) -> Result<&'a DeletedEntry> {
         let absent = || Error::not_found(format!("no deleted FAT entry {:#x}", node.0));
         self.get(node)?.ok_or_else(absent)
     }
 
     /// The number of clusters of the content, and the first cluster; `None` if that is no data cluster.
-    fn wanted(&self, lost: &Lost) -> (u64, Option<u64>) {
+    fn wanted(&self, lost: &DeletedEntry) -> (u64, Option<u64>) {
         let size = u64::from(lost.short.file_size.get());
         let first = self.fat.first_cluster(&lost.short);
         let clusters = if kind(lost) == NodeKind::File { size } else { 0 };
@@ -104,7 +104,7 @@ impl<'a> Deleted<'a> {
     }
 }
 
-fn kind(lost: &Lost) -> NodeKind {
+fn kind(lost: &DeletedEntry) -> NodeKind {
     if lost.short.attr & attr::DIRECTORY != 0 { NodeKind::Directory } else { NodeKind::File }
 }
 

@@ -18,7 +18,7 @@ pub(super) const MAX_DIRECTORY_SIZE: u64 = 8 << 20;
 
 /// A file or directory, as named by its directory.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Entry {
+pub(super) struct DirectoryEntry {
     pub(super) short: ShortEntry,
     /// Byte position of the short entry in the volume.
     pub(super) position: u64,
@@ -100,7 +100,11 @@ impl<'a> Slots<'a> {
     }
 
     /// The next file or directory; `name` is replaced by its name (the long one if it has one).
-    pub(super) fn next_entry(&mut self, decoder: &Decoder, name: &mut Vec<u16>) -> Result<Option<Entry>> {
+    pub(super) fn next_entry(
+        &mut self,
+        decoder: &Decoder,
+        name: &mut Vec<u16>,
+    ) -> Result<Option<DirectoryEntry>> {
         let mut long = Assembler::new();
         while let Some((slot, position)) = self.next()? {
             match slot {
@@ -112,7 +116,7 @@ impl<'a> Slots<'a> {
                         None => push_short(&short, decoder, true, name),
                     }
                     if !name.is_empty() {
-                        return Ok(Some(Entry { short, position, next: self.at }));
+                        return Ok(Some(DirectoryEntry { short, position, next: self.at }));
                     }
                     long.clear();
                 }
@@ -190,11 +194,11 @@ impl Index {
         pages: &Pages,
         decoder: &Decoder,
         wanted: &[u16],
-    ) -> Result<Option<Entry>> {
+    ) -> Result<Option<DirectoryEntry>> {
         let wanted_hash = hash(&self.seed, wanted);
         let from = self.hashes.partition_point(|(hash, _)| *hash < wanted_hash);
         let (mut name, mut alias) = (Vec::new(), Vec::new());
-        let mut best: Option<(u8, Entry)> = None;
+        let mut best: Option<(u8, DirectoryEntry)> = None;
         for (_, start) in self.hashes[from..].iter().take_while(|(hash, _)| *hash == wanted_hash) {
             let mut slots = Slots::new(directory, pages, *start);
             let Some(entry) = slots.next_entry(decoder, &mut name)? else { continue };

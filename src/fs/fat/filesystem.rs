@@ -10,10 +10,10 @@ use super::{
     chain::{Chain, Wanted},
     check,
     deleted::Deleted,
-    directory::{Entry, Index, Slots},
+    directory::{DirectoryEntry, Index, Slots},
     format::{ShortEntry, attr},
     name,
-    orphans::Lost,
+    orphans::OrphanAccess,
     time,
 };
 use crate::{
@@ -62,7 +62,7 @@ impl FileSystem for Fat {
         let index = self.index(dir, &directory)?;
         let found = index.find(&directory, &self.pages, &self.decoder, name.units())?;
         let cluster = self.directory_cluster(dir)?;
-        let node = found.map(|Entry { short, position, next }| {
+        let node = found.map(|DirectoryEntry { short, position, next }| {
             self.entered_from(cluster, position, &short, || {
                 Ok(index.is_first(self.first_cluster(&short), next))
             })
@@ -82,7 +82,9 @@ impl FileSystem for Fat {
         let cluster = self.directory_cluster(dir)?;
         let mut slots = Slots::new(&directory, &self.pages, from);
         let mut name = Vec::with_capacity(name::MAX_LONG_NAME);
-        while let Some(Entry { short, position, next }) = slots.next_entry(&self.decoder, &mut name)? {
+        while let Some(DirectoryEntry { short, position, next }) =
+            slots.next_entry(&self.decoder, &mut name)?
+        {
             let is_directory = short.attr & attr::DIRECTORY != 0;
             let entry = DirEntry {
                 name: Name(&name),
@@ -150,7 +152,7 @@ impl FileSystem for Fat {
     }
 
     fn orphans(&self) -> Option<Box<dyn Orphans + '_>> {
-        Some(Box::new(Lost::new(self)))
+        Some(Box::new(OrphanAccess::new(self)))
     }
 
     fn space(&self) -> &dyn Space {

@@ -40,6 +40,7 @@ use crate::{
     Error, Place, Result,
     bytes::{ByteSource, read_vec},
     cache::Cache,
+    identity::VolumeSerial,
 };
 
 const ROOT: NodeId = NodeId(0);
@@ -194,12 +195,11 @@ impl Fat {
         let geometry = &self.geometry;
         let in_boot_sector = geometry.label.filter(|label| label != b"NO NAME    ");
         let label = self.root_label().or(in_boot_sector).unwrap_or([b' '; 11]);
-        let serial = geometry.serial.map(|serial| format!("{:04X}-{:04X}", serial >> 16, serial & 0xffff));
         VolumeInfo {
             filesystem: geometry.width.kind(),
             version: String::new(),
             label: name::label(&label, &self.decoder),
-            serial: serial.unwrap_or_default(),
+            serial: geometry.serial.map(VolumeSerial::Fat),
             size: geometry.size,
             cluster_size: geometry.cluster_size.into(),
             dirty,

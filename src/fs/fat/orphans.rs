@@ -16,7 +16,7 @@ use super::{
     format::{ShortEntry, attr, slot},
     name::push_short,
     node_at,
-    table::Entry,
+    table::FatEntry,
 };
 use crate::{
     Error, Result,
@@ -164,7 +164,7 @@ impl Walk<'_> {
             }
             self.claimed[word] |= bit;
             match self.fat.chains.table().entry(0, cluster, &mut reader) {
-                Ok(Entry::Next(next)) => cluster = next,
+                Ok(FatEntry::Next(next)) => cluster = next,
                 _ => break,
             }
         }
@@ -184,7 +184,7 @@ impl Walk<'_> {
         while let Some(cluster) = fat.next_stored(&mut next, end) {
             let (word, bit) = bit(cluster);
             let mut entry = || fat.chains.table().entry(0, cluster, &mut reader);
-            if self.claimed[word] & bit != 0 || !matches!(entry(), Ok(Entry::Next(_) | Entry::End)) {
+            if self.claimed[word] & bit != 0 || !matches!(entry(), Ok(FatEntry::Next(_) | FatEntry::End)) {
                 continue;
             }
             if stretch.end != cluster {
@@ -270,11 +270,11 @@ impl Fat {
 }
 
 /// The orphans of a volume.
-pub(super) struct Lost<'a> {
+pub(super) struct OrphanAccess<'a> {
     fat: &'a Fat,
 }
 
-impl<'a> Lost<'a> {
+impl<'a> OrphanAccess<'a> {
     pub(super) fn new(fat: &'a Fat) -> Self {
         Self { fat }
     }
@@ -298,7 +298,7 @@ impl<'a> Lost<'a> {
     }
 }
 
-impl Numbered for Lost<'_> {
+impl Numbered for OrphanAccess<'_> {
     fn each(&self, from: u64, sink: &mut dyn FnMut(NumberedFile<'_>) -> ControlFlow<()>) -> Result<()> {
         let Index { tops, incomplete, .. } = self.fat.reach();
         let start = self.fat.node_of_number(from).map_or(0, |node| node.0);
@@ -329,7 +329,7 @@ impl Numbered for Lost<'_> {
     }
 }
 
-impl Orphans for Lost<'_> {
+impl Orphans for OrphanAccess<'_> {
     fn number(&self, node: NodeId) -> u64 {
         self.fat.number_of(node)
     }

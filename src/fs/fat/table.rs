@@ -20,7 +20,7 @@ const MAX_COPIES: u8 = 4;
 
 /// The decoded table entry of a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Entry {
+pub(super) enum FatEntry {
     Free,
     Next(u32),
     End,
@@ -83,7 +83,7 @@ impl Table {
     }
 
     /// The entry of `cluster` in one copy, or in any other if that is unreadable.
-    pub(super) fn entry(&self, copy: usize, cluster: u32, reader: &mut Reader<'_>) -> Result<Entry> {
+    pub(super) fn entry(&self, copy: usize, cluster: u32, reader: &mut Reader<'_>) -> Result<FatEntry> {
         Ok(self.classify(self.raw(copy, cluster, reader)?))
     }
 
@@ -117,18 +117,18 @@ impl Table {
         })
     }
 
-    fn classify(&self, raw: u32) -> Entry {
+    fn classify(&self, raw: u32) -> FatEntry {
         let bad = match self.width {
             Width::Fat12 => 0xff7,
             Width::Fat16 => 0xfff7,
             Width::Fat32 => 0x0fff_fff7,
         };
         match raw {
-            0 => Entry::Free,
-            raw if raw > bad => Entry::End,
-            raw if raw == bad => Entry::Bad,
-            raw if raw >= 2 && raw - 2 < self.clusters => Entry::Next(raw),
-            raw => Entry::Invalid(raw),
+            0 => FatEntry::Free,
+            raw if raw > bad => FatEntry::End,
+            raw if raw == bad => FatEntry::Bad,
+            raw if raw >= 2 && raw - 2 < self.clusters => FatEntry::Next(raw),
+            raw => FatEntry::Invalid(raw),
         }
     }
 

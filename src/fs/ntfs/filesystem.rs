@@ -16,7 +16,7 @@ use super::{
         node::{self, Node, Summary},
     },
     opening,
-    orphans::Lost,
+    orphans::OrphanAccess,
     records::{file::File, number},
     reparse::Data,
     volume::allocation,
@@ -126,7 +126,7 @@ impl FileSystem for Ntfs {
     }
 
     fn orphans(&self) -> Option<Box<dyn Orphans + '_>> {
-        Some(Box::new(Lost::new(self)))
+        Some(Box::new(OrphanAccess::new(self)))
     }
 
     fn stat_ahead(&self) -> Option<&dyn StatAhead> {

@@ -17,6 +17,7 @@ use crate::{
     Error, Result,
     bytes::{ByteSource, read_vec},
     fs::{FsKind, Journal, VolumeInfo},
+    identity::VolumeSerial,
 };
 
 const DIRTY: u16 = 1;
@@ -73,7 +74,7 @@ pub(super) fn open_mft(volume: &Arc<dyn ByteSource>, problems: &mut Vec<String>)
 pub(super) fn read_info(mft: &Mft, problems: Vec<String>) -> VolumeInfo {
     let mut info = VolumeInfo {
         filesystem: FsKind::Ntfs,
-        serial: format!("{:016X}", mft.boot.serial_number),
+        serial: Some(VolumeSerial::Ntfs(mft.boot.serial_number)),
         size: mft.boot.size(),
         cluster_size: mft.boot.cluster_size,
         problems,

@@ -111,10 +111,10 @@ fn check_parent(fs: &dyn FileSystem, node: NodeId, parent: NodeId, kind: NodeKin
     }
 }
 
-type Entry = (NameBuf, NodeId, NodeKind, DirCursor);
+type ListedEntry = (NameBuf, NodeId, NodeKind, DirCursor);
 
 /// Lists at most `step` entries from a cursor.
-fn list(fs: &dyn FileSystem, dir: NodeId, from: DirCursor, step: usize) -> Result<Vec<Entry>> {
+fn list(fs: &dyn FileSystem, dir: NodeId, from: DirCursor, step: usize) -> Result<Vec<ListedEntry>> {
     let mut entries = Vec::new();
     fs.read_dir(dir, from, &mut |entry| {
         entries.push((entry.name.to_owned(), entry.node, entry.kind, entry.next));

@@ -15,7 +15,7 @@ use super::{have, tool};
 
 /// An image of the catalog.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct CatalogEntry {
     pub(crate) id: String,
     packed: PathBuf,
     /// The file is packed here but not at its origin.
@@ -52,7 +52,7 @@ pub(crate) struct FileRow {
 }
 
 /// Reads the catalog; `None` (SKIPPED) without a corpus or without a program to unpack it.
-pub(crate) fn catalog() -> Option<Vec<Entry>> {
+pub(crate) fn catalog() -> Option<Vec<CatalogEntry>> {
     let Some(folder) = std::env::var_os("VHDMOUNT_CORPUS").map(PathBuf::from) else {
         // Not `skip`: the images are no part of the project, so missing ones are no failure.
         writeln!(std::io::stderr(), "SKIPPED: VHDMOUNT_CORPUS does not name a folder of real images")
@@ -73,7 +73,7 @@ pub(crate) fn catalog() -> Option<Vec<Entry>> {
         lines
             .map(|row| {
                 let filesystems = row[fs].split(',').filter_map(|part| part.split_once(':'));
-                Entry {
+                CatalogEntry {
                     id: row[id].into(),
                     packed: folder.join(row[packed]),
                     packed_here: row[how] == "xz of the file",
@@ -89,7 +89,7 @@ pub(crate) fn catalog() -> Option<Vec<Entry>> {
     )
 }
 
-impl Entry {
+impl CatalogEntry {
     /// True when both lie in one folder: one may be the other's parent.
     pub(crate) fn is_beside(&self, other: &Self) -> bool {
         self.id != other.id && self.packed.parent() == other.packed.parent()

@@ -56,7 +56,7 @@ pub(crate) enum Block {
 
 /// A log entry to be written.
 #[derive(Clone)]
-pub(crate) struct Entry {
+pub(crate) struct LogEntry {
     /// Offset in the log; entries may wrap at its end.
     pub(crate) at: u64,
     pub(crate) tail: u64,
@@ -329,8 +329,8 @@ impl Image {
     }
 
     /// A log entry whose tail is itself.
-    pub(crate) fn entry(&self, at: u64, sequence_number: u64, updates: Vec<Update>) -> Entry {
-        Entry {
+    pub(crate) fn entry(&self, at: u64, sequence_number: u64, updates: Vec<Update>) -> LogEntry {
+        LogEntry {
             at,
             tail: at,
             sequence_number,
@@ -343,7 +343,7 @@ impl Image {
     }
 
     /// Marks the image as dirty and writes the entries into the log.
-    pub(crate) fn write_log(&mut self, entries: &[Entry]) {
+    pub(crate) fn write_log(&mut self, entries: &[LogEntry]) {
         self.write_headers(LOG_GUID);
         for entry in entries {
             let mut bytes = entry.encode();
@@ -391,7 +391,7 @@ impl Image {
     }
 }
 
-impl Entry {
+impl LogEntry {
     /// The entry's length in the log.
     pub(crate) fn length(&self) -> u64 {
         self.encode().len() as u64

@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 
 use crate::support::{
-    corpus::{Entry, catalog},
+    corpus::{CatalogEntry, catalog},
     demo::{manifest, outcome, unpack, vhdmount},
     run, scratch, sha256,
     wine::{self, Wine, wine},
@@ -203,7 +203,7 @@ fn real_images_are_the_same() {
     assert!(different.is_empty(), "{} differences:\n{}", different.len(), different.join("\n"));
 }
 
-fn compare(wine: &Wine, entry: &Entry) -> (usize, Vec<String>) {
+fn compare(wine: &Wine, entry: &CatalogEntry) -> (usize, Vec<String>) {
     let folder = scratch();
     let path: PathBuf = entry.unpack(folder.path());
     let name = path.strip_prefix(folder.path()).unwrap().to_str().unwrap().to_owned();

@@ -68,7 +68,7 @@ impl Sectors<'_> {
 
 /// The validated header of an entry; [`Self::is_whole`] validates the rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct LogEntry {
     /// Offset in the log.
     pub(super) at: u64,
     pub(super) length: u64,
@@ -88,7 +88,7 @@ pub(super) enum Update<'a> {
     Zeros(u64, u64),
 }
 
-impl Entry {
+impl LogEntry {
     /// Parses the first sector of an entry; `None` when no valid entry can begin with it.
     pub(super) fn parse(sector: &[u8], at: u64, log_length: u64, log_guid: Guid) -> Option<Self> {
         let (raw, _) = LogEntryHeader::ref_from_prefix(sector).ok()?;

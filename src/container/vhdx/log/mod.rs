@@ -6,7 +6,7 @@ mod scan;
 
 use std::sync::Arc;
 
-use self::entry::{Entry, MAX_FILE_SIZE, Ring, Update};
+use self::entry::{LogEntry, MAX_FILE_SIZE, Ring, Update};
 use super::{
     format::{HEADER_SECTION, LOG_SECTOR, MIB},
     header::Header,
@@ -62,11 +62,11 @@ pub(super) fn place(header: &Header, file_size: u64) -> Result<()> {
 }
 
 /// True when the sectors after the newest valid entry are the beginning of its successor.
-fn is_torn(ring: Ring<'_>, header: &Header, newest: &Entry) -> Result<bool> {
+fn is_torn(ring: Ring<'_>, header: &Header, newest: &LogEntry) -> Result<bool> {
     let at = (newest.at + newest.length) % ring.length;
     let mut sector = [0; LOG_SECTOR];
     ring.read(at, &mut sector)?;
-    let next = Entry::parse(&sector, at, ring.length, header.log_guid);
+    let next = LogEntry::parse(&sector, at, ring.length, header.log_guid);
     Ok(next.is_some_and(|next| newest.sequence_number.checked_add(1) == Some(next.sequence_number)))
 }
 

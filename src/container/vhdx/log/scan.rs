@@ -6,7 +6,7 @@
 
 use super::{
     super::format::{LOG_SECTOR, LOG_SIGNATURE},
-    entry::{Entry, Ring},
+    entry::{LogEntry, Ring},
 };
 use crate::{Result, bytes::ExtentKind, guid::Guid};
 
@@ -16,12 +16,12 @@ const WINDOW: u64 = 256 << 10;
 const SMALL_LOG: u64 = 64 << 20;
 
 /// All valid entries by ascending offset. Reads the log once, skips holes, and reads the entries found again.
-pub(super) fn entries(ring: Ring<'_>, log_guid: Guid) -> Result<Vec<Entry>> {
+pub(super) fn entries(ring: Ring<'_>, log_guid: Guid) -> Result<Vec<LogEntry>> {
     // Valid entries lie side by side. An invalid one costs more than a sector only if its beginning is valid, such as the
     // newest when it is torn, and below a torn entry the older ones that it was overwriting. Only a crafted log exceeds
     // twice its length; small logs have a fixed allowance.
     let mut budget = ring.length.saturating_mul(2).saturating_add(SMALL_LOG);
-    let mut found: Vec<Entry> = Vec::new();
+    let mut found: Vec<LogEntry> = Vec::new();
     let mut window = Vec::new();
     let mut at = 0;
     while at < ring.length {
@@ -37,7 +37,7 @@ pub(super) fn entries(ring: Ring<'_>, log_guid: Guid) -> Result<Vec<Entry>> {
         while at < start + len {
             let sector = &window[usize::try_from(at - start).expect("at most WINDOW")..][..LOG_SECTOR];
             at += match sector.starts_with(LOG_SIGNATURE) {
-                true => match Entry::parse(sector, at, ring.length, log_guid) {
+                true => match LogEntry::parse(sector, at, ring.length, log_guid) {
                     Some(entry) if entry.is_whole(ring, &mut budget)? => {
                         let length = entry.length;
                         found.push(entry);
@@ -53,7 +53,7 @@ pub(super) fn entries(ring: Ring<'_>, log_guid: Guid) -> Result<Vec<Entry>> {
 }
 
 /// The entries to replay, oldest first, as indices into `entries`; `None` when no sequence is complete.
-pub(super) fn active_sequence(entries: &[Entry], log_length: u64) -> Option<Vec<usize>> {
+pub(super) fn active_sequence(entries: &[LogEntry], log_length: u64) -> Option<Vec<usize>> {
     let next: Vec<Option<usize>> =
         entries.iter().map(|entry| successor(entries, entry, log_length)).collect();
     let mut continued = vec![false; entries.len()];
@@ -78,7 +78,7 @@ pub(super) fn active_sequence(entries: &[Entry], log_length: u64) -> Option<Vec<
 }
 
 /// The entry that begins where `entry` ends, if it has the next number.
-fn successor(entries: &[Entry], entry: &Entry, log_length: u64) -> Option<usize> {
+fn successor(entries: &[LogEntry], entry: &LogEntry, log_length: u64) -> Option<usize> {
     let at = (entry.at + entry.length) % log_length;
     let index = entries.binary_search_by_key(&at, |other| other.at).ok()?;
     (entry.sequence_number.checked_add(1) == Some(entries[index].sequence_number)).then_some(index)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    writer::{Block, Entry, Update, pattern},
+    writer::{Block, LogEntry, Update, pattern},
     *,
 };
 use crate::bytes::testing::Faulty;
@@ -18,7 +18,7 @@ fn everything() -> Image {
         .build();
     let updates = image.withhold(image.bat_offset, 1, 0);
     let first = image.entry(MIB - 4096, 1, vec![Update::Zeros(image.bat_offset, 8192)]);
-    let second = Entry { tail: first.at, ..image.entry(0, 2, updates) };
+    let second = LogEntry { tail: first.at, ..image.entry(0, 2, updates) };
     image.write_log(&[first, second]);
     image
 }

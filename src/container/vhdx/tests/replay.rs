@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::Remedy;
 
 use super::{
-    writer::{Block, Entry, LOG_OFFSET, Update, pattern, seal},
+    writer::{Block, LOG_OFFSET, LogEntry, Update, pattern, seal},
     *,
 };
 
@@ -45,8 +45,8 @@ fn entries_are_replayed_in_order_from_the_tail() {
     let older = image.entry(0, 10, vec![Update::Zeros(image.metadata_offset, 4096)]);
     let first = image.entry(4096, 11, junk());
     let second =
-        Entry { tail: 4096, ..image.entry(4096 + first.length(), 12, vec![Update::Zeros(bat, 65536)]) };
-    let third = Entry { tail: 4096, ..image.entry(second.at + second.length(), 13, updates) };
+        LogEntry { tail: 4096, ..image.entry(4096 + first.length(), 12, vec![Update::Zeros(bat, 65536)]) };
+    let third = LogEntry { tail: 4096, ..image.entry(second.at + second.length(), 13, updates) };
     image.write_log(&[older, first, second, third]);
     let disk = opened(&image);
     assert_eq!(
@@ -62,9 +62,9 @@ fn entries_and_sequences_wrap_at_the_end_of_the_log() {
     let at = MIB - 3 * 4096;
     let first = image.entry(at, 5, vec![Update::Data(image.bat_offset, vec![0xff; 4096])]);
     // Header sector before the end, data sector at the beginning.
-    let second = Entry { tail: at, ..image.entry(at + first.length(), 6, updates) };
+    let second = LogEntry { tail: at, ..image.entry(at + first.length(), 6, updates) };
     assert_eq!(second.at + 4096, MIB);
-    let third = Entry { tail: at, ..image.entry(4096, 7, vec![]) };
+    let third = LogEntry { tail: at, ..image.entry(4096, 7, vec![]) };
     image.write_log(&[first, second, third]);
     let disk = opened(&image);
     assert_eq!(disk.info().log, Some(crate::container::LogState::Replayed { entries: 3, bytes: 8192 }));
@@ -76,7 +76,7 @@ fn torn_newest_entry_is_left_out() {
     let (mut image, updates) = withheld();
     let first = image.entry(0, 1, updates);
     let junk = vec![Update::Data(image.bat_offset, vec![0xff; 4096])];
-    let torn = Entry { torn: true, ..image.entry(first.length(), 2, junk) };
+    let torn = LogEntry { torn: true, ..image.entry(first.length(), 2, junk) };
     image.write_log(&[first, torn]);
     let disk = opened(&image);
     assert_eq!(disk.info().log, Some(crate::container::LogState::Replayed { entries: 1, bytes: 4096 }));
@@ -90,8 +90,8 @@ fn newest_complete_sequence_is_the_active_one() {
     let older = image.entry(0, 3, junk());
     let active = image.entry(0x10000, 9, updates);
     // One has an overwritten tail, one belongs to an earlier session, one has no successor's number.
-    let incomplete = Entry { tail: 0x4_0000, ..image.entry(0x2_0000, 50, junk()) };
-    let foreign = Entry { log_guid: [9; 16], ..image.entry(0x3_0000, 60, junk()) };
+    let incomplete = LogEntry { tail: 0x4_0000, ..image.entry(0x2_0000, 50, junk()) };
+    let foreign = LogEntry { log_guid: [9; 16], ..image.entry(0x3_0000, 60, junk()) };
     let gap = image.entry(active.at + active.length(), 8, junk());
     image.write_log(&[older, active, incomplete, foreign, gap]);
     assert!(read_all(&opened(&image)) == small_content());
@@ -120,7 +120,7 @@ fn file_grows_to_the_last_file_offset_in_memory() {
     let (mut image, updates) = withheld();
     let full = image.size;
     image.size -= MIB;
-    image.write_log(&[Entry { last_file_offset: full, ..image.entry(0, 1, updates) }]);
+    image.write_log(&[LogEntry { last_file_offset: full, ..image.entry(0, 1, updates) }]);
     let disk = opened(&image);
     assert_eq!(disk.source().size(), full);
     assert_eq!(read(&disk, 3 * MIB, 4096).unwrap(), vec![0; 4096]);
@@ -131,7 +131,7 @@ fn file_grows_to_the_last_file_offset_in_memory() {
 fn log_that_cannot_be_replayed_is_refused_and_may_be_skipped() {
     let (image, updates) = withheld();
     let sound = image.entry(0, 1, updates);
-    let refused = |entries: &[Entry], change: &dyn Fn(&mut Image)| {
+    let refused = |entries: &[LogEntry], change: &dyn Fn(&mut Image)| {
         let mut image = image.clone();
         image.write_log(entries);
         change(&mut image);
@@ -142,8 +142,8 @@ fn log_that_cannot_be_replayed_is_refused_and_may_be_skipped() {
         error
     };
     assert!(refused(&[], &|_| ()).contains("no complete sequence"));
-    assert!(refused(&[Entry { torn: true, ..sound.clone() }], &|_| ()).contains("no complete sequence"));
-    assert!(refused(&[Entry { tail: 4096, ..sound.clone() }], &|_| ()).contains("no complete sequence"));
+    assert!(refused(&[LogEntry { torn: true, ..sound.clone() }], &|_| ()).contains("no complete sequence"));
+    assert!(refused(&[LogEntry { tail: 4096, ..sound.clone() }], &|_| ()).contains("no complete sequence"));
     for damage in [0, 5, 8, 30, 33, 70, 80, 90, 4096, 4100, 5000, 8191] {
         let flip = |image: &mut Image| {
             let byte = image.read(LOG_OFFSET + damage, 1)[0];
@@ -151,9 +151,9 @@ fn log_that_cannot_be_replayed_is_refused_and_may_be_skipped() {
         };
         assert!(refused(std::slice::from_ref(&sound), &flip).contains("no complete sequence"), "{damage}");
     }
-    let larger = Entry { flushed_file_offset: image.size + MIB, ..sound.clone() };
+    let larger = LogEntry { flushed_file_offset: image.size + MIB, ..sound.clone() };
     assert!(refused(&[larger], &|_| ()).contains("truncated"));
-    let huge = Entry { last_file_offset: u64::MAX, ..sound.clone() };
+    let huge = LogEntry { last_file_offset: u64::MAX, ..sound.clone() };
     assert!(refused(&[huge], &|_| ()).contains("2^63"));
 
     let patch_headers = |image: &mut Image, at: usize, bytes: &[u8]| {
@@ -199,7 +199,7 @@ fn updates_beyond_what_files_can_hold_are_no_valid_entry() {
     let (mut image, updates) = withheld();
     let zeros = vec![Update::Zeros(1 << 50, 1 << 60)];
     let first = image.entry(0, 1, zeros);
-    let second = Entry { tail: 0, ..image.entry(first.length(), 2, updates) };
+    let second = LogEntry { tail: 0, ..image.entry(first.length(), 2, updates) };
     image.write_log(&[first, second]);
     assert!(read_all(&opened(&image)) == small_content());
 }
@@ -234,7 +234,7 @@ fn empty_large_log_is_searched_quickly() {
     recipe.log_length = 64 * MIB;
     let mut image = recipe.build();
     // As many one-sector entries as fit, each its own sequence.
-    let entries: Vec<Entry> = (0..64 * 256).map(|n| image.entry(n * 4096, 2 * n + 1, vec![])).collect();
+    let entries: Vec<LogEntry> = (0..64 * 256).map(|n| image.entry(n * 4096, 2 * n + 1, vec![])).collect();
     image.write_log(&entries);
     let start = Instant::now();
     assert_eq!(
@@ -242,8 +242,8 @@ fn empty_large_log_is_searched_quickly() {
         Some(crate::container::LogState::Replayed { entries: 1, bytes: 0 })
     );
     // The same as one sequence.
-    let entries: Vec<Entry> =
-        (0..64 * 256).map(|n| Entry { tail: 0, ..image.entry(n * 4096, n + 1, vec![]) }).collect();
+    let entries: Vec<LogEntry> =
+        (0..64 * 256).map(|n| LogEntry { tail: 0, ..image.entry(n * 4096, n + 1, vec![]) }).collect();
     image.write_log(&entries);
     assert_eq!(
         opened(&image).info().log,

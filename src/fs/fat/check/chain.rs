@@ -1,6 +1,6 @@
 //! The check of one chain: its clusters are claimed for its owner, one after the other.
 
-use super::{super::table::Entry, Check, MAX_MEETINGS, MAX_OWNERS, Object, bit};
+use super::{super::table::FatEntry, Check, MAX_MEETINGS, MAX_OWNERS, Object, bit};
 
 /// The claimed part of a chain.
 pub(super) struct Claimed {
@@ -49,14 +49,14 @@ impl Check<'_, '_> {
             self.done += 1;
             let next = self.fat.chains.table().entry(0, cluster, &mut self.reader);
             let problem = match next {
-                Ok(Entry::Next(next)) => {
+                Ok(FatEntry::Next(next)) => {
                     cluster = next;
                     continue;
                 }
-                Ok(Entry::End) => return Claimed { clusters, end: End::Proper },
-                Ok(Entry::Free) => format!("cluster {cluster} is marked as free"),
-                Ok(Entry::Bad) => format!("cluster {cluster} is marked as bad"),
-                Ok(Entry::Invalid(next)) => {
+                Ok(FatEntry::End) => return Claimed { clusters, end: End::Proper },
+                Ok(FatEntry::Free) => format!("cluster {cluster} is marked as free"),
+                Ok(FatEntry::Bad) => format!("cluster {cluster} is marked as bad"),
+                Ok(FatEntry::Invalid(next)) => {
                     format!("cluster {cluster} is followed by {next}, which does not exist")
                 }
                 Err(error) => format!("the table entry of cluster {cluster}: {error}"),
@@ -74,7 +74,7 @@ impl Check<'_, '_> {
                 return true;
             }
             match self.fat.chains.table().entry(0, cluster, &mut self.reader) {
-                Ok(Entry::Next(next)) => cluster = next,
+                Ok(FatEntry::Next(next)) => cluster = next,
                 _ => return false,
             }
         }

@@ -1,6 +1,6 @@
 //! The check for lost clusters: in use by the table, although no directory entry leads to them.
 
-use super::{super::table::Entry, Check, bit, bits};
+use super::{super::table::FatEntry, Check, bit, bits};
 use crate::{Remedy, check::Severity, fs::findings::Kind};
 
 const LOST: Kind = Kind {
@@ -45,8 +45,8 @@ impl Check<'_, '_> {
                 self.findings.progress("lost clusters", (cluster - 2).into(), clusters.into());
             }
             match self.fat.chains.table().entry(0, cluster, &mut self.reader) {
-                Ok(Entry::Free) => free = free.map(|free| free + 1),
-                Ok(Entry::Bad) => bad += 1,
+                Ok(FatEntry::Free) => free = free.map(|free| free + 1),
+                Ok(FatEntry::Bad) => bad += 1,
                 Ok(_) if self.is_claimed(cluster) => {}
                 Ok(_) => {
                     lost += 1;
@@ -86,7 +86,7 @@ impl Check<'_, '_> {
         let mut next = 2;
         while let Some(cluster) = self.fat.next_stored(&mut next, end) {
             if !self.is_claimed(cluster)
-                && let Ok(Entry::Next(next)) = self.fat.chains.table().entry(0, cluster, &mut self.reader)
+                && let Ok(FatEntry::Next(next)) = self.fat.chains.table().entry(0, cluster, &mut self.reader)
             {
                 let (word, bit) = bit(next);
                 followers[word] |= bit;
@@ -97,7 +97,8 @@ impl Check<'_, '_> {
             let (word, bit) = bit(cluster);
             if followers[word] & bit == 0 && !self.is_claimed(cluster) {
                 let entry = self.fat.chains.table().entry(0, cluster, &mut self.reader);
-                heads += u64::from(matches!(entry, Ok(Entry::Next(_) | Entry::End | Entry::Invalid(_))));
+                heads +=
+                    u64::from(matches!(entry, Ok(FatEntry::Next(_) | FatEntry::End | FatEntry::Invalid(_))));
             }
         }
         heads

@@ -16,7 +16,7 @@ use super::{
         name::{self, Assembler, MAX_PIECES, is_legal, push_short},
         starts::START,
     },
-    Directory, Index, Lost,
+    DeletedEntry, Directory, Index,
 };
 use crate::{
     Result,
@@ -155,9 +155,9 @@ impl Walk<'_> {
             return;
         }
         let short = ShortEntry::read_from_bytes(&[0; slot::SIZE as usize]).expect("as long as a slot");
-        self.memory += size_of::<Lost>() + 2 * name.len();
+        self.memory += size_of::<DeletedEntry>() + 2 * name.len();
         let node = position / u64::from(slot::SIZE);
-        self.index.files.push(Lost {
+        self.index.files.push(DeletedEntry {
             node,
             short,
             name: name.into(),
@@ -263,9 +263,9 @@ impl Walk<'_> {
                 false => self.doubtful.push((first, place)),
             }
         }
-        self.memory += size_of::<Lost>() + 2 * name.len();
+        self.memory += size_of::<DeletedEntry>() + 2 * name.len();
         let node = position / u64::from(slot::SIZE);
-        self.index.files.push(Lost {
+        self.index.files.push(DeletedEntry {
             node,
             short,
             name: name.into(),

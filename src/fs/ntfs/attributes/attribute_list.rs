@@ -27,7 +27,7 @@ struct Raw {
 
 /// The location of an attribute, or of one extent of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry<'a> {
+pub struct AttributeListEntry<'a> {
     /// Attribute type.
     pub type_code: u32,
     /// UTF-16LE; empty for unnamed attributes.
@@ -39,7 +39,7 @@ pub struct Entry<'a> {
 }
 
 /// Iterates over the entries of a list, in order; ends after the first damaged one.
-pub fn entries(list: &[u8]) -> impl Iterator<Item = Result<Entry<'_>>> {
+pub fn entries(list: &[u8]) -> impl Iterator<Item = Result<AttributeListEntry<'_>>> {
     let mut offset = 0;
     std::iter::from_fn(move || {
         let rest = list.get(offset..).filter(|rest| !rest.is_empty())?;
@@ -52,7 +52,7 @@ pub fn entries(list: &[u8]) -> impl Iterator<Item = Result<Entry<'_>>> {
     })
 }
 
-fn parse(bytes: &[u8]) -> Result<(Entry<'_>, usize), &'static str> {
+fn parse(bytes: &[u8]) -> Result<(AttributeListEntry<'_>, usize), &'static str> {
     let (raw, _) = Raw::ref_from_prefix(bytes).map_err(|_| "cut off")?;
     let len = usize::from(raw.record_length.get());
     if len < size_of::<Raw>() || len > bytes.len() {
@@ -66,7 +66,15 @@ fn parse(bytes: &[u8]) -> Result<(Entry<'_>, usize), &'static str> {
         }
     };
     let (type_code, lowest_vcn) = (raw.type_code.get(), raw.lowest_vcn.get());
-    Ok((Entry { type_code, name, lowest_vcn, segment: FileReference(raw.segment_reference.get()) }, len))
+    Ok((
+        AttributeListEntry {
+            type_code,
+            name,
+            lowest_vcn,
+            segment: FileReference(raw.segment_reference.get()),
+        },
+        len,
+    ))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::{
         ntfs::{
             attributes::{
                 Attribute, Form, NonResident,
-                attribute_list::{self, Entry},
+                attribute_list::{self, AttributeListEntry},
                 reference::FileReference,
                 utf16_eq,
             },
@@ -130,7 +130,7 @@ impl Check<'_, '_> {
 }
 
 /// True if the record contains the attribute, or the extent of it, that the list entry names.
-fn holds(record: &Record, entry: &Entry<'_>) -> bool {
+fn holds(record: &Record, entry: &AttributeListEntry<'_>) -> bool {
     record.attributes().flatten().any(|attribute| {
         let lowest_vcn = match &attribute.form {
             Form::Resident(_) => 0,

@@ -33,11 +33,11 @@ pub(super) use scan::Index;
 const ADOPTED: u64 = 1 << 61;
 
 /// The orphans of a volume.
-pub(super) struct Lost<'a> {
+pub(super) struct OrphanAccess<'a> {
     ntfs: &'a Ntfs,
 }
 
-impl<'a> Lost<'a> {
+impl<'a> OrphanAccess<'a> {
     pub(super) fn new(ntfs: &'a Ntfs) -> Self {
         Self { ntfs }
     }
@@ -71,7 +71,7 @@ impl<'a> Lost<'a> {
     }
 }
 
-impl Numbered for Lost<'_> {
+impl Numbered for OrphanAccess<'_> {
     fn each(&self, from: u64, sink: &mut dyn FnMut(NumberedFile<'_>) -> ControlFlow<()>) -> Result<()> {
         let Index { tops, incomplete, .. } = self.index();
         let records = tops[tops.partition_point(|record| *record < from)..].iter().copied();
@@ -100,7 +100,7 @@ impl Numbered for Lost<'_> {
     }
 }
 
-impl Orphans for Lost<'_> {
+impl Orphans for OrphanAccess<'_> {
     fn is_main(&self) -> bool {
         self.ntfs.root_is_lost
     }

@@ -66,7 +66,7 @@ impl Container {
     }
 
     /// Moves everything: what was at an offset is found only through the redirection table.
-    pub(super) fn relocate(&mut self, entries: &[Entry], by: usize) {
+    pub(super) fn relocate(&mut self, entries: &[StreamMapEntry], by: usize) {
         self.bytes.splice(FIRST_CHUNK..FIRST_CHUNK, vec![0xdd; by]);
         let moved = u32::try_from(by).unwrap();
         let own = entries.iter().filter(|entry| entry.container == self.number);
@@ -92,7 +92,7 @@ impl Container {
 
 /// A chunk of content, as stream maps name it.
 #[derive(Clone)]
-pub(super) struct Entry {
+pub(super) struct StreamMapEntry {
     pub(super) chunk: u32,
     pub(super) container: u32,
     pub(super) offset: u32,
@@ -103,13 +103,13 @@ pub(super) struct Entry {
 }
 
 /// Stores a chunk of content, compressed if that makes it smaller.
-pub(super) fn store(container: &mut Container, content: &[u8], hash: HashKind) -> Entry {
+pub(super) fn store(container: &mut Container, content: &[u8], hash: HashKind) -> StreamMapEntry {
     let compressed = compress(content);
     let (stored, compression) =
         if compressed.len() < content.len() { (&compressed[..], 2) } else { (content, 0) };
     let hash = hash.of(content);
     let (chunk, offset) = container.push(1, compression, &hash, stored);
-    Entry {
+    StreamMapEntry {
         chunk,
         container: container.number,
         offset,
@@ -121,7 +121,7 @@ pub(super) fn store(container: &mut Container, content: &[u8], hash: HashKind) -
 }
 
 /// Stores the map of a part of the content from `start` on; returns what reparse points say of it.
-pub(super) fn store_map(container: &mut Container, start: u64, entries: &[Entry]) -> Vec<u8> {
+pub(super) fn store_map(container: &mut Container, start: u64, entries: &[StreamMapEntry]) -> Vec<u8> {
     let mut map = b"Smap\x01\x04\x04\x01".to_vec();
     let mut end = start;
     for entry in entries {

@@ -11,7 +11,7 @@ use vhdmount::{
     },
 };
 
-use super::{Checked, Entry, check_file};
+use super::{Checked, ListedEntry, check_file};
 
 /// Most deleted files and orphans examined.
 const MAX_NUMBERED: usize = 200;
@@ -94,7 +94,7 @@ pub(super) fn check_stored(fs: &dyn FileSystem, node: NodeId, size: u64, path: &
 }
 
 /// Checks that reading ahead changes no result.
-pub(super) fn check_stat_ahead(fs: &dyn FileSystem, dir: NodeId, entries: &[Entry], path: &str) {
+pub(super) fn check_stat_ahead(fs: &dyn FileSystem, dir: NodeId, entries: &[ListedEntry], path: &str) {
     let Some(ahead) = fs.stat_ahead() else { return };
     let stats = || -> Vec<_> { entries.iter().map(|(_, node, ..)| fs.stat(*node).ok()).collect() };
     let before = stats();

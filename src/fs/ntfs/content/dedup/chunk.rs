@@ -76,7 +76,7 @@ pub(in super::super) struct Wanted<'a> {
 }
 
 /// The location of a chunk.
-pub(in super::super) struct Found {
+pub(in super::super) struct ChunkPlace {
     /// Offset of its bytes in the container.
     pub(in super::super) position: u64,
     /// Compression method; 0 if stored raw.
@@ -84,8 +84,8 @@ pub(in super::super) struct Found {
 }
 
 /// Finds a chunk in its container, at its last known offset or through the redirection table.
-pub(in super::super) fn find(container: &dyn ByteSource, wanted: &Wanted<'_>) -> Result<Option<Found>> {
-    let at = |offset: u32| -> Result<Option<Found>> {
+pub(in super::super) fn find(container: &dyn ByteSource, wanted: &Wanted<'_>) -> Result<Option<ChunkPlace>> {
+    let at = |offset: u32| -> Result<Option<ChunkPlace>> {
         let header = Header::read(container, offset.into())?.filter(|header| {
             header.number == wanted.number && header.len == wanted.len && header.hash.starts_with(wanted.hash)
         });
@@ -98,7 +98,7 @@ pub(in super::super) fn find(container: &dyn ByteSource, wanted: &Wanted<'_>) ->
                 "cut off by its container's end",
             ));
         }
-        Ok(Some(Found { position, compression: header.compression }))
+        Ok(Some(ChunkPlace { position, compression: header.compression }))
     };
     match at(wanted.offset)? {
         Some(found) => Ok(Some(found)),

@@ -44,7 +44,7 @@ struct Map {
 }
 
 /// An entry of the stream map.
-struct Entry {
+struct StreamMapEntry {
     number: u32,
     container: u32,
     offset: u32,
@@ -107,7 +107,7 @@ impl DedupSource {
     }
 
     /// Reads the entry at a position, and returns it with the length of its content.
-    fn entry(&self, place: &Place) -> Result<(Entry, usize)> {
+    fn entry(&self, place: &Place) -> Result<(StreamMapEntry, usize)> {
         let map = &self.maps[place.map];
         if place.index >= map.count {
             return Err(Error::corrupt(
@@ -129,7 +129,7 @@ impl DedupSource {
     }
 
     /// Fills `out` with the verified content of a chunk.
-    fn load(&self, entry: &Entry, out: &mut [u8]) -> Result<()> {
+    fn load(&self, entry: &StreamMapEntry, out: &mut [u8]) -> Result<()> {
         let corrupt = |problem: &str| self.store.corrupt(entry.container, entry.number, problem);
         let wanted = Wanted { number: entry.number, offset: entry.offset, len: entry.len, hash: &entry.hash };
         let (kind, generation) = (Kind::Content, Some(entry.generation));
@@ -152,11 +152,11 @@ impl DedupSource {
 }
 
 impl Map {
-    fn entry(&self, index: u64) -> Result<Entry> {
+    fn entry(&self, index: u64) -> Result<StreamMapEntry> {
         let mut bytes = [0; MAP_ENTRY_LEN as usize];
         self.container.read_exact_at(self.position + index * u64::from(MAP_ENTRY_LEN), &mut bytes)?;
         let u32_at = |at: usize| u32::from_le_bytes(*bytes[at..].first_chunk().expect("64 bytes"));
-        Ok(Entry {
+        Ok(StreamMapEntry {
             number: u32_at(0),
             container: u32_at(4),
             offset: u32_at(8),
