@@ -58,7 +58,7 @@ pub(super) fn at(path: &Path) -> io::Result<Option<Mount>> {
 pub(super) fn ours() -> Vec<PathBuf> {
     let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
     let entries = table.split(|byte| *byte == b'\n').filter_map(parse);
-    entries.filter(Entry::is_ours).map(|entry| entry.mountpoint).collect()
+    entries.filter(Mount::is_ours).map(|entry| entry.mountpoint).collect()
 }
 
 /// The path with its parent folder made canonical. The last component is not examined: it may be a dead mount, or one
