@@ -60,6 +60,8 @@ pub mod partition;
 pub mod printable;
 pub mod registry;
 pub mod size;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod tree;
 pub mod volume;
 

@@ -24,7 +24,8 @@ use vhdmount::{
 };
 
 use super::conformance::{Limits, Walked, visit};
-pub(crate) use meter::{Metered, peak_of};
+pub(crate) use meter::peak_of;
+pub(crate) use vhdmount::bytes::testing::Metered;
 
 /// Most memory that an image may take, in bytes.
 const MAX_MEMORY: usize = 512 << 20;

@@ -1,15 +1,8 @@
-//! Counts the library's consumption: memory of this thread, reads and bytes of a source.
+//! Counts the library's memory, of this thread.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
-    sync::Arc,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-};
-
-use vhdmount::{
-    Error, Result,
-    bytes::{ByteSource, Extent},
 };
 
 /// The system's allocator, with counters per thread: other tests run in the same process at the same time.
@@ -72,56 +65,6 @@ pub(crate) fn peak_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
     (result, PEAK.get().saturating_sub(before))
 }
 
-/// Counts reads, and fails all of them once the budget is spent, so that a loop ends.
-pub(crate) struct Metered {
-    inner: Arc<dyn ByteSource>,
-    reads: AtomicU64,
-    bytes: AtomicU64,
-    max_reads: u64,
-    max_bytes: u64,
-}
-
-impl Metered {
-    pub(crate) fn new(inner: Arc<dyn ByteSource>, max_reads: u64, max_bytes: u64) -> Self {
-        Self { inner, reads: AtomicU64::new(0), bytes: AtomicU64::new(0), max_reads, max_bytes }
-    }
-
-    pub(crate) fn reads(&self) -> u64 {
-        self.reads.load(Relaxed)
-    }
-
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Relaxed)
-    }
-
-    pub(crate) fn exhausted(&self) -> bool {
-        self.reads() > self.max_reads || self.bytes() > self.max_bytes
-    }
-
-    fn count(&self, bytes: usize) -> Result<()> {
-        self.reads.fetch_add(1, Relaxed);
-        self.bytes.fetch_add(bytes as u64, Relaxed);
-        let spent = || std::io::Error::other("more work than the image can justify");
-        if self.exhausted() { Err(Error::io("metered image", spent())) } else { Ok(()) }
-    }
-}
-
-impl ByteSource for Metered {
-    fn size(&self) -> u64 {
-        self.inner.size()
-    }
-
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        self.count(buf.len())?;
-        self.inner.read_exact_at(offset, buf)
-    }
-
-    fn extent_at(&self, offset: u64) -> Result<Extent> {
-        self.count(0)?;
-        self.inner.extent_at(offset)
-    }
-}
-
 #[test]
 fn memory_of_this_thread_is_counted() {
     let (len, peak) = peak_of(|| {
@@ -131,12 +74,4 @@ fn memory_of_this_thread_is_counted() {
     });
     assert_eq!(len, 2 << 20);
     assert!((3 << 20..4 << 20).contains(&peak), "{peak}");
-}
-
-#[test]
-fn a_spent_budget_ends_every_loop() {
-    let metered = Metered::new(Arc::new(vhdmount::bytes::MemorySource(vec![0; 16])), 10, 1000);
-    let reads = (0..).take_while(|_| metered.read_exact_at(0, &mut [0; 4]).is_ok()).count();
-    assert_eq!(reads, 10);
-    assert!(metered.exhausted());
 }
