@@ -1,6 +1,10 @@
-use std::sync::Arc;
+mod format_overhead;
+mod free_list;
+mod free_space;
 
 use super::*;
+use std::sync::Arc;
+
 use crate::{
     bytes::ByteSource,
     container::{Format, Growth, Kind, LayerInfo, Place, Segment, Structures},
@@ -8,7 +12,10 @@ use crate::{
     host::{Held, System},
     volume::{Placed, tests::Scattered},
 };
+
 use std::ops::{ControlFlow, Range};
+
+pub(crate) use self::free_list::FreeList;
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -273,237 +280,6 @@ fn the_running_system_tells_holes_from_data() {
         assert_eq!((map.at(MIB).0, map.at(5 * MIB)), (Some(Held::Own), (Some(Held::Own), MIB)));
     }
     assert!(!space.filesystem.name().is_empty() && space.unit > 0, "{space:?}");
-}
-
-#[test]
-fn bitmap_blocks_of_a_group_are_paid_once() {
-    // 64 blocks of 2 bytes; a group of four costs 4·2+1 = 9.
-    let mut layer = Thin::new(128, 2, 2, |_| false);
-    layer.growth.group = Some((4, 1));
-    for (free, blocks) in [(0, 0), (2, 0), (3, 1), (8, 3), (9, 4), (11, 4), (12, 5), (18, 8)] {
-        let budget = budget(&layer, free);
-        assert_eq!(budget.blocks(free), blocks, "{free}");
-    }
-    assert_eq!(report(&layer, 0, 0).growth_to_full, 128 + 16);
-}
-
-#[test]
-fn bitmap_blocks_that_exist_are_not_paid_again() {
-    let mut layer = Thin::new(64 * MIB, 2 * MIB, 2 * MIB, |block| block == 4);
-    layer.growth.group = Some((4, MIB));
-    layer.structures = structures();
-    // The second group has its bitmap block and three absent blocks; seven groups have none.
-    layer.bitmaps = vec![None, Some(100 * MIB)];
-    let report = report(&layer, 0, 0);
-    assert_eq!((report.growth_to_full, report.overhead_to_full), (62 * MIB + 7 * MIB, 7 * MIB));
-    for (free, blocks) in [(5, 2), (6, 3), (8, 3), (9, 4), (15, 7), (16, 7), (18, 8)] {
-        assert_eq!(budget(&layer, free * MIB).blocks(free * MIB), blocks, "{free}");
-    }
-}
-
-/// As in a VHDX: log from 1 MiB on, table from 2 MiB on, blocks from 4 MiB on.
-fn structures() -> Structures {
-    Structures {
-        reserved: vec![0..MIB, MIB..2 * MIB, 2 * MIB..4 * MIB],
-        table: 2 * MIB..2 * MIB + 512,
-        table_entry: 8,
-        log: MIB..2 * MIB,
-        log_entry: 8192,
-        alignment: MIB,
-        block_head: 0,
-        trailer: 0,
-    }
-}
-
-#[test]
-fn holes_of_the_log_and_the_table_are_paid_as_far_as_blocks_touch_them() {
-    let mut layer = Thin::new(64 * MIB, MIB, MIB, |_| false);
-    layer.structures = structures();
-    let map = HostMap::new([(0..4096, Held::Own)]);
-    let allocation = allocation(&layer, Some(&map));
-    assert_eq!((allocation.log_holes, allocation.table_holes), (MIB, 512));
-    let blocks = |free: u64| {
-        let space = HostSpace { file_size: 4 * MIB, unit: 4096, ..space(4096, free) };
-        let budget = HostBudget::new(&layer, &space, &allocation);
-        budget.blocks(free)
-    };
-    // Ten blocks and what their eleven candidates write to the log; the table's holes are half a host block.
-    assert_eq!(blocks(10 * MIB), 9);
-    assert_eq!(blocks(10 * MIB + 11 * 8192 + 512), 9, "host blocks are whole");
-    assert_eq!(blocks(10 * MIB + 11 * 8192 + 4096), 10);
-    assert_eq!(blocks(4096), 0);
-    let full = Allocation { beyond_end: MIB, ..allocation.clone() };
-    let space = HostSpace { file_size: 4 * MIB, unit: 4096, ..space(4096, 10 * MIB) };
-    assert_eq!(HostBudget::new(&layer, &space, &full).blocks(10 * MIB), 10, "reserved behind the end");
-}
-
-#[test]
-fn blocks_at_the_same_place_of_the_file_count_once() {
-    let mut layer = Thin::new(16 * MIB, MIB, MIB, |block| block < 8);
-    layer.structures = structures();
-    layer.aliased = vec![(3, 1), (4, 1), (7, 0)];
-    layer.source = Arc::new(Unread(30 * MIB));
-    let report = report(&layer, 0, GIB);
-    assert_eq!((report.backed, report.achievable_size), (5 * MIB, 13 * MIB));
-    assert!(report.problem.contains("same place"), "{}", report.problem);
-    let file_usage = FileUsage::survey(&layer, None).unwrap();
-    assert_eq!(file_usage.aliases, [3 * MIB..5 * MIB, 7 * MIB..8 * MIB]);
-    // Of the file's 30 MiB, 4 are structures and five blocks are used.
-    assert_eq!((file_usage.unused, file_usage.unused_on_host), (21 * MIB, 21 * MIB));
-    let list = FreeList(vec![0..MIB, MIB..16 * MIB]);
-    let free = Free::count(&layer, &file_usage, None, &from(0), &list).unwrap();
-    assert_eq!(free.achievable(&budget(&layer, GIB), 1), 13 * MIB);
-}
-
-#[test]
-fn a_file_that_may_get_no_longer_gets_no_blocks() {
-    let layer = Thin::new(100 * MIB, 2 * MIB, 2 * MIB + 512, |_| false);
-    let limited = |room| HostSpace { room: Some(room), ..space(0, GIB) };
-    assert_eq!(report_on(&layer, &limited(20 * MIB)).achievable_size, 18 * MIB);
-    let none = report_on(&layer, &limited(0));
-    assert_eq!((none.achievable_size, none.achievable_at_most), (0, 0));
-}
-
-#[test]
-fn pointer_blocks_of_the_host_are_paid_too() {
-    let layer = Thin::new(GIB, MIB, MIB, |_| false);
-    let ext3 = HostSpace { unit: 4096, pointers: Some(1024), ..space(0, 500 * MIB) };
-    assert_eq!(report_on(&layer, &ext3).achievable_size, 499 * MIB);
-    assert_eq!(report(&layer, 0, 500 * MIB).achievable_size, 500 * MIB);
-}
-
-pub(crate) struct FreeList(pub(crate) Vec<Range<u64>>);
-
-impl FileSystem for FreeList {
-    fn volume(&self) -> VolumeInfo {
-        VolumeInfo::default()
-    }
-
-    fn root(&self) -> NodeId {
-        NodeId(0)
-    }
-
-    fn stat(&self, _: NodeId) -> Result<Stat> {
-        Err(crate::Error::invalid("none"))
-    }
-
-    fn lookup(&self, _: NodeId, _: Name<'_>) -> Result<Option<NodeId>> {
-        Ok(None)
-    }
-
-    fn read_dir(
-        &self,
-        _: NodeId,
-        _: DirCursor,
-        _: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>,
-    ) -> Result<()> {
-        Ok(())
-    }
-
-    fn parent(&self, node: NodeId) -> Result<NodeId> {
-        Ok(node)
-    }
-
-    fn open(&self, _: NodeId) -> Result<Arc<dyn ByteSource>> {
-        Err(crate::Error::invalid("none"))
-    }
-
-    fn read_link(&self, _: NodeId) -> Result<LinkTarget> {
-        Err(crate::Error::invalid("none"))
-    }
-
-    fn space(&self) -> &dyn Space {
-        self
-    }
-}
-
-impl Space for FreeList {
-    fn usage(&self) -> Result<Usage> {
-        Ok(Usage::default())
-    }
-
-    fn free_ranges(&self, sink: &mut dyn FnMut(Range<u64>) -> ControlFlow<()>) -> Result<()> {
-        let _ = self.0.iter().cloned().try_for_each(sink);
-        Ok(())
-    }
-}
-
-/// The same figures from a map with one entry per byte.
-fn naive(layer: &Thin, volume: &Volume, free: &[Range<u64>], host_free: u64) -> u64 {
-    let (mut backed, mut gains) = (0, vec![0_u64; layer.allocated.len()]);
-    let on_disk = |at| match volume.place(at) {
-        Placed::Disk { offset, .. } => Some(offset),
-        Placed::Nowhere { .. } => None,
-    };
-    for at in free.iter().cloned().flatten().filter_map(on_disk) {
-        let block = usize::try_from(at / layer.growth.block_size).unwrap();
-        if layer.allocated[block] { backed += 1 } else { gains[block] += 1 }
-    }
-    gains.sort_unstable_by(|a, b| b.cmp(a));
-    let blocks = usize::try_from(host_free / layer.growth.block_cost).unwrap();
-    backed + gains.iter().take(blocks).sum::<u64>()
-}
-
-#[test]
-fn free_space_crossed_with_blocks_equals_a_count_by_byte() {
-    let mut seed = 7_u64;
-    let mut random = |below: u64| {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (seed >> 33) % below
-    };
-    for _ in 0..200 {
-        let mask = random(u64::MAX);
-        let layer = Thin::new(1000, 32, 33, |block| mask >> block & 1 == 1);
-        let start = random(100);
-        let (mut at, mut ranges) = (0, Vec::new());
-        loop {
-            at += random(90);
-            let len = 1 + random(150);
-            if at + len + start > 1000 {
-                break;
-            }
-            ranges.push(at..at + len);
-            at += len;
-        }
-        let counted = free(&layer, start, ranges.clone());
-        for host_free in [0, 32, 33, 100, 330, 10_000] {
-            assert_eq!(
-                counted.achievable(&budget(&layer, host_free), 1),
-                naive(&layer, &from(start), &ranges, host_free),
-                "{ranges:?} {start}"
-            );
-        }
-    }
-}
-
-#[test]
-fn a_volume_in_stretches_of_any_order_is_counted_as_by_byte() {
-    let mut seed = 11_u64;
-    let mut random = |below: u64| {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (seed >> 33) % below
-    };
-    for round in 0..200 {
-        let mask = random(u64::MAX);
-        let layer = Thin::new(1000, 32, 33, |block| mask >> block & 1 == 1);
-        // The disk's second part first, then a part that is nowhere, then the first: they meet inside a block.
-        let (gap, middle, end) = (random(50), 100 + random(400), 600 + random(400));
-        let first = random(100);
-        let volume =
-            Scattered::volume(vec![(Some(middle), end - middle), (None, gap), (Some(first), middle - first)]);
-        let (mut at, mut ranges) = (0, Vec::new());
-        while at < volume.bytes.size() {
-            let start = at + random(60);
-            at = start + 1 + random(if round % 2 == 0 { 300 } else { 12 });
-            ranges.push(start..at);
-        }
-        let list = FreeList(ranges.clone());
-        let counted = Free::count(&layer, &FileUsage::default(), None, &volume, &list).unwrap();
-        for host_free in [0, 32, 33, 100, 330, 10_000] {
-            let expected = naive(&layer, &volume, &ranges, host_free);
-            assert_eq!(counted.achievable(&budget(&layer, host_free), 1), expected, "{ranges:?} {middle}");
-        }
-    }
 }
 
 #[test]

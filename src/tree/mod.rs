@@ -6,6 +6,7 @@
 //! has `.deleted/` and `.orphans/`, listed on request, `.orphans/` also when the volume's own root directory is lost.
 
 mod added;
+mod capabilities;
 mod links;
 mod mounted_devices;
 mod namespace;
@@ -16,7 +17,7 @@ mod synthetic;
 mod tests;
 
 use std::{
-    ops::{ControlFlow, Range},
+    ops::ControlFlow,
     sync::{Arc, OnceLock},
 };
 
@@ -32,7 +33,7 @@ use crate::{
     bytes::ByteSource,
     fs::{
         DirCursor, DirEntry, FileSystem, FsKind, LinkTarget, Name, NameBuf, NodeId, NodeKind, Ownership,
-        Posix, Space, Stat, StatAhead, StreamInfo, Streams, Timestamp, Usage, VolumeInfo, Xattrs, deleted,
+        Space, Stat, StatAhead, Streams, Timestamp, Usage, VolumeInfo, Xattrs, deleted,
     },
     identity::PartitionId,
     volume::MAX_VOLUMES,
@@ -40,7 +41,6 @@ use crate::{
 
 const VOLUME_SHIFT: u32 = NodeId::LOCAL_BITS;
 const LOCAL: u64 = (1 << VOLUME_SHIFT) - 1;
-
 const _: () = assert!(MAX_VOLUMES < 1 << NodeId::VOLUME_BITS);
 
 /// A readable volume and how it appears in the tree.
@@ -316,14 +316,6 @@ impl FileSystem for Tree {
     }
 }
 
-impl StatAhead for Tree {
-    fn expect_stats(&self, dir: NodeId, from: DirCursor) {
-        if let Ok(Place::In(_, fs, local)) = self.place(dir) {
-            fs.stat_ahead().expect_stats(local, from);
-        }
-    }
-}
-
 impl Namespace for Tree {
     fn read_link_text(&self, node: NodeId) -> Result<Vec<u8>> {
         let target = self.read_link(node)?;
@@ -344,63 +336,6 @@ impl Namespace for Tree {
         match self.place(node)? {
             Place::In(index, ..) => self.synthetic.generator.volume_usage(index),
             Place::Own(_) => self.synthetic.generator.disk_usage(),
-        }
-    }
-}
-
-impl Streams for Tree {
-    fn list_streams(&self, node: NodeId) -> Result<Vec<StreamInfo>> {
-        match self.place(node)? {
-            Place::In(_, fs, local) => fs.streams().list_streams(local),
-            Place::Own(_) => Ok(Vec::new()),
-        }
-    }
-
-    fn lookup_stream(&self, node: NodeId, name: Name<'_>) -> Result<Option<NodeId>> {
-        match self.place(node)? {
-            Place::In(index, fs, local) => {
-                Ok(fs.streams().lookup_stream(local, name)?.map(|stream| self.number(index, stream)))
-            }
-            Place::Own(_) => Ok(None),
-        }
-    }
-}
-
-impl Xattrs for Tree {
-    fn xattr_names(&self, node: NodeId) -> Result<Vec<String>> {
-        match self.place(node)? {
-            Place::In(_, fs, local) => fs.xattrs().xattr_names(local),
-            Place::Own(_) => Ok(Vec::new()),
-        }
-    }
-
-    fn xattr(&self, node: NodeId, name: &str) -> Result<Option<Vec<u8>>> {
-        match self.place(node)? {
-            Place::In(_, fs, local) => fs.xattrs().xattr(local, name),
-            Place::Own(_) => Ok(None),
-        }
-    }
-}
-
-impl Ownership for Tree {
-    fn posix(&self, node: NodeId) -> Result<Posix> {
-        match self.place(node)? {
-            Place::In(_, fs, local) => fs.ownership().posix(local),
-            Place::Own(_) => Ok(Posix::default()),
-        }
-    }
-}
-
-impl Space for Tree {
-    /// Space usage of the whole disk, or of the one mounted volume, limited by what the host can back.
-    fn usage(&self) -> Result<Usage> {
-        self.usage_at(Self::ROOT)
-    }
-
-    fn free_ranges(&self, sink: &mut dyn FnMut(Range<u64>) -> ControlFlow<()>) -> Result<()> {
-        match self.only {
-            Some(index) => self.volumes[index].fs.space().free_ranges(sink),
-            None => Ok(()),
         }
     }
 }

@@ -99,7 +99,7 @@ impl Space for Small {
         Ok(Usage::default())
     }
 
-    fn free_ranges(&self, _: &mut dyn FnMut(Range<u64>) -> ControlFlow<()>) -> Result<()> {
+    fn free_ranges(&self, _: &mut dyn FnMut(std::ops::Range<u64>) -> ControlFlow<()>) -> Result<()> {
         Ok(())
     }
 }

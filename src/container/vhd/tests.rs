@@ -1,6 +1,6 @@
 //! Images made by the writer that the integration tests use too, then damaged here.
 
-use super::*;
+use super::{blocks::bit_run, *};
 use crate::{
     bytes::{MemorySource, testing::Faulty},
     container::Disk,

@@ -11,7 +11,7 @@ use vhdmount::{
 
 use super::{
     Ntfs3g,
-    links::{empty_hive, hivexsh},
+    links::hives::{empty_hive, hivexsh},
     make,
 };
 use crate::support::{have, have_fuse, run, scratch, tool};

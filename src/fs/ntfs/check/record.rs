@@ -1,19 +1,24 @@
 //! The check of one record: header, order of attributes, run lists and sizes of non-resident values.
 
+mod kinds;
+mod repeated;
+
+use self::{
+    kinds::{ATTRIBUTES, HEADER, MIRRORED, NUMBER, OUTSIDE, RUNS, SECURITY, SHORT, SIZES, UNITS, UNREADABLE},
+    repeated::Repeated,
+};
 use super::{
     Check,
     facts::{Facts, flag},
 };
+
 use crate::{
-    check::Severity,
     fs::{
         findings::Kind,
         ntfs::{
             attributes::{
                 Attribute, FLAG_COMPRESSION_MASK, FLAG_SPARSE, Form, I30, NonResident, code,
-                file_name::{FileName, Namespace},
-                mapping_pairs,
-                reference::FileReference,
+                file_name::FileName, mapping_pairs, reference::FileReference,
                 standard_information::StandardInformation,
             },
             records::{Header, each::Slot, extents, number},
@@ -21,63 +26,6 @@ use crate::{
         runs::RunList,
     },
     printable::printable,
-};
-
-const UNREADABLE: Kind = Kind {
-    severity: Severity::Error,
-    name: "damaged MFT records",
-    meaning: "The file or directory of this record cannot be read; others are not affected. Restore it from a backup.",
-};
-const MIRRORED: Kind = Kind {
-    severity: Severity::Warning,
-    name: "damaged first MFT records",
-    meaning: "The copy in $MFTMirr is read instead; nothing is lost. chkdsk /f repairs it.",
-};
-const ATTRIBUTES: Kind = Kind {
-    severity: Severity::Error,
-    name: "damaged attributes",
-    meaning: "It cannot be read, or only in part. Restore it from a backup.",
-};
-const NUMBER: Kind = Kind {
-    severity: Severity::Warning,
-    name: "MFT records that state another number",
-    meaning: "The record may have been written to the wrong place: check whether its content is its own.",
-};
-const HEADER: Kind = Kind {
-    severity: Severity::Warning,
-    name: "wrong headers of MFT records",
-    meaning: "It is read by its attributes; Windows may refuse to change the record, or overwrite a part of it. chkdsk /f \
-              corrects it.",
-};
-const RUNS: Kind = Kind {
-    severity: Severity::Error,
-    name: "damaged run lists",
-    meaning: "Where the data lies is not known from there on: reading it is an error. Restore it from a backup.",
-};
-const OUTSIDE: Kind = Kind {
-    severity: Severity::Error,
-    name: "runs beyond the end of the volume",
-    meaning: "That part cannot be read. Restore it from a backup.",
-};
-const SHORT: Kind = Kind {
-    severity: Severity::Error,
-    name: "data that is longer than its run list",
-    meaning: "The end of the data is not there: reading it is an error. Restore it from a backup.",
-};
-const SIZES: Kind = Kind {
-    severity: Severity::Warning,
-    name: "sizes that contradict each other",
-    meaning: "The data is read by its run list; only what is shown as its size on disk may be wrong.",
-};
-const UNITS: Kind = Kind {
-    severity: Severity::Error,
-    name: "damaged compression units",
-    meaning: "Those units cannot be decompressed: reading them is an error. Restore the file from a backup.",
-};
-const SECURITY: Kind = Kind {
-    severity: Severity::Warning,
-    name: "security ids that $Secure does not know",
-    meaning: "Windows grants access to administrators only; the content is readable here.",
 };
 
 /// Largest exponent of a compression unit that readers accept; Windows writes 4.
@@ -349,36 +297,6 @@ impl Check<'_, '_> {
             Some(Facts { extension_sum, .. }) => *extension_sum = extension_sum.wrapping_sub(hash),
             None if !in_table => self.stray_extension(number, header.base),
             None => {}
-        }
-    }
-}
-
-/// The values in a file's own record that directory entries repeat.
-#[derive(Default)]
-struct Repeated {
-    /// Number of names without those of DOS, which belong to another name.
-    names: u32,
-    /// Length and allocated size of the content: `None` if it is resident or has holes, for which drivers state different
-    /// sizes.
-    sizes: Option<(u64, Option<u64>)>,
-}
-
-impl Repeated {
-    fn note(&mut self, attribute: &Attribute<'_>) {
-        match (attribute.type_code, &attribute.form) {
-            (code::FILE_NAME, Form::Resident(value)) => {
-                let is_short = FileName::parse(value).is_ok_and(|name| name.namespace() == Namespace::Dos);
-                self.names += u32::from(!is_short);
-            }
-            (code::DATA, form) if attribute.name.is_empty() => {
-                let whole = attribute.flags & (FLAG_SPARSE | FLAG_COMPRESSION_MASK) == 0;
-                let allocated = match form {
-                    Form::NonResident(_) if whole => Some(attribute.allocated()),
-                    _ => None,
-                };
-                self.sizes = Some((attribute.size(), allocated));
-            }
-            _ => {}
         }
     }
 }
