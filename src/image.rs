@@ -134,8 +134,8 @@ impl Image {
             let probe = match readable {
                 // A hostile table may name the same volume a thousand times.
                 MAX_READABLE => Probe::Recognized {
-                    name: "not looked at",
-                    hint: "there are too many readable volumes already",
+                    name: "not examined",
+                    hint: "the limit of readable volumes is reached",
                 },
                 // An unreadable volume must not take the others with it.
                 _ => probe_in(&volume.bytes, &options.fs, &context)

@@ -56,7 +56,8 @@ fn library_has_neither_platform_code_nor_unsafe_code() {
 
 /// Sources that lie around none or around several others: what is not about reading they answer themselves.
 const SOURCES: [&str; 9] = [
-    "W", // every `Wrapper`
+    // Every `Wrapper`.
+    "W",
     "FileSource",
     "MemorySource",
     "Sparse",

@@ -132,7 +132,7 @@ pub(super) fn allocated_ranges(
 }
 
 /// True when the filesystem of `file` supports the query for allocated ranges.
-pub(super) fn tells_ranges(file: &File) -> bool {
+pub(super) fn reports_ranges(file: &File) -> bool {
     ranges_from(file, 0, 1).is_ok()
 }
 

@@ -41,9 +41,9 @@ impl Host for Windows {
             ranges.push(range);
             ranges.len() <= MAX_RANGES
         };
-        let asked = answers.has_holes() && answers.tells_ranges;
-        let told = asked && calls::allocated_ranges(file.file(), answers.file_size, &mut found).is_ok();
-        answers.map(told.then_some(ranges))
+        let asked = answers.has_holes() && answers.reports_ranges;
+        let reported = asked && calls::allocated_ranges(file.file(), answers.file_size, &mut found).is_ok();
+        answers.map(reported.then_some(ranges))
     }
 
     fn running(&self) -> Result<Running> {
@@ -77,7 +77,7 @@ pub(super) fn answers(file: &File, path: &Path) -> Result<WindowsAnswers> {
         free,
         remote: calls::is_remote(&root),
         shadow_copy: copy.is_some(),
-        tells_ranges: calls::tells_ranges(file),
+        reports_ranges: calls::reports_ranges(file),
     })
 }
 

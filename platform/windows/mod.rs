@@ -163,7 +163,7 @@ pub(crate) fn unmount(mountpoint: &Path, wait: bool) -> Result<(), MountError> {
         Ok(Lowered::Ended) => Ok(()),
         Ok(Lowered::Nothing) => Err(mountpoint.refuse("nothing is mounted here by vhdmount")),
         Ok(Lowered::Stuck) => {
-            Err(mountpoint.refuse("its process was told to unmount, but has not ended after 30 s"))
+            Err(mountpoint.refuse("its process was asked to unmount, but has not ended after 30 s"))
         }
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Err(mountpoint
             .refuse("an administrator or another user has mounted it: unmount it as that user, or elevated")),

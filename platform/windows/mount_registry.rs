@@ -174,14 +174,14 @@ mod tests {
     fn a_mount_is_found_asked_and_waited_for() {
         let mountpoint = Mountpoint::parse(Path::new(r"C:\no such folder\of a test"));
         assert!(matches!(lower(&mountpoint, true), Ok(Lowered::Nothing)) && !is_registered(&mountpoint));
-        let (tell, told) = std::sync::mpsc::channel();
+        let (sender, receiver) = std::sync::mpsc::channel();
         let at = mountpoint.clone();
         let server = thread::spawn(move || {
             let registered = RegisteredMount::register(&at).unwrap();
-            tell.send(()).unwrap();
+            sender.send(()).unwrap();
             registered.wait().unwrap();
         });
-        told.recv().unwrap();
+        receiver.recv().unwrap();
         assert!(is_registered(&mountpoint));
         assert_eq!(
             RegisteredMount::register(&mountpoint).err().map(|error| error.kind()),

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn disks_and_volumes_are_told_from_files() {
+    fn disks_and_volumes_are_distinguished_from_files() {
         for path in [
             r"\\.\PhysicalDrive0",
             r"\\.\C:",
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shadow_copy_is_told_by_its_root() {
+    fn a_shadow_copy_is_recognized_by_its_root() {
         let root = r"\\?\GLOBALROOT\Device\HarddiskVolumeShadowCopy12\";
         assert_eq!(shadow_copy(&format!(r"{root}vm\disk.vhdx")), Some(root));
         assert_eq!(shadow_copy(root), Some(root));

@@ -244,7 +244,7 @@ fn what_a_thin_volume_has_reserved_needs_space_below_it() {
 }
 
 #[test]
-fn holes_and_shared_space_of_the_host_file_are_told_from_its_own_byte_by_byte() {
+fn holes_and_shared_space_of_the_host_file_are_distinguished_from_its_own_byte_by_byte() {
     let layer = Thin::new(8 * MIB, MIB / 2, MIB / 2, |block| block < 14);
     let map = HostMap::new([
         (MIB + 4096..2 * MIB, Held::Own),
@@ -261,7 +261,7 @@ fn holes_and_shared_space_of_the_host_file_are_told_from_its_own_byte_by_byte() 
 
 #[cfg(target_os = "linux")]
 #[test]
-fn the_running_system_tells_holes_from_data() {
+fn the_running_system_distinguishes_holes_from_data() {
     use std::os::unix::fs::FileExt;
 
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -273,7 +273,7 @@ fn the_running_system_tells_holes_from_data() {
     let space = System.space(&host).unwrap();
     let sought = HostMap::sought(&host);
     if sought.at(0).0.is_some() {
-        return; // A host that tells no holes.
+        return;
     }
     for map in [sought, System.map(&host, &space).unwrap()] {
         assert_eq!((map.at(0), map.occupied(0..8 * MIB)), ((None, MIB), 3 * MIB), "{map:?}");

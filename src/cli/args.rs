@@ -23,7 +23,7 @@ use vhdmount::{
 
 use super::exit::Failure;
 
-/// Mount VHD, VHDX and raw disk images read-only, each volume as a directory, and tell what a thin disk can really hold.
+/// Mount VHD, VHDX and raw disk images read-only, each volume as a directory, and report what a thin disk can really hold.
 #[derive(Debug, Parser)]
 #[command(
     name = "vhdmount",
@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     pub(super) mount: Mount,
 
-    /// Say more; twice for details
+    /// Print more messages; twice for details
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub(super) verbose: u8,
 
@@ -68,7 +68,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Show container, chain, partitions, volumes, and what is not well with them
+    /// Show container, chain, partitions, volumes, and their problems
     Info(Info),
     /// List a directory inside an image, without mounting it
     Ls(Ls),
@@ -76,7 +76,7 @@ pub(super) enum Command {
     Cat(Cat),
     /// Copy files and directories out of an image, without mounting it
     Cp(Cp),
-    /// Tell how large thin disks can really grow on their hosts
+    /// Report how large thin disks can really grow on their hosts
     Capacity(Capacity),
     /// Examine an image for damage: container, parents, partition table, volumes
     Check(Check),
@@ -114,13 +114,13 @@ impl Arguments {
 /// `vhdmount IMAGE MOUNTPOINT`
 #[derive(Debug, Args)]
 pub(crate) struct Mount {
-    /// VHD, VHDX, raw image or disk; told apart by content, not by name
+    /// VHD, VHDX, raw image or disk; recognized by content, not by name
     pub(crate) image: Option<PathBuf>,
 
     #[arg(help = help::MOUNTPOINT)]
     pub(crate) mountpoint: Option<PathBuf>,
 
-    /// What a user puts after the mountpoint by mistake: refused with a text of its own
+    /// Further arguments, given by mistake: refused with an error of its own
     #[arg(hide = true)]
     pub(super) excess: Vec<String>,
 
@@ -139,7 +139,7 @@ pub(crate) struct Mount {
     #[arg(long)]
     pub(crate) allow_other: bool,
 
-    /// Check the rights that the volume's own security descriptors grant, instead of letting everybody read everything
+    /// Check the rights that the volume's own security descriptors grant, instead of letting all users read everything
     #[cfg(windows)]
     #[arg(long)]
     pub(crate) acls: bool,
@@ -158,7 +158,7 @@ pub(crate) struct Mount {
 /// How an image is opened: the same for every command.
 #[derive(Debug, Args)]
 pub(crate) struct Open {
-    /// The parent of a differencing disk, where it is not found by itself; repeat it for a chain
+    /// The parent of a differencing disk, where it is not found by itself; repeat the option for a chain
     #[arg(long, value_name = "FILE")]
     parent: Vec<PathBuf>,
 
@@ -184,7 +184,7 @@ pub(crate) struct Open {
     codepage: Option<u16>,
 }
 
-/// What of an image is shown: the same for a mount, `ls`, `cat` and `cp`.
+/// Which part of an image is shown: the same for a mount, `ls`, `cat` and `cp`.
 #[derive(Debug, Default, Args)]
 pub(crate) struct View {
     /// Show only partition N, as the root
@@ -208,7 +208,7 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// For an examination.
+    /// Shows metadata files as well, for an examination.
     pub(super) fn of_everything() -> Self {
         Self { show_sys_files: true, ..Self::default() }
     }
@@ -308,20 +308,20 @@ pub(crate) struct Ls {
     /// As in a mount: p3/Windows, esp/EFI, …
     #[arg(default_value = "/")]
     pub(crate) path: Vec<String>,
-    /// Kind, size, time (UTC) and link target as well
+    /// Print kind, size, time (UTC) and link target as well
     #[arg(short)]
     pub(crate) long: bool,
-    /// With -l: sizes for people, as in 4.0 KiB
+    /// With -l: print sizes in units, as in 4.0 KiB
     #[arg(short = 'h', long)]
     pub(crate) human_readable: bool,
-    /// Subdirectories as well
+    /// List subdirectories as well
     #[arg(short = 'R', long)]
     pub(crate) recursive: bool,
-    /// The deleted files of volumes (NTFS, FAT), by number: what is left of each, size, time (UTC), number, path; with -l
+    /// List the deleted files of volumes (NTFS, FAT), by number: what is left of each, size, time (UTC), number, path; with -l
     /// all times. `cat IMAGE pN/.deleted/NUMBER` reads one
     #[arg(long, group = "lost", conflicts_with = "recursive")]
     pub(crate) deleted: bool,
-    /// Files and directories in use to which no directory leads (NTFS, FAT): size, time (UTC), number, and
+    /// List files and directories in use to which no directory leads (NTFS, FAT): size, time (UTC), number, and
     /// the path that they should have; with -R also what lies below them. `cp -r IMAGE pN/.orphans DEST` copies all of them
     #[arg(long, group = "lost")]
     pub(crate) orphans: bool,
@@ -354,7 +354,7 @@ pub(crate) struct Cat {
 /// `vhdmount check`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Errors: something is lost, unreachable or ambiguous. Warnings: nothing is lost, a copy stands in or only bookkeeping \
+Errors: something is lost, unreachable or ambiguous. Warnings: nothing is lost; a copy is used, or only bookkeeping \
 disagrees. Notes: worth knowing. The image is never changed.
 
 Exit codes: 0 nothing but notes, 5 warnings, 6 errors; what could not be examined at all ends as with every command: \
@@ -365,7 +365,7 @@ pub(crate) struct Check {
     /// Print JSON, and no progress
     #[arg(long)]
     pub(crate) json: bool,
-    /// Of the volumes, examine only that of partition N; the container and the partition table always are
+    /// Of the volumes, examine only that of partition N; the container and the partition table are always examined
     #[arg(short = 'p', long, value_name = "N")]
     pub(crate) partition: Option<u32>,
     /// Of a differencing disk, examine its own file only; its partition table and volumes need the parents

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_helper_is_told_by_its_name() {
+    fn a_helper_is_recognized_by_its_name() {
         for (name, expected) in [
             ("/sbin/mount.fuse.vhdmount", true),
             ("mount.vhdmount", true),

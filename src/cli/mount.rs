@@ -117,7 +117,7 @@ fn open(source: &Source, announcement: Announcement) -> Result<(Tree, String, bo
 
 /// Why volumes are not shown, for a mount that prints no table.
 fn unreadable(info: &DiskInfo) -> String {
-    let told = info.partitions.iter().filter(|found| match &found.volume {
+    let notable = info.partitions.iter().filter(|found| match &found.volume {
         VolumeState::Damaged { .. } | VolumeState::Unsupported { .. } => true,
         VolumeState::Readable(_)
         | VolumeState::NoFilesystem { .. }
@@ -125,7 +125,7 @@ fn unreadable(info: &DiskInfo) -> String {
         | VolumeState::Unknown => false,
     });
     let line = |name: &str, text: &str| format!("{name}: {}\n", printable(text));
-    told.map(|found| line(&found.volume_name, &found.volume.to_string())).collect()
+    notable.map(|found| line(&found.volume_name, &found.volume.to_string())).collect()
 }
 
 /// All problems, and the handling of a dirty log: a mount must not hide what `info` reports.

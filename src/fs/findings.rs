@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Findings of one kind that are reported one by one.
-const MAX_TOLD: u64 = 20;
+const MAX_REPORTED: u64 = 20;
 
 /// A kind of damage or inconsistency of a volume.
 #[derive(Debug)]
@@ -47,18 +47,18 @@ impl<'r> Findings<'r> {
         problem: impl Into<String>,
     ) {
         if self.counted(kind) {
-            self.tell(kind, structure.into(), problem.into());
+            self.report(kind, structure.into(), problem.into());
         }
     }
 
-    /// Counts a finding; true if it is to be reported with [`Self::tell`]. For findings whose description costs reads.
+    /// Counts a finding; true if it is to be reported with [`Self::report`]. For findings whose description costs reads.
     pub(super) fn counted(&mut self, kind: &'static Kind) -> bool {
         let (count, _) = self.counts.entry(kind.name).or_insert((0, kind));
         *count += 1;
-        *count <= MAX_TOLD
+        *count <= MAX_REPORTED
     }
 
-    pub(super) fn tell(&mut self, kind: &'static Kind, structure: String, problem: String) {
+    pub(super) fn report(&mut self, kind: &'static Kind, structure: String, problem: String) {
         let meaning = kind.meaning.to_owned();
         self.report.finding(Finding { severity: kind.severity, structure, problem, meaning });
     }
@@ -81,9 +81,9 @@ impl<'r> Findings<'r> {
     /// Reports the number of unreported findings of each kind.
     pub(super) fn finish(mut self) {
         for (count, kind) in std::mem::take(&mut self.counts).into_values() {
-            if count > MAX_TOLD {
-                let rest = format!("{} more of the same kind", count - MAX_TOLD);
-                self.tell(kind, kind.name.to_owned(), rest);
+            if count > MAX_REPORTED {
+                let rest = format!("{} more of the same kind", count - MAX_REPORTED);
+                self.report(kind, kind.name.to_owned(), rest);
             }
         }
     }

@@ -129,7 +129,7 @@ pub struct DirEntry<'a> {
     pub name: Name<'a>,
     /// The node that it names.
     pub node: NodeId,
-    /// Type according to the directory; [`NodeKind::File`] where only `stat` can tell a link from a file.
+    /// Type according to the directory; [`NodeKind::File`] where only `stat` distinguishes a link from a file.
     pub kind: NodeKind,
     /// Cursor of the next entry.
     pub next: DirCursor,

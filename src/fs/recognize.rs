@@ -95,7 +95,7 @@ fn u32_le(bytes: &[u8], offset: usize) -> Option<u32> {
     bytes.get(offset..offset + 4).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes)
 }
 
-/// ext2, ext3 and ext4 share a superblock; its feature flags tell them apart: the oldest of the three whose features
+/// ext2, ext3 and ext4 share a superblock; its feature flags distinguish them: the oldest of the three whose features
 /// suffice.
 fn ext(front: &[u8]) -> Option<Known> {
     const SUPERBLOCK: usize = 1024;

@@ -121,7 +121,7 @@ mod tests {
         };
         let disks = vec![disk("outer", 3, false), disk("parent", 2, true), disk("child", 1, false)];
         assert_eq!(names(&running(disks)), ["child", "outer"]);
-        // Nobody would be left: better one that is named than none.
+        // None would be left: an image that is named is better than none.
         assert_eq!(names(&running(vec![disk("parent", 1, true)])), ["parent"]);
     }
 }

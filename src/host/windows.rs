@@ -38,7 +38,7 @@ pub struct WindowsAnswers {
     /// The file lies in a shadow copy of the volume, which is read-only.
     pub shadow_copy: bool,
     /// `FSCTL_QUERY_ALLOCATED_RANGES` works for this file.
-    pub tells_ranges: bool,
+    pub reports_ranges: bool,
 }
 
 impl WindowsAnswers {
@@ -80,7 +80,7 @@ impl WindowsAnswers {
                 "the host encrypts the file (EFS): Windows does not attach such an image from every volume",
             ),
             (
-                self.has_holes() && !self.tells_ranges,
+                self.has_holes() && !self.reports_ranges,
                 "the file occupies less than its length, and the system does not report where its holes are: they are \
                  taken to be wherever they cost most",
             ),
@@ -140,7 +140,7 @@ mod tests {
             cluster: 4096,
             free_for_user: 15 * GIB,
             free: 15 * GIB,
-            tells_ranges: true,
+            reports_ranges: true,
             ..WindowsAnswers::default()
         }
     }
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_may_write_cannot_grow() {
+    fn what_is_read_only_cannot_grow() {
         for (attributes, volume_flags) in [(READ_ONLY, 0), (0, READ_ONLY_VOLUME)] {
             let space = WindowsAnswers { attributes, volume_flags, ..answers() }.space();
             assert_eq!(space.free, 0);
@@ -208,7 +208,7 @@ mod tests {
         assert!(estimate(WindowsAnswers { attributes: ENCRYPTED, ..answers() }).contains("EFS"));
         assert!(estimate(WindowsAnswers { remote: true, ..answers() }).contains("network"));
         assert!(estimate(WindowsAnswers { filesystem: "ReFS".into(), ..answers() }).contains("share"));
-        let untold = WindowsAnswers { allocated: GIB, tells_ranges: false, ..answers() };
+        let untold = WindowsAnswers { allocated: GIB, reports_ranges: false, ..answers() };
         assert!(estimate(untold).contains("holes"));
     }
 

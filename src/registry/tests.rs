@@ -132,7 +132,7 @@ fn data_is_read_from_every_place() {
 }
 
 #[test]
-fn unfinished_writes_are_told() {
+fn unfinished_writes_are_reported() {
     let mut bytes = hive();
     bytes[8] ^= 1;
     assert!(open(bytes.clone()).unwrap().is_dirty());

@@ -34,7 +34,7 @@ mod tests {
     use crate::bytes::MemorySource;
 
     #[test]
-    fn bitlocker_is_told_from_the_fat_volume_that_unlocks_it() {
+    fn bitlocker_is_distinguished_from_the_fat_volume_that_unlocks_it() {
         let encrypted = |boot: &[u8]| {
             let volume = MemorySource(boot.to_vec());
             BitLocker.detect(&Look { stage: Stage::First, volume: &volume, front: boot }).unwrap()

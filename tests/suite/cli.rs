@@ -179,7 +179,7 @@ fn a_mount_without_a_readable_volume_has_an_exit_code_of_its_own() {
 }
 
 #[test]
-fn ls_takes_several_paths_and_tells_sizes_for_people() {
+fn ls_takes_several_paths_and_prints_sizes_for_people() {
     let folder = scratch();
     let image = unpack(folder.path());
     let paths = ["p3/Users/Ada", "p3/Users/Ada/Documents/mail.mbox", "esp"];

@@ -323,7 +323,7 @@ fn an_interrupt_leaves_nothing_by_half() {
 }
 
 #[test]
-fn help_says_what_it_does_and_wrong_calls_are_told() {
+fn help_says_what_it_does_and_wrong_calls_are_refused() {
     let folder = scratch();
     let help = outcome(&run(vhdmount().args(["cp", "--help"]))).1;
     for part in

@@ -278,7 +278,7 @@ fn monitoring_gets_its_exit_codes_and_performance_data() {
 }
 
 #[test]
-fn the_worst_is_told_first() {
+fn the_worst_is_reported_first() {
     let folder = scratch();
     let near = save(folder.path(), "near.vhdx", &Recipe::dynamic(20 * MIB, MIB));
     let far = save(folder.path(), "far.vhdx", &Recipe::dynamic(1 << 40, 32 * MIB));

@@ -38,7 +38,7 @@ fn predict_and_fill(host: &Host, image: &Path, format: &str, block: u64) {
     assert_reads_as_written(image, written);
 }
 
-/// Everything that the writer was told to be written is there.
+/// Everything whose write the writer saw succeed is there.
 fn assert_reads_as_written(image: &Path, written: u64) {
     let image = Image::open(image, &Default::default()).unwrap();
     let mut buf = vec![0; 1 << 20];
@@ -123,7 +123,7 @@ fn a_hundred_promised_thirty_used_fifteen_free_is_forty_five() {
 }
 
 #[test]
-fn two_images_on_one_host_are_told_the_same_space_and_then_what_is_left() {
+fn two_images_on_one_host_get_the_same_figure_and_then_what_is_left() {
     let Some(host) = Host::ext4(90) else { return };
     let first = host.create("first.vhdx", "vhdx", "block_size=2M", PROMISED);
     let second = host.create("second.vhd", "vpc", "force_size=on", PROMISED);

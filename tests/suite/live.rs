@@ -15,7 +15,7 @@ use crate::support::{
 
 const MIB: u64 = 1 << 20;
 
-/// A small ext4 volume on a loop device that nobody else uses, and a folder for a mount.
+/// A small ext4 volume on a loop device that no other test uses, and a folder for a mount.
 struct Host {
     at: PathBuf,
     mount: PathBuf,

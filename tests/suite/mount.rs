@@ -263,7 +263,7 @@ fn without_a_mountpoint_one_is_made_and_removed() {
     let at = folder.path().join("demo");
     assert!(is_mounted(&at));
     let pid: u32 = std::fs::read_to_string(&pid_file).unwrap().trim().parse().unwrap();
-    // A zombie that nobody has waited for yet has ended all the same: it has no program any more.
+    // A zombie that no process has waited for yet has ended all the same: it has no program any more.
     let runs = || std::fs::read_link(format!("/proc/{pid}/exe")).is_ok();
     assert!(runs());
     run(vhdmount().arg("-u").arg(&at));

@@ -288,7 +288,7 @@ fn check_usage(volume: &ntfs::Ntfs, folder: &Path) {
     assert_eq!(free, usage.free);
 }
 
-/// Names that differ only in case are told apart; others are found in any case.
+/// Names that differ only in case are distinguished; others are found in any case.
 fn check_names(volume: &ntfs::Ntfs) {
     let lookup = |dir, name: &str| volume.lookup(dir, NameBuf::literal(name).as_name()).unwrap();
     let case = lookup(volume.root(), "CASE").unwrap();

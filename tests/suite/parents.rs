@@ -75,7 +75,7 @@ fn of_two_images_with_the_parents_identity_none_is_guessed() {
     let path = put(&folder.path().join("child.vhd"), &child(&base, "gone.vhd", 2));
     let (one, two) = (folder.path().join("one.vhd"), folder.path().join("two.vhd"));
     put(&one, &base);
-    // On Windows two names of one file are not told from two files: their paths differ.
+    // On Windows two names of one file cannot be distinguished from two files: their paths differ.
     if cfg!(unix) {
         fs::hard_link(&one, folder.path().join("same.vhd")).unwrap();
         assert_eq!(layers(&path), 2, "one file under two names is one");

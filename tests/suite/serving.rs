@@ -121,7 +121,7 @@ fn a_server_killed_while_it_starts_leaves_nothing_that_waits() {
     }
 }
 
-/// A mount that nobody serves at the moment is unmounted within a time limit, and no other program has to wait for it.
+/// A mount that no process serves at the moment is unmounted within a time limit, and no other program has to wait for it.
 #[test]
 fn a_stopped_mount_is_unmounted_in_time() {
     let Some(served) = serve() else { return };

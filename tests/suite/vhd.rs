@@ -31,7 +31,7 @@ pub(crate) fn libvhdi_hash(image: &Path) -> String {
     run(tool("vhdimount").arg(image).arg(mount.path()));
     let levels = fs::read_dir(mount.path()).unwrap().count();
     let content = fs::read(mount.path().join(format!("vhdi{levels}")));
-    // Lazily: whoever else looks at mounts (an indexer, a parallel test) may keep it busy for a moment.
+    // Lazily: another program that looks at mounts (an indexer, a parallel test) may keep it busy for a moment.
     run(tool("fusermount").args(["-u", "-z"]).arg(mount.path()));
     sha256(&content.unwrap())
 }

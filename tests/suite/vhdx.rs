@@ -304,7 +304,7 @@ fn largest_disk_takes_little_memory() {
     run(alone.args(["--exact", "vhdx::largest_disk_takes_little_memory"]).env("VHDMOUNT_MEASURE", "1"));
 }
 
-/// Bytes of memory that this process occupies; 0 where that cannot be told.
+/// Bytes of memory that this process occupies; 0 where the system does not report it.
 fn resident() -> u64 {
     let text = fs::read_to_string("/proc/self/statm").unwrap_or_default();
     text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096

@@ -61,7 +61,7 @@ fn figures_on_windows_are_those_of_the_host_below() {
 }
 
 #[test]
-fn holes_that_are_not_told_make_an_estimate_that_promises_no_more() {
+fn holes_that_are_not_reported_make_an_estimate_that_promises_no_more() {
     let Some(wine) = wine() else { return };
     let folder = scratch();
     let raw = folder.path().join("sparse.raw");
@@ -76,7 +76,7 @@ fn holes_that_are_not_told_make_an_estimate_that_promises_no_more() {
 }
 
 #[test]
-fn a_windows_on_no_virtual_disk_says_so_and_one_on_an_image_tells_how_far_it_grows() {
+fn a_windows_on_no_virtual_disk_says_so_and_one_on_an_image_reports_how_far_it_grows() {
     let Some(wine) = wine() else { return };
     let folder = scratch();
     let none = output(wine.vhdmount().args(["capacity", "--self"]));

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn kind_and_point_are_told_whatever_the_stored_bits_say() {
+    fn kind_and_point_do_not_depend_on_the_stored_bits() {
         let info = Info::of(&stat(NodeKind::Directory, attribute::REPARSE_POINT), 0, 9, 0);
         assert_eq!((info.attributes, info.size), (attribute::DIRECTORY, 0));
         let link = Info::of(&stat(NodeKind::Symlink, 0x10), 0xA000_000C, 9, 0);

@@ -34,8 +34,8 @@ impl Strict {
         Ok(len)
     }
 
-    fn sectors(&self, told: u32) -> Sectors {
-        Sectors::new(self.bytes.len() as u64, told).unwrap()
+    fn sectors(&self, stated: u32) -> Sectors {
+        Sectors::new(self.bytes.len() as u64, stated).unwrap()
     }
 }
 
@@ -74,7 +74,7 @@ fn any_place_is_read_by_whole_sectors() {
 }
 
 #[test]
-fn a_device_that_does_not_tell_its_sectors_is_read_to_its_end() {
+fn a_device_that_does_not_state_its_sectors_is_read_to_its_end() {
     // 512-byte sectors, and an end that is no multiple of the largest sector size.
     let device = Strict::new(2 * MAX_REQUEST / 512 + 5, 512);
     check(&device, &device.sectors(0));

@@ -112,7 +112,7 @@ impl FleetReport {
         family(
             out,
             "image_readable",
-            "1 when the image could be looked at, 0 when it or the folder could not.",
+            "1 when the image could be examined, 0 when it or the folder could not.",
             samples,
         );
     }

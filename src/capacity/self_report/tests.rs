@@ -60,7 +60,7 @@ fn report(growth_to_full: u64, kind: Kind) -> Report {
 }
 
 #[test]
-fn a_locked_image_is_told_by_the_rule_of_thumb() {
+fn a_locked_image_is_estimated_by_the_rule_of_thumb() {
     let found = SelfReport::new(&running(Expansion::Off, vec![backing()]), &mut locked).unwrap();
     let disk = &found.disks[0];
     assert_eq!((disk.achievable_size, disk.shortfall), (Some(45 * GIB), Some(55 * GIB)));
@@ -80,7 +80,7 @@ fn a_locked_image_is_told_by_the_rule_of_thumb() {
 }
 
 #[test]
-fn a_readable_image_is_told_exactly() {
+fn a_readable_image_is_reported_exactly() {
     let look = |growth, kind| move |_: &Backing| Ok(report(growth, kind));
     let on = running(Expansion::AtBoot, vec![backing()]);
     let found = SelfReport::new(&on, &mut look(71 * GIB, Kind::Dynamic)).unwrap();

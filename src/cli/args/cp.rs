@@ -17,9 +17,9 @@ user who can read the image. Links are copied as links (a PATH that is one is fo
 links; devices, pipes and sockets are not made. Holes stay holes. Times of last change and access are restored (on Windows \
 that of creation as well).
 
-What is there is not replaced unless -f is given. Files appear under their names when they are complete: after Ctrl-C or on a full \
-disk nothing is there by half, and -n goes on with the rest. Names that the destination does not take are changed, and told. What \
-cannot be read is listed at the end, the rest is copied.
+Existing files are not replaced unless -f is given. Files appear under their names when they are complete: after Ctrl-C or on a full \
+disk no file is incomplete, and -n continues with the rest. Names that the destination does not accept are changed, and reported. \
+Files that cannot be read are listed at the end; the rest is copied.
 
 Exit codes: 0 everything was copied, 1 usage, 2 the image, 3 DEST (no directory, not writable, full), 4 something was not copied, \
 130 interrupted."
@@ -36,7 +36,7 @@ pub(crate) struct Cp {
     #[arg(required = true)]
     pub(crate) dest: PathBuf,
 
-    /// Directories with everything in them
+    /// Copy directories with everything in them
     #[arg(short = 'r', short_alias = 'R', long)]
     pub(crate) recursive: bool,
 
@@ -44,11 +44,11 @@ pub(crate) struct Cp {
     #[arg(short = 'a', long)]
     pub(crate) archive: bool,
 
-    /// Replace files that are there (directories never)
+    /// Replace existing files (directories never)
     #[arg(short = 'f', long, conflicts_with = "no_clobber")]
     pub(crate) force: bool,
 
-    /// Leave files that are there, and say nothing of them
+    /// Skip existing files silently
     #[arg(short = 'n', long, visible_alias = "skip-existing")]
     pub(crate) no_clobber: bool,
 
@@ -74,7 +74,7 @@ pub(crate) struct Cp {
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) max_size: Option<u64>,
 
-    /// How many read and write at once; 2 for each processor
+    /// Number of files that are read and written at once; by default 2 for each processor
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) threads: Option<u16>,
 
@@ -87,14 +87,14 @@ pub(crate) struct Cp {
 fn size(text: &str) -> Result<u64, String> {
     match text.parse() {
         Ok(Threshold::Size(size)) => Ok(size),
-        _ => Err(format!("\"{text}\" is no size, as in 4096, 500MiB, 1.5TiB")),
+        _ => Err(format!("\"{text}\" is not a size; sizes are 4096, 500MiB, 1.5TiB")),
     }
 }
 
 /// How named streams are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Streams {
-    /// Not at all
+    /// Do not copy them
     None,
     /// With the file: as extended attributes, on Windows as streams
     Xattr,

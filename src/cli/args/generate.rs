@@ -8,7 +8,7 @@ use clap_complete::Shell;
 /// `vhdmount man`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-For oneself: vhdmount man ~/.local/share/man; for everybody: sudo vhdmount man /usr/local/share/man. Then: man vhdmount.")]
+For one user: vhdmount man ~/.local/share/man; for all users: sudo vhdmount man /usr/local/share/man. Then: man vhdmount.")]
 pub(crate) struct Man {
     /// The pages go to DIRECTORY/man1 (and man8), which are made where they are missing
     pub(crate) directory: PathBuf,

@@ -30,7 +30,7 @@ pub(crate) struct Map {
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: Color,
 
-    /// Columns of the text; the terminal's without it
+    /// Number of columns of the text; by default the width of the terminal
     #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(24..=4096))]
     pub(crate) width: Option<u16>,
 

@@ -111,7 +111,7 @@ fn each_layer_gives_what_the_one_above_lacks() {
 }
 
 #[test]
-fn extents_tell_holes_and_join_equals() {
+fn extents_distinguish_holes_and_join_equals() {
     let (top, base) = (counting(0), counting(50));
     let disk = Disk::new(vec![
         Listed::layer(top, &[(Place::File(0), 4), (Place::Parent, 10), (Place::Zero, 2), (Place::Parent, 8)]),

@@ -141,7 +141,7 @@ fn hybrid_mbr_is_named_and_the_gpt_is_used() {
 }
 
 #[test]
-fn enlarged_and_truncated_disks_are_told_apart() {
+fn enlarged_and_truncated_disks_are_distinguished() {
     let mut disk = plain(&[(LINUX, 2048, 4095), (LINUX, 5000, 6000)]);
     disk.bytes.resize(9000 * 512, 0);
     assert!(problems(&disk.scan()).contains("the disk was enlarged"));

@@ -18,7 +18,7 @@ fn damaged(folder: &Path, places: &[usize]) -> std::path::PathBuf {
 }
 
 #[test]
-fn exit_code_tells_how_bad_it_is() {
+fn exit_code_states_how_bad_it_is() {
     let folder = scratch();
     let check = |path: &Path, arguments: &[&str]| {
         outcome(&vhdmount().arg("check").arg(path).args(arguments).output().unwrap())

@@ -51,7 +51,7 @@ fn whole_images_have_no_findings() {
 }
 
 #[test]
-fn footers_and_header_are_told_apart() {
+fn findings_in_footers_and_header_differ() {
     let whole = writer().build();
     let end = whole.len() - 512;
     let damaged = |places: &[usize]| {
@@ -128,7 +128,7 @@ fn each_fault_of_a_block_table_entry_is_named() {
 }
 
 #[test]
-fn sizes_that_do_not_fit_are_told() {
+fn sizes_that_do_not_fit_are_reported() {
     let mut fixed = VhdWriter::new(2, 1 << 20, BLOCK);
     fixed.fixed = noise(1, 1 << 20);
     let mut cut = fixed.build();

@@ -61,7 +61,7 @@ fn whole_images_have_no_findings() {
 }
 
 #[test]
-fn identifier_headers_and_region_tables_are_told_apart() {
+fn findings_in_identifier_headers_and_region_tables_differ() {
     let damaged = |offset: u64| {
         let mut image = recipe().build();
         image.write(offset, &[0x5a; 4]);
@@ -237,7 +237,7 @@ fn sector_bitmaps_belong_to_differencing_disks() {
 }
 
 #[test]
-fn truncated_and_overlong_files_are_told() {
+fn truncated_and_overlong_files_are_reported() {
     let image = recipe().build();
     let cut = |size: u64| {
         let mut bytes = image.to_vec();
@@ -322,7 +322,7 @@ fn largest_disk_is_examined_in_bounded_memory_and_time() {
         .block(0, Block::Full(pattern(MIB, 1)))
         .block(last, Block::Full(pattern(MIB, 2)));
     recipe.build().save(&path);
-    // Where the host does not tell what of the block table is a hole, all of it is read, once and in pieces of 256 KiB,
+    // Where the host does not report what of the block table is a hole, all of it is read, once and in pieces of 256 KiB,
     // each after a question for holes.
     let (pieces, table) = if cfg!(windows) { (2 * 2_050, 513 << 20) } else { (0, 0) };
     let file = Arc::new(FileSource::open(&path).unwrap());

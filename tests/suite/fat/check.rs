@@ -21,7 +21,7 @@ fn fsck(image: &Path) -> (bool, String) {
     (output.status.success(), text.into_owned())
 }
 
-/// A volume that other programs made and that nobody damaged.
+/// A volume that other programs made and that is not damaged.
 pub(super) fn is_clean(image: &Path) {
     assert_eq!(examine(image), [], "{}", image.display());
     let (success, text) = fsck(image);

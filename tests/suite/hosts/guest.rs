@@ -67,7 +67,7 @@ fn free_space_in_pieces_goes_as_far_as_predicted() {
         let written = write_each(&image, "vhdx", ranges);
         host.settle();
         println!("blocks of {block} MiB: {achievable} of {reported} predicted, {written} written");
-        // What of the cluster in which the host ended went in is nobody's now.
+        // What of the cluster in which the host ended went in belongs to no file now.
         assert!(achievable <= written + CLUSTER, "{written}, {before:#}");
         assert!(written < achievable + block * MIB + CLUSTER, "{written}, {before:#}");
     }

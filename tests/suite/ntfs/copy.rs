@@ -82,7 +82,7 @@ fn copy_of_a_volume_is_what_ntfs_3g_shows() {
     assert_eq!((code, &*err), (0, ""));
     assert!(compare(&oracle.folder, &dest) > 3000);
 
-    // As attributes: what the host cannot hold is told, the rest is there.
+    // As attributes: what the host cannot hold is reported, the rest is there.
     let second = folder.path().join("second");
     let (code, err) = cp(&["-a"], &image, "p1/.", &second);
     let small = second.join("streams");
@@ -161,7 +161,7 @@ fn hostile_names_and_links_stay_inside() {
         assert_eq!(read(r"..\x2f..\x2fescaped"), "relative");
         assert_eq!(read(r"\x2fescaped"), "absolute");
         assert_eq!(read(r"nul\x00byte"), "nul");
-        // Of two with one name the first stays, and the other is told.
+        // Of two with one name the first stays, and the other is reported.
         assert!(["one", "two"].contains(&&*read("twicea")));
         for name in ["twicea", "linka", "knila"] {
             assert!(err.contains(name), "{name}: {err}");

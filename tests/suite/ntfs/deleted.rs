@@ -275,7 +275,7 @@ fn check_clusters(content: &dyn ByteSource, expected: &[u8], percent: u64) {
 }
 
 #[test]
-fn a_parent_that_was_given_away_is_not_told() {
+fn a_parent_whose_record_was_given_away_is_not_reported() {
     if !have(&TOOLS) || !have_fuse() {
         return;
     }

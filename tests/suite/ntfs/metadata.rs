@@ -37,7 +37,7 @@ pub(crate) fn set(path: &Path, name: &str, value: &[u8]) {
     xattr::set(path, name, value).unwrap_or_else(|error| panic!("{name} of {path:?}: {error}"));
 }
 
-/// A descriptor with one entry for everyone, whose rights tell it from others.
+/// A descriptor with one entry for everyone, whose rights distinguish it from others.
 pub(crate) fn descriptor(rights: u32) -> Vec<u8> {
     let administrators = [1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 32, 2, 0, 0];
     let header = [1, 0, 4, 0x80, 20, 0, 0, 0, 36, 0, 0, 0, 0, 0, 0, 0, 52, 0, 0, 0];

@@ -51,7 +51,7 @@ fn index_blocks(image: &[u8]) -> Vec<usize> {
     blocks.filter(|at| has(&image[*at..at + 4096], "report number")).collect()
 }
 
-/// Where the root's record lies: the sixth of the table, which also its name tells.
+/// Where the root's record lies: the sixth of the table, which is also in its name.
 fn root_record(image: &[u8]) -> usize {
     let records = find_all(image, b"FILE", RECORD);
     let first = records.iter().find(|at| has(&image[**at..**at + RECORD], "$MFT")).unwrap();
@@ -126,7 +126,7 @@ fn a_volume_without_its_root_directory_is_all_orphans() {
     assert_eq!(fs::read(docs.join("report number 007.txt")).unwrap(), b"report 7");
     assert_eq!((top.len(), fs::read(docs.join("deep/er/a")).unwrap()), (2, b"a".to_vec()));
 
-    // The same in a mount, where the listing shows the way although nobody asked for it.
+    // The same in a mount, where the listing shows the way although the option is not given.
     let mount = folder.path().join("mount");
     fs::create_dir(&mount).unwrap();
     run(vhdmount().arg("-q").arg(&path).arg(&mount));

@@ -103,7 +103,7 @@ fn journal_is_judged_as_ntfs_3g_judges_it() {
 }
 
 #[test]
-fn hibernation_is_told_by_its_file() {
+fn hibernation_is_recognized_by_its_file() {
     if !have(&["mkntfs", "ntfs-3g", "ntfs-3g.probe"]) || !have_fuse() {
         return;
     }
@@ -124,7 +124,7 @@ fn hibernation_is_told_by_its_file() {
 }
 
 #[test]
-fn dirty_flag_is_told() {
+fn dirty_flag_is_reported() {
     if !have(&["mkntfs", "ntfsinfo"]) {
         return;
     }

@@ -101,9 +101,9 @@ pub(crate) fn check_nodes(fs: &dyn FileSystem) -> Checked {
 fn check_parent(fs: &dyn FileSystem, node: NodeId, parent: NodeId, kind: NodeKind, path: &str) {
     match fs.parent(node) {
         // A file with several names has several parents, of which one is reported.
-        Ok(told) if kind == NodeKind::Directory => assert_eq!(told, parent, "parent of {path}"),
-        Ok(told) => {
-            let kind = fs.stat(told).unwrap_or_else(|e| panic!("parent of {path}: {e}")).kind;
+        Ok(stated) if kind == NodeKind::Directory => assert_eq!(stated, parent, "parent of {path}"),
+        Ok(stated) => {
+            let kind = fs.stat(stated).unwrap_or_else(|e| panic!("parent of {path}: {e}")).kind;
             assert_eq!(kind, NodeKind::Directory, "parent of {path}");
         }
         Err(Error::Unsupported(_)) => {}

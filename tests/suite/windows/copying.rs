@@ -84,7 +84,7 @@ fn names_that_differ_in_case_never_replace_each_other() {
         sorted.sort();
         expected.sort();
         assert_eq!(sorted, expected, "{options:?}: {err}");
-        // What was not told to be left out is there, under its name and with its content.
+        // What was not reported as left out is there, under its name and with its content.
         for (name, content) in &found {
             assert!(content.eq_ignore_ascii_case(name), "{name}: {content}");
             assert!(
@@ -150,9 +150,9 @@ fn the_demo_disk_arrives_as_its_manifest_says() {
             }
         }
     }
-    // Wine makes no symbolic links: each is told.
-    let told = err.lines().filter(|line| line.contains("p3/") || line.contains("esp")).count();
-    assert!((code == 4 && told >= links) || code == 0, "{code} {err}");
+    // Wine makes no symbolic links: each is reported.
+    let reported = err.lines().filter(|line| line.contains("p3/") || line.contains("esp")).count();
+    assert!((code == 4 && reported >= links) || code == 0, "{code} {err}");
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn wildcards_are_the_drivers_business() {
 }
 
 #[test]
-fn entries_tell_what_opening_tells() {
+fn entries_state_what_opening_states() {
     let Some((volume, _folder)) = mounted_demo(&[]) else { return };
     let mut compared = 0;
     for (path, entry) in volume.walk("\\") {

@@ -95,7 +95,7 @@ fn stand_in(genuine: PathBuf) -> Libraries {
     Libraries { genuine, stand_in }
 }
 
-/// What the stand-in tells of its own accord.
+/// What the stand-in reports unasked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Event {
     /// A volume with these `FSP_FSCTL_VOLUME_PARAMS` has been created.

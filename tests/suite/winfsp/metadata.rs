@@ -1,4 +1,4 @@
-//! What is told of a file: times, attributes, descriptors, extended attributes, links and streams, as ntfs-3g returns them
+//! What is reported of a file: times, attributes, descriptors, extended attributes, links and streams, as ntfs-3g returns them
 //! from the same volume.
 
 use std::{fs, path::Path};
@@ -66,7 +66,7 @@ fn fill(root: &Path) {
     let second = b"\x10\0\0\0\x80\x05\x01\0OTHER\0!\0";
     set(&file("ea"), "system.ntfs_ea", &[&first[..], second].concat());
     set(&file("acl"), "system.ntfs_acl", &descriptor(0x12_0089));
-    // Nobody here has this SID.
+    // No account here has this SID.
     let mut unknown = descriptor(0x1f_01ff);
     let sid = unknown.len() - 12;
     unknown[sid..].copy_from_slice(&[1, 1, 0, 0, 0, 0, 0, 5, 0x39, 0x30, 0, 0]);
@@ -159,9 +159,9 @@ fn extended_attributes_are_those_of_the_disk() {
         let stored = theirs(&here, "system.ntfs_ea").unwrap_or_default();
         assert_eq!(file.info.ea_size != 0, !stored.is_empty(), "{there}");
         // None is an error of its own, or nothing.
-        let told = file.eas().unwrap_or_default();
-        assert_eq!(ea_entries(&told, false), ea_entries(&stored, true), "{there}");
-        with.extend(ea_entries(&told, false));
+        let reported = file.eas().unwrap_or_default();
+        assert_eq!(ea_entries(&reported, false), ea_entries(&stored, true), "{there}");
+        with.extend(ea_entries(&reported, false));
     }
     let expected: [(u8, &[u8], &[u8]); 2] = [(0, b"FOO", b"bar!"), (0x80, b"OTHER", b"!")];
     assert_eq!(with, expected.map(|(flags, name, value)| (flags, name.to_vec(), value.to_vec())));

@@ -34,7 +34,7 @@ fn check_end(volume: &Volume) {
     assert_eq!(status.code(), Some(0), "{}", volume.driver.said());
 }
 
-/// The drive is gone, and the driver was told to stop.
+/// The drive is gone, and the driver was asked to stop.
 fn check_unmounted(volume: &Volume) {
     let events = [volume.driver.event(), volume.driver.event()];
     let drive = volume.driver.setting.drive();
@@ -57,7 +57,7 @@ fn open_files_do_not_keep_it_mounted() {
     let Some((volume, _folder)) = mounted_demo(&[]) else { return };
     let file = volume.open(r"\p3\Users\Ada\Documents\mail.mbox").unwrap();
     assert!(file.read(0, 100).is_ok());
-    // The driver has nobody left to close it with.
+    // No process is left through which the driver could close it.
     file.forget();
     volume.driver.interrupt();
     check_end(&volume);

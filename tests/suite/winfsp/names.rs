@@ -23,7 +23,7 @@ fn case_does_not_matter() {
     let spelled = volume.open(r"\p3\Users\Ada\Documents\READ ME FIRST.txt").unwrap();
     assert_eq!(asked.info, spelled.info);
     assert_eq!(asked.content(), spelled.content());
-    // The name is told in the volume's spelling, or not at all.
+    // The name is returned in the volume's spelling, or not at all.
     let spelling = String::from_utf16(&asked.normalized).unwrap();
     assert!(["", r"\p3\Users\Ada\Documents\READ ME FIRST.txt"].contains(&spelling.as_str()), "{spelling}");
     for path in
@@ -36,7 +36,7 @@ fn case_does_not_matter() {
 }
 
 #[test]
-fn what_is_missing_is_told_from_a_missing_folder() {
+fn what_is_missing_is_distinguished_from_a_missing_folder() {
     let Some((volume, _folder)) = mounted_demo(&[]) else { return };
     for (path, expected) in [
         (r"\nothing", Status::OBJECT_NAME_NOT_FOUND),

@@ -1,4 +1,4 @@
-//! Whoever wants to write is told that the medium is write-protected, whatever way is tried, and nothing changes.
+//! Each request that would write is refused as on a write-protected medium, and nothing changes.
 
 use super::{
     handle::Handle,
@@ -128,8 +128,9 @@ fn changing_what_is_open_is_refused() {
         for (what, request) in changes(&file) {
             let status = volume.driver.transact(request).status();
             assert!(status.failed(), "{what} of {path} was allowed");
-            let told = [Status::MEDIA_WRITE_PROTECTED, Status::INVALID_DEVICE_REQUEST, Status::ACCESS_DENIED];
-            assert!(told.contains(&status), "{what} of {path}: {status:?}");
+            let refusals =
+                [Status::MEDIA_WRITE_PROTECTED, Status::INVALID_DEVICE_REQUEST, Status::ACCESS_DENIED];
+            assert!(refusals.contains(&status), "{what} of {path}: {status:?}");
             if !["reparse point", "no reparse point"].contains(&what) {
                 assert_eq!(status, Status::MEDIA_WRITE_PROTECTED, "{what} of {path}");
             }

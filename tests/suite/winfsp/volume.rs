@@ -1,5 +1,5 @@
 //! What the driver does with a volume on behalf of programs: it opens, reads and lists as `src/sys` of WinFsp does, as far
-//! as the file system below can tell. Nothing is cached here, so every question reaches the file system.
+//! as the file system below can see. Nothing is cached here, so every question reaches the file system.
 
 use std::path::Path;
 
@@ -106,7 +106,7 @@ impl From<Status> for Refused {
 pub(super) struct Volume {
     pub(super) driver: Driver,
     pub(super) params: Params,
-    /// The event that told where it is mounted.
+    /// The event that states where it is mounted.
     pub(super) mounted: Event,
 }
 

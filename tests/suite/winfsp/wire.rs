@@ -104,7 +104,7 @@ impl Request {
         self.u64(BODY, context[0]).u64(BODY + 8, context[1])
     }
 
-    /// The caller's buffer, of `Length`; its address is told at `at`.
+    /// The caller's buffer, of `Length`; its address stands at `at`.
     pub(super) fn buffer(mut self, at: usize, length: u32) -> Self {
         (self.buffer, self.address_at) = (length, u32::try_from(at).unwrap());
         self

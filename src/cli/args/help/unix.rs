@@ -31,12 +31,12 @@ pub(in crate::cli) const EXAMPLES: &[(&str, &str)] = &[
     ("vhdmount -u /mnt/x", "Unmounts it."),
     ("vhdmount ls -l server.vhdx p3/Windows", "Lists a directory without mounting."),
     ("vhdmount cat server.vhdx p3/Windows/win.ini", "Writes a file to standard output without mounting."),
-    ("vhdmount capacity -r /srv/vm", "Tells which of the disks below /srv/vm their host cannot back."),
+    ("vhdmount capacity -r /srv/vm", "Reports which of the disks below /srv/vm their host cannot back."),
 ];
 
-/// Pages of the system that have to do with it.
+/// Related manual pages of the system.
 pub(in crate::cli) const RELATED_PAGES: &[(&str, &str)] =
     &[("fusermount3", "1"), ("fstab", "5"), ("mount", "8"), ("umount", "8")];
 
-/// As whom mount(8) may call the command.
+/// The names by which mount(8) may call the command.
 pub(in crate::cli) const MOUNT_HELPERS: &[&str] = &["mount.fuse.vhdmount", "mount.vhdmount"];

@@ -43,11 +43,11 @@ pub(in crate::cli) const EXAMPLES: &[(&str, &str)] = &[
     ("vhdmount -u X:", "Unmounts it."),
     ("vhdmount ls -l server.vhdx p3/Windows", "Lists a directory without mounting."),
     ("vhdmount cat server.vhdx p3/Windows/win.ini", "Writes a file to standard output without mounting."),
-    (r"vhdmount capacity -r D:\vm", r"Tells which of the disks below D:\vm their host cannot back."),
+    (r"vhdmount capacity -r D:\vm", r"Reports which of the disks below D:\vm their host cannot back."),
 ];
 
-/// Pages of the system that have to do with it.
+/// Related manual pages of the system.
 pub(in crate::cli) const RELATED_PAGES: &[(&str, &str)] = &[];
 
-/// As whom mount(8) may call the command.
+/// The names by which mount(8) may call the command.
 pub(in crate::cli) const MOUNT_HELPERS: &[&str] = &[];

@@ -47,29 +47,29 @@ impl Check<'_, '_> {
     pub(super) fn boot_sector(&mut self) {
         let fat = self.fat;
         if let Some(state) = fat.info.unclean() {
-            self.tell(&STATE, "volume", state);
+            self.report(&STATE, "volume", state);
         }
         let (claimed, size) = (fat.geometry.size, fat.pages.volume().size());
         self.findings.truncated(claimed, size);
         let state = fat.info.state();
-        let told = |problem: &String| {
+        let reported = |problem: &String| {
             problem.starts_with(BY_TABLES)
                 || problem.starts_with(CUT_SHORT)
                 || Some(problem) == state.as_ref()
         };
-        for problem in fat.info.problems.iter().filter(|problem| !told(problem)) {
-            self.tell(&OPENING, "boot sector", problem.clone());
+        for problem in fat.info.problems.iter().filter(|problem| !reported(problem)) {
+            self.report(&OPENING, "boot sector", problem.clone());
         }
         let Ok(sector) = read_vec(&**fat.pages.volume(), 0, BOOT_SECTOR_SIZE) else { return };
         if sector[510..] != [0x55, 0xaa] {
-            self.tell(&SIGNATURE, "boot sector", "the signature 55AA is missing");
+            self.report(&SIGNATURE, "boot sector", "the signature 55AA is missing");
         }
         let in_boot_sector = fat.geometry.label.filter(|label| label != b"NO NAME    ");
         if let (Some(one), Some(other)) = (in_boot_sector, fat.root_label())
             && one != other
         {
             let (one, other) = (one.escape_ascii(), other.escape_ascii());
-            self.tell(
+            self.report(
                 &LABELS,
                 "volume label",
                 format!("\"{one}\" in the boot sector, \"{other}\" in the root"),
@@ -94,13 +94,13 @@ impl Check<'_, '_> {
         let structure = format!("boot sector copy in sector {number}");
         match self.sector(number) {
             None => {}
-            Some(Err(error)) => self.tell(&BACKUP, &structure, error.to_string()),
+            Some(Err(error)) => self.report(&BACKUP, &structure, error.to_string()),
             Some(Ok(copy)) => {
                 let same = |at: &usize| sector[*at] == copy[*at] || *at == STATE_BYTE;
                 let different: Vec<usize> = (0..BOOT_SECTOR_SIZE).filter(|at| !same(at)).collect();
                 if let [first, ..] = different[..] {
                     let problem = format!("{} bytes differ, the first at {first:#x}", different.len());
-                    self.tell(&BACKUP, &structure, problem);
+                    self.report(&BACKUP, &structure, problem);
                 }
             }
         }
@@ -115,25 +115,25 @@ impl Check<'_, '_> {
         let number = u16::from_le_bytes([boot[FS_INFO_SECTOR], boot[FS_INFO_SECTOR + 1]]);
         let sector = match self.sector(number) {
             None => return,
-            Some(Err(error)) => return self.tell(&FS_INFO, "FSInfo", error.to_string()),
+            Some(Err(error)) => return self.report(&FS_INFO, "FSInfo", error.to_string()),
             Some(Ok(sector)) => sector,
         };
         let u32_at =
             |at: usize| u32::from_le_bytes([sector[at], sector[at + 1], sector[at + 2], sector[at + 3]]);
         if (u32_at(0), u32_at(484)) != (0x4161_5252, 0x6141_7272) {
-            return self.tell(&FS_INFO, "FSInfo", "its signatures are missing");
+            return self.report(&FS_INFO, "FSInfo", "its signatures are missing");
         }
         let (stated, next) = (u32_at(488), u32_at(492));
         if let Some(free) = free
             && stated != u32::MAX
             && stated != free
         {
-            self.tell(&FS_INFO, "FSInfo", format!("{stated} free clusters, counted {free}"));
+            self.report(&FS_INFO, "FSInfo", format!("{stated} free clusters, counted {free}"));
         }
         let is_cluster = |cluster| self.fat.geometry.is_data_cluster(cluster);
         // Some drivers write 0 or 1 when the next free cluster is unknown.
         if next > 1 && next != u32::MAX && !is_cluster(next) {
-            self.tell(
+            self.report(
                 &FS_INFO,
                 "FSInfo",
                 format!("the next free cluster would be {next}, which does not exist"),

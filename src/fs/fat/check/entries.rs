@@ -100,7 +100,7 @@ impl Check<'_, '_> {
                 if pieces > 0 && units.is_none() {
                     let problem =
                         format!("{pieces} pieces of a long name before slot {at} do not belong to it");
-                    self.tell_of(&LONG_NAME, Object::Here, &problem);
+                    self.report_of(&LONG_NAME, Object::Here, &problem);
                 }
                 pieces = 0;
                 long.clear();
@@ -109,13 +109,13 @@ impl Check<'_, '_> {
                     Slot::Label(_) => {
                         labels += 1;
                         if first != 0 || labels > 1 {
-                            self.tell_of(&LABEL, Object::Here, &format!("a volume label in slot {at}"));
+                            self.report_of(&LABEL, Object::Here, &format!("a volume label in slot {at}"));
                         }
                     }
                     Slot::Dot(_) if at == 0 && first != 0 => {}
                     Slot::DotDot(entry) if at == 1 && first != 0 => self.dot_dot(&entry, parent),
                     Slot::Dot(_) | Slot::DotDot(_) => {
-                        self.tell_of(&DOTS, Object::Here, &format!("`.` or `..` in slot {at}"));
+                        self.report_of(&DOTS, Object::Here, &format!("`.` or `..` in slot {at}"));
                     }
                     Slot::End | Slot::Deleted(_) | Slot::Long(_) => {}
                 }
@@ -127,7 +127,7 @@ impl Check<'_, '_> {
         }
         if pieces > 0 {
             let problem = format!("{pieces} pieces of a long name at the end belong to nothing");
-            self.tell_of(&LONG_NAME, Object::Here, &problem);
+            self.report_of(&LONG_NAME, Object::Here, &problem);
         }
         Ok(())
     }
@@ -146,9 +146,9 @@ impl Check<'_, '_> {
         match (dot, dot_dot) {
             (Slot::Dot(_), Slot::DotDot(_)) if own == first & 0xffff => {}
             (Slot::Dot(_), Slot::DotDot(_)) => {
-                self.tell_of(&DOTS, Object::Here, &format!("`.` leads to cluster {own}, not to {first}"));
+                self.report_of(&DOTS, Object::Here, &format!("`.` leads to cluster {own}, not to {first}"));
             }
-            _ => self.tell_of(&DOTS, Object::Here, "`.` and `..` are not its first entries"),
+            _ => self.report_of(&DOTS, Object::Here, "`.` and `..` are not its first entries"),
         }
     }
 
@@ -157,7 +157,7 @@ impl Check<'_, '_> {
         let is_root = self.fat.geometry.root == Root::Chain { first_cluster: up };
         // 0 means the root; some drivers write the first cluster of FAT32's root instead.
         if up != parent && !(parent == 0 && is_root) {
-            self.tell_of(&DOTS, Object::Here, &format!("`..` leads to cluster {up}, not to {parent}"));
+            self.report_of(&DOTS, Object::Here, &format!("`..` leads to cluster {up}, not to {parent}"));
         }
     }
 
@@ -173,10 +173,10 @@ impl Check<'_, '_> {
             return self.file(first, entry.file_size.get(), object);
         }
         if entry.file_size.get() != 0 {
-            self.tell_of(&DIRECTORY_SIZE, object, &format!("has a size of {} bytes", entry.file_size));
+            self.report_of(&DIRECTORY_SIZE, object, &format!("has a size of {} bytes", entry.file_size));
         }
         if first == 0 {
-            return self.tell_of(&NO_CLUSTERS, object, "no clusters");
+            return self.report_of(&NO_CLUSTERS, object, "no clusters");
         }
         let claimed = self.claim(first, object);
         if claimed.clusters == 0 && self.losers.len() < MAX_LOSERS {
@@ -193,7 +193,7 @@ impl Check<'_, '_> {
         let mut bytes = std::iter::once(first).chain(entry.name[1..].iter().copied());
         if first == b' ' || bytes.any(|byte| byte < 0x20 || FORBIDDEN.contains(&byte)) {
             let text = entry.name.escape_ascii();
-            self.tell_of(&BAD_NAME, object, &format!("the short name \"{text}\""));
+            self.report_of(&BAD_NAME, object, &format!("the short name \"{text}\""));
         }
         let long = long.map(|units| {
             let folded: Vec<u16> = units.iter().map(|unit| fold(*unit)).collect();
@@ -202,7 +202,7 @@ impl Check<'_, '_> {
         let twice = !names.short.insert(entry.name) || long.is_some_and(|hash| !names.long.insert(hash));
         if twice {
             let text = entry.name.escape_ascii();
-            self.tell_of(&DUPLICATE, object, &format!("the name is there already (short name \"{text}\")"));
+            self.report_of(&DUPLICATE, object, &format!("the name is there already (short name \"{text}\")"));
         }
     }
 
@@ -210,7 +210,7 @@ impl Check<'_, '_> {
         let expected = u64::from(size).div_ceil(self.fat.geometry.cluster_size.into());
         if first == 0 {
             if size > 0 {
-                self.tell_of(&SHORT, file, &format!("{size} bytes, but no clusters"));
+                self.report_of(&SHORT, file, &format!("{size} bytes, but no clusters"));
             }
             return;
         }
@@ -219,18 +219,18 @@ impl Check<'_, '_> {
         match claimed.end {
             End::Shared => {}
             End::Broken(problem) if clusters < expected => {
-                self.tell_of(&SHORT, file, &format!("{size} bytes; its chain is damaged: {problem}"));
+                self.report_of(&SHORT, file, &format!("{size} bytes; its chain is damaged: {problem}"));
             }
-            End::Broken(problem) => self.tell_of(&BEHIND, file, &problem),
+            End::Broken(problem) => self.report_of(&BEHIND, file, &problem),
             End::Proper if clusters < expected => {
-                self.tell_of(
+                self.report_of(
                     &SHORT,
                     file,
                     &format!("{size} bytes, {expected} clusters; its chain has {clusters}"),
                 );
             }
             End::Proper if clusters > expected => {
-                self.tell_of(
+                self.report_of(
                     &LONG,
                     file,
                     &format!("{size} bytes, {expected} clusters; its chain has {clusters}"),

@@ -65,16 +65,16 @@ impl Check<'_, '_> {
             let problem = format!(
                 "{lost} clusters ({bytes} bytes) in {chains} chains belong to no file or directory, the first: cluster {first}{damage}"
             );
-            self.tell(&LOST, "table", problem);
+            self.report(&LOST, "table", problem);
             if self.owners.is_none() {
                 self.findings.remedy(Remedy::ListOrphans);
             }
         }
         if bad > 0 {
-            self.tell(&BAD, "table", format!("{bad} clusters are marked as bad"));
+            self.report(&BAD, "table", format!("{bad} clusters are marked as bad"));
         }
         if unreadable > 0 {
-            self.tell(&UNREADABLE, "table", format!("{unreadable} entries cannot be read in any copy"));
+            self.report(&UNREADABLE, "table", format!("{unreadable} entries cannot be read in any copy"));
         }
         free
     }

@@ -109,17 +109,17 @@ fn bit(cluster: u32) -> (usize, u64) {
 }
 
 impl Check<'_, '_> {
-    fn tell(&mut self, kind: &'static Kind, structure: &str, problem: impl Into<String>) {
+    fn report(&mut self, kind: &'static Kind, structure: &str, problem: impl Into<String>) {
         if self.owners.is_none() {
             self.findings.add(kind, structure, problem);
         }
     }
 
     /// Adds a finding on the current directory, or on an object in it.
-    fn tell_of(&mut self, kind: &'static Kind, object: Object<'_>, problem: &str) {
+    fn report_of(&mut self, kind: &'static Kind, object: Object<'_>, problem: &str) {
         if self.owners.is_none() && self.findings.counted(kind) {
             let problem = format!("{}: {problem}", object.with_path(&self.path));
-            self.findings.tell(kind, "directory entry".into(), problem);
+            self.findings.report(kind, "directory entry".into(), problem);
         }
     }
 

@@ -32,7 +32,7 @@ impl Check<'_, '_> {
                 Ok(raw) if raw & 0xff == u32::from(geometry.media) => {}
                 Ok(raw) => {
                     let problem = format!("{:#04x}, but the first entry is {raw:#x}", geometry.media);
-                    self.tell(&MEDIA, &format!("FAT {}", table.number(copy, geometry)), problem);
+                    self.report(&MEDIA, &format!("FAT {}", table.number(copy, geometry)), problem);
                 }
                 // Reported by the comparison.
                 Err(_) => {}
@@ -73,7 +73,7 @@ impl Check<'_, '_> {
                 if let Err(error) = volume.read_exact_at(table.position(copy) + offset, buffer) {
                     if self.findings.counted(&UNREADABLE) {
                         let structure = format!("FAT {}", table.number(copy, geometry));
-                        self.findings.tell(&UNREADABLE, structure, error.to_string());
+                        self.findings.report(&UNREADABLE, structure, error.to_string());
                     }
                     read = false;
                 }
@@ -94,7 +94,7 @@ impl Check<'_, '_> {
         if let Some(first) = first {
             let problem =
                 format!("{different} entries are not those of FAT {one}, the first: cluster {first}");
-            self.tell(&COPIES, &format!("FAT {other}"), problem);
+            self.report(&COPIES, &format!("FAT {other}"), problem);
         }
     }
 

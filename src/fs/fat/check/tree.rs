@@ -49,7 +49,7 @@ impl Check<'_, '_> {
         }
         let root = match self.fat.directory(ROOT) {
             Ok(root) => root,
-            Err(error) => return self.tell(&DAMAGED, "root directory", error.to_string()),
+            Err(error) => return self.report(&DAMAGED, "root directory", error.to_string()),
         };
         let mut stack = vec![self.enter(root, 0, 0)];
         let mut name = Vec::new();
@@ -72,7 +72,11 @@ impl Check<'_, '_> {
             let shown = shown(&name);
             if stack.len() >= MAX_DEPTH || self.losers.len() >= MAX_LOSERS {
                 self.incomplete = true;
-                self.tell_of(&DEEP, Object::Directory(&shown), &format!("{} directories deep", stack.len()));
+                self.report_of(
+                    &DEEP,
+                    Object::Directory(&shown),
+                    &format!("{} directories deep", stack.len()),
+                );
                 continue;
             }
             let Ok(chain) = self.fat.own_directory_at(first) else { continue };
@@ -85,7 +89,7 @@ impl Check<'_, '_> {
     fn enter(&mut self, chain: Arc<Chain>, first: u32, parent: u32) -> Level {
         if let Err(error) = self.entries(&chain, first, parent) {
             self.incomplete = true;
-            self.tell_of(&DAMAGED, Object::Here, &error.to_string());
+            self.report_of(&DAMAGED, Object::Here, &error.to_string());
         }
         Level { chain, first, cursor: 0, path: self.path.len() }
     }
@@ -94,7 +98,7 @@ impl Check<'_, '_> {
     pub(super) fn directory_chain(&mut self, directory: Object<'_>, end: End) {
         if let End::Broken(problem) = end {
             self.incomplete = true;
-            self.tell_of(&DAMAGED, directory, &problem);
+            self.report_of(&DAMAGED, directory, &problem);
         }
     }
 }

@@ -68,7 +68,7 @@ pub(super) fn walk(fat: &Fat) -> Index {
             log::warn!("looking for deleted files in a damaged FAT directory: {error}");
         }
         if walk.slots == 0 || walk.memory > MEMORY_BUDGET {
-            walk.index.incomplete = Some("more deleted files than can be told".into());
+            walk.index.incomplete = Some("more deleted files than the memory for their list holds".into());
             break;
         }
     }

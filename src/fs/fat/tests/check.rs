@@ -36,7 +36,7 @@ fn sound(width: Width) -> Image {
 }
 
 #[test]
-fn clusters_of_nobody_are_counted() {
+fn clusters_without_an_owner_are_counted() {
     for width in WIDTHS {
         let mut image = sound(width);
         image.chain(&[20, 22, 21]);
@@ -254,7 +254,7 @@ fn sectors_of_fat32_have_copies_and_hints() {
 }
 
 #[test]
-fn volume_in_use_is_told_once() {
+fn volume_in_use_is_reported_once() {
     for (width, clean) in [(Width::Fat16, 0x8000), (Width::Fat32, 0x0800_0000)] {
         let mut image = sound(width);
         image.set(1, image.end() & !clean);

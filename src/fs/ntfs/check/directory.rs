@@ -34,7 +34,7 @@ const INDEX: Kind = Kind {
 const VIEW: Kind = Kind {
     severity: Severity::Warning,
     name: "damaged indexes",
-    meaning: "Files and their content are not affected; what the index tells of them (security, object ids, quotas, \
+    meaning: "Files and their content are not affected; what the index states of them (security, object ids, quotas, \
               links) may be missing. chkdsk /f rebuilds it.",
 };
 const ORDER: Kind = Kind {
@@ -97,11 +97,11 @@ impl Check<'_, '_> {
             .and_then(|file| Ok((file.base.header.sequence_number, self.open_tree(&file, I30)?)));
         let (sequence, tree) = match opened {
             Err(error) => {
-                self.tell_of(&INDEX, number, || error.to_string());
+                self.report_of(&INDEX, number, || error.to_string());
                 return self.index_damaged(number);
             }
             Ok((_, None)) => {
-                self.tell_of(&INDEX, number, || "a directory without an index".into());
+                self.report_of(&INDEX, number, || "a directory without an index".into());
                 return self.index_damaged(number);
             }
             Ok((sequence, Some(tree))) => (sequence, tree),
@@ -112,16 +112,18 @@ impl Check<'_, '_> {
             Event::Entry(entry) => match entry.file_name() {
                 Ok(name) => check.entry(own, entry, &name, &mut previous),
                 Err(error) => {
-                    check.tell_of(&INDEX, number, || error.to_string());
+                    check.report_of(&INDEX, number, || error.to_string());
                     check.index_damaged(number);
                 }
             },
             Event::Damage(error) => {
-                check.tell_of(&INDEX, number, || error.to_string());
+                check.report_of(&INDEX, number, || error.to_string());
                 check.index_damaged(number);
             }
-            Event::Unmarked(blocks) => check.tell_of(&UNMARKED, number, || format!("{blocks} index blocks")),
-            Event::Stray(blocks) => check.tell_of(&STRAY, number, || format!("{blocks} index blocks")),
+            Event::Unmarked(blocks) => {
+                check.report_of(&UNMARKED, number, || format!("{blocks} index blocks"))
+            }
+            Event::Stray(blocks) => check.report_of(&STRAY, number, || format!("{blocks} index blocks")),
         });
     }
 
@@ -152,7 +154,7 @@ impl Check<'_, '_> {
                 Ok(Some(tree)) => tree,
                 Ok(None) => continue,
                 Err(error) => {
-                    self.tell_of(&VIEW, number, || format!("index {what}: {error}"));
+                    self.report_of(&VIEW, number, || format!("index {what}: {error}"));
                     continue;
                 }
             };
@@ -173,7 +175,7 @@ impl Check<'_, '_> {
                     Event::Unmarked(blocks) => format!("{blocks} blocks marked as free"),
                     Event::Stray(blocks) => format!("{blocks} blocks without a way to them"),
                 };
-                check.tell_of(&VIEW, number, || format!("index {what}: {problem}"));
+                check.report_of(&VIEW, number, || format!("index {what}: {problem}"));
             });
         }
     }
@@ -208,11 +210,11 @@ impl Check<'_, '_> {
         if self.first {
             // Names that differ only in case may be in any order.
             match self.ntfs.upcase.compare(previous, units) {
-                Ordering::Greater => self.tell_of(&ORDER, directory, || {
+                Ordering::Greater => self.report_of(&ORDER, directory, || {
                     format!("{:?} comes after {:?}", shown(units), shown(previous))
                 }),
                 Ordering::Equal if previous == units && !units.is_empty() => {
-                    self.tell_of(&DUPLICATE, directory, || format!("{:?}", shown(units)));
+                    self.report_of(&DUPLICATE, directory, || format!("{:?}", shown(units)));
                 }
                 _ => {}
             }
@@ -220,7 +222,7 @@ impl Check<'_, '_> {
             previous.extend_from_slice(units);
             let parent = name.parent();
             if parent.record() != directory || ![0, own.sequence()].contains(&parent.sequence()) {
-                self.tell_of(&PARENT, directory, || {
+                self.report_of(&PARENT, directory, || {
                     format!("{:?} says to lie in MFT record {}", shown(units), parent.record())
                 });
             }
@@ -236,7 +238,7 @@ impl Check<'_, '_> {
             if check.findings.counted(&DANGLING) {
                 let problem = format!("{} leads to MFT record {number}, {why}", named(name, units));
                 let problem = check.with_path(directory, &problem);
-                check.findings.tell(&DANGLING, format!("MFT record {directory}"), problem);
+                check.findings.report(&DANGLING, format!("MFT record {directory}"), problem);
             }
         };
         if number >= self.ntfs.mft.records() {
@@ -262,7 +264,7 @@ impl Check<'_, '_> {
             if self.findings.counted(&STALE) {
                 let problem = format!("{} led to MFT record {number}", named(name, units));
                 let problem = self.with_path(directory, &problem);
-                self.findings.tell(&STALE, format!("MFT record {directory}"), problem);
+                self.findings.report(&STALE, format!("MFT record {directory}"), problem);
             }
         } else {
             facts.entries = facts.entries.saturating_add(1);
@@ -301,7 +303,7 @@ impl Check<'_, '_> {
         let own = own.unwrap_or_else(|| "its record other sizes".into());
         let problem = format!("the entry states {size} bytes and {allocated} allocated, {own}");
         let problem = self.with_path(number, &problem);
-        self.findings.tell(&OUTDATED, format!("MFT record {directory}"), problem);
+        self.findings.report(&OUTDATED, format!("MFT record {directory}"), problem);
     }
 }
 

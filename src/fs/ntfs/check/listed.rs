@@ -93,7 +93,7 @@ impl Check<'_, '_> {
     }
 
     fn list_damage(&mut self, number: u64, problem: impl FnOnce() -> String) {
-        self.tell_of(&LIST, number, problem);
+        self.report_of(&LIST, number, problem);
         self.damaged(number);
     }
 

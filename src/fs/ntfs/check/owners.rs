@@ -126,7 +126,7 @@ impl Check<'_, '_> {
         let bitmap = bitmap.and_then(|found| found.ok_or_else(|| Error::corrupt("$Bitmap", None, "no data")));
         let bitmap = match bitmap {
             Ok(bitmap) => bitmap,
-            Err(error) => return self.tell(&BITMAP, || ("$Bitmap".into(), error.to_string())),
+            Err(error) => return self.report(&BITMAP, || ("$Bitmap".into(), error.to_string())),
         };
         let difference = self.segment.compare(&mut Bits::new(bitmap));
         let suspects = &mut self.suspects;
@@ -163,8 +163,8 @@ impl Check<'_, '_> {
                 }
             });
         }
-        self.tell_shared(&shared, suspects.shared_clusters);
-        self.tell_unprotected(&unprotected, suspects.unprotected_clusters);
+        self.report_shared(&shared, suspects.shared_clusters);
+        self.report_unprotected(&unprotected, suspects.unprotected_clusters);
         if suspects.missing > 0 {
             let problem = format!("{} clusters are not in it", suspects.missing);
             self.findings.add(&BITMAP, "$Bitmap", problem);
@@ -181,35 +181,35 @@ impl Check<'_, '_> {
         }
     }
 
-    fn tell_shared(&mut self, claims: &Claims, total: u64) {
-        let mut told = 0;
+    fn report_shared(&mut self, claims: &Claims, total: u64) {
+        let mut reported = 0;
         for (owners, (clusters, first)) in claims.by_owners() {
-            told += clusters;
+            reported += clusters;
             if self.findings.counted(&SHARED) {
                 let twice = if owners.len() == 1 { ", more than once" } else { "" };
                 let who = self.all_of(owners);
                 let problem = format!("{clusters} clusters from {first:#x} on belong to {who}{twice}");
-                self.findings.tell(&SHARED, "cross-linked clusters".into(), problem);
+                self.findings.report(&SHARED, "cross-linked clusters".into(), problem);
             }
         }
-        if total > told {
-            let rest = format!("{} more, claimed again and again", total - told);
+        if total > reported {
+            let rest = format!("{} more, claimed again and again", total - reported);
             self.findings.add(&SHARED, "cross-linked clusters", rest);
         }
     }
 
-    fn tell_unprotected(&mut self, claims: &Claims, total: u64) {
-        let mut told = 0;
+    fn report_unprotected(&mut self, claims: &Claims, total: u64) {
+        let mut reported = 0;
         for (owners, (clusters, first)) in claims.by_owners() {
-            told += clusters;
+            reported += clusters;
             if self.findings.counted(&UNPROTECTED) {
                 let who = self.all_of(owners);
                 let problem = format!("{clusters} clusters of {who}, from {first:#x} on, are marked as free");
-                self.findings.tell(&UNPROTECTED, "$Bitmap".into(), problem);
+                self.findings.report(&UNPROTECTED, "$Bitmap".into(), problem);
             }
         }
-        if total > told {
-            let rest = format!("{} more clusters in use are marked as free", total - told);
+        if total > reported {
+            let rest = format!("{} more clusters in use are marked as free", total - reported);
             self.findings.add(&UNPROTECTED, "$Bitmap", rest);
         }
     }

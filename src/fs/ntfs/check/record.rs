@@ -45,28 +45,28 @@ impl Check<'_, '_> {
                 }
                 // Only the first records have a copy.
                 if let Ok(copy) = self.ntfs.mft.record(number) {
-                    self.tell(&MIRRORED, || (format!("MFT record {number}"), error.to_string()));
+                    self.report(&MIRRORED, || (format!("MFT record {number}"), error.to_string()));
                     return self.in_use(number, &copy.header.clone(), copy.bytes());
                 }
-                self.tell(&UNREADABLE, || (format!("MFT record {number}"), error.to_string()));
+                self.report(&UNREADABLE, || (format!("MFT record {number}"), error.to_string()));
                 self.damaged(number);
             }
         }
     }
 
     /// Reports a finding on a single structure, in the first pass only.
-    pub(super) fn tell(&mut self, kind: &'static Kind, describe: impl FnOnce() -> (String, String)) {
+    pub(super) fn report(&mut self, kind: &'static Kind, describe: impl FnOnce() -> (String, String)) {
         if self.first && self.findings.counted(kind) {
             let (structure, problem) = describe();
-            self.findings.tell(kind, structure, problem);
+            self.findings.report(kind, structure, problem);
         }
     }
 
-    /// As [`Self::tell`], with the path of the record.
-    pub(super) fn tell_of(&mut self, kind: &'static Kind, number: u64, problem: impl FnOnce() -> String) {
+    /// As [`Self::report`], with the path of the record.
+    pub(super) fn report_of(&mut self, kind: &'static Kind, number: u64, problem: impl FnOnce() -> String) {
         if self.first && self.findings.counted(kind) {
             let problem = self.with_path(number, &problem());
-            self.findings.tell(kind, format!("MFT record {number}"), problem);
+            self.findings.report(kind, format!("MFT record {number}"), problem);
         }
     }
 
@@ -90,7 +90,7 @@ impl Check<'_, '_> {
         if let Some(stated) = header.stated_number(bytes)
             && u64::from(stated) != number & u64::from(u32::MAX)
         {
-            self.tell_of(&NUMBER, number, || format!("its header states number {stated}"));
+            self.report_of(&NUMBER, number, || format!("its header states number {stated}"));
         }
         let owner = if is_base { number } else { base.record() };
         let (mut last, mut listed) = (0, !is_base);
@@ -100,14 +100,14 @@ impl Check<'_, '_> {
             let attribute = match attribute {
                 Ok(attribute) => attribute,
                 Err(error) => {
-                    self.tell_of(&ATTRIBUTES, number, || error.to_string());
+                    self.report_of(&ATTRIBUTES, number, || error.to_string());
                     self.damaged(number);
                     self.damaged(owner);
                     break;
                 }
             };
             if attribute.type_code < last {
-                self.tell_of(&ATTRIBUTES, number, || {
+                self.report_of(&ATTRIBUTES, number, || {
                     format!("attribute {:#x} comes after {last:#x}", attribute.type_code)
                 });
             }
@@ -141,12 +141,12 @@ impl Check<'_, '_> {
         let Some((end, instances)) = header.measure(bytes) else { return };
         let (used, next) = header.states(bytes);
         if used != end {
-            self.tell_of(&HEADER, number, || {
+            self.report_of(&HEADER, number, || {
                 format!("it states {used} bytes in use, its attributes end at {end}")
             });
         }
         if let Some(largest) = instances.filter(|largest| *largest >= next) {
-            self.tell_of(&HEADER, number, || {
+            self.report_of(&HEADER, number, || {
                 format!("the number of its next attribute would be {next}, but one has {largest}")
             });
         }
@@ -164,7 +164,7 @@ impl Check<'_, '_> {
                     }
                 }
                 Err(error) => {
-                    self.tell(&ATTRIBUTES, || (format!("MFT record {number}"), error.to_string()));
+                    self.report(&ATTRIBUTES, || (format!("MFT record {number}"), error.to_string()));
                     self.damaged(owner);
                 }
             },
@@ -182,7 +182,7 @@ impl Check<'_, '_> {
     fn security_id(&mut self, number: u64, value: &[u8]) {
         let id = StandardInformation::parse(value).map_or(0, |information| information.security_id);
         if id != 0 && self.security_ids.as_ref().is_some_and(|ids| !ids.contains(&id)) {
-            self.tell_of(&SECURITY, number, || format!("security id {id:#x}"));
+            self.report_of(&SECURITY, number, || format!("security id {id:#x}"));
         }
     }
 
@@ -196,7 +196,7 @@ impl Check<'_, '_> {
         // The runs before the damage most probably belong to the file.
         self.claim(number, attribute, &runs);
         if let Err(problem) = decoded {
-            self.tell_of(&RUNS, number, || format!("{}: {problem}", what()));
+            self.report_of(&RUNS, number, || format!("{}: {problem}", what()));
             self.incomplete = true;
             return;
         }
@@ -212,7 +212,7 @@ impl Check<'_, '_> {
             let Some(position) = position else { continue };
             if position.checked_add(len).is_none_or(|end| end > size) {
                 self.incomplete = true;
-                self.tell_of(&OUTSIDE, number, || {
+                self.report_of(&OUTSIDE, number, || {
                     let (vcn, lcn) = (offset / cluster_size, position / cluster_size);
                     let (count, clusters) = (len / cluster_size, size / cluster_size);
                     format!(
@@ -238,7 +238,7 @@ impl Check<'_, '_> {
         let (size, covered) = (extent.file_size, runs.len());
         if size > covered {
             return self
-                .tell_of(&SHORT, number, || format!("{}: {size} bytes, run list of {covered}", what()));
+                .report_of(&SHORT, number, || format!("{}: {size} bytes, run list of {covered}", what()));
         }
         let compressed = attribute.flags & FLAG_COMPRESSION_MASK != 0 && extent.compression_unit != 0;
         let allocated = match compressed || attribute.flags & FLAG_SPARSE != 0 {
@@ -246,11 +246,11 @@ impl Check<'_, '_> {
             false => covered,
         };
         if extent.allocated_length != allocated {
-            self.tell_of(&SIZES, number, || {
+            self.report_of(&SIZES, number, || {
                 format!("{}: {} bytes allocated, runs of {allocated}", what(), extent.allocated_length)
             });
         } else if extent.valid_data_length > size {
-            self.tell_of(&SIZES, number, || {
+            self.report_of(&SIZES, number, || {
                 format!("{}: {} bytes initialized of {size}", what(), extent.valid_data_length)
             });
         }
@@ -263,7 +263,7 @@ impl Check<'_, '_> {
     fn units(&mut self, number: u64, attribute: &Attribute<'_>, extent: &NonResident<'_>, runs: &RunList) {
         let unit = self.ntfs.mft.boot.cluster_size << extent.compression_unit.min(MAX_UNIT);
         if extent.compression_unit > MAX_UNIT {
-            return self.tell_of(&UNITS, number, || {
+            return self.report_of(&UNITS, number, || {
                 format!("{}: units of 2^{} clusters", describe(attribute), extent.compression_unit)
             });
         }
@@ -273,7 +273,7 @@ impl Check<'_, '_> {
                 None => hole = Some(offset + len),
                 Some(_) => {
                     if hole == Some(offset) && offset % unit != 0 {
-                        return self.tell_of(&UNITS, number, || {
+                        return self.report_of(&UNITS, number, || {
                             format!(
                                 "{}: data after the hole in the unit at byte {offset:#x}",
                                 describe(attribute)

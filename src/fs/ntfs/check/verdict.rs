@@ -157,7 +157,7 @@ impl Check<'_, '_> {
     fn name(&mut self, kind: &'static Kind, number: u64, problem: &str) {
         if self.findings.counted(kind) {
             let problem = self.with_path(number, problem);
-            self.findings.tell(kind, format!("MFT record {number}"), problem);
+            self.findings.report(kind, format!("MFT record {number}"), problem);
         }
     }
 }

@@ -80,7 +80,7 @@ impl Ntfs {
         algorithm: WofAlgorithm,
     ) -> Result<Arc<dyn ByteSource>> {
         let size = file.find(code::DATA, &[], |attribute| Ok(attribute.size()))?;
-        let size = size.ok_or_else(|| file.base.corrupt("no unnamed stream, which tells the size"))?;
+        let size = size.ok_or_else(|| file.base.corrupt("no unnamed stream, which states the size"))?;
         if size == 0 {
             return Ok(Arc::new(MemorySource::default()));
         }

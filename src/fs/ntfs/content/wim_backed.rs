@@ -68,16 +68,16 @@ impl Ntfs {
         hash: &Hash,
     ) -> Result<Arc<dyn ByteSource>> {
         let digest: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        let tell = |why: String| {
+        let refusal = |why: String| {
             format!("kept in a WIM file by WOF (WIMBoot: data source {data_source}, SHA-1 {digest}): {why}")
         };
         let refuse = |error| match error {
-            Error::Unsupported(why) | Error::NotFound(why) => Error::unsupported(tell(why.into_owned())),
+            Error::Unsupported(why) | Error::NotFound(why) => Error::unsupported(refusal(why.into_owned())),
             error => error,
         };
         let wim = self.wims.get_or_load(data_source, || self.open_wim(data_source)).map_err(refuse)?;
         let blob = wim.blob(hash, self.units.clone(), id.0).map_err(refuse)?;
-        let blob = blob.ok_or_else(|| Error::unsupported(tell("the WIM does not have it".into())))?;
+        let blob = blob.ok_or_else(|| Error::unsupported(refusal("the WIM does not have it".into())))?;
         if blob.size() != size {
             let problem = format!("{size} bytes long, but its content in the WIM has {}", blob.size());
             return Err(Error::corrupt("file", Place::Record(Node::from(id).record), problem));

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn content_tells_links_and_devices() {
+    fn content_distinguishes_links_and_devices() {
         let mut link = SYMLINK.to_vec();
         "../a/ü".encode_utf16().for_each(|unit| link.extend(unit.to_le_bytes()));
         let link = parse(&link).unwrap();

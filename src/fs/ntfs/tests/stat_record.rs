@@ -37,7 +37,7 @@ fn plain_files_are_kept_as_their_records_say() {
 }
 
 #[test]
-fn what_one_record_does_not_tell_alone_is_not_kept() {
+fn what_needs_more_than_one_record_is_not_kept() {
     let list = [list_entry(code::FILE_NAME, 0, 1 << 48 | FILE), list_entry(code::DATA, 0, 1 << 48 | FILE)];
     let link = [0x0c, 0, 0, 0xa0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0];
     let cases = [

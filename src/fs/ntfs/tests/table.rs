@@ -72,7 +72,7 @@ fn table_with_a_foreign_extent_ends_before_it() {
 }
 
 #[test]
-fn a_table_whose_place_is_lost_is_found_by_its_mirror_and_that_is_told() {
+fn a_table_whose_place_is_lost_is_found_by_its_mirror_and_that_is_reported() {
     let mut image = Image::new();
     image.0.copy_within(4 * CLUSTER..5 * CLUSTER, 2 * CLUSTER);
     image.0[0x30] = 0;

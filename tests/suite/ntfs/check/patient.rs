@@ -10,7 +10,7 @@ pub(super) fn examine(volume: &Ntfs) -> Vec<(Severity, String, String)> {
     findings.into_iter().map(|found| (found.severity, found.structure, found.problem)).collect()
 }
 
-/// A volume that other programs made and that nobody damaged.
+/// A volume that other programs made and that is not damaged.
 pub(in crate::ntfs) fn is_clean(image: &Path) {
     assert_eq!(examine(&super::super::open(image)), []);
     if have(&["ntfsfix"]) {

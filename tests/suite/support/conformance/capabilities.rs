@@ -49,7 +49,7 @@ pub(super) fn check_xattrs(fs: &dyn FileSystem, node: NodeId, path: &str) {
 }
 
 pub(super) fn check_space(fs: &dyn FileSystem) {
-    let usage = fs.space().usage().expect("usage can be told");
+    let usage = fs.space().usage().expect("usage is known");
     let size = fs.volume().size;
     let mut ranges: Vec<Range<u64>> = Vec::new();
     fs.space()
@@ -57,7 +57,7 @@ pub(super) fn check_space(fs: &dyn FileSystem) {
             ranges.push(range);
             ControlFlow::Continue(())
         })
-        .expect("free ranges can be told");
+        .expect("free ranges are known");
     assert!(ranges.iter().all(|range| range.start < range.end), "an empty free range");
     assert!(ranges.windows(2).all(|w| w[0].end < w[1].start), "free ranges touch, overlap or go back");
     assert!(

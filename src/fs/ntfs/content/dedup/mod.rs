@@ -42,7 +42,7 @@ impl Ntfs {
         let refuse = |why: &str| refuse(&format!("{why} (chunk store {{{}}})", point.store));
         let value = value.ok_or_else(|| refuse("it has no data attribute"))?;
         if !is_hole(&value) {
-            // Ranges that were written since are in the file's own clusters; only the filter can tell which ranges these
+            // Ranges that were written since are in the file's own clusters; only the filter knows which ranges these
             // are.
             return Err(refuse("it was partly written since, which is not read"));
         }
