@@ -143,7 +143,7 @@ pub(crate) enum MountError {
     Option(String),
     /// A file is open below the mountpoint, or a process has its working directory there.
     #[error(
-        "{0} is in use: a program has a file open there or stands in it (fuser -vm {0}); nothing was unmounted"
+        "{0} is in use: a program has a file open or its working directory in it (fuser -vm {0}); nothing was unmounted"
     )]
     Busy(String),
     /// A failure of the pid file, a pipe or a process.

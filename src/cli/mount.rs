@@ -148,7 +148,7 @@ fn problems(info: &DiskInfo) -> String {
         }
     }
     if !info.partitions.iter().any(|partition| partition.volume.is_readable()) {
-        out += "No volume is readable; .capacity and the raw views in .vhdmount/ are there.\n";
+        out += "No volume is readable; .capacity and the raw views in .vhdmount/ are available.\n";
     }
     out
 }

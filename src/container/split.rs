@@ -68,7 +68,7 @@ pub(super) fn open(path: &Path, host: &dyn Host) -> Result<Opened> {
 
 fn missing(piece: &Path) -> Error {
     Error::not_found(format!(
-        "{}: this piece of a split image is missing; the pieces behind it are there",
+        "{}: this piece of a split image is missing; later pieces exist",
         piece.display()
     ))
 }

@@ -74,7 +74,7 @@ impl<'r> Findings<'r> {
     /// Adds a finding for a volume of `claimed` bytes of which only `size` are stored.
     pub(super) fn truncated(&mut self, claimed: u64, size: u64) {
         if claimed > size {
-            self.add(&TRUNCATED, "volume", format!("{claimed} bytes are claimed, {size} are there"));
+            self.add(&TRUNCATED, "volume", format!("{claimed} bytes are claimed, {size} are stored"));
         }
     }
 

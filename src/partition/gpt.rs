@@ -202,7 +202,7 @@ impl Copy {
             (_, Err(problem)) => Some(format!("{} GPT partition array: {problem}", self.name)),
             _ => None,
         };
-        let meaning = "the other copy stands in as far as it is whole; gdisk writes both anew";
+        let meaning = "the other copy is used as far as it is whole; gdisk writes both anew";
         text.map(|text| Problem::warning(text, meaning))
     }
 }

@@ -203,7 +203,7 @@ fn scan_gpt(
         }
         if !other.is_empty() {
             if found.primary_signed {
-                let text = format!("a GUID partition table is there, but not in use: {other}");
+                let text = format!("the disk has a GUID partition table that is not in use: {other}");
                 problems.push(Problem::note(text, "left over from an earlier use of the disk, as it seems"));
             }
             continue;

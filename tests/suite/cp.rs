@@ -101,11 +101,11 @@ fn paths_and_destination_are_those_of_cp() {
     assert!(fs::symlink_metadata(at("followed")).unwrap().is_dir());
     assert!(fs::symlink_metadata(at("followed/Ada/Documents/Thesis.txt")).unwrap().is_symlink());
     for (paths, dest, code, part) in [
-        (&["p3/Users", "p3/Windows"][..], at("nowhere"), 3, "directory that is there"),
+        (&["p3/Users", "p3/Windows"][..], at("nowhere"), 3, "into an existing directory"),
         (&["p3/Users"], at("nowhere/below"), 3, "nowhere"),
         (&["p3/Users"], at("mail.mbox"), 3, "no directory"),
         (&["p3/Users/Ada/Downloads/cat.jpg"], at("new/"), 3, "no such directory"),
-        (&["p3/Users/Ada", "p3/Users/Ada/."], at("nowhere"), 3, "directory that is there"),
+        (&["p3/Users/Ada", "p3/Users/Ada/."], at("nowhere"), 3, "into an existing directory"),
         (&["p3/missing", "p3/Users/Public"], dest.clone(), 4, "missing"),
         (&["p1/EFI", "esp/EFI"], dest.clone(), 4, "same name"),
     ] {

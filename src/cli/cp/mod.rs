@@ -220,7 +220,7 @@ fn end(context: &Context<'_>, time: Duration, quiet: bool) -> Result<(), Failure
         return Err(Failure::destination_text(format_args!("{path}: {reason}; copied so far: {text}")));
     }
     if context.stop.is_interrupted() {
-        let text = "interrupted; what is there is whole, -n goes on with the rest";
+        let text = "interrupted; the files copied so far are complete, -n continues with the rest";
         return Err(Failure::interrupted(text));
     }
     match log.failed.get() {

@@ -121,7 +121,7 @@ pub(super) fn destination(dest: &Path, sources: &[Source], paths: usize) -> Resu
         Ok(_) => {}
     }
     if paths > 1 {
-        return Err(refuse("several PATHs can only be copied into a directory that is there"));
+        return Err(refuse("several PATHs can only be copied into an existing directory"));
     }
     let Some(name) = dest.file_name() else { return Err(refuse("there is no such directory")) };
     let folder = match dest.parent() {

@@ -29,7 +29,7 @@ impl View {
     }
 
     fn undelete(&self) -> Result<Box<dyn Undelete + '_>> {
-        self.fs.deleted().ok_or_else(|| Error::not_found("this format keeps nothing of deleted files"))
+        self.fs.deleted().ok_or_else(|| Error::not_found("deleted files are not recovered from this format"))
     }
 
     /// A file or stream by the filesystem's own number.

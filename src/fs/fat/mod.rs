@@ -122,7 +122,7 @@ pub fn open_with(volume: Arc<dyn ByteSource>, options: Options) -> Result<Fat> {
     };
     let mut problems = std::mem::take(&mut geometry.problems);
     if geometry.size > volume.size() {
-        problems.push(format!("cut short: {} of {} bytes are there", volume.size(), geometry.size));
+        problems.push(format!("cut short: {} of {} bytes are stored", volume.size(), geometry.size));
     }
     let pages = Pages::new(volume);
     let table = Table::new(&geometry, &pages, &mut problems);

@@ -62,7 +62,7 @@ pub(super) fn open_mft(volume: &Arc<dyn ByteSource>, problems: &mut Vec<String>)
     }
     let (claimed, size) = (mft.boot.size(), volume.size());
     if claimed > size {
-        problems.push(format!("truncated: {claimed} bytes are claimed, {size} are there"));
+        problems.push(format!("truncated: {claimed} bytes are claimed, {size} are stored"));
     }
     for number in mft.damaged_first_records() {
         problems.push(format!("MFT record {number} is damaged: $MFTMirr is used"));

@@ -121,7 +121,7 @@ const KINDS: [(Damage, Severity, &str, &str); 9] = [
     (
         |volume| volume.entry(ONE)[..11].copy_from_slice(OTHER),
         Severity::Error,
-        "the name is there already",
+        "a second entry with this name",
         "Duplicate directory entry",
     ),
     (|volume| volume.entry(ONE)[0] = b':', Severity::Warning, "the short name", "Bad short file name"),

@@ -76,7 +76,7 @@ fn places(source: &dyn ByteSource, regions: &[Region], report: &mut dyn FindingS
         let known = [format::BAT, format::METADATA].contains(&region.guid);
         if !known && !region.required {
             let problem = format!("region {} is unknown", region.guid);
-            let meaning = "it is marked as not required: reading goes on without it";
+            let meaning = "it is marked as not required: the disk is read without it";
             report.finding(Finding::note("VHDX region table", problem, meaning));
         }
         if region.range.end > source.size() {

@@ -9,7 +9,7 @@ use crate::{bytes::read_vec, check::Severity, fs::findings::Kind};
 const OPENING: Kind = Kind {
     severity: Severity::Warning,
     name: "boot sector",
-    meaning: "What is damaged was got around when the volume was opened; what can be read is read.",
+    meaning: "The volume was opened in spite of the damage; what can be read is read.",
 };
 const STATE: Kind = Kind {
     severity: Severity::Warning,
@@ -19,7 +19,7 @@ const STATE: Kind = Kind {
 const SIGNATURE: Kind = Kind {
     severity: Severity::Note,
     name: "boot sector",
-    meaning: "The volume is read; Windows wants the signature.",
+    meaning: "The volume is read; Windows requires the signature.",
 };
 const BACKUP: Kind = Kind {
     severity: Severity::Warning,

@@ -32,7 +32,7 @@ const LONG_NAME: Kind = Kind {
 const BAD_NAME: Kind = Kind {
     severity: Severity::Warning,
     name: "names that cannot be",
-    meaning: "The entry may not be one at all: look whether the directory holds something else from here on.",
+    meaning: "The slot may not hold an entry at all: check whether the directory has other data from here on.",
 };
 const DUPLICATE: Kind = Kind {
     severity: Severity::Error,
@@ -202,7 +202,11 @@ impl Check<'_, '_> {
         let twice = !names.short.insert(entry.name) || long.is_some_and(|hash| !names.long.insert(hash));
         if twice {
             let text = entry.name.escape_ascii();
-            self.report_of(&DUPLICATE, object, &format!("the name is there already (short name \"{text}\")"));
+            self.report_of(
+                &DUPLICATE,
+                object,
+                &format!("a second entry with this name (short name \"{text}\")"),
+            );
         }
     }
 

@@ -184,7 +184,7 @@ fn directories_know_where_they_are() {
 fn names_are_examined() {
     let mut image = sound(Width::Fat12);
     image.entry(1, b"A       BIN", 0, 0, 0);
-    expect(&image, &[(Error, "directory entry", "file /A.BIN: the name is there already")]);
+    expect(&image, &[(Error, "directory entry", "file /A.BIN: a second entry with this name")]);
     image.entry(1, b"A:      BIN", 0, 0, 0);
     expect(&image, &[(Warning, "directory entry", "file /A:.BIN: the short name \"A:      BIN\"")]);
     image.entry(1, b"\x05       BIN", 0, 0, 0);
@@ -199,7 +199,7 @@ fn names_are_examined() {
     twice.slot(image.root + 128, &again[0]);
     twice.slot(image.root + 160, &again[1]);
     twice.entry(6, b"ALONGN~2   ", 0, 0, 0);
-    expect(&twice, &[(Error, "directory entry", "the name is there already")]);
+    expect(&twice, &[(Error, "directory entry", "a second entry with this name")]);
     let mut other = image.clone();
     other.entry(3, b"ALONGN~2   ", 0, 0, 0);
     expect(&other, &[(Warning, "directory entry", "2 pieces of a long name before slot 3")]);
@@ -250,7 +250,7 @@ fn sectors_of_fat32_have_copies_and_hints() {
     expect(&unsigned, &[(Note, "boot sector", "55AA")]);
     let mut cut = sound(Width::Fat12);
     cut.bytes.truncate(350 * SECTOR);
-    expect(&cut, &[(Error, "volume", "204800 bytes are claimed, 179200 are there")]);
+    expect(&cut, &[(Error, "volume", "204800 bytes are claimed, 179200 are stored")]);
 }
 
 #[test]

@@ -138,7 +138,7 @@ impl Reparse {
         let microsoft = tag & tags::MICROSOFT != 0;
         let guid = if microsoft { None } else { Some(Guid(fields.array().ok_or_else(short)?)) };
         let data = fields.0.get(..length).ok_or_else(|| {
-            corrupt(format!("{length} bytes of data for tag {tag:#010x}, but {} are there", fields.0.len()))
+            corrupt(format!("{length} bytes of data for tag {tag:#010x}, but {} are stored", fields.0.len()))
         })?;
         let parsed = Data::parse(tag, data)
             .ok_or_else(|| corrupt(format!("the data of a {} point is malformed", describe(tag))))?;
