@@ -21,9 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use allocation::Allocation;
 use file_usage::FileUsage;
-pub use fleet::{
-    EqualGrowth, Failure, Fleet, FleetReport, HostVolume, Member, ParentFile, State, Threshold, Verdict,
-};
+pub use fleet::{EqualGrowth, Failure, Fleet, FleetReport, HostVolume, Member, ParentFile};
 use free::Free;
 use host_budget::HostBudget;
 pub use native_boot::NativeBoot;

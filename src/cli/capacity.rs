@@ -1,6 +1,13 @@
 //! `vhdmount capacity`: the capacity of one image, or of many.
 
+mod monitoring;
+mod prometheus;
+mod table;
+mod threshold;
+
 use std::path::{Path, PathBuf};
+
+pub(super) use threshold::Threshold;
 
 use vhdmount::{
     Result,
@@ -33,7 +40,7 @@ pub(super) fn run(command: &Capacity) -> std::result::Result<(), Failure> {
             let fleet = fleet(images, folders, &command.options);
             match monitor {
                 Some(thresholds) => verdict(&fleet, *thresholds, command.form),
-                None => table(&fleet, command.form),
+                None => print_all(&fleet, command.form),
             }
         }
     }
@@ -62,12 +69,12 @@ fn report(image: &Path, options: &OpenOptions) -> Result<String> {
 fn text(fleet: &FleetReport, form: Form) -> String {
     match form {
         Form::Json => json::to_text(fleet),
-        Form::Prometheus => fleet.to_prometheus(),
-        Form::Text => fleet.to_text(),
+        Form::Prometheus => prometheus::text(fleet),
+        Form::Text => table::text(fleet),
     }
 }
 
-fn table(fleet: &FleetReport, form: Form) -> std::result::Result<(), Failure> {
+fn print_all(fleet: &FleetReport, form: Form) -> std::result::Result<(), Failure> {
     unless_closed(print(&text(fleet, form)))?;
     match (form, &fleet.errors[..]) {
         (_, []) => Ok(()),
@@ -83,7 +90,7 @@ fn table(fleet: &FleetReport, form: Form) -> std::result::Result<(), Failure> {
 
 /// Returns the exit code of a monitoring plugin, in any form of output.
 fn verdict(fleet: &FleetReport, thresholds: Thresholds, form: Form) -> std::result::Result<(), Failure> {
-    let verdict = fleet.verdict(thresholds.warn, thresholds.crit);
+    let verdict = monitoring::verdict(fleet, &thresholds);
     let written = print(&match form {
         Form::Text => verdict.text.clone(),
         Form::Json | Form::Prometheus => text(fleet, form),

@@ -4,7 +4,6 @@
 use std::{io::IsTerminal, num::NonZeroUsize, path::PathBuf};
 
 use vhdmount::{
-    capacity::Threshold,
     image::{Image, OpenOptions, check::CheckOptions},
     map::Style,
     tree::Tree,
@@ -13,6 +12,7 @@ use vhdmount::{
 use super::{
     Failure,
     args::{self, Arguments, Color, Command, Completions, Demo, Man, Open, View},
+    capacity::Threshold,
     cp,
     helper::MountHelper,
     mount, sandbox, screen,

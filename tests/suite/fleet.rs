@@ -9,7 +9,7 @@ use serde_json::Value;
 use vhdmount::{
     Result,
     bytes::FileSource,
-    capacity::{Fleet, FleetReport, State, Status},
+    capacity::{Fleet, FleetReport, Status},
     host::{Host, HostSpace},
     image::{Discovery, Image, OpenOptions, find},
 };
@@ -131,8 +131,6 @@ fn a_parent_counts_once_however_many_children_it_has() {
     paths.pop();
     let again = look(&paths, 1 << 40);
     assert_eq!(again.host_volumes[0].allocated_on_host, all);
-    let text = report.to_text();
-    assert!(text.contains("10 disks, 80.0 MiB promised") && text.contains("parent of 10"), "{text}");
 }
 
 #[cfg(unix)]
@@ -275,25 +273,6 @@ fn monitoring_gets_its_exit_codes_and_performance_data() {
         performance.contains(";;5368709120:;0") && performance.contains("%;20.00:;;0;100"),
         "{performance}"
     );
-}
-
-#[test]
-fn the_worst_is_reported_first() {
-    let folder = scratch();
-    let near = save(folder.path(), "near.vhdx", &Recipe::dynamic(20 * MIB, MIB));
-    let far = save(folder.path(), "far.vhdx", &Recipe::dynamic(1 << 40, 32 * MIB));
-    let verdict = |free, warn: &str, crit: &str| {
-        look(&[near.clone(), far.clone()], free)
-            .verdict(Some(warn.parse().unwrap()), Some(crit.parse().unwrap()))
-    };
-    let bad = verdict(512 << 30, "60%", "40%");
-    assert_eq!(bad.state, State::Warning);
-    assert!(bad.text.starts_with("VHDMOUNT WARNING: /srv (ext4) has 512.0 GiB for 1.0 TiB"), "{}", bad.text);
-    let worse = verdict(512 << 30, "60%", "600GiB");
-    assert_eq!(worse.state, State::Critical);
-    assert!(!worse.text.contains("near.vhdx can have"), "{}", worse.text);
-    assert_eq!(verdict(2 << 40, "100%", "100%").state, State::Ok);
-    assert_eq!(verdict(0, "1%", "1").state, State::Critical);
 }
 
 /// The rules of the text format, as its documentation states them.

@@ -2,15 +2,11 @@
 //! first. A file is identified by device and inode: it counts once, whatever its names and however many children build on it.
 
 mod equal_growth;
-mod prometheus;
-mod table;
-mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use equal_growth::EqualGrowth;
 use serde::Serialize;
-pub use verdict::{State, Threshold, Verdict};
 
 use super::{Capacity, Report, Status, growth_model::GrowthModel, report};
 use crate::{
@@ -128,6 +124,17 @@ pub struct Failure {
     pub image: String,
     /// The reason.
     pub error: String,
+}
+
+impl Failure {
+    /// One line; most errors name the image themselves.
+    pub fn text(&self) -> String {
+        if self.error.contains(&self.image) {
+            self.error.clone()
+        } else {
+            format!("{}: {}", self.image, self.error)
+        }
+    }
 }
 
 impl Document for FleetReport {

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use vhdmount::capacity::Threshold;
 
 use super::Open;
+use crate::cli::capacity::Threshold;
 
 /// `vhdmount capacity`
 #[derive(Debug, Args)]

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use vhdmount::capacity::Threshold;
 
 use super::{Open, View};
+use crate::cli::capacity::Threshold;
 
 /// `vhdmount cp`
 #[derive(Debug, Args)]

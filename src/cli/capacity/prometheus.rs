@@ -3,9 +3,8 @@
 
 use std::fmt::Write;
 
-use super::{FleetReport, HostVolume, Member};
-use crate::{
-    capacity::VolumeReport,
+use vhdmount::{
+    capacity::{FleetReport, HostVolume, Member, VolumeReport},
     printable::{REPLACEMENT, is_harmful},
 };
 
@@ -22,7 +21,7 @@ const DISKS: [Figure<Member>; 7] = [
         disk.report.achievable_size
     }),
     (
-        "achievable_alike_bytes",
+        "achievable_equal_growth_bytes",
         "The size that the disk reaches if all on its host volume grow equally.",
         |disk| disk.equal_growth.achievable_size,
     ),
@@ -52,70 +51,67 @@ const HOSTS: [Figure<HostVolume>; 5] = [
     ("host_disks", "Disks on the host volume, parents not counted.", |host| host.disks.len() as u64),
 ];
 
-impl FleetReport {
-    /// The metrics; write them to a temporary file and rename it, as the collector may read at any time.
-    pub fn to_prometheus(&self) -> String {
-        let mut out = String::new();
-        let disks =
-            || self.host_volumes.iter().flat_map(|host| host.disks.iter().map(move |disk| (host, disk)));
-        for (name, help, figure) in DISKS {
-            let samples = disks().map(|(host, disk)| {
-                (vec![("image", disk.image.as_str()), ("host", host.host.as_str())], figure(disk).to_string())
-            });
-            family(&mut out, name, help, samples);
-        }
-        for (name, help, figure) in VOLUMES {
-            let volumes =
-                disks().flat_map(|(_, disk)| disk.report.volumes.iter().map(move |volume| (disk, volume)));
-            let known = volumes.filter(|(_, volume)| volume.problem.is_empty());
-            let samples = known.map(|(disk, volume)| {
-                let labels = vec![
-                    ("image", disk.image.as_str()),
-                    ("volume", volume.name.as_str()),
-                    ("label", volume.label.as_str()),
-                    ("filesystem", volume.filesystem),
-                ];
-                (labels, figure(volume).to_string())
-            });
-            family(&mut out, name, help, samples);
-        }
-        for (name, help, figure) in HOSTS {
-            let samples = self
-                .host_volumes
-                .iter()
-                .map(|host| (vec![("host", host.host.as_str())], figure(host).to_string()));
-            family(&mut out, name, help, samples);
-        }
-        let ratios = self.host_volumes.iter().map(|host| {
-            let ratio = host.overcommitment.map_or_else(|| "+Inf".to_owned(), |ratio| ratio.to_string());
-            (vec![("host", host.host.as_str())], ratio)
+/// The metrics; write them to a temporary file and rename it, as the collector may read at any time.
+pub(super) fn text(fleet: &FleetReport) -> String {
+    let mut out = String::new();
+    let disks = || fleet.host_volumes.iter().flat_map(|host| host.disks.iter().map(move |disk| (host, disk)));
+    for (name, help, figure) in DISKS {
+        let samples = disks().map(|(host, disk)| {
+            (vec![("image", disk.image.as_str()), ("host", host.host.as_str())], figure(disk).to_string())
         });
-        family(&mut out, "host_overcommitment_ratio", "What may still be asked for / what is free.", ratios);
-        self.push_readable(&mut out);
-        out
+        family(&mut out, name, help, samples);
     }
-
-    fn push_readable(&self, out: &mut String) {
-        let mut read: Vec<_> = self
+    for (name, help, figure) in VOLUMES {
+        let volumes =
+            disks().flat_map(|(_, disk)| disk.report.volumes.iter().map(move |volume| (disk, volume)));
+        let known = volumes.filter(|(_, volume)| volume.problem.is_empty());
+        let samples = known.map(|(disk, volume)| {
+            let labels = vec![
+                ("image", disk.image.as_str()),
+                ("volume", volume.name.as_str()),
+                ("label", volume.label.as_str()),
+                ("filesystem", volume.filesystem),
+            ];
+            (labels, figure(volume).to_string())
+        });
+        family(&mut out, name, help, samples);
+    }
+    for (name, help, figure) in HOSTS {
+        let samples = fleet
             .host_volumes
             .iter()
-            .flat_map(|host| &host.disks)
-            .map(|disk| (disk.image.as_str(), "1"))
-            .collect();
-        let mut failed: Vec<_> = self.errors.iter().map(|failure| (failure.image.as_str(), "0")).collect();
-        // One image may fail twice, as a path given and as a file found.
-        failed.sort_unstable();
-        failed.dedup();
-        failed.retain(|(image, _)| read.iter().all(|(other, _)| other != image));
-        read.append(&mut failed);
-        let samples = read.into_iter().map(|(image, value)| (vec![("image", image)], value.to_owned()));
-        family(
-            out,
-            "image_readable",
-            "1 when the image could be examined, 0 when it or the folder could not.",
-            samples,
-        );
+            .map(|host| (vec![("host", host.host.as_str())], figure(host).to_string()));
+        family(&mut out, name, help, samples);
     }
+    let ratios = fleet.host_volumes.iter().map(|host| {
+        let ratio = host.overcommitment.map_or_else(|| "+Inf".to_owned(), |ratio| ratio.to_string());
+        (vec![("host", host.host.as_str())], ratio)
+    });
+    family(&mut out, "host_overcommitment_ratio", "What may still be asked for / what is free.", ratios);
+    push_readable(&mut out, fleet);
+    out
+}
+
+fn push_readable(out: &mut String, fleet: &FleetReport) {
+    let mut read: Vec<_> = fleet
+        .host_volumes
+        .iter()
+        .flat_map(|host| &host.disks)
+        .map(|disk| (disk.image.as_str(), "1"))
+        .collect();
+    let mut failed: Vec<_> = fleet.errors.iter().map(|failure| (failure.image.as_str(), "0")).collect();
+    // One image may fail twice, as a path given and as a file found.
+    failed.sort_unstable();
+    failed.dedup();
+    failed.retain(|(image, _)| read.iter().all(|(other, _)| other != image));
+    read.append(&mut failed);
+    let samples = read.into_iter().map(|(image, value)| (vec![("image", image)], value.to_owned()));
+    family(
+        out,
+        "image_readable",
+        "1 when the image could be examined, 0 when it or the folder could not.",
+        samples,
+    );
 }
 
 /// One metric with all its samples; one without samples is left out.
@@ -138,7 +134,7 @@ fn family<'a>(
 }
 
 /// A label's value: backslash, quote and line feed are escaped, other controls replaced.
-pub(super) fn escaped(text: &str) -> String {
+fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
