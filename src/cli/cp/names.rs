@@ -52,9 +52,8 @@ impl ItemName {
 /// True when another name may be accepted.
 pub(super) fn is_refused(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidFilename, InvalidInput};
-    // EILSEQ from filesystems that store Unicode; ERROR_INVALID_NAME.
-    let code = if cfg!(windows) { 123 } else { 84 };
-    matches!(error.kind(), InvalidFilename | InvalidInput) || error.raw_os_error() == Some(code)
+    matches!(error.kind(), InvalidFilename | InvalidInput)
+        || error.raw_os_error() == Some(target::INVALID_NAME)
 }
 
 /// Bytes of UTF-8 that every filesystem accepts, with a margin for the few that count more than the name.

@@ -14,10 +14,6 @@ use vhdmount::{
 
 use super::{Context, CopyError, folder::Folder, names::ItemName, part::Part, target, work};
 
-/// Separates a file's name from its stream's. On Windows it is the replacement character for a colon in names: a real
-/// colon would open the stream itself.
-const COLON: &str = if cfg!(windows) { "\u{f03a}" } else { ":" };
-
 /// Where named streams are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::cli) enum Streams {
@@ -108,7 +104,7 @@ pub(super) fn keep_as_files<'a>(
         // Times belong to a file, not to a stream.
         let _ = target::set_file_times(&file, &stat.times);
         let mut whole = OsString::from(name);
-        whole.push(COLON);
+        whole.push(target::COLON);
         whole.push(target::name(stream));
         let text = whole.to_string_lossy().into_owned().into_bytes();
         part.publish(&ItemName::Given(whole, text)).map(drop)

@@ -75,6 +75,7 @@ pub(super) struct Geometry {
     pub(super) serial: Option<u32>,
     pub(super) label: Option<[u8; 11]>,
     pub(super) dirty: bool,
+    /// What the boot sector and the flags of the last user say; what the tables and the size say is reported by its cause.
     pub(super) problems: Vec<String>,
 }
 

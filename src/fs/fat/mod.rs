@@ -120,13 +120,16 @@ pub fn open_with(volume: Arc<dyn ByteSource>, options: Options) -> Result<Fat> {
             geometry
         }
     };
-    let mut problems = std::mem::take(&mut geometry.problems);
+    let mut problems = geometry.problems.clone();
     if geometry.size > volume.size() {
         problems.push(format!("cut short: {} of {} bytes are stored", volume.size(), geometry.size));
     }
     let pages = Pages::new(volume);
     let table = Table::new(&geometry, &pages, &mut problems);
-    let dirty = is_dirty(&geometry, &table, &pages, &mut problems);
+    let mut met = Vec::new();
+    let dirty = is_dirty(&geometry, &table, &pages, &mut met);
+    problems.extend_from_slice(&met);
+    geometry.problems.append(&mut met);
     let mut fat = Fat {
         root_region: root_region(&geometry, pages.volume().size())?,
         chains: Chains::new(table),

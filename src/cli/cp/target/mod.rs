@@ -8,10 +8,12 @@ mod unix;
 mod windows;
 
 #[cfg(unix)]
-pub(super) use unix::{Target, file_limit, keep_stream, name, set_attributes, set_file_times, write_all_at};
+pub(super) use unix::{
+    COLON, INVALID_NAME, Target, file_limit, keep_stream, name, set_attributes, set_file_times, write_all_at,
+};
 #[cfg(windows)]
 pub(super) use windows::{
-    Target, file_limit, keep_stream, name, set_attributes, set_file_times, write_all_at,
+    COLON, INVALID_NAME, Target, file_limit, keep_stream, name, set_attributes, set_file_times, write_all_at,
 };
 
 pub(super) use crate::cli::system::FileId;

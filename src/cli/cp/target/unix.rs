@@ -28,6 +28,10 @@ use vhdmount::{
 use super::{Existing, FileId};
 use crate::cli::cp::{Context, CopyError, folder::Folder};
 
+/// `EILSEQ`, from filesystems that store Unicode.
+pub(in crate::cli::cp) const INVALID_NAME: i32 = 84;
+/// Separates a file's name from its stream's.
+pub(in crate::cli::cp) const COLON: &str = ":";
 /// Directories kept open: a fraction of the 1024 descriptors that a process usually may have.
 const MAX_OPEN: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
 /// `XATTR_SIZE_MAX`

@@ -25,6 +25,11 @@ use crate::{
     platform,
 };
 
+/// `ERROR_INVALID_NAME`
+pub(in crate::cli::cp) const INVALID_NAME: i32 = 123;
+/// Separates a file's name from its stream's: the replacement character for a colon in names, as a real colon would open the
+/// stream itself.
+pub(in crate::cli::cp) const COLON: &str = "\u{f03a}";
 const ATTRIBUTE_READONLY: u32 = 0x1;
 /// Attributes that a program may set: READONLY, HIDDEN, SYSTEM, ARCHIVE, NOT_CONTENT_INDEXED.
 const SETTABLE: u32 = 0x2027;

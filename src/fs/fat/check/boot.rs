@@ -39,9 +39,6 @@ const FS_INFO_SECTOR: usize = 48;
 const BACKUP_SECTOR: usize = 50;
 /// Offset of the volume's state, which the backup need not repeat.
 const STATE_BYTE: usize = 65;
-/// Prefix of opening problems that [`Check::tables`] reports by their cause.
-const BY_TABLES: &str = "table 1 damaged";
-const CUT_SHORT: &str = "cut short";
 
 impl Check<'_, '_> {
     pub(super) fn boot_sector(&mut self) {
@@ -51,13 +48,7 @@ impl Check<'_, '_> {
         }
         let (claimed, size) = (fat.geometry.size, fat.pages.volume().size());
         self.findings.truncated(claimed, size);
-        let state = fat.info.state();
-        let reported = |problem: &String| {
-            problem.starts_with(BY_TABLES)
-                || problem.starts_with(CUT_SHORT)
-                || Some(problem) == state.as_ref()
-        };
-        for problem in fat.info.problems.iter().filter(|problem| !reported(problem)) {
+        for problem in &fat.geometry.problems {
             self.report(&OPENING, "boot sector", problem.clone());
         }
         let Ok(sector) = read_vec(&**fat.pages.volume(), 0, BOOT_SECTOR_SIZE) else { return };
