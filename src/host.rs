@@ -140,8 +140,8 @@ pub trait Host: Send + Sync {
         (space.allocated < space.file_size).then(|| HostMap::sought(file))
     }
 
-    /// Opens a parent that an image names, at its canonical path: asked where this process may not open it, as in a
-    /// sandbox that another process serves. The answer counts only if it is the same file.
+    /// Opens an image that the user named, or a parent that an image names, at its canonical path: asked where this process may
+    /// not open it, as in a sandbox that another process serves. A parent counts only if it is the same file.
     ///
     /// # Errors
     /// Always, where no other process may open more than this one.

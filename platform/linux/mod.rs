@@ -1,8 +1,9 @@
 //! Linux: mounts a [`Namespace`] through FUSE, served in the foreground or by a background process, and unmounts it.
 //!
-//! `connection` makes the mount, `requests` and `adapter` answer the kernel, `prefill` (with `walk_detector` and
-//! `prefetcher`) reads ahead of it, `session` holds a mount, `background` is the process that serves it, `unmount` ends
-//! it.
+//! `keeper` is the process that mounts and unmounts, `server` the confined one that reads the image, `guard` the one that cleans
+//! up behind a keeper that was killed, `background` starts them; `sandbox` confines. `connection` makes the mount, `requests`
+//! and `adapter` answer the kernel, `prefill` (with `walk_detector` and `prefetcher`) reads ahead of it, `session` holds a
+//! mount, `unmount` ends it.
 
 mod adapter;
 mod attr;
@@ -12,6 +13,8 @@ mod connection;
 mod descriptors;
 mod directory;
 mod errno;
+mod guard;
+mod keeper;
 mod lock;
 mod mount_table;
 mod names;
@@ -23,6 +26,7 @@ mod prefill;
 mod requests;
 pub(crate) mod sandbox;
 mod seek;
+mod server;
 mod session;
 mod snapshots;
 mod sources;
@@ -36,12 +40,13 @@ use std::{
     ffi::OsString,
     io::Write,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use vhdmount::tree::Namespace;
 
 pub(crate) use lock::MountLock;
+pub(crate) use sandbox::Restriction;
 pub(crate) use session::Session;
 pub(crate) use unmount::{SERVER_OF, print_server_of, unmount};
 
@@ -170,48 +175,38 @@ pub(crate) struct Prepared {
     pub(crate) complete: bool,
 }
 
-/// Prepares the filesystem, mounts it and serves it until it is unmounted: in this process if `foreground`, otherwise in
-/// a background process; this one then returns [`Prepared::complete`] as soon as the mount is usable. `prepare` opens the
-/// image; it runs in the serving process while that still has the terminal.
+/// Prepares the filesystem, mounts it and serves it until it is unmounted: below this process if `foreground`, otherwise below
+/// a background one; this one then returns [`Prepared::complete`] as soon as the mount is usable. `prepare` opens the
+/// image; it runs in the serving process, confined by `restriction`, while that still has the terminal.
 ///
-/// The background process changes to `/`: files that `prepare` opens later must be kept open or named by an absolute
+/// The background processes change to `/`: files that `prepare` opens later must be kept open or named by an absolute
 /// path.
 ///
 /// # Errors
-/// [`MountError::Reported`] in the original process when the background one failed and has printed its error (it
-/// returns from this function with it and exits as the program does); all others before or during the mount.
+/// [`MountError::Reported`] when another process failed and has printed its error (it returns from this function with it
+/// and exits as the program does); all others before or during the mount.
 pub(crate) fn mount<E: From<MountError>>(
-    options: MountOptions,
+    mut options: MountOptions,
+    restriction: Option<Restriction>,
     prepare: impl FnOnce() -> Result<Prepared, E>,
 ) -> Result<bool, E> {
     checks::check(&options.mountpoint)?;
-    if options.foreground || options.debug {
-        let Prepared { fs, announcement, complete } = prepare()?;
-        let serving = background::Serving::start(&options, fs)?;
-        announce(&announcement);
-        serving.until_unmounted()?;
-        return Ok(complete);
-    }
     // Before the working directory changes.
-    let mut options = options;
     options.pid_file = options.pid_file.map(background::absolute).transpose()?;
     options.mountpoint = background::absolute(options.mountpoint)?;
+    if options.foreground || options.debug {
+        return keeper::keep(&options, restriction, None, prepare);
+    }
     match background::fork()? {
         background::Side::Parent(child) => Ok(child.wait_until_usable()?),
         background::Side::Child(parent) => {
-            let Prepared { fs, announcement, complete } = prepare()?;
-            let serving = background::Serving::start(&options, fs)?;
-            announce(&announcement);
-            parent.release(complete)?;
-            let status = match serving.until_unmounted() {
-                Ok(()) => 0,
-                Err(error) => {
-                    log::error!("{error}");
-                    1
-                }
-            };
-            // The caller's code belongs to the original process, which has already returned.
-            std::process::exit(status)
+            let released = parent.is_released();
+            let kept = keeper::keep(&options, restriction, Some(parent), prepare);
+            match kept {
+                // The original process waits for the exit code.
+                Err(error) if !released.load(Ordering::Relaxed) => Err(error),
+                kept => std::process::exit(i32::from(kept.is_err())),
+            }
         }
     }
 }
@@ -236,7 +231,7 @@ pub(crate) fn mount_background_session(
     fs: Arc<dyn Namespace>,
 ) -> Result<Session, MountError> {
     checks::check(&options.mountpoint)?;
-    Session::start(&options, fs, None)
+    Session::start(&options, fs)
 }
 
 /// The user and group that run this process.

@@ -1,8 +1,12 @@
 //! A mount served by this process: start, tuning, wait, detach.
 
 use std::{
+    ffi::OsString,
     fs, io,
-    os::fd::OwnedFd,
+    os::{
+        fd::OwnedFd,
+        unix::ffi::{OsStrExt, OsStringExt},
+    },
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -39,24 +43,24 @@ pub(crate) struct Session {
 
 /// A mount without workers, detached from the tree when it is dropped. Programs that wait on it continue when the process
 /// ends.
-struct Unserved<'a>(Option<&'a Path>);
+pub(super) struct Unserved(Option<PathBuf>);
 
-impl Unserved<'_> {
+impl Unserved {
     fn keep(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for Unserved<'_> {
+impl Drop for Unserved {
     fn drop(&mut self) {
-        if let Some(Err(error)) = self.0.map(|mountpoint| unmount::detach(mountpoint, true)) {
+        if let Some(Err(error)) = self.0.take().map(|mountpoint| unmount::detach(&mountpoint, true)) {
             log::error!("{error}");
         }
     }
 }
 
 /// Time limit for the first answer, longer than a busy machine takes to start threads.
-const MAX_START: Duration = Duration::from_secs(60);
+pub(super) const MAX_START: Duration = Duration::from_secs(60);
 
 /// Waits for the first answer of a worker; returns the workers' error if all have ended.
 fn wait_until_served(
@@ -90,6 +94,34 @@ struct Identity {
     unique: Option<u64>,
 }
 
+impl Mounted {
+    /// The identity and path as a line of text, for another process.
+    pub(super) fn to_text(&self) -> String {
+        let identity = self.identity.as_ref();
+        let device = identity.map_or("", |identity| &identity.device);
+        let unique =
+            identity.and_then(|identity| identity.unique).map_or_else(String::new, |id| id.to_string());
+        format!("{device} {unique} {}\n", hex(self.mountpoint.as_os_str().as_bytes()))
+    }
+
+    /// The mount that [`Self::to_text`] describes.
+    pub(super) fn from_text(text: &str) -> Option<Self> {
+        let mut words = text.trim_end().split(' ');
+        let (device, unique, path) = (words.next()?.to_owned(), words.next()?.parse().ok(), words.next()?);
+        let identity = Some(Identity { device, unique }).filter(|identity| !identity.device.is_empty());
+        Some(Self { mountpoint: OsString::from_vec(from_hex(path)?).into(), identity })
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes().chunks(2);
+    digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+}
+
 impl Identity {
     fn now_at(mountpoint: &Path) -> Option<Self> {
         /// STATX_MNT_ID_UNIQUE.
@@ -107,33 +139,20 @@ impl Identity {
     }
 }
 
-impl Session {
-    pub(super) fn start(
-        options: &MountOptions,
-        fs: Arc<dyn Namespace>,
-        server_pid: Option<u32>,
-    ) -> Result<Self, MountError> {
-        let settings = Settings {
-            ownership: Ownership {
-                uid: options.uid,
-                gid: options.gid,
-                fmask: options.fmask,
-                dmask: options.dmask,
-            },
-            wsl_metadata: options.wsl_metadata,
-            streams: options.streams,
-            direct_io: options.direct_io,
-            server_pid,
-        };
+/// A mountpoint that no other process mounts on at the same time, and what is to be mounted there.
+pub(super) struct Site {
+    mountpoint: PathBuf,
+    attributes: Attributes,
+    lock: Arc<MountLock>,
+}
+
+impl Site {
+    pub(super) fn new(options: &MountOptions) -> Result<Self, MountError> {
         let attributes = Attributes::of(options)?;
-        let refused = |error: io::Error| checks::explain(&options.mountpoint, &error);
         let mountpoint = options
             .mountpoint
             .canonicalize()
             .map_err(|e| MountError::mountpoint(&options.mountpoint, e.to_string()))?;
-        let may_clone = fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").is_ok();
-        let clone_device = descriptors::check(options::threads(options.threads), may_clone)?;
-        let config = options::config(options, clone_device);
         let lock = match &options.lock {
             Some(lock) => lock.clone(),
             None => Arc::new(MountLock::take(&mountpoint)?),
@@ -141,40 +160,92 @@ impl Session {
         if mount_table::at(&mountpoint).ok().flatten().is_some_and(|entry| entry.is_ours()) {
             return Err(MountError::mountpoint(&options.mountpoint, checks::occupied(&mountpoint)));
         }
-        let Connection { device, auto_unmount } = connection::mount(&mountpoint, &attributes)?;
-        // Detached on failure, until a worker serves it.
-        let unserved = Unserved(Some(&mountpoint));
-        let adapter = Adapter::new(fs, settings);
-        let prefill = adapter.prefill().clone();
-        let workers = config.n_threads;
-        let session = fuser::Session::from_fd(
-            Requests::new(adapter, attributes.auto_unmount),
-            device,
-            options::acl(options),
-            config,
-        )
-        .map_err(refused)?;
-        if workers.is_some_and(|workers| workers > 1) && !options.direct_io {
-            prefill.start(session.notifier());
-        }
-        let background = session.spawn().map_err(refused)?;
-        let background = wait_until_served(background, &mountpoint)?;
+        Ok(Self { mountpoint, attributes, lock })
+    }
+
+    pub(super) fn mountpoint(&self) -> &Path {
+        &self.mountpoint
+    }
+
+    /// Makes the mount, which has no workers yet.
+    pub(super) fn connect(&self) -> Result<(Connection, Unserved), MountError> {
+        let connection = connection::mount(&self.mountpoint, &self.attributes)?;
+        Ok((connection, Unserved(Some(self.mountpoint.clone()))))
+    }
+
+    /// The mount that is to be made, of which only the place is known.
+    pub(super) fn expected(&self) -> Mounted {
+        Mounted { mountpoint: self.mountpoint.clone(), identity: None }
+    }
+
+    /// The mount as it is now.
+    pub(super) fn mounted(&self) -> Mounted {
+        Mounted { mountpoint: self.mountpoint.clone(), identity: Identity::now_at(&self.mountpoint) }
+    }
+
+    /// Workers answer: other processes find the mount in place.
+    pub(super) fn into_served(self, unserved: Unserved) -> Mounted {
         unserved.keep();
-        lock.release();
-        let identity = Identity::now_at(&mountpoint);
-        if let Some(identity) = &identity {
+        self.lock.release();
+        let mounted = self.mounted();
+        if let Some(identity) = &mounted.identity {
             read_ahead(&identity.device);
         }
-        Ok(Self { mount: Mounted { mountpoint, identity }, background: Some(background), auto_unmount })
+        mounted
     }
+}
 
-    /// Waits until the filesystem has been unmounted, by any process.
-    pub(super) fn wait(mut self) -> io::Result<()> {
-        self.background.take().map_or(Ok(()), join)
+/// Whether each worker can open the device for itself.
+///
+/// # Errors
+/// When there are not enough descriptors for the mount.
+pub(super) fn may_clone_device(options: &MountOptions) -> Result<bool, MountError> {
+    let may_clone = fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").is_ok();
+    descriptors::check(options::threads(options.threads), may_clone)
+}
+
+/// Starts the workers of a connection.
+pub(super) fn serve(
+    options: &MountOptions,
+    fs: Arc<dyn Namespace>,
+    server_pid: Option<u32>,
+    device: OwnedFd,
+    clone_device: bool,
+) -> Result<BackgroundSession, MountError> {
+    let refused = |error: io::Error| checks::explain(&options.mountpoint, &error);
+    let settings = Settings {
+        ownership: Ownership {
+            uid: options.uid,
+            gid: options.gid,
+            fmask: options.fmask,
+            dmask: options.dmask,
+        },
+        wsl_metadata: options.wsl_metadata,
+        streams: options.streams,
+        direct_io: options.direct_io,
+        server_pid,
+    };
+    let config = options::config(options, clone_device);
+    let adapter = Adapter::new(fs, settings);
+    let prefill = adapter.prefill().clone();
+    let workers = config.n_threads;
+    let requests = Requests::new(adapter, Attributes::of(options)?.auto_unmount);
+    let session =
+        fuser::Session::from_fd(requests, device, options::acl(options), config).map_err(refused)?;
+    if workers.is_some_and(|workers| workers > 1) && !options.direct_io {
+        prefill.start(session.notifier());
     }
+    session.spawn().map_err(refused)
+}
 
-    pub(super) fn mounted(&self) -> Mounted {
-        self.mount.clone()
+impl Session {
+    pub(super) fn start(options: &MountOptions, fs: Arc<dyn Namespace>) -> Result<Self, MountError> {
+        let clone_device = may_clone_device(options)?;
+        let site = Site::new(options)?;
+        let (Connection { device, auto_unmount }, unserved) = site.connect()?;
+        let background = serve(options, fs, None, device, clone_device)?;
+        let background = wait_until_served(background, site.mountpoint())?;
+        Ok(Self { mount: site.into_served(unserved), background: Some(background), auto_unmount })
     }
 }
 
@@ -197,7 +268,7 @@ impl Drop for Session {
 }
 
 /// Waits for the workers. [`Mounted::detach`] does the unmount, since fuser knows only the connection.
-fn join(background: BackgroundSession) -> io::Result<()> {
+pub(super) fn join(background: BackgroundSession) -> io::Result<()> {
     background.guard.join().unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))
 }
 
@@ -210,11 +281,34 @@ pub(super) enum Detached {
 }
 
 impl Mounted {
+    /// Unmounts at once, whatever is open: the process that served it has ended.
+    pub(super) fn remove(&self) {
+        let is_there = match self.identity {
+            Some(_) => self.is_there(),
+            // The process that made it was killed before it looked.
+            None => self.is_dead(),
+        };
+        if is_there && let Err(error) = unmount::detach(&self.mountpoint, true) {
+            log::error!("{error}");
+        }
+    }
+
+    /// True for a mount of ours without a server.
+    fn is_dead(&self) -> bool {
+        mount_table::at(&self.mountpoint).ok().flatten().is_some_and(|entry| entry.is_ours())
+            && rustix::fs::statfs(&self.mountpoint).is_err_and(|error| checks::is_stale(&error.into()))
+    }
+
+    /// False when another process has unmounted it, even if another mount is here now.
+    fn is_there(&self) -> bool {
+        let now = Identity::now_at(&self.mountpoint);
+        self.identity.as_ref().zip(now.as_ref()).is_some_and(|(mounted, now)| mounted.is(now))
+    }
+
     /// Unmounts; if open files prevent that, detaches the mount from the tree and keeps serving those files.
     pub(super) fn detach(&self) -> Result<Detached, MountError> {
-        let now = Identity::now_at(&self.mountpoint);
-        if !self.identity.as_ref().zip(now.as_ref()).is_some_and(|(mounted, now)| mounted.is(now)) {
-            return Ok(Detached::Ended); // Somebody else was quicker; another mount here is not ours to end.
+        if !self.is_there() {
+            return Ok(Detached::Ended);
         }
         match unmount::detach(&self.mountpoint, false) {
             Err(MountError::Busy(_)) => {

@@ -131,7 +131,7 @@ pub(crate) fn print_server_of(mountpoint: &Path) {
 }
 
 /// The process id of the server as text, `0` for one that serves as a part of a longer program; `None` where nothing answers.
-fn pid_text(mountpoint: &Path) -> Option<Vec<u8>> {
+pub(super) fn pid_text(mountpoint: &Path) -> Option<Vec<u8>> {
     let mut value = [0; 16];
     match rustix::fs::getxattr(mountpoint, SERVER_PID, &mut value) {
         Ok(len) => Some(value.get(..len)?.to_vec()),

@@ -51,7 +51,15 @@ impl FileSource {
         if let Some((file, sectors)) = system::open_device(path, device_size).transpose().map_err(fail)? {
             return Ok(Self::new(file, sectors.size(), path, Some(sectors)));
         }
-        let mut file = system::open(path).map_err(fail)?;
+        Self::of_open(system::open(path).map_err(fail)?, path)
+    }
+
+    /// A file, or a Unix block device, that is open for reading; `path` is its name.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn of_open(mut file: File, path: &Path) -> Result<Self> {
+        let fail = |error| Error::io(path.display().to_string(), error);
         let metadata = file.metadata().map_err(fail)?;
         if metadata.is_dir() {
             return Err(Error::invalid(format!("{} is a directory, not a disk image", path.display())));

@@ -21,7 +21,7 @@ use vhdmount::{
     image::OpenOptions,
 };
 
-use super::exit::Failure;
+use super::{exit::Failure, sandbox::Sandbox};
 
 /// Mount VHD, VHDX and raw disk images read-only, each volume as a directory, and report what a thin disk can really hold.
 #[derive(Debug, Parser)]
@@ -57,6 +57,10 @@ pub(crate) struct Arguments {
     #[arg(long, global = true)]
     pub(super) no_sandbox: bool,
 
+    /// Read the image as another user (root alone may); what root alone may open, another process hands over
+    #[arg(long, global = true, value_name = "NAME", conflicts_with = "no_sandbox")]
+    pub(super) user: Option<String>,
+
     /// Try to get out of the sandbox, print what became of it, and go on
     #[arg(long, global = true, hide = true, conflicts_with = "no_sandbox")]
     pub(super) test_sandbox: bool,
@@ -91,12 +95,12 @@ pub(super) enum Command {
 }
 
 impl Arguments {
-    /// Whether the process that reads the image is confined.
-    pub(super) fn sandbox(&self) -> bool {
+    /// How the process that reads the image is confined.
+    pub(super) fn sandbox(&self) -> Sandbox {
         if self.test_sandbox {
             super::system::test_sandbox();
         }
-        !self.no_sandbox
+        Sandbox { disabled: self.no_sandbox, user: self.user.clone() }
     }
 
     /// What is logged unless `RUST_LOG` says otherwise: `-v` raises it and `-q` lowers it.

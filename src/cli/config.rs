@@ -187,12 +187,13 @@ impl Action {
     /// # Errors
     /// When the arguments are invalid.
     pub(crate) fn resolve(arguments: Arguments, helper: Option<MountHelper>) -> Result<Self, Failure> {
+        let sandbox = arguments.sandbox();
         let Arguments { command, mount, verbose, quiet, debug, unmount, .. } = arguments;
         Ok(match (command, unmount) {
             (Some(command), _) => command.resolve(quiet),
             (None, Some(mountpoint)) => Self::Unmount(mountpoint),
             (None, None) => {
-                let call = mount::Call { debug, quiet, verbose: verbose > 0, helper };
+                let call = mount::Call { debug, quiet, verbose: verbose > 0, helper, sandbox };
                 Self::Mount(mount::Config::resolve(mount, call)?)
             }
         })

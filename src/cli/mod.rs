@@ -71,9 +71,7 @@ pub(crate) fn main() -> ExitCode {
     start_log(parsed.log_level());
     let sandbox = parsed.sandbox();
     let confined = |action| {
-        if sandbox {
-            sandbox::confine(&action);
-        }
+        sandbox.confine(&action)?;
         run(action)
     };
     match Action::resolve(parsed, helper).and_then(confined) {

@@ -21,7 +21,7 @@ use vhdmount::{
 use self::linux as system;
 #[cfg(windows)]
 use self::windows as system;
-use super::{Failure, args, config::Source, helper::MountHelper, info::text::volume_table};
+use super::{Failure, args, config::Source, helper::MountHelper, info::text::volume_table, sandbox::Sandbox};
 use crate::platform;
 
 pub(super) fn unmount(mountpoint: &Path) -> Result<(), Failure> {
@@ -35,6 +35,7 @@ pub(super) struct Call {
     pub(super) verbose: bool,
     /// Set when mount(8) calls.
     pub(super) helper: Option<MountHelper>,
+    pub(super) sandbox: Sandbox,
 }
 
 /// A fully resolved mount.
@@ -43,6 +44,8 @@ pub(super) struct Config {
     announcement: Announcement,
     /// Do everything but mount: `mount -f`.
     fake: bool,
+    /// How the process that reads the image is confined.
+    sandbox: Sandbox,
     platform: system::Options,
 }
 
@@ -74,7 +77,9 @@ impl Config {
                 mount.excess.join(" ")
             )));
         }
-        let of_mount = take_options(&mut mount)?;
+        let mut sandbox = call.sandbox.clone();
+        let mut of_mount = take_options(&mut mount)?;
+        of_mount.retain(|option| !sandbox.take(option));
         let announcement = match (mount.json, call.quiet) {
             (true, _) => Announcement::Json,
             (_, true) => Announcement::Nothing,
@@ -83,6 +88,7 @@ impl Config {
         };
         Ok(Self {
             announcement,
+            sandbox,
             fake: call.helper.is_some_and(|helper| helper.fake),
             source: Source::new(image.clone(), &mount.open, &mount.view),
             platform: system::resolve(mount, &image, &of_mount, &call)?,

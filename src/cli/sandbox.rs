@@ -3,16 +3,57 @@
 use vhdmount::image::Image;
 
 use super::{
+    Failure,
     config::{Action, Capacity, Drawing, Source, Subject},
     system,
 };
 use crate::rights::Rights;
 
-/// Confines this process to what the action needs. Actions that open no image of the user are not confined; a mount confines
-/// the process that serves it.
-pub(super) fn confine(action: &Action) {
-    if let Some(rights) = rights(action) {
-        system::confine(&rights);
+/// What the user says about the sandbox.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sandbox {
+    /// Keep all rights.
+    pub(super) disabled: bool,
+    /// Become this user.
+    pub(super) user: Option<String>,
+}
+
+impl Sandbox {
+    /// Confines this process to what the action needs. Actions that open no image of the user are not confined; a mount
+    /// confines the process that serves it.
+    ///
+    /// # Errors
+    /// When it cannot become the user.
+    pub(super) fn confine(&self, action: &Action) -> Result<(), Failure> {
+        let Some(rights) = rights(action) else { return Ok(()) };
+        match self.restriction(|| rights)? {
+            Some(restriction) => Ok(system::confine(&restriction)?),
+            None => Ok(()),
+        }
+    }
+
+    /// How a process with these rights is confined.
+    ///
+    /// # Errors
+    /// When there is no such user.
+    pub(super) fn restriction(
+        &self,
+        rights: impl FnOnce() -> Rights,
+    ) -> Result<Option<system::Restriction>, Failure> {
+        match self.disabled {
+            true => Ok(None),
+            false => system::restriction(rights(), self.user.as_deref()).map(Some),
+        }
+    }
+
+    /// Takes an option of `-o`; false for all others.
+    pub(super) fn take(&mut self, option: &str) -> bool {
+        match option.split_once('=') {
+            Some(("run_as", name)) => self.user = Some(name.to_owned()),
+            None if option == "no_sandbox" => self.disabled = true,
+            _ => return false,
+        }
+        true
     }
 }
 

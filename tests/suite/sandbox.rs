@@ -109,6 +109,42 @@ fn a_copy_writes_below_its_destination_alone() {
     assert!(elsewhere.path().join("Thesis.txt").exists());
 }
 
+/// In the foreground and in the background, confined and not: what the mount shows is the same.
+#[test]
+fn the_process_that_serves_a_mount_is_kept_in() {
+    if !support::have_fuse() {
+        return;
+    }
+    let folder = scratch();
+    let (image, at) = (scattered(folder.path()), folder.path().join("mnt"));
+    fs::rename(folder.path().join("roots/root.vhd"), folder.path().join("roots/renamed.vhd")).unwrap();
+    fs::create_dir(&at).unwrap();
+    let mut seen = Vec::new();
+    for options in [&["--test-sandbox"][..], &["--no-sandbox"], &["-o", "no_sandbox"]] {
+        let output = vhdmount().arg(&image).arg(&at).args(options).output().unwrap();
+        let (code, _, stderr) = outcome(&output);
+        // The chain holds noise: there is no volume.
+        assert_eq!(code, Some(7), "{stderr}");
+        let raw = fs::read(at.join(".vhdmount/disk.raw")).map(|bytes| support::sha256(&bytes));
+        // Looked at anew, with all parents, when the image has changed.
+        fs::File::options()
+            .append(true)
+            .open(&image)
+            .unwrap()
+            .set_modified(std::time::SystemTime::now())
+            .unwrap();
+        let capacity = fs::read_to_string(at.join(".capacity.json"));
+        support::run(vhdmount().arg("-u").arg(&at));
+        if options == ["--test-sandbox"] {
+            assert_refused("mount", &stderr, "search", SEARCH);
+            assert_refused("mount", &stderr, "open", OPEN);
+        }
+        let capacity: serde_json::Value = serde_json::from_str(&capacity.unwrap()).unwrap();
+        seen.push((raw.unwrap(), capacity["virtual_size"].clone(), capacity["note"].clone()));
+    }
+    assert!(seen.iter().all(|one| *one == seen[0]), "{seen:?}");
+}
+
 /// `disks/child.vhd`, whose parent is `bases/base.vhd` beside its folder, named in other letters, and that one's parent is in a
 /// third folder.
 fn scattered(folder: &Path) -> std::path::PathBuf {
@@ -177,6 +213,13 @@ fn without_landlock(command: &mut Command) -> &mut Command {
 fn without_landlock_the_rest_is_kept_out_and_verbose_output_says_so() {
     let folder = scratch();
     let image = unpack(folder.path());
+    if support::have_fuse() {
+        let at = folder.path().join("mnt");
+        fs::create_dir(&at).unwrap();
+        support::run(without_landlock(vhdmount().arg(&image).arg(&at)));
+        assert!(at.join("p3/Windows").is_dir());
+        support::run(vhdmount().arg("-u").arg(&at));
+    }
     let output = without_landlock(vhdmount().args(["ls", "-v", "--test-sandbox"]).arg(&image)).output();
     let (code, stdout, stderr) = outcome(&output.unwrap());
     assert_eq!(code, Some(0), "{stderr}");

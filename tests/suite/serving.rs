@@ -17,8 +17,21 @@ use crate::support::{
 
 struct Served {
     at: PathBuf,
+    /// The keeper: the process that unmounts, which has two children.
     pid: String,
     folder: tempfile::TempDir,
+}
+
+/// The children of a process that have not ended.
+fn children(pid: &str) -> Vec<String> {
+    let listed = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    listed.split_whitespace().map(str::to_owned).collect()
+}
+
+/// The child that serves: it alone has several threads.
+fn server_below(keeper: &str) -> String {
+    let threads = |pid: &String| fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    children(keeper).into_iter().max_by_key(threads).expect("the keeper has children")
 }
 
 /// Waits for `what`, which comes soon or never.
@@ -51,7 +64,25 @@ impl Drop for Served {
 
 impl Served {
     fn signal(&self, signal: &str) {
-        run(support::tool("kill").arg(signal).arg(&self.pid));
+        kill(signal, &self.pid);
+    }
+
+    fn server(&self) -> String {
+        server_below(&self.pid)
+    }
+
+    /// The keeper's other child, which would take the mount away if the keeper were killed.
+    fn guard(&self) -> String {
+        let server = self.server();
+        children(&self.pid).into_iter().find(|pid| *pid != server).expect("there is a guard")
+    }
+
+    /// Nothing is mounted, no process is left, and the pid file is gone.
+    fn assert_nothing_is_left(&self, processes: &[String]) {
+        wait("it is unmounted", || !support::mounts().contains(&self.at));
+        wait("the processes end", || self.has_ended() && processes.iter().all(|pid| has_ended(pid)));
+        assert!(!self.folder.path().join("pid").exists(), "the pid file is removed");
+        assert_eq!(fs::read_dir(&self.at).unwrap().count(), 0);
     }
 
     /// Waits for the program to end; its zombie may stay until somebody reaps it. The kernel has closed the connection
@@ -61,18 +92,29 @@ impl Served {
     }
 
     fn has_ended(&self) -> bool {
-        let process = Path::new("/proc").join(&self.pid);
-        let Ok(stat) = fs::read_to_string(process.join("stat")) else { return true };
-        let zombie = stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'));
-        zombie && fs::read_dir(process.join("task")).map_or(0, Iterator::count) <= 1
+        has_ended(&self.pid)
     }
+}
+
+fn has_ended(pid: &str) -> bool {
+    let process = Path::new("/proc").join(pid);
+    let Ok(stat) = fs::read_to_string(process.join("stat")) else { return true };
+    let zombie = stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'));
+    zombie && fs::read_dir(process.join("task")).map_or(0, Iterator::count) <= 1
+}
+
+fn kill(signal: &str, pid: &str) {
+    run(support::tool("kill").arg(signal).arg(pid));
 }
 
 #[test]
 fn a_dead_mount_is_named_and_cured() {
     let Some(served) = serve() else { return };
+    let server = served.server();
+    kill("-KILL", &served.guard());
     served.signal("-KILL");
     served.wait_until_ended();
+    wait("the server ends with its keeper", || has_ended(&server));
     let image = served.folder.path().join("demo.vhdx");
     let (code, _, stderr) = outcome(&vhdmount().arg(&image).arg(&served.at).output().unwrap());
     assert_eq!(code, Some(3), "{stderr}");
@@ -81,6 +123,86 @@ fn a_dead_mount_is_named_and_cured() {
     assert_eq!(fs::read_dir(&served.at).unwrap().count(), 0);
     let (code, _, stderr) = outcome(&vhdmount().arg("-u").arg(&served.at).output().unwrap());
     assert!(code == Some(3) && stderr.contains("nothing is mounted"), "{stderr}");
+}
+
+#[test]
+fn a_killed_server_leaves_no_mount() {
+    let Some(served) = serve() else { return };
+    let processes = children(&served.pid);
+    let file = File::open(served.at.join(".vhdmount/disk.raw")).unwrap();
+    kill("-KILL", &served.server());
+    served.assert_nothing_is_left(&processes);
+    // What was open is lost, and says so at once.
+    assert!(file.read_exact_at(&mut [0; 512], 1 << 20).is_err());
+}
+
+#[test]
+fn a_killed_keeper_leaves_no_mount() {
+    let Some(served) = serve() else { return };
+    let processes = children(&served.pid);
+    assert_eq!(processes.len(), 2);
+    served.signal("-KILL");
+    served.assert_nothing_is_left(&processes);
+}
+
+/// A terminal's Ctrl-C, or a service manager that ends a whole group, reaches all of them: the keeper unmounts.
+#[test]
+fn a_signal_to_all_processes_is_one_unmount() {
+    let Some(served) = serve() else { return };
+    let processes = children(&served.pid);
+    run(support::tool("kill").arg("-TERM").args(&processes).arg(&served.pid));
+    served.assert_nothing_is_left(&processes);
+}
+
+#[test]
+fn in_the_foreground_a_killed_server_is_the_commands_failure() {
+    if !support::have_fuse() {
+        return;
+    }
+    let folder = scratch();
+    let (image, at) = (unpack(folder.path()), folder.path().join("mnt"));
+    fs::create_dir(&at).unwrap();
+    let mut command = vhdmount();
+    command.arg("-f").arg(&image).arg(&at).stdout(Stdio::null()).stderr(Stdio::piped());
+    let keeper = command.spawn().unwrap();
+    let pid = keeper.id().to_string();
+    wait("it is served", || at.join("p3/Windows").is_dir());
+    kill("-KILL", &server_below(&pid));
+    let (code, _, stderr) = outcome(&keeper.wait_with_output().unwrap());
+    assert_eq!(code, Some(3), "{stderr}");
+    assert!(stderr.contains("ended by SIGKILL") && !support::mounts().contains(&at), "{stderr}");
+}
+
+/// The user that serves needs no right to the image: the keeper hands it over.
+#[test]
+fn root_can_let_another_user_serve() {
+    if !support::have_fuse() || !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let folder = scratch();
+    let (image, at, pid_file) = (unpack(folder.path()), folder.path().join("mnt"), folder.path().join("pid"));
+    fs::set_permissions(&image, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::create_dir(&at).unwrap();
+    let row = manifest().into_iter().find(|row| row.kind == "file").unwrap();
+    for option in [["--user", "nobody"], ["-o", "run_as=nobody"]] {
+        run(vhdmount().arg(&image).arg(&at).args(option).arg("--pid-file").arg(&pid_file));
+        let keeper = fs::read_to_string(&pid_file).unwrap().trim().to_owned();
+        let status = fs::read_to_string(format!("/proc/{}/status", server_below(&keeper))).unwrap();
+        let uid = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap();
+        let read = fs::read(at.join(&row.path)).map(|bytes| sha256(&bytes));
+        let capacity = fs::read_to_string(at.join(".capacity"));
+        run(vhdmount().arg("-u").arg(&at));
+        assert!(!uid.split_whitespace().any(|id| id == "0"), "{uid}");
+        assert_eq!(read.unwrap(), row.sha256);
+        assert!(capacity.unwrap().contains("achievable"));
+    }
+    let (code, _, stderr) =
+        outcome(&vhdmount().arg(&image).arg(&at).args(["--user", "no such"]).output().unwrap());
+    assert!(code == Some(1) && stderr.contains("no such user"), "{stderr}");
+    let (code, stdout, stderr) =
+        outcome(&vhdmount().args(["ls", "--user", "nobody"]).arg(&image).output().unwrap());
+    assert!(code == Some(0) && stdout.contains("p3"), "{stderr}");
 }
 
 /// fusermount3 holds the other end of a socket, which the kernel closes with the process.
@@ -96,6 +218,7 @@ fn with_auto_unmount_a_killed_process_leaves_no_mount() {
     let pid = fs::read_to_string(&pid_file).unwrap().trim().to_owned();
     let served = Served { at, pid, folder };
     assert!(served.at.join("p3/Windows").is_dir());
+    kill("-KILL", &served.guard());
     served.signal("-KILL");
     served.wait_until_ended();
     wait("the dead mount goes", || !support::mounts().contains(&served.at));
@@ -117,7 +240,7 @@ fn a_server_killed_while_it_starts_leaves_nothing_that_waits() {
         wait("it mounts", || support::mounts().contains(&at));
         server.kill().unwrap();
         wait("it ends", || server.try_wait().unwrap().is_some());
-        run(vhdmount().arg("-u").arg(&at));
+        wait("the mount goes", || !support::mounts().contains(&at));
     }
 }
 
@@ -125,9 +248,10 @@ fn a_server_killed_while_it_starts_leaves_nothing_that_waits() {
 #[test]
 fn a_stopped_mount_is_unmounted_in_time() {
     let Some(served) = serve() else { return };
-    served.signal("-STOP");
+    let server = served.server();
+    kill("-STOP", &server);
     let output = vhdmount().arg("-u").arg(&served.at).output().unwrap();
-    served.signal("-CONT");
+    kill("-CONT", &server);
     served.wait_until_ended();
     let (code, _, stderr) = outcome(&output);
     assert_eq!(code, Some(0), "{stderr}");

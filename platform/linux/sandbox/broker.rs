@@ -16,16 +16,19 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use nix::unistd::ForkResult;
-use rustix::fs::{Mode, OFlags};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec},
+    fs::{Mode, OFlags},
+};
 use vhdmount::{
     bytes::{FileSource, is_of_the_kernel},
     container,
     host::{Quota, quotas_of_owner},
 };
 
-pub(super) use self::wire::pair;
-use self::wire::{Reply, Request, receive, send};
+use self::wire::{Answer, Reply, receive, send};
+pub(in super::super) use self::wire::{Request, pair};
+use super::super::{MountError, background};
 use crate::rights::Rights;
 
 /// Most bytes of names in one answer.
@@ -34,24 +37,43 @@ const MAX_NAMES: usize = 64 << 10;
 const MAX_EXAMINED: usize = 2000;
 
 /// The confined process's end.
-pub(super) struct Client(Mutex<OwnedFd>);
+pub(in super::super) struct Client(Mutex<OwnedFd>);
 
 impl Client {
-    pub(super) fn new(socket: OwnedFd) -> Self {
+    pub(in super::super) fn new(socket: OwnedFd) -> Self {
         Self(Mutex::new(socket))
     }
 
-    fn ask(&self, request: &Request) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
+    /// Asks, and returns the answer with its descriptors.
+    pub(in super::super) fn ask(&self, request: &Request) -> io::Result<Answer> {
         let socket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        send(&socket, &request.to_bytes(), None)?;
-        let (bytes, file) = receive(&socket)?.ok_or(io::ErrorKind::UnexpectedEof)?;
-        Ok((Reply::parse(bytes)?, file))
+        send(&socket, &request.to_bytes(), &[])?;
+        let (bytes, files) = receive(&socket)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        Ok((Reply::parse(bytes)?, files))
+    }
+
+    /// As [`Self::ask`], as long as `go_on` returns true.
+    pub(in super::super) fn ask_while(
+        &self,
+        request: &Request,
+        mut go_on: impl FnMut() -> bool,
+    ) -> io::Result<()> {
+        const POLL: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+        let socket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        send(&socket, &request.to_bytes(), &[])?;
+        while rustix::event::poll(&mut [PollFd::new(&*socket, PollFlags::IN)], Some(&POLL))? == 0 {
+            if !go_on() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+        }
+        let (bytes, _) = receive(&socket)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        Reply::parse(bytes).map(drop)
     }
 
     /// Opens a virtual disk.
     pub(super) fn open(&self, path: &Path) -> io::Result<File> {
-        let (_, file) = self.ask(&Request::Open(std::path::absolute(path)?))?;
-        file.map(File::from).ok_or_else(|| io::ErrorKind::InvalidData.into())
+        let (_, files) = self.ask(&Request::Open(std::path::absolute(path)?))?;
+        files.into_iter().next().map(File::from).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
     /// The name that differs from `name` at most in case.
@@ -81,7 +103,7 @@ impl Client {
 }
 
 /// What the process outside opens when it is asked.
-pub(super) struct Broker {
+pub(in super::super) struct Broker {
     /// Files that the user named.
     named: Vec<PathBuf>,
     /// Canonical folders that the user named, or in which named files lie.
@@ -93,7 +115,7 @@ pub(super) struct Broker {
 }
 
 impl Broker {
-    pub(super) fn new(rights: &Rights) -> Self {
+    pub(in super::super) fn new(rights: &Rights) -> Self {
         let absolute = |path: &PathBuf| std::path::absolute(path).ok();
         Self {
             named: rights.images.iter().filter_map(absolute).collect(),
@@ -103,39 +125,41 @@ impl Broker {
         }
     }
 
-    /// Answers one request; false when the other process has ended.
-    pub(super) fn answer(&mut self, socket: &OwnedFd) -> io::Result<bool> {
-        let Some((bytes, _)) = receive(socket)? else { return Ok(false) };
+    /// Answers one request about files; returns any other.
+    pub(in super::super) fn answer(&mut self, socket: &OwnedFd) -> io::Result<Event> {
+        let Some((bytes, _)) = receive(socket)? else { return Ok(Event::Ended) };
         let answered = match Request::parse(&bytes) {
+            Some(request @ (Request::Mount | Request::Serving | Request::Announced(_))) => {
+                return Ok(Event::OfMount(request));
+            }
             Some(request) => self.perform(request),
             None => Err(io::ErrorKind::InvalidInput.into()),
         };
-        // A process that does not read its answers does not get them.
-        let _ = match answered {
-            Ok((bytes, file)) => send(socket, &Reply::Done(bytes).to_bytes(), file.as_ref()),
-            Err(error) => send(socket, &Reply::Failed(error).to_bytes(), None),
-        };
-        Ok(true)
+        reply(socket, answered);
+        Ok(Event::Answered)
     }
 
-    fn perform(&mut self, request: Request) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
+    fn perform(&mut self, request: Request) -> io::Result<Answer> {
         Ok(match request {
-            Request::Open(path) => (Vec::new(), Some(self.open(&path)?.into())),
+            Request::Open(path) => (Vec::new(), vec![self.open(&path)?.into()]),
             Request::SimilarName(folder, name) => {
                 self.check_folder(&folder)?;
                 let found = container::similar_name(&folder, &name)?;
-                (found.map(OsString::into_vec).unwrap_or_default(), None)
+                (found.map(OsString::into_vec).unwrap_or_default(), Vec::new())
             }
             Request::DisksIn(folder) => {
                 self.check_folder(&folder)?;
-                (self.disks_in(&folder)?, None)
+                (self.disks_in(&folder)?, Vec::new())
             }
             Request::Quotas(device, uid, gid) => {
-                (wire::quotas_to_bytes(quotas_of_owner(&device, uid, gid)), None)
+                (wire::quotas_to_bytes(quotas_of_owner(&device, uid, gid)), Vec::new())
             }
             Request::Narrow => {
                 self.disks_only = true;
-                (Vec::new(), None)
+                (Vec::new(), Vec::new())
+            }
+            Request::Mount | Request::Serving | Request::Announced(_) => {
+                return Err(io::ErrorKind::Unsupported.into());
             }
         })
     }
@@ -179,6 +203,23 @@ impl Broker {
     }
 }
 
+/// What came of waiting for a request.
+pub(in super::super) enum Event {
+    Answered,
+    /// The confined process has ended.
+    Ended,
+    /// A request about a mount, to be answered with [`reply`].
+    OfMount(Request),
+}
+
+/// Answers a request. A process that does not read its answers does not get them.
+pub(in super::super) fn reply(socket: &OwnedFd, answer: io::Result<Answer>) {
+    let _ = match answer {
+        Ok((bytes, files)) => send(socket, &Reply::Done(bytes).to_bytes(), &files),
+        Err(error) => send(socket, &Reply::Failed(error).to_bytes(), &[]),
+    };
+}
+
 /// Opens a file or block device that the user named. A pipe is not waited for.
 fn open_named(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::FileTypeExt;
@@ -207,12 +248,11 @@ fn is_virtual_disk(file: &File) -> bool {
 }
 
 /// Starts the process outside. This one must have one thread.
-pub(super) fn start(rights: &Rights) -> io::Result<Client> {
-    let (inside, outside) = pair()?;
-    // SAFETY: the program has one thread so far, so no lock or allocator state is copied half-changed.
-    match unsafe { nix::unistd::fork() }? {
-        ForkResult::Parent { .. } => Ok(Client::new(inside)),
-        ForkResult::Child => {
+pub(super) fn start(rights: &Rights) -> Result<Client, MountError> {
+    let (inside, outside) = pair().map_err(|error| MountError::System(error.to_string()))?;
+    match background::copy()? {
+        Some(_) => Ok(Client::new(inside)),
+        None => {
             drop(inside);
             serve(&outside, rights)
         }
@@ -222,13 +262,10 @@ pub(super) fn start(rights: &Rights) -> io::Result<Client> {
 /// Answers until the confined process has ended.
 fn serve(socket: &OwnedFd, rights: &Rights) -> ! {
     // What reads this program's output waits until nobody holds the other end; and the confined process decides about Ctrl-C.
-    if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
-        let _ = rustix::stdio::dup2_stdin(&null).and_then(|()| rustix::stdio::dup2_stdout(&null));
-        let _ = rustix::stdio::dup2_stderr(&null);
-    }
+    let _ = background::close_output();
     super::privileges::ignore_signals();
     let mut broker = Broker::new(rights);
-    while broker.answer(socket).unwrap_or(false) {}
+    while matches!(broker.answer(socket), Ok(Event::Answered)) {}
     std::process::exit(0)
 }
 

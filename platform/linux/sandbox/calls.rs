@@ -139,7 +139,12 @@ const OLD_COPY: &[c_long] =
 const OLD_COPY: &[c_long] = &[];
 
 /// Answers to the kernel.
-const SERVE: &[c_long] = &[libc::SYS_pwrite64];
+const SERVE: &[c_long] = &[
+    libc::SYS_pwrite64,
+    // To leave the terminal.
+    libc::SYS_setsid,
+    libc::SYS_chdir,
+];
 
 /// Terminals, extents and flags of files, sector sizes of devices.
 const REQUESTS: &[u64] = &[

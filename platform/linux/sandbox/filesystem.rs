@@ -63,7 +63,6 @@ impl Rule {
     }
 
     /// Reading and writing the device of a FUSE connection.
-    #[expect(dead_code, reason = "for the process that serves a mount")]
     pub(super) fn of_fuse() -> Option<Self> {
         Self::new("/dev/fuse", make_bitflags!(AccessFs::{ReadFile | WriteFile | IoctlDev}))
     }
@@ -114,7 +113,6 @@ impl Rules {
         Self(rules.into_iter().flatten().collect())
     }
 
-    #[expect(dead_code, reason = "for the process that serves a mount")]
     pub(super) fn push(&mut self, rule: Option<Rule>) {
         self.0.extend(rule);
     }

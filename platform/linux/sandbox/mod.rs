@@ -13,26 +13,40 @@ mod filesystem;
 mod host;
 mod privileges;
 mod self_test;
+mod user;
 
 use std::{
     fs::File,
     sync::{
-        Mutex, OnceLock, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-pub(crate) use self::host::Confined;
+pub(super) use self::{
+    broker::{Broker, Client, Event, Request, pair, reply},
+    privileges::{end_with, ignore_signals},
+};
 use self::{
-    broker::Client,
     calls::Calls,
     filesystem::{Rule, Rules},
 };
+pub(crate) use self::{host::Confined, user::User};
+use super::MountError;
 use crate::rights::Rights;
+
+/// How a process is confined.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Restriction {
+    /// What it needs of its host.
+    pub(crate) rights: Rights,
+    /// It becomes this user.
+    pub(crate) user: Option<User>,
+}
 
 /// The state of this process, once it is confined.
 struct State {
-    broker: Option<Client>,
+    broker: Option<Arc<Client>>,
     /// The rules that stay when the chain is open.
     lasting: Mutex<Rules>,
 }
@@ -47,22 +61,42 @@ pub(crate) fn test_from_inside() {
 }
 
 /// Confines this process, which has one thread. What the kernel does not offer is left out, and logged.
-pub(crate) fn confine(rights: &Rights) {
-    // Before this process gives up the right to start others.
-    let broker = match rights.confined {
+///
+/// # Errors
+/// When it cannot become the user.
+pub(crate) fn confine(restriction: &Restriction) -> Result<(), MountError> {
+    let rights = &restriction.rights;
+    // Before this process gives up the right to start others. Where no parent may lie elsewhere, it is needed for nothing but
+    // what another user may not do.
+    let broker = match rights.confined && restriction.user.is_none() {
         true => None,
         false => {
             broker::start(rights).inspect_err(|error| log::info!("sandbox: no second process: {error}")).ok()
         }
     };
     let calls = if rights.copy_to.is_some() { Calls::Copy } else { Calls::Read };
-    restrict(rights, broker, calls);
+    restrict(restriction, broker.map(Arc::new), calls)
 }
 
-fn restrict(rights: &Rights, broker: Option<Client>, calls: Calls) {
+/// Confines the server of a mount.
+///
+/// # Errors
+/// As [`confine`].
+pub(super) fn confine_server(restriction: &Restriction, keeper: Arc<Client>) -> Result<(), MountError> {
+    restrict(restriction, Some(keeper), Calls::Serve)
+}
+
+fn restrict(restriction: &Restriction, broker: Option<Arc<Client>>, calls: Calls) -> Result<(), MountError> {
+    let rights = &restriction.rights;
+    // The rules are made by the user who may see the files.
+    let (mut lasting, all) = (Rules::lasting(rights), Rules::of_search(rights));
+    if calls == Calls::Serve {
+        lasting.push(Rule::of_fuse());
+    }
+    if let Some(user) = &restriction.user {
+        user.become_it()?;
+    }
     privileges::drop_all_but(calls);
-    let lasting = Rules::lasting(rights);
-    let all = Rules::of_search(rights);
     if let Err(error) = filesystem::enforce(all.iter().chain(lasting.iter())) {
         log::info!("sandbox: the files of the host are not kept out: {error}");
     }
@@ -73,6 +107,7 @@ fn restrict(rights: &Rights, broker: Option<Client>, calls: Calls) {
     if TESTED.load(Ordering::Relaxed) {
         self_test::run("search", rights);
     }
+    Ok(())
 }
 
 /// Leaves, of the images' folders, only the files of the open chain.
@@ -93,5 +128,5 @@ pub(crate) fn narrow<'a>(files: impl Iterator<Item = &'a File>) {
 
 /// The second process, if this one is confined and has one.
 fn broker() -> Option<&'static Client> {
-    STATE.get()?.broker.as_ref()
+    STATE.get()?.broker.as_deref()
 }

@@ -3,6 +3,7 @@
 
 use std::thread::available_parallelism;
 
+use nix::unistd::Pid;
 use rustix::{
     process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit},
     thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_no_new_privs},
@@ -45,8 +46,18 @@ pub(super) fn drop_all_but(calls: Calls) {
     log_failure("the address space is not limited", limit(Resource::As, SPACE + threads * SPACE_OF_THREAD));
 }
 
+/// Ends this process when its parent does.
+pub(in super::super) fn end_with(parent: Pid) {
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    // It may have ended before.
+    if nix::unistd::getppid() != parent {
+        std::process::exit(1);
+    }
+    ignore_signals();
+}
+
 /// Leaves the signals of a terminal and of `kill` to another process.
-pub(super) fn ignore_signals() {
+pub(in super::super) fn ignore_signals() {
     use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
     let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    super::{Class, Failure, args},
+    super::{Class, Failure, args, sandbox},
     Announcement, Call, Config, OptionError, is_ignored, name_and_value,
 };
 use crate::platform::{self, MountError, MountLock, MountOptions, Prepared, Streams};
@@ -18,7 +18,7 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(mount: Config) -> Result<(), Failure> {
-    let Config { source, announcement, fake, platform: Options { mut options, mountpoint } } = mount;
+    let Config { source, announcement, fake, sandbox, platform: Options { mut options, mountpoint } } = mount;
     match mountpoint {
         Some(mountpoint) => options.mountpoint = mountpoint,
         None => make_mountpoint(&source.image, &mut options)?,
@@ -30,7 +30,7 @@ pub(super) fn run(mount: Config) -> Result<(), Failure> {
     let made = options.remove_mountpoint.then(|| options.mountpoint.clone());
     // The lock is held until the mountpoint is removed.
     let _lock = made.as_ref().and(options.lock.clone());
-    let mounted = platform::mount(options, move || {
+    let mounted = platform::mount(options, sandbox.restriction(|| sandbox::of(&source))?, move || {
         let (tree, mut text, complete) = super::open(&source, announcement)?;
         if announcement == Announcement::Table {
             text += &how_to_end;

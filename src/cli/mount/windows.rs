@@ -15,7 +15,9 @@ use crate::platform::{self, MountError, MountOptions, Mountpoint, Prepared};
 pub(super) type Options = MountOptions;
 
 pub(super) fn run(mount: Config) -> Result<(), Failure> {
-    let Config { source, announcement, fake, platform: options } = mount;
+    let Config { source, announcement, fake, sandbox, platform: options } = mount;
+    // Refuses what is not there; nothing else comes of it on Windows.
+    sandbox.restriction(|| super::super::sandbox::of(&source))?;
     if fake {
         return Ok(());
     }

@@ -21,9 +21,14 @@ use vhdmount::{host::Host, tree::Tree};
 
 pub(in crate::cli) use super::unix::{file_id, start, terminal_size};
 use super::{Signal, unix};
+pub(in crate::cli) use crate::platform::Restriction;
 pub(in crate::cli) use crate::platform::Session;
 use crate::{
-    platform::{self, MountError, MountOptions, default_owner, mount_background_session, sandbox::Confined},
+    cli::Failure,
+    platform::{
+        self, MountError, MountOptions, default_owner, mount_background_session,
+        sandbox::{Confined, User},
+    },
     rights::Rights,
 };
 
@@ -46,9 +51,20 @@ pub(in crate::cli) fn host() -> Arc<dyn Host> {
     Arc::new(Confined)
 }
 
-/// Gives up, in this process, what is not among these rights.
-pub(in crate::cli) fn confine(rights: &Rights) {
-    platform::sandbox::confine(rights);
+/// Confinement to these rights, as a user if one is named.
+///
+/// # Errors
+/// When there is no such user.
+pub(in crate::cli) fn restriction(rights: Rights, user: Option<&str>) -> Result<Restriction, Failure> {
+    Ok(Restriction { rights, user: user.map(User::named).transpose()? })
+}
+
+/// Gives up, in this process, what it does not need.
+///
+/// # Errors
+/// When it cannot become the user.
+pub(in crate::cli) fn confine(restriction: &Restriction) -> Result<(), MountError> {
+    platform::sandbox::confine(restriction)
 }
 
 /// Gives up the rest of the files but for these.

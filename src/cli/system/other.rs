@@ -16,15 +16,34 @@ use vhdmount::tree::Tree;
 
 use super::Signal;
 pub(in crate::cli) use super::unix::{file_id, host, start, stdout, terminal_size};
-use crate::rights::Rights;
+use crate::{cli::Failure, rights::Rights};
 
 /// Always false: there are no internal calls here.
 pub(in crate::cli) fn answer_for_library(_: &[OsString]) -> bool {
     false
 }
 
+/// There is no sandbox here.
+pub(in crate::cli) struct Restriction;
+
+/// There is no sandbox here, and no change of the user.
+///
+/// # Errors
+/// When a user is named.
+pub(in crate::cli) fn restriction(_: Rights, user: Option<&str>) -> Result<Restriction, Failure> {
+    match user {
+        Some(_) => Err(Failure::usage("--user: only on Linux")),
+        None => Ok(Restriction),
+    }
+}
+
 /// Does nothing: there is no sandbox here.
-pub(in crate::cli) fn confine(_: &Rights) {}
+///
+/// # Errors
+/// Never.
+pub(in crate::cli) fn confine(_: &Restriction) -> Result<(), Failure> {
+    Ok(())
+}
 
 /// Does nothing: there is no sandbox here.
 pub(in crate::cli) fn narrow(_: &mut dyn Iterator<Item = &File>) {}

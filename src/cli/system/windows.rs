@@ -15,7 +15,7 @@ use std::{
 use vhdmount::{host::Host, tree::Tree};
 
 use super::{FileId, Signal};
-use crate::{platform, rights::Rights};
+use crate::{cli::Failure, platform, rights::Rights};
 
 /// The host interface to disks and to the storage below an image.
 pub(in crate::cli) fn host() -> Arc<dyn Host> {
@@ -47,8 +47,27 @@ pub(in crate::cli) fn file_id(file: &File) -> Option<FileId> {
     platform::file_id(file).ok()
 }
 
+/// There is no sandbox here.
+pub(in crate::cli) struct Restriction;
+
+/// There is no sandbox here, and no change of the user.
+///
+/// # Errors
+/// When a user is named.
+pub(in crate::cli) fn restriction(_: Rights, user: Option<&str>) -> Result<Restriction, Failure> {
+    match user {
+        Some(_) => Err(Failure::usage("--user: only on Linux")),
+        None => Ok(Restriction),
+    }
+}
+
 /// Does nothing: there is no sandbox here.
-pub(in crate::cli) fn confine(_: &Rights) {}
+///
+/// # Errors
+/// Never.
+pub(in crate::cli) fn confine(_: &Restriction) -> Result<(), Failure> {
+    Ok(())
+}
 
 /// Does nothing: there is no sandbox here.
 pub(in crate::cli) fn narrow(_: &mut dyn Iterator<Item = &File>) {}

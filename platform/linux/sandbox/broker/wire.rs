@@ -25,14 +25,26 @@ use vhdmount::host::Quota;
 /// Longest message: the answer with the most names, and paths of 4096 bytes.
 const MAX_MESSAGE: usize = 80 << 10;
 
+/// Most descriptors of a message: the connection of a mount, and the socket to fusermount3.
+const MAX_FILES: usize = 2;
+
+/// The bytes and descriptors of a message.
+pub(in super::super::super) type Answer = (Vec<u8>, Vec<OwnedFd>);
+
 /// What the confined process asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Request {
+pub(in super::super::super) enum Request {
     Open(PathBuf),
     SimilarName(PathBuf, String),
     DisksIn(PathBuf),
     Quotas(PathBuf, u32, u32),
     Narrow,
+    /// The image is open: make the mount, and answer with its connection.
+    Mount,
+    /// Workers answer the connection.
+    Serving,
+    /// The mount has been announced; whether it holds all that the image should.
+    Announced(bool),
 }
 
 impl Request {
@@ -46,6 +58,9 @@ impl Request {
                 [b"q", &uid.to_le_bytes()[..], &gid.to_le_bytes(), &path(device)].concat()
             }
             Self::Narrow => b"n".to_vec(),
+            Self::Mount => b"M".to_vec(),
+            Self::Serving => b"S".to_vec(),
+            Self::Announced(complete) => vec![b'A', u8::from(*complete)],
         }
     }
 
@@ -69,6 +84,9 @@ impl Request {
                 Self::Quotas(path(rest)?, u32::from_le_bytes(*uid), u32::from_le_bytes(*gid))
             }
             b'n' if rest.is_empty() => Self::Narrow,
+            b'M' if rest.is_empty() => Self::Mount,
+            b'S' if rest.is_empty() => Self::Serving,
+            b'A' if rest.len() == 1 => Self::Announced(rest != [0]),
             _ => return None,
         })
     }
@@ -127,16 +145,16 @@ pub(super) fn quotas(bytes: &[u8]) -> Option<[Quota; 2]> {
 }
 
 /// Two ends of a connection that keeps messages apart.
-pub(in super::super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(in super::super::super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let kind = (AddressFamily::UNIX, SocketType::SEQPACKET);
     Ok(socketpair(kind.0, kind.1, SocketFlags::CLOEXEC, None)?)
 }
 
-/// Sends a message, with a descriptor where there is one; never waits for the other side to read.
-pub(super) fn send(socket: &OwnedFd, bytes: &[u8], file: Option<&OwnedFd>) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+/// Sends a message with its descriptors; never waits for the other side to read.
+pub(super) fn send(socket: &OwnedFd, bytes: &[u8], files: &[OwnedFd]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FILES))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let files: Vec<_> = file.iter().map(|file| file.as_fd()).collect();
+    let files: Vec<_> = files.iter().map(AsFd::as_fd).collect();
     if !files.is_empty() {
         control.push(SendAncillaryMessage::ScmRights(&files));
     }
@@ -145,10 +163,10 @@ pub(super) fn send(socket: &OwnedFd, bytes: &[u8], file: Option<&OwnedFd>) -> io
     Ok(())
 }
 
-/// Receives a message with its descriptor; `None` at the end of the connection.
-pub(super) fn receive(socket: &OwnedFd) -> io::Result<Option<(Vec<u8>, Option<OwnedFd>)>> {
+/// Receives a message with its descriptors; `None` at the end of the connection.
+pub(super) fn receive(socket: &OwnedFd) -> io::Result<Option<Answer>> {
     let mut bytes = vec![0; MAX_MESSAGE];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FILES))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = loop {
         match recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC) {
@@ -164,11 +182,11 @@ pub(super) fn receive(socket: &OwnedFd) -> io::Result<Option<(Vec<u8>, Option<Ow
         return Err(io::ErrorKind::InvalidData.into());
     }
     bytes.truncate(received.bytes);
-    let file = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut files) => files.next(),
-        _ => None,
+    let files = control.drain().flat_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(files) => files.collect(),
+        _ => Vec::new(),
     });
-    Ok(Some((bytes, file)))
+    Ok(Some((bytes, files.collect())))
 }
 
 #[cfg(test)]
@@ -183,6 +201,10 @@ mod tests {
             Request::DisksIn("/".into()),
             Request::Quotas("/dev/vda".into(), 1000, u32::MAX),
             Request::Narrow,
+            Request::Mount,
+            Request::Serving,
+            Request::Announced(true),
+            Request::Announced(false),
         ];
         for request in requests {
             assert_eq!(Request::parse(&request.to_bytes()).as_ref(), Some(&request));
