@@ -73,6 +73,7 @@ pub(super) fn keep<E: From<MountError>>(
                 complete: false,
                 detached: false,
                 failure: None,
+                early: None,
                 signal: None,
             };
             Ok(keeper.until_unmounted()?)
@@ -100,6 +101,8 @@ struct Keeper<'a> {
     /// It was unmounted, and files are still open.
     detached: bool,
     failure: Option<MountError>,
+    /// A signal that arrived before the mount was usable.
+    early: Option<i32>,
     /// The signal that ended all at once.
     signal: Option<i32>,
 }
@@ -257,12 +260,23 @@ impl Keeper<'_> {
             background::detach_from_terminal()?;
             parent.release(complete);
         }
+        if let Some(signal) = self.early.take() {
+            self.on_signal(signal);
+        }
         Ok(())
     }
 
     /// Unmounts at the first signal. If files are open, they stay readable until they are closed or the next signal arrives.
     fn on_signal(&mut self, signal: i32) {
-        let Mount::Served(mounted) = &self.mount else { return self.end(signal) };
+        let mounted = match &self.mount {
+            Mount::Served(mounted) => mounted,
+            // Usable in a moment, and unmounted then.
+            Mount::Made(..) if self.early.is_none() => {
+                self.early = Some(signal);
+                return;
+            }
+            Mount::Made(..) | Mount::None => return self.end(signal),
+        };
         if self.detached {
             log::warn!("ended by a second signal; open files are lost");
             return self.end(signal);
