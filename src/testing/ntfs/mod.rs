@@ -4,6 +4,7 @@
 
 mod attribute;
 mod content;
+mod file;
 mod index;
 mod record;
 mod space;

@@ -4,8 +4,9 @@ use std::sync::LazyLock;
 
 use super::{
     attribute::{Attribute, DATA, FileName, SPARSE, Stored, VOLUME_INFORMATION, VOLUME_NAME},
+    file::DIRECTORY,
     index::{Entry, NAMES, SDH, SII},
-    record::{DIRECTORY, fold},
+    record::fold,
     volume::{ROOT, Writer, system_reference},
 };
 use crate::testing::fields::Fields;

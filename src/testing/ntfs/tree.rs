@@ -3,8 +3,9 @@
 use super::{
     attribute::{Attribute, EA, EA_INFORMATION, FileName, OBJECT_ID, REPARSE_POINT, standard_information},
     content::{ATTRIBUTE_REPARSE, Content},
+    file::{DIRECTORY, File, IN_USE, reference},
     index::{Entry, NAMES},
-    record::{DIRECTORY, File, IN_USE, fold, reference},
+    record::fold,
     system,
     volume::{ROOT, Writer, system_reference},
 };

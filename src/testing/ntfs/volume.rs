@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     attribute::{Attribute, BITMAP, DATA, FileName, Runs, Stored, standard_information},
-    record::{DIRECTORY, File, IN_USE, RECORD_ARRAY, reference},
+    file::{DIRECTORY, File, IN_USE, RECORD_ARRAY, reference},
     space::Space,
 };
 use crate::testing::{
