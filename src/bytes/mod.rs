@@ -16,6 +16,7 @@ mod reader;
 mod sectors;
 mod sequence;
 pub mod signature;
+mod sink;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod window;
@@ -32,6 +33,7 @@ pub use pool::{Buffer, BufferPool};
 pub use read_ahead::ReadAhead;
 pub use reader::Reader;
 pub use sectors::Sectors;
+pub use sink::{ByteSink, FileSink};
 pub use window::Window;
 pub use wrapper::Wrapper;
 

@@ -4,6 +4,7 @@
 
 mod chain;
 pub mod check;
+pub mod create;
 pub mod detect;
 mod disk;
 mod findings;
@@ -13,6 +14,7 @@ mod log_state;
 mod open;
 mod opened;
 mod options;
+mod plan;
 pub mod raw;
 mod refusal;
 mod split;
@@ -28,6 +30,7 @@ pub use log_state::LogState;
 pub use open::{open, open_source};
 pub use opened::Container;
 pub use options::OpenOptions;
+pub use plan::{NewParent, Plan};
 use serde::Serialize;
 
 use crate::{Result, bytes::ByteSource, guid::Guid};

@@ -1,7 +1,7 @@
 //! On-disk structures of the "Virtual Hard Disk Image Format Specification", version 1.0; all fields big-endian.
 
 use zerocopy::{
-    FromBytes, Immutable, KnownLayout, Unaligned,
+    FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
     big_endian::{U16, U32, U64},
 };
 
@@ -14,7 +14,7 @@ pub(super) const FOOTER_SIZE: usize = 512;
 pub(super) const OLD_FOOTER_SIZE: usize = 511;
 
 /// "Hard Disk Footer Format".
-#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct Footer {
     pub(super) cookie: [u8; 8],
@@ -46,7 +46,7 @@ pub(super) const DISK_TYPE_DYNAMIC: u32 = 3;
 pub(super) const DISK_TYPE_DIFFERENCING: u32 = 4;
 
 /// "Dynamic Disk Header Format".
-#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct DynamicHeader {
     pub(super) cookie: [u8; 8],
@@ -70,7 +70,7 @@ pub(super) const HEADER_COOKIE: [u8; 8] = *b"cxsparse";
 pub(super) const HEADER_CHECKSUM_AT: usize = 36;
 
 /// "Parent Locator Entry".
-#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct ParentLocatorEntry {
     pub(super) platform_code: [u8; 4],

@@ -14,6 +14,7 @@
 mod bat;
 mod blocks;
 pub(super) mod check;
+pub(super) mod create;
 mod footer;
 mod format;
 mod header;

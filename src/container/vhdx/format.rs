@@ -74,7 +74,7 @@ pub(super) const VHDX_LOCATOR_TYPE: Guid =
     Guid::from_fields(0xb04a_efb7, 0xd19e, 0x4a81, [0xb7, 0x89, 0x25, 0xb8, 0xe9, 0x44, 0x59, 0x13]);
 
 /// 2.2.1
-#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct FileTypeIdentifier {
     pub(super) signature: [u8; 8],
@@ -82,7 +82,7 @@ pub(super) struct FileTypeIdentifier {
 }
 
 /// 2.2.2, without the reserved rest of its 4 KiB.
-#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct Header {
     pub(super) signature: [u8; 4],
@@ -98,7 +98,7 @@ pub(super) struct Header {
 }
 
 /// 2.2.3.1
-#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct RegionTableHeader {
     pub(super) signature: [u8; 4],
@@ -108,7 +108,7 @@ pub(super) struct RegionTableHeader {
 }
 
 /// 2.2.3.2
-#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct RegionTableEntry {
     pub(super) guid: Guid,
@@ -119,7 +119,7 @@ pub(super) struct RegionTableEntry {
 }
 
 /// 2.3.1.1
-#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct LogEntryHeader {
     pub(super) signature: [u8; 4],
@@ -148,7 +148,7 @@ pub(super) struct LogDescriptor {
 }
 
 /// 2.3.1.4
-#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct LogDataSector {
     pub(super) signature: [u8; 4],
@@ -158,7 +158,7 @@ pub(super) struct LogDataSector {
 }
 
 /// 2.6.1.1
-#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct MetadataTableHeader {
     pub(super) signature: [u8; 8],
@@ -168,7 +168,7 @@ pub(super) struct MetadataTableHeader {
 }
 
 /// 2.6.1.2
-#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct MetadataTableEntry {
     pub(super) item_id: Guid,
@@ -180,11 +180,12 @@ pub(super) struct MetadataTableEntry {
 
 impl MetadataTableEntry {
     pub(super) const IS_USER: u32 = 1;
+    pub(super) const IS_VIRTUAL_DISK: u32 = 2;
     pub(super) const IS_REQUIRED: u32 = 4;
 }
 
 /// 2.6.2.1
-#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct FileParameters {
     pub(super) block_size: U32,
@@ -197,7 +198,7 @@ impl FileParameters {
 }
 
 /// 2.6.2.6.1
-#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct ParentLocatorHeader {
     pub(super) locator_type: Guid,
@@ -206,7 +207,7 @@ pub(super) struct ParentLocatorHeader {
 }
 
 /// 2.6.2.6.2
-#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct ParentLocatorEntry {
     pub(super) key_offset: U32,
@@ -216,11 +217,16 @@ pub(super) struct ParentLocatorEntry {
 }
 
 /// 2.5.1: an entry of the BAT.
-#[derive(FromBytes, KnownLayout, Immutable, Unaligned, Clone, Copy)]
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned, Clone, Copy)]
 #[repr(transparent)]
 pub(super) struct BatEntry(pub(super) U64);
 
 impl BatEntry {
+    /// The entry of a block at this file offset, a multiple of [`BAT_UNIT`].
+    pub(super) fn new(state: u64, file_offset: u64) -> Self {
+        Self(U64::new(state | (file_offset / BAT_UNIT) << 20))
+    }
+
     pub(super) fn state(self) -> u64 {
         self.0.get() & 7
     }

@@ -6,6 +6,7 @@
 mod bat;
 mod bitmap;
 pub(super) mod check;
+pub(super) mod create;
 mod format;
 mod header;
 mod log;

@@ -1,0 +1,230 @@
+use std::{
+    ops::ControlFlow,
+    sync::{Arc, Mutex},
+};
+
+use super::*;
+use crate::{
+    bytes::{ByteSource, Extent, ExtentKind, MemorySource, check_range},
+    container::{Layer, NewParent, OpenOptions, open_source},
+    guid::Guid,
+};
+
+const MIB: u64 = 1 << 20;
+
+/// A file in memory, of pages, so that large ones are small.
+#[derive(Default)]
+struct Sparse {
+    pages: Mutex<std::collections::BTreeMap<u64, Vec<u8>>>,
+    len: Mutex<u64>,
+}
+
+const PAGE: u64 = 4096;
+
+impl ByteSink for Sparse {
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let mut pages = self.pages.lock().unwrap();
+        let (mut at, mut rest) = (offset, bytes);
+        while !rest.is_empty() {
+            let within = usize::try_from(at % PAGE).unwrap();
+            let (here, later) = rest.split_at((4096 - within).min(rest.len()));
+            let page = pages.entry(at / PAGE).or_insert_with(|| vec![0; 4096]);
+            page[within..within + here.len()].copy_from_slice(here);
+            (at, rest) = (at + here.len() as u64, later);
+        }
+        let mut len = self.len.lock().unwrap();
+        *len = (*len).max(offset + bytes.len() as u64);
+        Ok(())
+    }
+
+    fn set_len(&self, new: u64) -> Result<()> {
+        *self.len.lock().unwrap() = new;
+        Ok(())
+    }
+
+    fn reserve(&self, len: u64) -> Result<()> {
+        self.set_len(len)
+    }
+
+    fn flush(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// What a [`Sparse`] file has in the end.
+struct Written(Sparse);
+
+impl ByteSource for Written {
+    fn size(&self) -> u64 {
+        *self.0.len.lock().unwrap()
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        check_range(self.size(), offset, buf.len())?;
+        let pages = self.0.pages.lock().unwrap();
+        buf.fill(0);
+        let end = offset + buf.len() as u64;
+        for (number, page) in pages.range(offset / PAGE..end.div_ceil(PAGE)) {
+            let start = number * PAGE;
+            let (from, to) = (start.max(offset), (start + PAGE).min(end));
+            let [from_buf, to_buf] = [from, to].map(|at| usize::try_from(at - offset).unwrap());
+            let [from_page, to_page] = [from, to].map(|at| usize::try_from(at - start).unwrap());
+            buf[from_buf..to_buf].copy_from_slice(&page[from_page..to_page]);
+        }
+        Ok(())
+    }
+
+    fn extent_at(&self, offset: u64) -> Result<Extent> {
+        Ok(Extent::data(self.size(), offset))
+    }
+}
+
+fn plans(size: u64) -> Vec<Plan> {
+    let mut plans = vec![Plan::new(Format::Raw, size, 0)];
+    for kind in [Kind::Fixed, Kind::Dynamic] {
+        plans.push(Plan { kind, ..Plan::new(Format::Vhd, size, 0) });
+        plans.push(Plan { kind, block_size: 64 << 10, ..Plan::new(Format::Vhd, size, 0) });
+        for block_size in [1, 2, 32].map(|mib| mib * MIB) {
+            plans.push(Plan { kind, block_size, ..Plan::new(Format::Vhdx, size, 0) });
+        }
+        if size.is_multiple_of(4096) {
+            plans.push(Plan { kind, logical_sector_size: 4096, ..Plan::new(Format::Vhdx, size, 0) });
+        }
+    }
+    plans
+}
+
+/// Writes these stretches, of bytes that depend on their place, and opens the image.
+fn filled(plan: &Plan, stretches: &[(u64, usize)]) -> Written {
+    let sink = Sparse::default();
+    let mut writer = Writer::new(&sink, plan).unwrap();
+    for (offset, len) in stretches {
+        let bytes: Vec<u8> = (*offset..).take(*len).map(pattern).collect();
+        writer.write(*offset, &bytes).unwrap();
+    }
+    let len = writer.finish().unwrap();
+    assert_eq!(len, *sink.len.lock().unwrap());
+    Written(sink)
+}
+
+fn pattern(at: u64) -> u8 {
+    u8::try_from(at % 251).unwrap() | 1
+}
+
+#[test]
+fn what_is_written_is_read_and_the_rest_is_zeros() {
+    for size in [512, 4096, MIB, 9 * MIB + 512, 70 * MIB] {
+        for plan in plans(size) {
+            let mut stretches = vec![(0, 512)];
+            if size > 9 * MIB {
+                // Over the end of a block, and the last sector.
+                stretches.extend([(2 * MIB - 1000, 2000), (8 * MIB + 3, 70_000), (size - 512, 512)]);
+            }
+            let image = open_source(Arc::new(filled(&plan, &stretches)), &OpenOptions::default())
+                .unwrap_or_else(|error| panic!("{plan:?}: {error}"));
+            let info = image.infos().next().unwrap();
+            assert_eq!(info.problems, [""; 0], "{plan:?}");
+            assert_eq!((info.format, info.kind, info.virtual_size), (plan.format, plan.kind, size));
+            let mut expected = vec![0; usize::try_from(size).unwrap()];
+            for (start, len) in stretches {
+                let (at, bytes) = (usize::try_from(start).unwrap(), (start..).take(len).map(pattern));
+                expected[at..at + len].iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
+            }
+            let mut content = vec![0; expected.len()];
+            image.disk.read_exact_at(0, &mut content).unwrap();
+            let difference = content.iter().zip(&expected).position(|(a, b)| a != b);
+            assert_eq!(difference, None, "{plan:?}");
+        }
+    }
+}
+
+#[test]
+fn largest_disks_are_written_in_little_space() {
+    for (format, size, block_size) in
+        [(Format::Vhdx, 64 << 40, 256 * MIB), (Format::Vhdx, 64 << 40, 2 * MIB), (Format::Vhd, 2040 << 30, 2 * MIB)]
+    {
+        let plan = Plan { block_size, ..Plan::new(format, size, 0) };
+        let image = filled(&plan, &[(0, 512), (size / 3 / 512 * 512, 512), (size - 512, 512)]);
+        let disk = open_source(Arc::new(image), &OpenOptions::default()).unwrap().disk;
+        assert_eq!(disk.size(), size);
+        for at in [0, size / 3 / 512 * 512, size - 512] {
+            let mut sector = [0; 512];
+            disk.read_exact_at(at, &mut sector).unwrap();
+            assert_eq!(sector[7], pattern(at + 7));
+        }
+        let extent = disk.extent_at(512 * MIB).unwrap();
+        assert_eq!(extent.kind, ExtentKind::Hole);
+    }
+}
+
+#[test]
+fn blocks_come_in_ascending_order() {
+    let sink = Sparse::default();
+    let mut writer = Writer::new(&sink, &Plan::new(Format::Vhdx, 64 * MIB, 0)).unwrap();
+    writer.write(40 * MIB, &[1]).unwrap();
+    assert!(writer.write(2 * MIB, &[1]).is_err());
+    assert!(writer.write(64 * MIB, &[1]).is_err());
+    writer.write(41 * MIB, &[1]).unwrap();
+}
+
+#[test]
+fn what_a_format_cannot_be_is_refused() {
+    let refused = |plan: Plan| plan.validate().unwrap_err().to_string();
+    let vhd = |size| Plan::new(Format::Vhd, size, 0);
+    let vhdx = |size| Plan::new(Format::Vhdx, size, 0);
+    assert!(refused(vhd((2040 << 30) + 512)).contains("2.0 TiB"), "{}", refused(vhd((2040 << 30) + 512)));
+    assert!(refused(vhdx((64 << 40) + 512)).contains("64.0 TiB"));
+    assert!(refused(vhdx(1000)).contains("multiple"));
+    assert!(refused(vhdx(0)).contains("0 bytes"));
+    assert!(refused(Plan { block_size: 3 * MIB, ..vhdx(MIB) }).contains("power of two"));
+    assert!(refused(Plan { block_size: 64 << 10, ..vhdx(MIB) }).contains("1.0 MiB"));
+    assert!(refused(Plan { block_size: 64 << 10, ..vhd(2040 << 30) }).contains("larger blocks"));
+    assert!(refused(Plan { logical_sector_size: 4096, ..vhd(MIB) }).contains("sectors"));
+    assert!(refused(Plan { kind: Kind::Differencing, ..vhdx(MIB) }).contains("parent"));
+}
+
+#[test]
+fn a_copy_leaves_out_holes_zeros_and_what_is_skipped() {
+    let mut content = vec![0; 10 << 20];
+    content[3 << 20..4 << 20].fill(7);
+    content[(5 << 20) + 4096 * 40..(5 << 20) + 4096 * 41].fill(8);
+    content[9 << 20..].fill(9);
+    let source = MemorySource(content.clone());
+    let sink = Sparse::default();
+    let plan = Plan { block_size: MIB, ..Plan::new(Format::Vhdx, source.size(), 0) };
+    let mut writer = Writer::new(&sink, &plan).unwrap();
+    let skip = std::slice::from_ref(&(9 * MIB..10 * MIB));
+    let mut progress = |_| ControlFlow::Continue(());
+    let copied = Copy { source: &source, skip, progress: &mut progress }.run(&mut writer).unwrap();
+    assert_eq!(copied, Copied::Whole { written: MIB + 4096 });
+    let len = writer.finish().unwrap();
+    // The structures up to 4 MiB, and the two blocks that have something.
+    assert_eq!(len, 6 * MIB);
+    let disk = open_source(Arc::new(Written(sink)), &OpenOptions::default()).unwrap().disk;
+    let difference = |skip| first_difference(&source, &*disk, skip, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(difference(skip), None);
+    assert_eq!(difference(&[]), Some(9 * MIB));
+}
+
+#[test]
+fn children_name_their_parent() {
+    for format in [Format::Vhdx, Format::Vhd] {
+        let identity = Guid::from_fields(1, 2, 3, [4; 8]);
+        let parent = NewParent {
+            identity,
+            relative_path: Some(r"..\base disks\Büro.vhdx".into()),
+            absolute_path: Some(r"C:\base disks\Büro.vhdx".into()),
+            time: 77,
+        };
+        let plan =
+            Plan { kind: Kind::Differencing, parent: Some(parent), ..Plan::new(format, 64 * MIB, 0) };
+        let source: Arc<dyn ByteSource> = Arc::new(filled(&plan, &[]));
+        let info = match format {
+            Format::Vhd => vhd::open(source, "").unwrap().info().clone(),
+            _ => vhdx::open(source, "", &vhdx::OpenOptions::default()).unwrap().info().clone(),
+        };
+        assert_eq!((info.kind, info.parent_id), (Kind::Differencing, Some(identity)));
+        assert_eq!(info.parent_paths[..2], [r"..\base disks\Büro.vhdx", r"C:\base disks\Büro.vhdx"]);
+        assert_eq!(info.problems, [""; 0]);
+    }
+}
