@@ -2,6 +2,7 @@
 
 pub mod check;
 mod find;
+mod free;
 mod info;
 mod live;
 mod probe;

@@ -69,6 +69,15 @@ impl FileSource {
         Ok(Self::new(file, size, path, None))
     }
 
+    /// A regular file that is open already; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when its size cannot be found.
+    pub fn of_file(file: File, path: &Path) -> Result<Self> {
+        let metadata = file.metadata().map_err(|error| Error::io(path.display().to_string(), error))?;
+        Ok(Self::new(file, metadata.len(), path, None))
+    }
+
     fn new(file: File, size: u64, path: &Path, sectors: Option<Sectors>) -> Self {
         #[cfg(target_os = "linux")]
         // The kernel takes a reader of many small files for a sequential one and prefetches megabytes that are never read;

@@ -7,6 +7,7 @@ mod generate;
 #[cfg_attr(not(windows), path = "args/help/unix.rs")]
 pub(super) mod help;
 mod map;
+mod new_image;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use cp::{Cp, Streams};
 pub(crate) use generate::{Completions, Man};
 pub(crate) use map::{Color, Map};
+pub(crate) use new_image::{Convert, Create, Format, Kind, Layout};
 use vhdmount::{
     container,
     fs::{self, fat::CodePage},
@@ -86,6 +88,10 @@ pub(super) enum Command {
     Check(Check),
     /// Draw where a disk's partitions, files and blocks lie, and how far the host can follow
     Map(Map),
+    /// Make a new VHDX, VHD or raw image
+    Create(Create),
+    /// Write the content of a disk into a new image of another format or kind
+    Convert(Convert),
     /// Mount a small built-in disk, show it, and unmount it
     Demo(Demo),
     /// Write the manual pages below a directory

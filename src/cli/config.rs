@@ -4,6 +4,7 @@
 use std::{io::IsTerminal, num::NonZeroUsize, path::PathBuf};
 
 use vhdmount::{
+    container::{Format, Kind},
     image::{Image, OpenOptions, check::CheckOptions},
     map::Style,
     tree::Tree,
@@ -32,6 +33,8 @@ pub(crate) enum Action {
     Capacity(Capacity),
     Check(Check),
     Map(Map),
+    Create(Create),
+    Convert(Convert),
     Demo(Demo),
     Man(Man),
     Completions(Completions),
@@ -155,6 +158,42 @@ pub(crate) enum Drawing {
     Pictures { svg: Option<PathBuf>, png: Option<PathBuf> },
 }
 
+/// `vhdmount create`
+pub(crate) struct Create {
+    pub(crate) file: PathBuf,
+    pub(crate) format: Format,
+    /// Without a parent.
+    pub(crate) size: Option<u64>,
+    pub(crate) kind: Kind,
+    pub(crate) block_size: Option<u64>,
+    pub(crate) sector_size: Option<u32>,
+    pub(crate) parent: Option<PathBuf>,
+    pub(crate) table: Option<Partitions>,
+    pub(crate) quiet: bool,
+}
+
+/// Partitions in front of that for data.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Partitions {
+    pub(crate) esp: bool,
+    pub(crate) msr: bool,
+}
+
+/// `vhdmount convert`
+pub(crate) struct Convert {
+    pub(crate) source: Source,
+    pub(crate) dest: PathBuf,
+    pub(crate) format: Format,
+    pub(crate) kind: Kind,
+    pub(crate) block_size: Option<u64>,
+    /// The size is made whole MiB.
+    pub(crate) azure: bool,
+    pub(crate) skip_free: bool,
+    pub(crate) keep_identity: bool,
+    pub(crate) verify: bool,
+    pub(crate) quiet: bool,
+}
+
 impl Source {
     pub(crate) fn new(image: PathBuf, open: &Open, view: &View) -> Self {
         Self { image, options: open.options(view), partition: view.partition }
@@ -215,6 +254,8 @@ impl Command {
             Self::Capacity(capacity) => Action::Capacity(capacity.resolve()),
             Self::Check(check) => Action::Check(check.resolve(quiet)),
             Self::Map(map) => Action::Map(map.resolve()),
+            Self::Create(create) => Action::Create(create.resolve(quiet)),
+            Self::Convert(convert) => Action::Convert(convert.resolve(quiet)),
             Self::Demo(demo) => Action::Demo(demo),
             Self::Man(man) => Action::Man(man),
             Self::Completions(completions) => Action::Completions(completions),
@@ -315,6 +356,48 @@ impl args::Map {
             (svg, png) => Drawing::Pictures { svg, png },
         };
         Map { source: Source::new(self.image, &self.open, &View::default()), drawing }
+    }
+}
+
+impl args::Create {
+    fn resolve(self, quiet: bool) -> Create {
+        Create {
+            format: args::Format::of(self.format, &self.file),
+            file: self.file,
+            size: self.size,
+            kind: self.layout.kind(),
+            block_size: self.layout.block_size,
+            sector_size: self.sector_size,
+            parent: self.parent,
+            table: self.gpt.then_some(Partitions { esp: self.esp, msr: self.msr }),
+            quiet,
+        }
+    }
+}
+
+impl args::Convert {
+    fn resolve(self, quiet: bool) -> Convert {
+        Convert {
+            source: Source::new(self.image, &self.open, &View::default()),
+            format: if self.azure { Format::Vhd } else { args::Format::of(self.to, &self.dest) },
+            dest: self.dest,
+            kind: if self.azure { Kind::Fixed } else { self.layout.kind() },
+            block_size: self.layout.block_size,
+            azure: self.azure,
+            skip_free: self.skip_free,
+            keep_identity: self.keep_identity,
+            verify: self.verify,
+            quiet,
+        }
+    }
+}
+
+impl args::Layout {
+    fn kind(&self) -> Kind {
+        match self.kind {
+            Some(args::Kind::Fixed) => Kind::Fixed,
+            Some(args::Kind::Dynamic) | None => Kind::Dynamic,
+        }
     }
 }
 

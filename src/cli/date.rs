@@ -18,6 +18,17 @@ pub(super) fn date(time: Timestamp) -> String {
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
 }
 
+/// The current time in seconds since 2000-01-01 UTC, as VHD counts.
+pub(super) fn seconds_since_2000() -> u32 {
+    since_2000(SystemTime::now())
+}
+
+/// A time in seconds since 2000-01-01 UTC; 0 before that.
+pub(super) fn since_2000(time: SystemTime) -> u32 {
+    let since_1970 = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    u32::try_from(since_1970.saturating_sub(946_684_800)).unwrap_or(u32::MAX)
+}
+
 /// The current time.
 pub(super) fn now() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -7,7 +7,9 @@ mod capacity_self;
 mod cat;
 mod check;
 mod config;
+mod convert;
 mod cp;
+mod create;
 mod date;
 mod deleted;
 mod demo;
@@ -19,6 +21,7 @@ mod ls;
 mod map;
 #[cfg_attr(not(any(target_os = "linux", windows)), path = "mount/none.rs")]
 mod mount;
+mod new_file;
 mod orphans;
 mod progress;
 mod sandbox;
@@ -98,6 +101,8 @@ fn run(action: Action) -> Result<(), Failure> {
         Action::Capacity(command) => capacity::run(&command),
         Action::Check(command) => check::run(&command),
         Action::Map(command) => map::run(&command),
+        Action::Create(command) => create::run(&command),
+        Action::Convert(command) => convert::run(&command),
         Action::Demo(command) => demo::run(&command),
         Action::Man(command) => generate::man(&command),
         Action::Completions(command) => generate::completions(&command),

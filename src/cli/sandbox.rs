@@ -1,6 +1,8 @@
 //! What each command needs of its host; the sandbox takes the rest away before the image is opened.
 
-use vhdmount::image::Image;
+use std::path::Path;
+
+use vhdmount::{container::OpenOptions, image::Image};
 
 use super::{
     Failure,
@@ -78,6 +80,12 @@ fn rights(action: &Action) -> Option<Rights> {
             };
             Rights { outputs, ..of(&command.source) }
         }
+        Action::Create(command) => {
+            let images = command.parent.iter();
+            let options = OpenOptions::default();
+            to_make(&command.file, Rights::to_open(images, &options))
+        }
+        Action::Convert(command) => to_make(&command.dest, of(&command.source)),
         Action::Capacity(command) => of_capacity(command),
         Action::Mount(_) | Action::Unmount(_) | Action::Demo(_) | Action::Man(_) | Action::Completions(_) => {
             return None;
@@ -88,6 +96,13 @@ fn rights(action: &Action) -> Option<Rights> {
 /// For opening an image as the user named it.
 pub(super) fn of(source: &Source) -> Rights {
     Rights::to_open([&source.image], &source.options.container)
+}
+
+/// For a new image, which is read as well.
+fn to_make(file: &Path, mut rights: Rights) -> Rights {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    rights.folders.push(folder.to_owned());
+    Rights { copy_to: Some(file.to_owned()), ..rights }
 }
 
 fn of_capacity(command: &Capacity) -> Rights {

@@ -94,7 +94,10 @@ impl Plan {
         let sectors: &[u64] = if self.format == Format::Vhdx { &[512, 4096] } else { &[512] };
         if !sectors.contains(&sector) {
             let known: Vec<_> = sectors.iter().map(u64::to_string).collect();
-            return invalid(format!("sectors of {sector} bytes: a {name} has sectors of {}", known.join(" or ")));
+            return invalid(format!(
+                "sectors of {sector} bytes: a {name} has sectors of {}",
+                known.join(" or ")
+            ));
         }
         if !size.is_multiple_of(sector) {
             return invalid(format!("{size} bytes are not a multiple of the sector size, {sector} bytes"));

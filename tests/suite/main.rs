@@ -27,6 +27,8 @@ mod map;
 mod mount;
 mod mutation;
 #[cfg(target_os = "linux")]
+mod new_images;
+#[cfg(target_os = "linux")]
 mod ntfs;
 mod packaging;
 mod parents;

@@ -84,7 +84,8 @@ pub(crate) struct Cp {
     pub(crate) view: View,
 }
 
-fn size(text: &str) -> Result<u64, String> {
+/// A size in bytes.
+pub(super) fn size(text: &str) -> Result<u64, String> {
     match text.parse() {
         Ok(Threshold::Size(size)) => Ok(size),
         _ => Err(format!("\"{text}\" is not a size; sizes are 4096, 500MiB, 1.5TiB")),

@@ -144,11 +144,12 @@ fn parts(bytes: &[u8]) -> Vec<Range<usize>> {
 
 fn is_zero(bytes: &[u8]) -> bool {
     let (blocks, rest) = bytes.as_chunks::<64>();
-    blocks.iter().all(|block| block.iter().fold(0, |all, byte| all | byte) == 0) && rest.iter().all(|byte| *byte == 0)
+    blocks.iter().all(|block| block.iter().fold(0, |all, byte| all | byte) == 0)
+        && rest.iter().all(|byte| *byte == 0)
 }
 
 /// The first byte in which two disks differ; the end of the shorter one if it is the beginning of the other, `None` if they are
-/// equal or `progress` has ended the comparison. Holes of both are not read. `skip` as in [`Copy`].
+/// equal or `progress` has ended the comparison. Holes of both are not read. `skip` as in [`struct@Copy`].
 ///
 /// # Errors
 /// When one of them cannot be read.

@@ -9,11 +9,7 @@ mod tests;
 
 pub use copy::{Copied, Copy, first_difference};
 
-use super::{
-    Format, Kind, Plan,
-    plan::Blocks,
-    vhd, vhdx,
-};
+use super::{Format, Kind, Plan, plan::Blocks, vhd, vhdx};
 use crate::{Error, Result, bytes::ByteSink};
 
 /// Bytes of the block table that are kept in memory and written together.
@@ -28,7 +24,9 @@ pub struct Writer<'a> {
 
 enum Layout {
     /// The disk's bytes from the first byte of the file on, and what follows them.
-    Flat { footer: Vec<u8> },
+    Flat {
+        footer: Vec<u8>,
+    },
     Blocks(Box<Allocated>),
 }
 
@@ -69,8 +67,8 @@ impl<'a> Writer<'a> {
                 sink.reserve(size + footer.len() as u64)?;
                 return Ok(Self { sink, virtual_size: size, layout: Layout::Flat { footer } });
             }
-            (Format::Vhd, _) => Box::new(vhd::create::New::new(plan)),
-            (Format::Vhdx, _) => Box::new(vhdx::create::New::new(plan)),
+            (Format::Vhd, _) => Box::new(vhd::create::NewVhd::new(plan)),
+            (Format::Vhdx, _) => Box::new(vhdx::create::NewVhdx::new(plan)),
         };
         let (table, fill) = blocks.table();
         let mut end = blocks.end_without_blocks();

@@ -140,9 +140,11 @@ fn what_is_written_is_read_and_the_rest_is_zeros() {
 
 #[test]
 fn largest_disks_are_written_in_little_space() {
-    for (format, size, block_size) in
-        [(Format::Vhdx, 64 << 40, 256 * MIB), (Format::Vhdx, 64 << 40, 2 * MIB), (Format::Vhd, 2040 << 30, 2 * MIB)]
-    {
+    for (format, size, block_size) in [
+        (Format::Vhdx, 64 << 40, 256 * MIB),
+        (Format::Vhdx, 64 << 40, 2 * MIB),
+        (Format::Vhd, 2040 << 30, 2 * MIB),
+    ] {
         let plan = Plan { block_size, ..Plan::new(format, size, 0) };
         let image = filled(&plan, &[(0, 512), (size / 3 / 512 * 512, 512), (size - 512, 512)]);
         let disk = open_source(Arc::new(image), &OpenOptions::default()).unwrap().disk;
@@ -201,7 +203,8 @@ fn a_copy_leaves_out_holes_zeros_and_what_is_skipped() {
     // The structures up to 4 MiB, and the two blocks that have something.
     assert_eq!(len, 6 * MIB);
     let disk = open_source(Arc::new(Written(sink)), &OpenOptions::default()).unwrap().disk;
-    let difference = |skip| first_difference(&source, &*disk, skip, &mut |_| ControlFlow::Continue(())).unwrap();
+    let difference =
+        |skip| first_difference(&source, &*disk, skip, &mut |_| ControlFlow::Continue(())).unwrap();
     assert_eq!(difference(skip), None);
     assert_eq!(difference(&[]), Some(9 * MIB));
 }
@@ -216,8 +219,7 @@ fn children_name_their_parent() {
             absolute_path: Some(r"C:\base disks\Büro.vhdx".into()),
             time: 77,
         };
-        let plan =
-            Plan { kind: Kind::Differencing, parent: Some(parent), ..Plan::new(format, 64 * MIB, 0) };
+        let plan = Plan { kind: Kind::Differencing, parent: Some(parent), ..Plan::new(format, 64 * MIB, 0) };
         let source: Arc<dyn ByteSource> = Arc::new(filled(&plan, &[]));
         let info = match format {
             Format::Vhd => vhd::open(source, "").unwrap().info().clone(),

@@ -32,7 +32,7 @@ const TABLE_AT: u64 = HEADER_AT + HEADER_SIZE as u64;
 const CREATOR_VERSION: [U16; 2] = [U16::new(10), U16::new(0)];
 
 /// A new dynamic or differencing VHD.
-pub(in crate::container) struct New {
+pub(in crate::container) struct NewVhd {
     plan: Plan,
     /// The sector bitmap of a block all of whose sectors are there.
     bitmap: Vec<u8>,
@@ -42,7 +42,7 @@ pub(in crate::container) struct New {
     end: u64,
 }
 
-impl New {
+impl NewVhd {
     pub(in crate::container) fn new(plan: &Plan) -> Self {
         let blocks = plan.virtual_size.div_ceil(plan.block_size);
         let bitmap = (plan.block_size / SECTOR).div_ceil(8).next_multiple_of(SECTOR);
@@ -171,7 +171,7 @@ fn network_order(guid: Guid) -> [u8; 16] {
     bytes
 }
 
-impl Blocks for New {
+impl Blocks for NewVhd {
     fn block_size(&self) -> u64 {
         self.plan.block_size
     }

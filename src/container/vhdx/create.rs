@@ -32,14 +32,14 @@ const BAT_AT: u64 = 3 * MIB;
 const SECTORS_PER_CHUNK: u64 = 1 << 23;
 
 /// A new VHDX.
-pub(in crate::container) struct New {
+pub(in crate::container) struct NewVhdx {
     plan: Plan,
     /// Payload blocks between two entries for sector bitmaps.
     chunk_ratio: u64,
     bat_length: u64,
 }
 
-impl New {
+impl NewVhdx {
     pub(in crate::container) fn new(plan: &Plan) -> Self {
         let chunk_ratio = SECTORS_PER_CHUNK * u64::from(plan.logical_sector_size) / plan.block_size;
         let blocks = plan.virtual_size.div_ceil(plan.block_size);
@@ -142,11 +142,8 @@ fn locator(parent: &NewParent) -> Vec<u8> {
     ];
     let pairs: Vec<_> = pairs.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
     let count = U16::new(u16::try_from(pairs.len()).expect("three at most"));
-    let header = ParentLocatorHeader {
-        locator_type: VHDX_LOCATOR_TYPE,
-        reserved: U16::ZERO,
-        key_value_count: count,
-    };
+    let header =
+        ParentLocatorHeader { locator_type: VHDX_LOCATOR_TYPE, reserved: U16::ZERO, key_value_count: count };
     let mut bytes = header.as_bytes().to_vec();
     let mut at = bytes.len() + pairs.len() * size_of::<ParentLocatorEntry>();
     let mut texts = Vec::new();
@@ -169,7 +166,7 @@ fn locator(parent: &NewParent) -> Vec<u8> {
     bytes
 }
 
-impl Blocks for New {
+impl Blocks for NewVhdx {
     fn block_size(&self) -> u64 {
         self.plan.block_size
     }

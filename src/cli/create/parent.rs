@@ -1,0 +1,102 @@
+//! The parent of a new differencing image.
+
+use std::{
+    ffi::OsStr,
+    path::{Component, Path},
+};
+
+use vhdmount::container::{self, Format, LogState, NewParent, Plan};
+
+use crate::cli::{Failure, convert, date, system};
+
+/// Makes `plan` that of a child of `base` in the file `child`. Returns what the user should know, in lines.
+pub(super) fn link(plan: &mut Plan, base: &Path, child: &Path) -> Result<String, Failure> {
+    let options = container::OpenOptions { host: system::host(), ..container::OpenOptions::default() };
+    let parent = container::open(base, &options).map_err(|error| Failure::image(base, &error))?;
+    let refuse = |text: String| Err(Failure::usage(text));
+    let Some(info) = parent.infos().next() else { return refuse(format!("{} is empty", base.display())) };
+    let Some(identity) = info.data_id.filter(|id| !id.is_zero()) else {
+        return refuse(format!(
+            "{} is a {}, to which a child cannot refer: convert it to VHDX first",
+            base.display(),
+            convert::name(info.format)
+        ));
+    };
+    if info.format != plan.format {
+        return refuse(format!(
+            "a child has the format of its parent: {} is a {}, {} would be a {}",
+            base.display(),
+            convert::name(info.format),
+            child.display(),
+            convert::name(plan.format)
+        ));
+    }
+    let relative_path = relative(base, child);
+    let absolute_path = if cfg!(windows) { absolute(base) } else { None };
+    if relative_path.is_none() && absolute_path.is_none() {
+        return refuse(format!(
+            "{} and {} have no folder in common but the root, so that no path leads from one to the other on the machine \
+             where they are used: put both below one folder",
+            base.display(),
+            child.display()
+        ));
+    }
+    let time = match parent.files().first() {
+        Some(Some(file)) => file.file().metadata().and_then(|metadata| metadata.modified()).ok(),
+        _ => None,
+    };
+    plan.virtual_size = info.virtual_size;
+    plan.logical_sector_size = info.logical_sector_size;
+    if [512, 4096].contains(&info.physical_sector_size) {
+        plan.physical_sector_size = info.physical_sector_size;
+    }
+    plan.parent =
+        Some(NewParent { identity, relative_path, absolute_path, time: time.map_or(0, date::since_2000) });
+    let mut notes = String::new();
+    if matches!(info.log, Some(LogState::Replayed { .. })) {
+        notes.push_str(
+            "The parent's log has changes that are not in its blocks yet; the child sees the disk with them, as Windows and \
+             this program replay the log.\n",
+        );
+    }
+    notes.push_str("From now on the parent must not change: make it read-only.\n");
+    if info.format == Format::Vhd {
+        notes.push_str(
+            "qemu takes a differencing VHD for a complete one and reads zeros where the parent has data.\n",
+        );
+    }
+    Ok(notes)
+}
+
+/// The path from the child's folder to the parent, as Windows writes it; `None` where they have only the root in common.
+fn relative(base: &Path, child: &Path) -> Option<String> {
+    let base = base.canonicalize().ok()?;
+    let folder = child.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder.canonicalize().ok()?;
+    let mut to: Vec<&OsStr> = parts(&base);
+    let mut from = parts(&folder);
+    let common = to.iter().zip(&from).take_while(|(a, b)| a == b).count();
+    // A file in the root has that in common with all others there.
+    if common == 0 && !(from.is_empty() && to.len() == 1) {
+        return None;
+    }
+    to.drain(..common);
+    from.drain(..common);
+    let mut path = if from.is_empty() { vec!["."] } else { vec![".."; from.len()] };
+    for part in to {
+        path.push(part.to_str()?);
+    }
+    Some(path.join("\\"))
+}
+
+/// The names in an absolute path; on Windows the drive is the first one.
+fn parts(path: &Path) -> Vec<&OsStr> {
+    path.components().filter(|part| !matches!(part, Component::RootDir)).map(Component::as_os_str).collect()
+}
+
+/// The full path, without the prefix of Windows' internal form.
+fn absolute(base: &Path) -> Option<String> {
+    let path = base.canonicalize().ok()?;
+    let text = path.to_str()?;
+    Some(text.strip_prefix(r"\\?\").unwrap_or(text).to_owned())
+}
