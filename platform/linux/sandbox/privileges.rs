@@ -11,10 +11,10 @@ use rustix::{
 
 use super::calls::Calls;
 
-/// Address space, in bytes, besides that of threads. Measured with images of 64 TiB, `check` of 1,000,000 files and the
-/// decoders of all formats: below 1 GiB.
+/// Address space, in bytes, besides that of threads. Measured: a mount with 64 workers whose files were all read had 2.0 GiB in 67
+/// threads, of which 0.3 GiB were in memory. Twice that again is for caches of the largest disks.
 const SPACE: u64 = 4 << 30;
-/// Address space of a thread: its stack, and what the allocator reserves for it (64 MiB).
+/// Address space of a thread at most: its stack, and what the allocator reserves for it (64 MiB).
 const SPACE_OF_THREAD: u64 = 80 << 20;
 /// Threads of a mount, of a copy or of a reader that do not depend on the number of processors.
 const THREADS: u64 = 80;

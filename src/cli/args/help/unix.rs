@@ -23,7 +23,7 @@ pub(in crate::cli) const MOUNTPOINT: &str =
     "An existing directory; without it one named after the image is made, and removed after unmounting";
 
 /// Of `-o`.
-pub(in crate::cli) const MOUNT_OPTIONS: &str = "Mount options, comma-separated: allow_other, uid=N, gid=N, umask=M, fmask=M, dmask=M, partition=N, streams_interface=none|windows|xattr, show_sys_files, hide_hid_files, efs_raw, wsl_metadata, deleted, direct_io, threads=N, codepage=N, utc_offset=MINUTES, no_replay, parent=FILE, parent_dir=DIR, force_parent, confine; for the kernel noexec, noatime, nosymfollow, context=, fscontext=, defcontext=, rootcontext= (SELinux). A comma in a value stands behind a backslash or between double quotes";
+pub(in crate::cli) const MOUNT_OPTIONS: &str = "Mount options, comma-separated: allow_other, uid=N, gid=N, umask=M, fmask=M, dmask=M, partition=N, streams_interface=none|windows|xattr, show_sys_files, hide_hid_files, efs_raw, wsl_metadata, deleted, direct_io, threads=N, codepage=N, utc_offset=MINUTES, no_replay, parent=FILE, parent_dir=DIR, force_parent, confine, no_sandbox, run_as=NAME (as --user); for the kernel noexec, noatime, nosymfollow, context=, fscontext=, defcontext=, rootcontext= (SELinux). A comma in a value stands behind a backslash or between double quotes";
 
 /// Ends the manual page of the command itself.
 pub(in crate::cli) const EXAMPLES: &[(&str, &str)] = &[
