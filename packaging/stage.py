@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import project
+import sbom
 import third_party
 
 DOCUMENTS = ("README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE")
@@ -35,6 +36,8 @@ def stage(binary, target, folder):
     shutil.copytree(project.ROOT / "docs", folder / "docs")
     text = third_party.document(target)
     (folder / "THIRD-PARTY.txt").write_text(text, encoding="utf-8", newline="\n")
+    bill = sbom.document(target)
+    (folder / "vhdmount.cdx.json").write_text(bill, encoding="utf-8", newline="\n")
     run = [*os.environ.get("VHDMOUNT_RUNNER", "").split(), str(command)]
     subprocess.run([*run, "man", str(folder / "man")], check=True)
     completions = folder / "completions"

@@ -18,6 +18,9 @@ mod rights;
 #[path = "../platform/windows/adapter/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "WinFsp's callbacks use the rest")]
 mod windows_adapter;
+#[cfg(all(test, target_os = "linux"))]
+#[path = "../platform/windows/random_calls.rs"]
+mod windows_random_calls;
 
 use std::process::ExitCode;
 

@@ -216,7 +216,10 @@ impl Adapter {
                 if buffer.len() < len {
                     buffer.resize(len, 0);
                 }
-                source.read_exact_at(offset, &mut buffer[..len])?;
+                // Beyond the end of the file, where with direct I/O the kernel asks as well, there is nothing to read.
+                if len > 0 {
+                    source.read_exact_at(offset, &mut buffer[..len])?;
+                }
                 Ok(len)
             });
             send(read.map(|len| &buffer[..len]));

@@ -23,6 +23,8 @@ mod patience;
 mod pid_file;
 mod prefetcher;
 mod prefill;
+#[cfg(test)]
+mod random_calls;
 mod requests;
 pub(crate) mod sandbox;
 mod seek;

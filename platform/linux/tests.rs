@@ -95,6 +95,11 @@ fn content_is_read_whole_and_at_random() {
 fn direct_io_reads_the_same() {
     let Some(mount) = mount_with(|options| options.direct_io = true) else { return };
     assert!(fs::read(mount.path("file.bin")).unwrap() == memory::content());
+    // Here the kernel does not cut requests at the end of the file.
+    let file = File::open(mount.path("file.bin")).unwrap();
+    for beyond in [0, 1, 1 << 20] {
+        assert_eq!(file.read_at(&mut [0; 512], memory::content().len() as u64 + beyond).unwrap(), 0);
+    }
 }
 
 #[test]

@@ -1,6 +1,13 @@
 //! What fuzz targets and ordinary tests run on a byte string.
 
-use super::{CHANGE, Input, Made, exercise, exercise::Work, fat, ntfs};
+use std::sync::Arc;
+
+use super::{
+    CHANGE, Input, Made, exercise,
+    exercise::{Step, Work},
+    fat, faults, ntfs,
+};
+use crate::{image::Image, tree::Tree};
 
 /// Most changes to one volume.
 const MAX_CHANGES: usize = 12;
@@ -19,7 +26,35 @@ fn tree(data: &[u8], make: impl FnOnce(&mut Input<'_>) -> Made) -> Work {
     let mut input = Input::new(data);
     let changes = input.below(MAX_CHANGES + 1);
     let changes = input.split_end(changes * CHANGE);
+    // One step at a time: more inputs in the same time.
+    let step = input.pick(&[Step::Walk, Step::Check, Step::Survey, Step::All, Step::Walk, Step::Check]);
     let made = make(&mut input);
     let sound = changes.len() < CHANGE && made.sound;
-    exercise::image(made.pieces.finish(changes), sound)
+    exercise::image(made.pieces.finish(changes), step, sound)
+}
+
+/// A sound volume of either format of which some reads fail.
+pub fn read_faults(data: &[u8]) {
+    let mut input = Input::new(data);
+    let (cases, seed) = (input.pick(&[40, 10, 200]), input.word());
+    let made = match input.below(2) {
+        0 => ntfs::volume(&mut input),
+        _ => fat::volume(&mut input),
+    };
+    if made.sound {
+        faults::image(made.pieces.finish(&[]), cases, seed.into());
+    }
+}
+
+/// The tree of an image with a volume of either format, and whether it is sound: for the adapters of mounts.
+pub fn opened(input: &mut Input<'_>) -> Option<(Tree, bool)> {
+    let changes = input.below(5);
+    let changes = input.split_end(changes * CHANGE);
+    let made = match input.below(3) {
+        0 | 1 => ntfs::volume(input),
+        _ => fat::volume(input),
+    };
+    let sound = changes.len() < CHANGE && made.sound;
+    let image = Image::open_source(Arc::new(made.pieces.finish(changes)), &exercise::options());
+    Some((image.ok()?.tree(None).ok()?, sound))
 }

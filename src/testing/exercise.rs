@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::walk::{touch, walk};
+use super::walk::{Trust, touch, walk};
 use crate::{
     Error,
     bytes::{
@@ -46,50 +46,66 @@ pub(super) fn options() -> OpenOptions {
     OpenOptions { container, fs }
 }
 
-/// Runs everything on an image. `sound`: nothing is wrong with it, so everything must succeed.
+/// What is run on an image that was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The others, one after the other.
+    All,
+    Walk,
+    Check,
+    Survey,
+}
+
+/// Runs one step or all on an image. `sound`: nothing is wrong with it, so everything must succeed.
 ///
 /// # Panics
 /// When something is wrong with the library.
-pub(super) fn image(image: Sparse, sound: bool) -> Work {
+pub(super) fn image(image: Sparse, step: Step, sound: bool) -> Work {
     let mut work = Work { stored: image.stored(), ..Work::default() };
     let source: Arc<dyn ByteSource> = Arc::new(image);
-    let opened = metered(&mut work, "opening", &source, |source| Image::open_source(source, &options()));
-    let opened = match opened {
-        Ok(image) => {
-            work.opened = true;
-            Ok(image)
-        }
-        Err(error) => {
-            assert!(!sound, "a sound image cannot be opened: {error}");
-            Err(error)
-        }
-    };
-    check(&mut work, &source, opened.as_ref().err(), sound);
-    if opened.is_err() {
-        return work;
+    let error =
+        metered(&mut work, "reading", &source, |source| match Image::open_source(source, &options()) {
+            Ok(image) => {
+                if matches!(step, Step::All | Step::Walk) {
+                    walk_image(&image, sound);
+                }
+                if matches!(step, Step::All | Step::Survey) {
+                    survey(&image);
+                }
+                None
+            }
+            Err(error) => Some(error),
+        });
+    assert!(!sound || error.is_none(), "a sound image cannot be opened: {error:?}");
+    work.opened = error.is_none();
+    if matches!(step, Step::All | Step::Check) {
+        check(&mut work, &source, error.as_ref(), sound);
     }
-    drop(opened);
-    let open = |source| Image::open_source(source, &options()).expect("it was opened before");
-    metered(&mut work, "walking", &source, |source| {
-        let image = open(source);
-        let disk: Arc<dyn ByteSource> = image.disk().clone();
-        touch(&disk);
-        if let Ok(tree) = image.tree(None) {
-            walk(&tree, sound);
-        }
-    });
-    metered(&mut work, "surveying", &source, |source| {
-        let image = open(source);
-        assert!(!json::to_text(&image.info()).is_empty());
-        let _ = image.capacity().report();
-        if let Ok(map) = Map::of(&image, 60) {
-            let size = image.disk().size();
-            assert_eq!(map.disk.cells().iter().map(|cell| cell.size()).sum::<u64>(), size);
-            #[cfg(feature = "cli")]
-            let _ = map.to_text(crate::map::Style { width: 60, colour: false });
-        }
-    });
     work
+}
+
+/// The disk and everything in the tree.
+fn walk_image(image: &Image, sound: bool) {
+    let disk: Arc<dyn ByteSource> = image.disk().clone();
+    touch(&disk);
+    if let Ok(tree) = image.tree(None) {
+        walk(&tree, if sound { Trust::Sound } else { Trust::Damaged });
+    }
+}
+
+/// Information, capacity, the map.
+fn survey(image: &Image) {
+    assert!(!json::to_text(&image.info()).is_empty());
+    let _ = image.capacity().report();
+    if let Ok(map) = Map::of(image, 60) {
+        let size = image.disk().size();
+        assert_eq!(map.disk.cells().iter().map(|cell| cell.size()).sum::<u64>(), size);
+        #[cfg(feature = "cli")]
+        {
+            let _ = map.to_text(crate::map::Style { width: 60, colour: false });
+            assert!(!map.draw("now").to_svg().is_empty());
+        }
+    }
 }
 
 /// Runs one step within its budget.

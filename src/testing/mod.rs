@@ -4,10 +4,13 @@
 pub mod bodies;
 mod exercise;
 pub mod fat;
+mod faults;
 mod fields;
 mod input;
 pub mod ntfs;
 mod pieces;
+#[cfg(test)]
+mod tests;
 #[cfg(test)]
 mod verify;
 mod walk;

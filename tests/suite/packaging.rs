@@ -144,6 +144,7 @@ fn a_release_archive_has_the_stated_layout() {
         "LICENSE-MIT",
         "LICENSE-APACHE",
         "THIRD-PARTY.txt",
+        "vhdmount.cdx.json",
         "docs/capacity.md",
         "man/man1/vhdmount.1",
         "man/man1/vhdmount-info.1",
@@ -161,6 +162,31 @@ fn a_release_archive_has_the_stated_layout() {
     let licences = fs::read_to_string(unpacked.join("THIRD-PARTY.txt")).unwrap();
     assert!(licences.contains("  fuser ") && licences.contains("  clap "), "{licences}");
     assert!(!licences.contains("  divan "), "what only tests and benchmarks use is not distributed");
+    bill_of_materials(&unpacked.join("vhdmount.cdx.json"), &licences);
+}
+
+/// The libraries of `licences`, each with the checksum of its package, and dependencies only among them.
+fn bill_of_materials(path: &Path, licences: &str) {
+    let bill: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    assert_eq!((bill["bomFormat"].as_str(), bill["specVersion"].as_str()), (Some("CycloneDX"), Some("1.5")));
+    let components = bill["components"].as_array().unwrap();
+    let list = licences.lines().take_while(|line| !line.starts_with("==="));
+    let listed = list.filter(|line| line.starts_with("  ")).count();
+    // The standard library and the font are in the licences alone.
+    assert_eq!(components.len(), listed - 2);
+    let mut known = BTreeSet::from([bill["metadata"]["component"]["bom-ref"].as_str().unwrap()]);
+    for component in components {
+        let name =
+            format!("  {} {}: ", component["name"].as_str().unwrap(), component["version"].as_str().unwrap());
+        assert!(licences.contains(&name), "{name}");
+        assert_eq!(component["hashes"][0]["content"].as_str().unwrap().len(), 64, "{name}");
+        assert!(known.insert(component["bom-ref"].as_str().unwrap()), "{name} twice");
+    }
+    for dependency in bill["dependencies"].as_array().unwrap() {
+        let on = dependency["dependsOn"].as_array().unwrap();
+        let mut named = on.iter().chain([&dependency["ref"]]).map(|name| name.as_str().unwrap());
+        assert!(named.all(|name| known.contains(name)), "{dependency}");
+    }
 }
 
 #[test]

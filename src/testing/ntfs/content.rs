@@ -24,6 +24,8 @@ pub(super) struct Content {
     pub(super) reparse_tag: usize,
     /// What is not zero, by offset; `None` where the content cannot be read.
     pub(super) parts: Option<Parts>,
+    /// It contradicts itself.
+    pub(super) is_damaged: bool,
 }
 
 /// Clusters of a compression unit, as their exponent.
@@ -188,7 +190,7 @@ impl Writer<'_, '_> {
         attributes.push(Attribute::resident(REPARSE_POINT, "", &point.0));
         let bits = ATTRIBUTE_SPARSE | ATTRIBUTE_REPARSE;
         let parts = Some(vec![(0, bytes)]);
-        Content { attributes, size, allocated: 0, bits, reparse_tag: TAG, parts }
+        Content { attributes, size, bits, reparse_tag: TAG, parts, ..Content::default() }
     }
 
     /// Encrypted by EFS: readable only in its raw form.

@@ -120,6 +120,7 @@ impl Writer<'_, '_> {
                 false => self.content(index as u64 + 1),
             },
         };
+        let content_is_damaged = content.is_damaged;
         let name = self.new_name(index);
         let sequence = 1 + self.input.below(3);
         let lost = folders[place].lost || state != State::Used;
@@ -151,7 +152,7 @@ impl Writer<'_, '_> {
         attributes.extend(content.attributes);
         let mut expected = vec![(None, content.size, content.parts)];
         self.extras(index, &mut attributes, &mut expected, content.reparse_tag != 0);
-        tree.sound &= state != State::Orphan;
+        tree.sound &= state != State::Orphan && !content_is_damaged;
         if !lost && !is_directory {
             let file = |(stream, size, parts): Written| {
                 Some(Expected { path: path.clone(), stream, size, parts: parts? })
@@ -198,6 +199,7 @@ impl Writer<'_, '_> {
         let length = target.encode_utf16().count() * 2;
         let names = Fields::default().word(0).word(length).word(length).word(length);
         let twice = |fields: Fields| fields.text(target).text(target).done();
+        let mut is_damaged = false;
         let (tag, data) = match self.input.below(6) {
             0 | 1 => (SYMLINK, twice(names.long(self.input.below(2)))),
             2 => (MOUNT_POINT, twice(names)),
@@ -207,6 +209,7 @@ impl Writer<'_, '_> {
             _ => {
                 let tags = [0x8000_0013, 0x9000_001a, 0x8000_001b, 0x8000_0014, 0x8000_0018, 0x8000_7777];
                 let tag = self.input.pick(&tags);
+                is_damaged = true;
                 (tag, seeded(self.input.byte().into(), 40))
             }
         };
@@ -215,7 +218,7 @@ impl Writer<'_, '_> {
             Attribute::resident(super::attribute::DATA, "", &[]),
             Attribute::resident(REPARSE_POINT, "", &point),
         ];
-        Content { attributes, bits: ATTRIBUTE_REPARSE, reparse_tag: tag, ..Content::default() }
+        Content { attributes, bits: ATTRIBUTE_REPARSE, reparse_tag: tag, is_damaged, ..Content::default() }
     }
 
     /// Named streams, an object id, extended attributes.

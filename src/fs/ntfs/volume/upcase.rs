@@ -2,7 +2,10 @@
 //! directories. Two names are equal if their upcased units are; surrogates map to themselves. Guards: a table that cannot be
 //! an upcase table (zeros, another file's data) is refused, for the reader and the checker alike.
 
-use std::cmp::Ordering;
+use std::{
+    cmp::Ordering,
+    sync::{Arc, LazyLock, Mutex},
+};
 
 use crate::{Error, Place, Result};
 
@@ -15,7 +18,12 @@ const MAX_ALIKE: u8 = 4;
 const MAX_LETTERS: usize = 2000;
 
 /// The upper case of each UTF-16 code unit.
-pub struct UpCase(Box<[u16; UNITS]>);
+#[derive(Clone)]
+pub struct UpCase(Arc<[u16; UNITS]>);
+
+/// The latest table that was found sound, with its bytes: the volumes of a disk nearly always have the same one, and share it.
+static LATEST: Mutex<Option<(Box<[u8]>, UpCase)>> = Mutex::new(None);
+static FALLBACK: LazyLock<UpCase> = LazyLock::new(|| UpCase::collect((0..=u16::MAX).map(simple_upper)));
 
 impl UpCase {
     /// Parses the content of `$UpCase`: 65536 little-endian units.
@@ -29,6 +37,12 @@ impl UpCase {
             let problem = format!("{} bytes instead of {}", bytes.len(), 2 * UNITS);
             return Err(Error::corrupt("$UpCase", None, problem));
         }
+        let mut latest = LATEST.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some((known, table)) = &*latest
+            && **known == *bytes
+        {
+            return Ok(table.clone());
+        }
         let units = bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
         let table = Self::collect(units);
         match table.contradiction() {
@@ -36,7 +50,10 @@ impl UpCase {
                 let problem = format!("no table of upper cases: that of {unit:#x} would be {upper:#x}");
                 Err(Error::corrupt("$UpCase", Place::Byte(2 * u64::from(unit)), problem))
             }
-            None => Ok(table),
+            None => {
+                *latest = Some((bytes.into(), table.clone()));
+                Ok(table)
+            }
         }
     }
 
@@ -62,11 +79,11 @@ impl UpCase {
     /// The fallback for a volume whose own table is unreadable: Unicode's simple mappings, one unit to one. It differs from
     /// the tables of Windows only in rare letters, so that all common names are still found.
     pub fn fallback() -> Self {
-        Self::collect((0..=u16::MAX).map(simple_upper))
+        FALLBACK.clone()
     }
 
     fn collect(units: impl Iterator<Item = u16>) -> Self {
-        let units: Box<[u16]> = units.collect();
+        let units: Arc<[u16]> = units.collect();
         Self(units.try_into().expect("both callers yield 65536 units"))
     }
 
