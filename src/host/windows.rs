@@ -208,8 +208,8 @@ mod tests {
         assert!(estimate(WindowsAnswers { attributes: ENCRYPTED, ..answers() }).contains("EFS"));
         assert!(estimate(WindowsAnswers { remote: true, ..answers() }).contains("network"));
         assert!(estimate(WindowsAnswers { filesystem: "ReFS".into(), ..answers() }).contains("share"));
-        let untold = WindowsAnswers { allocated: GIB, reports_ranges: false, ..answers() };
-        assert!(estimate(untold).contains("holes"));
+        let unreported = WindowsAnswers { allocated: GIB, reports_ranges: false, ..answers() };
+        assert!(estimate(unreported).contains("holes"));
     }
 
     #[test]
@@ -218,9 +218,9 @@ mod tests {
         let map = sparse.map(Some(vec![0..GIB, 2 * GIB..3 * GIB])).unwrap();
         assert_eq!(map.occupied(0..30 * GIB), 2 * GIB);
         assert!(!map.is_vague());
-        let untold = sparse.map(None).unwrap();
-        assert_eq!(untold.occupied(0..30 * GIB), 0);
-        assert!(untold.is_vague());
+        let unreported = sparse.map(None).unwrap();
+        assert_eq!(unreported.occupied(0..30 * GIB), 0);
+        assert!(unreported.is_vague());
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl Served {
         assert_eq!(fs::read_dir(&self.at).unwrap().count(), 0);
     }
 
-    /// Waits for the program to end; its zombie may stay until somebody reaps it. The kernel has closed the connection
+    /// Waits for the program to end; its zombie may stay until its parent reaps it. The kernel has closed the connection
     /// to FUSE only when the last thread is gone: it may outlive the first one, whose state is the process's.
     fn wait_until_ended(&self) {
         wait("the server ends", || self.has_ended());

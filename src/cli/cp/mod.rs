@@ -2,6 +2,7 @@
 //! sorts its findings by disk position, workers copy them. Files that cannot be copied are listed at the end; all others
 //! are copied.
 
+mod content;
 mod count;
 mod folder;
 mod jobs;

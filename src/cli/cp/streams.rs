@@ -12,7 +12,7 @@ use vhdmount::{
     fs::{FileSystem, Name, NodeId, Stat, Streams as _},
 };
 
-use super::{Context, CopyError, folder::Folder, names::ItemName, part::Part, target, work};
+use super::{Context, CopyError, content, folder::Folder, names::ItemName, part::Part, target};
 
 /// Where named streams are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -100,7 +100,7 @@ pub(super) fn keep_as_files<'a>(
 ) {
     each(context, node, path, &mut |stream, source| {
         let (part, file) = Part::create(context, folder, 0)?;
-        work::copy_whole(context, source, &file, &|| part.shown(), buffer)?;
+        content::copy_whole(context, source, &file, &|| part.shown(), buffer)?;
         // Times belong to a file, not to a stream.
         let _ = target::set_file_times(&file, &stat.times);
         let mut whole = OsString::from(name);
@@ -120,7 +120,7 @@ pub(super) fn of_folder<'a>(
     folder: &Arc<Folder<'a>>,
 ) {
     if !context.tree.streams().list_streams(node).is_ok_and(|streams| streams.is_empty()) {
-        let mut buffer = vec![0; work::PIECE];
+        let mut buffer = vec![0; content::PIECE];
         match (&folder.parent, context.options.streams) {
             (Some(parent), Streams::Files) => {
                 keep_as_files(context, node, stat, path, parent, &folder.name, &mut buffer);

@@ -126,7 +126,7 @@ impl Writer<'_, '_> {
                 .collect();
         }
         let mut node = Vec::new();
-        // As many entries below each separator as a block shall hold.
+        // As many entries below each separator as a block is to hold.
         let mut rest = entries;
         loop {
             let below = per_block.max(1).pow(u32::try_from(levels).expect("few")).max(least).min(rest.len());

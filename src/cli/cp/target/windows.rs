@@ -21,7 +21,7 @@ use vhdmount::{
 
 use super::Existing;
 use crate::{
-    cli::cp::{Context, CopyError, folder::Folder, names, work},
+    cli::cp::{Context, CopyError, content, folder::Folder, names},
     platform,
 };
 
@@ -238,7 +238,7 @@ pub(in crate::cli::cp) fn keep_stream(
     let shown = folder.shown(name);
     let file = context.target.create_stream(folder, name, stream);
     let file = file.map_err(|error| context.refused(&shown, &error))?;
-    work::copy_whole(context, source, &file, &|| shown.clone(), buffer)
+    content::copy_whole(context, source, &file, &|| shown.clone(), buffer)
 }
 
 /// No limit: Windows has none per process.
