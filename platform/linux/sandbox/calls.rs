@@ -1,4 +1,4 @@
-//! The system calls that are left (seccomp). A list of those that are used, found with strace over the whole test suite; every
+//! The system calls that are left (seccomp). A list of those that commands and a mount use, found with strace; every
 //! other call fails with EPERM. It is no reason to end the process: a library that tries a newer call falls back to an older
 //! one, and what an attacker tries is refused either way.
 
