@@ -32,13 +32,14 @@ pub(super) struct Bits {
     source: Arc<dyn ByteSource>,
     piece: u64,
     bytes: Vec<u8>,
-    /// Byte range of the latest hole.
+    /// Byte ranges of the latest hole and of the latest data.
     hole: Range<u64>,
+    data: Range<u64>,
 }
 
 impl Bits {
     pub(super) fn new(source: Arc<dyn ByteSource>) -> Self {
-        Self { source, piece: u64::MAX, bytes: Vec::new(), hole: 0..0 }
+        Self { source, piece: u64::MAX, bytes: Vec::new(), hole: 0..0, data: 0..0 }
     }
 
     /// Bit `index`; `None` beyond the end, or if it cannot be read.
@@ -82,12 +83,29 @@ impl Bits {
         usize::try_from(index % BITS).expect("64 KiB")
     }
 
+    /// The number of bits up to the end, or to the first one that is not stored.
+    pub(super) fn end(&self) -> u64 {
+        self.source.missing_from().unwrap_or(self.source.size()).saturating_mul(8)
+    }
+
+    /// The number of bits from `index` on, in multiples of 64, that are a hole: readable, and not set.
+    pub(super) fn unset_at(&mut self, index: u64) -> u64 {
+        self.hole_at(index / 8) / 8 * 64
+    }
+
     /// Number of bytes from `start` on that are a hole.
     fn hole_at(&mut self, start: u64) -> u64 {
+        if self.data.contains(&start) {
+            return 0;
+        }
         if !self.hole.contains(&start) {
             let extent = self.source.extent_at(start).ok();
-            let hole = extent.filter(|extent| extent.kind == ExtentKind::Hole).map_or(0, |extent| extent.len);
-            self.hole = start..start.saturating_add(hole);
+            let end = extent.map_or(start, |extent| start.saturating_add(extent.len));
+            if extent.is_none_or(|extent| extent.kind == ExtentKind::Data) {
+                self.data = start..end;
+                return 0;
+            }
+            self.hole = start..end;
         }
         self.hole.end - start
     }
@@ -96,9 +114,9 @@ impl Bits {
     pub(super) fn count(&mut self, range: Range<u64>) -> (u64, Option<u64>) {
         let (mut count, mut first) = (0, None);
         let mut at = range.start - range.start % 64;
-        let end = range.end.min(self.source.missing_from().unwrap_or(self.source.size()).saturating_mul(8));
+        let end = range.end.min(self.end());
         while at < end {
-            let hole = self.hole_at(at / 8) / 8 * 64;
+            let hole = self.unset_at(at);
             if hole > 0 {
                 at = at.saturating_add(hole);
                 continue;
