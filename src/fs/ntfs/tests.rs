@@ -32,7 +32,7 @@ use crate::{
 
 use self::image::{
     CLUSTER, CLUSTERS, DIRECTORY, Extent, FILE, RECORD, ROOT, index_block, index_entry, index_root,
-    list_entry, non_resident,
+    list_entry, named_list_entry, non_resident,
 };
 pub(super) use self::image::{Image, data, resident};
 

@@ -102,7 +102,7 @@ impl Summary {
         let mut names_times = None;
         let mut reparse = None;
         let mut has_information = false;
-        file.visit(None, &mut |attribute| {
+        let lost_records = file.visit_segments(None, &mut |_, attribute| {
             match (attribute.type_code, &attribute.form) {
                 (code::STANDARD_INFORMATION, Form::Resident(value)) => {
                     if let Some(information) = StandardInformation::parse(value) {
@@ -143,8 +143,9 @@ impl Summary {
             (code::DATA, summary.data.is_none() && !file.base.header.directory),
             (code::REPARSE_POINT, points && summary.reparse.is_none()),
         ];
-        if let Some((code, _)) = lost.into_iter().find(|(code, absent)| *absent && file.may_have_lost(*code))
-        {
+        // Another read of a record might succeed: what counts is whether this walk has seen it.
+        let is_lost = |code| file.was_in(code, &lost_records) || file.may_have_lost(code);
+        if let Some((code, _)) = lost.into_iter().find(|(code, absent)| *absent && is_lost(*code)) {
             return Err(file.lost(code));
         }
         summary.kind = Some(summary.find_kind(file)?);
@@ -249,23 +250,44 @@ fn extent(attribute: &Attribute<'_>) -> Extent {
     }
 }
 
-/// Calls `f` with each named data stream of a file and its ordinal, from 1 on.
+/// Calls `f` with each named data stream of a file and its ordinal, from 1 on: first those of the base record, then those of
+/// the extension records, of which each has as many ordinals as the attribute list names streams there. So a stream keeps its
+/// ordinal when other records cannot be read, now or then.
 pub(in super::super) fn each_stream(
     file: &File<'_>,
     f: &mut dyn FnMut(u16, &Attribute<'_>) -> ControlFlow<()>,
 ) -> Result<()> {
-    let mut ordinal = 0_u16;
-    file.visit(Some(code::DATA), &mut |attribute| {
+    let segments = file.named_in_segments(code::DATA);
+    let mut rest = &segments[..];
+    // The ordinals before the current record, the number of those that it has, and how many of them are used.
+    let (mut start, mut count, mut used) = (0, usize::MAX, 0);
+    let mut current = None;
+    let mut lost = file.visit_segments(Some(code::DATA), &mut |segment, attribute| {
         if attribute.name.is_empty() {
             return Ok(ControlFlow::Continue(()));
         }
-        // More streams than ordinals: the others cannot be reached.
-        if ordinal == MAX_ORDINAL {
-            return Ok(ControlFlow::Break(()));
+        if segment != current {
+            start += if current.is_none() { used } else { count };
+            (current, count, used) = (segment, 0, 0);
+            while let [(next, streams), later @ ..] = rest
+                && segment.is_some_and(|segment| next.0 <= segment.0)
+            {
+                rest = later;
+                match Some(*next) == segment {
+                    true => count = *streams,
+                    // It cannot be read now.
+                    false => start += streams,
+                }
+            }
         }
-        ordinal += 1;
-        Ok(f(ordinal, attribute))
-    })
+        used += 1;
+        // Neither a stream that the list does not name nor one beyond the last ordinal can be reached.
+        match u16::try_from(start + used).ok().filter(|ordinal| *ordinal <= MAX_ORDINAL) {
+            Some(ordinal) if used <= count => Ok(f(ordinal, attribute)),
+            _ => Ok(ControlFlow::Continue(())),
+        }
+    })?;
+    lost.pop().map_or(Ok(()), |(_, error)| Err(error))
 }
 
 /// The ordinal of the named stream with exactly this name.

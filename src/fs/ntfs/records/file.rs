@@ -45,6 +45,9 @@ pub(in super::super) enum Place {
     Clusters(Arc<RunList>),
 }
 
+/// Takes each attribute with its extension record, `None` for the base record.
+type AttributeSink<'a> = dyn FnMut(Option<FileReference>, &Attribute<'_>) -> Result<ControlFlow<()>> + 'a;
+
 impl<'m> File<'m> {
     /// Opens the file with this base record.
     pub(in super::super) fn open(mft: &'m Mft, number: u64) -> Result<Self> {
@@ -82,12 +85,26 @@ impl<'m> File<'m> {
         type_code: Option<u32>,
         f: &mut dyn FnMut(&Attribute<'_>) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        let mut walk = |record: &Record| {
+        let mut lost = self.visit_segments(type_code, &mut |_, attribute| f(attribute))?;
+        match lost.pop() {
+            Some((_, error)) if type_code.is_some() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// As [`Self::visit`], with the extension record of each attribute. Returns the lost extension records, the last one first;
+    /// none of a deleted file, whose records may be reused by now.
+    pub(in super::super) fn visit_segments(
+        &self,
+        type_code: Option<u32>,
+        f: &mut AttributeSink<'_>,
+    ) -> Result<Vec<(FileReference, Error)>> {
+        let mut walk = |record: &Record, segment| {
             for attribute in record.attributes() {
                 let attribute = attribute?;
                 if type_code.is_none_or(|code| code == attribute.type_code)
                     && attribute.is_first()
-                    && f(&attribute)?.is_break()
+                    && f(segment, &attribute)?.is_break()
                 {
                     return Ok(ControlFlow::Break(()));
                 }
@@ -95,7 +112,7 @@ impl<'m> File<'m> {
             Ok::<_, Error>(ControlFlow::Continue(()))
         };
         let Some(list) = &self.list else {
-            return walk(&self.base).map(|_| ());
+            return walk(&self.base, None).map(|_| Vec::new());
         };
         let mut segments = Vec::new();
         for entry in attribute_list::entries(list) {
@@ -113,20 +130,43 @@ impl<'m> File<'m> {
             base if base == self.base.number => base,
             _ => segment.0,
         });
-        let mut lost = None;
+        let mut lost = Vec::new();
         for segment in segments {
             match self.segment(segment) {
                 Ok(record) => {
-                    if walk(&record)?.is_break() {
-                        return Ok(());
+                    let extension = (segment.record() != self.base.number).then_some(segment);
+                    if walk(&record, extension)?.is_break() {
+                        return Ok(Vec::new());
                     }
                 }
-                // The record of a deleted file may be reused by now.
-                Err(_) if self.mft.freed || type_code.is_none() => {}
-                Err(error) => lost = lost.or(Some(error)),
+                Err(_) if self.mft.freed => {}
+                Err(error) => lost.push((segment, error)),
             }
         }
-        lost.map_or(Ok(()), Err)
+        lost.reverse();
+        Ok(lost)
+    }
+
+    /// The extension records of this file in the order of [`Self::visit`], each with the number of attributes of a type that have
+    /// a name and begin there, according to the attribute list.
+    pub(in super::super) fn named_in_segments(&self, type_code: u32) -> Vec<(FileReference, usize)> {
+        let list = self.list.as_deref().unwrap_or_default();
+        let entries = attribute_list::entries(list)
+            .map_while(Result::ok)
+            .filter(|entry| entry.type_code == type_code && entry.lowest_vcn == 0 && !entry.name.is_empty());
+        let mut segments: Vec<FileReference> = entries.map(|entry| entry.segment).collect();
+        segments.retain(|segment| segment.record() != self.base.number);
+        segments.sort_unstable_by_key(|segment| segment.0);
+        segments.chunk_by(|a, b| a == b).map(|same| (same[0], same.len())).collect()
+    }
+
+    /// True if one of these lost records contained an attribute of this type, according to the attribute list.
+    pub(in super::super) fn was_in(&self, type_code: u32, lost: &[(FileReference, Error)]) -> bool {
+        let list = self.list.as_deref().unwrap_or_default();
+        !lost.is_empty()
+            && attribute_list::entries(list).map_while(Result::ok).any(|entry| {
+                entry.type_code == type_code && lost.iter().any(|(segment, _)| *segment == entry.segment)
+            })
     }
 
     /// True if an attribute of this type may have been in a lost part of the attribute list or in a lost extension record:

@@ -131,3 +131,53 @@ fn streams_are_nodes_of_their_own() {
         None
     );
 }
+
+#[test]
+fn streams_keep_their_numbers_when_others_cannot_be_read() {
+    let streams = ["in the base", "one", "two", "three"];
+    let volume = |lost: &[u64]| {
+        let segments = [FILE, 22, 22, 23];
+        let named = streams
+            .iter()
+            .zip(segments)
+            .map(|(name, record)| named_list_entry(code::DATA, name, 1 << 48 | record));
+        let list: Vec<_> =
+            [list_entry(code::FILE_NAME, 0, 1 << 48 | FILE)].into_iter().chain(named).collect();
+        let content = |name: &str| resident(code::DATA, name, name.as_bytes());
+        let mut image = Image::new();
+        image.listed(&list, &[content(streams[0])]);
+        image.record(22, 1, 1 << 48 | FILE, &[content(streams[1]), content(streams[2])]);
+        image.record(23, 1, 1 << 48 | FILE, &[content(streams[3])]);
+        lost.iter().for_each(|record| image.put(Image::at(*record), b"BAAD"));
+        image.open()
+    };
+    let find = |volume: &Ntfs, name: &str| {
+        volume.streams().lookup_stream(NodeId(FILE), NameBuf::literal(name).as_name())
+    };
+    let whole = volume(&[]);
+    let nodes = streams.map(|name| find(&whole, name).unwrap().unwrap());
+    for lost in [&[][..], &[22], &[23], &[22, 23]] {
+        let volume = volume(lost);
+        for (name, node) in streams.iter().zip(nodes) {
+            let is_lost = match *name {
+                "one" | "two" => lost.contains(&22),
+                "three" => lost.contains(&23),
+                _ => false,
+            };
+            // A number that was found while all could be read leads to the same stream, or to an error.
+            match volume.open(node) {
+                Ok(source) => {
+                    assert!(!is_lost, "{name} without {lost:?}");
+                    let bytes = crate::bytes::read_vec(&*source, 0, usize::try_from(source.size()).unwrap());
+                    assert_eq!(bytes.unwrap(), name.as_bytes(), "without {lost:?}");
+                }
+                Err(error) => assert!(is_lost, "{name} without {lost:?}: {error}"),
+            }
+            match find(&volume, name) {
+                Ok(found) => assert_eq!(found, Some(node), "{name} without {lost:?}"),
+                // Whether a stream is hidden depends on another one, which may be lost.
+                Err(_) => assert!(!lost.is_empty(), "{name}"),
+            }
+        }
+    }
+}

@@ -94,6 +94,17 @@ pub(in crate::fs::ntfs) fn list_entry(type_code: u32, lowest_vcn: u64, segment: 
     entry
 }
 
+/// As [`list_entry`], of an attribute with a name.
+pub(in crate::fs::ntfs) fn named_list_entry(type_code: u32, name: &str, segment: u64) -> Vec<u8> {
+    let mut entry = list_entry(type_code, 0, segment);
+    entry.truncate(26);
+    entry[6] = u8::try_from(name.encode_utf16().count()).unwrap();
+    entry.extend(name.encode_utf16().flat_map(u16::to_le_bytes));
+    entry.resize(entry.len().next_multiple_of(8), 0);
+    entry[4] = u8::try_from(entry.len()).unwrap();
+    entry
+}
+
 /// An index root, or an index block from its index header on.
 pub(in crate::fs::ntfs) fn index_node(entries: &[Vec<u8>], first: usize, has_children: bool) -> Vec<u8> {
     let entries = entries.concat();
