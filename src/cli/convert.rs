@@ -12,7 +12,7 @@ use vhdmount::{
     bytes::{ByteSource, FileSource},
     container::{
         self, Format, Kind, Plan,
-        create::{Copied, Copy, Writer, first_difference},
+        create::{Copied, Copy, Failed, Writer, first_difference},
     },
     guid::Guid,
     image::Image,
@@ -47,7 +47,7 @@ pub(super) fn run(command: &Convert) -> Result<(), Failure> {
     };
     let failure = |error: vhdmount::Error| match error {
         vhdmount::Error::Io { .. } => Failure::destination_text(error),
-        error => Failure::image(&command.source.image, &error),
+        error => Failure::usage(error),
     };
     let mut writer = Writer::new(&new.sink, &plan).map_err(failure)?;
     let mut line = Line::new(!command.quiet);
@@ -56,7 +56,13 @@ pub(super) fn run(command: &Convert) -> Result<(), Failure> {
     let copy = Copy { source: &source, skip: &skip, progress: &mut |done| step.show(done) };
     let copied = copy.run(&mut writer);
     line.clear();
-    let Copied::Whole { written } = copied.map_err(failure)? else { return Err(stopped(command)) };
+    let Copied::Whole { written } = copied.map_err(|failed| match failed {
+        Failed::Source(error) => command.source.failure(&error),
+        Failed::Dest(error) => failure(error),
+    })?
+    else {
+        return Err(stopped(command));
+    };
     let file_size = writer.finish().map_err(failure)?;
     if command.verify {
         verify(command, &new, &source, &skip, &interrupted)?;

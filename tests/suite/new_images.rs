@@ -191,6 +191,12 @@ fn a_damaged_disk_is_not_converted_as_if_it_were_whole() {
     let (code, _, errors) = outcome(&vhdmount().arg("convert").arg(&image).arg(&dest).output().unwrap());
     assert!(code == Some(2) && errors.contains("cut.vhdx"), "{code:?} {errors}");
     assert!(!dest.exists() && !folder.path().join("dest.vhdx.partial").exists());
+    // Too large for the format that was asked for: a matter of the arguments.
+    let large = folder.path().join("large.raw");
+    File::create(&large).unwrap().set_len(3 << 40).unwrap();
+    let dest = folder.path().join("dest.vhd");
+    let (code, _, errors) = outcome(&vhdmount().arg("convert").arg(&large).arg(&dest).output().unwrap());
+    assert!(code == Some(1) && errors.contains("2.0 TiB"), "{code:?} {errors}");
 }
 
 #[test]
@@ -282,6 +288,30 @@ fn what_filesystems_call_free_is_left_out_when_asked_for() {
     assert!(outcome(&run(vhdmount().arg("check").arg(&thin))).1.contains("nothing is wrong"));
     let read = run(vhdmount().arg("cat").arg(&thin).arg("p1/kept.bin")).stdout;
     assert_eq!(read, vec![7; 1_000_000]);
+}
+
+#[test]
+fn nothing_is_left_out_of_a_volume_that_was_not_cleanly_unmounted() {
+    if !have(&["mkfs.fat"]) {
+        return;
+    }
+    let folder = scratch();
+    let raw = folder.path().join("fat.raw");
+    fs::write(&raw, vec![0x55; 16 << 20]).unwrap();
+    run(tool("mkfs.fat").args(["-F", "16"]).arg(&raw));
+    let free_is_copied = |name: &str| {
+        let dest = folder.path().join(name);
+        let output = run(vhdmount().args(["convert", "--skip-free", "--to", "raw"]).arg(&raw).arg(&dest));
+        let errors = outcome(&output).2;
+        let mut sector = [0; 512];
+        File::open(&dest).unwrap().read_exact_at(&mut sector, 12 << 20).unwrap();
+        assert_eq!(errors.contains("copied as a whole: p1"), sector == [0x55; 512], "{errors}");
+        sector == [0x55; 512]
+    };
+    assert!(!free_is_copied("clean.raw"));
+    // The state in the boot sector, as drivers keep it while a volume is mounted.
+    File::options().write(true).open(&raw).unwrap().write_all_at(&[1], 0x25).unwrap();
+    assert!(free_is_copied("dirty.raw"));
 }
 
 #[test]

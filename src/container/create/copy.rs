@@ -7,7 +7,7 @@ use std::{
 
 use super::Writer;
 use crate::{
-    Result,
+    Error, Result,
     bytes::{ByteSource, ExtentKind},
 };
 
@@ -42,6 +42,15 @@ pub enum Copied {
     Stopped,
 }
 
+/// Which side of a copy failed.
+#[derive(Debug)]
+pub enum Failed {
+    /// The disk cannot be read.
+    Source(Error),
+    /// The new image cannot be written.
+    Dest(Error),
+}
+
 /// Bytes of the disk from `offset` on, and those parts that are not zeros.
 struct Piece {
     offset: u64,
@@ -54,7 +63,7 @@ impl Copy<'_> {
     ///
     /// # Errors
     /// When the disk cannot be read somewhere, or the new image cannot be written.
-    pub fn run(self, to: &mut Writer<'_>) -> Result<Copied> {
+    pub fn run(self, to: &mut Writer<'_>) -> Result<Copied, Failed> {
         let Self { source, skip, progress } = self;
         let (pieces, arrived) = sync_channel(PIECES);
         let (back, buffers) = channel();
@@ -67,10 +76,10 @@ impl Copy<'_> {
             });
             let mut written = 0;
             for piece in arrived {
-                let piece: Piece = piece?;
+                let piece: Piece = piece.map_err(Failed::Source)?;
                 for part in &piece.parts {
                     let bytes = &piece.bytes[part.clone()];
-                    to.write(piece.offset + part.start as u64, bytes)?;
+                    to.write(piece.offset + part.start as u64, bytes).map_err(Failed::Dest)?;
                     written += bytes.len() as u64;
                 }
                 if progress(piece.offset).is_break() {

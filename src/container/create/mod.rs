@@ -7,7 +7,7 @@ mod copy;
 #[cfg(test)]
 mod tests;
 
-pub use copy::{Copied, Copy, first_difference};
+pub use copy::{Copied, Copy, Failed, first_difference};
 
 use super::{Format, Kind, Plan, plan::Blocks, vhd, vhdx};
 use crate::{Error, Result, bytes::ByteSink};

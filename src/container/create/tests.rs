@@ -5,40 +5,25 @@ use std::{
 
 use super::*;
 use crate::{
-    bytes::{ByteSource, Extent, ExtentKind, MemorySource, check_range},
+    bytes::{ByteSource, ExtentKind, MemorySource, testing::Sparse},
     container::{Layer, NewParent, OpenOptions, open_source},
     guid::Guid,
 };
 
 const MIB: u64 = 1 << 20;
 
-/// A file in memory, of pages, so that large ones are small.
+/// A file in memory.
 #[derive(Default)]
-struct Sparse {
-    pages: Mutex<std::collections::BTreeMap<u64, Vec<u8>>>,
-    len: Mutex<u64>,
-}
+struct Memory(Mutex<Sparse>);
 
-const PAGE: u64 = 4096;
-
-impl ByteSink for Sparse {
+impl ByteSink for Memory {
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let mut pages = self.pages.lock().unwrap();
-        let (mut at, mut rest) = (offset, bytes);
-        while !rest.is_empty() {
-            let within = usize::try_from(at % PAGE).unwrap();
-            let (here, later) = rest.split_at((4096 - within).min(rest.len()));
-            let page = pages.entry(at / PAGE).or_insert_with(|| vec![0; 4096]);
-            page[within..within + here.len()].copy_from_slice(here);
-            (at, rest) = (at + here.len() as u64, later);
-        }
-        let mut len = self.len.lock().unwrap();
-        *len = (*len).max(offset + bytes.len() as u64);
+        self.0.lock().unwrap().write(offset, bytes);
         Ok(())
     }
 
-    fn set_len(&self, new: u64) -> Result<()> {
-        *self.len.lock().unwrap() = new;
+    fn set_len(&self, len: u64) -> Result<()> {
+        self.0.lock().unwrap().truncate(len);
         Ok(())
     }
 
@@ -51,31 +36,10 @@ impl ByteSink for Sparse {
     }
 }
 
-/// What a [`Sparse`] file has in the end.
-struct Written(Sparse);
-
-impl ByteSource for Written {
-    fn size(&self) -> u64 {
-        *self.0.len.lock().unwrap()
-    }
-
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        check_range(self.size(), offset, buf.len())?;
-        let pages = self.0.pages.lock().unwrap();
-        buf.fill(0);
-        let end = offset + buf.len() as u64;
-        for (number, page) in pages.range(offset / PAGE..end.div_ceil(PAGE)) {
-            let start = number * PAGE;
-            let (from, to) = (start.max(offset), (start + PAGE).min(end));
-            let [from_buf, to_buf] = [from, to].map(|at| usize::try_from(at - offset).unwrap());
-            let [from_page, to_page] = [from, to].map(|at| usize::try_from(at - start).unwrap());
-            buf[from_buf..to_buf].copy_from_slice(&page[from_page..to_page]);
-        }
-        Ok(())
-    }
-
-    fn extent_at(&self, offset: u64) -> Result<Extent> {
-        Ok(Extent::data(self.size(), offset))
+impl Memory {
+    /// What the file has in the end.
+    fn written(self) -> Sparse {
+        self.0.into_inner().unwrap()
     }
 }
 
@@ -95,16 +59,17 @@ fn plans(size: u64) -> Vec<Plan> {
 }
 
 /// Writes these stretches, of bytes that depend on their place, and opens the image.
-fn filled(plan: &Plan, stretches: &[(u64, usize)]) -> Written {
-    let sink = Sparse::default();
+fn filled(plan: &Plan, stretches: &[(u64, usize)]) -> Sparse {
+    let sink = Memory::default();
     let mut writer = Writer::new(&sink, plan).unwrap();
     for (offset, len) in stretches {
         let bytes: Vec<u8> = (*offset..).take(*len).map(pattern).collect();
         writer.write(*offset, &bytes).unwrap();
     }
     let len = writer.finish().unwrap();
-    assert_eq!(len, *sink.len.lock().unwrap());
-    Written(sink)
+    let written = sink.written();
+    assert_eq!(len, written.size());
+    written
 }
 
 fn pattern(at: u64) -> u8 {
@@ -161,7 +126,7 @@ fn largest_disks_are_written_in_little_space() {
 
 #[test]
 fn blocks_come_in_ascending_order() {
-    let sink = Sparse::default();
+    let sink = Memory::default();
     let mut writer = Writer::new(&sink, &Plan::new(Format::Vhdx, 64 * MIB, 0)).unwrap();
     writer.write(40 * MIB, &[1]).unwrap();
     assert!(writer.write(2 * MIB, &[1]).is_err());
@@ -192,7 +157,7 @@ fn a_copy_leaves_out_holes_zeros_and_what_is_skipped() {
     content[(5 << 20) + 4096 * 40..(5 << 20) + 4096 * 41].fill(8);
     content[9 << 20..].fill(9);
     let source = MemorySource(content.clone());
-    let sink = Sparse::default();
+    let sink = Memory::default();
     let plan = Plan { block_size: MIB, ..Plan::new(Format::Vhdx, source.size(), 0) };
     let mut writer = Writer::new(&sink, &plan).unwrap();
     let skip = std::slice::from_ref(&(9 * MIB..10 * MIB));
@@ -202,7 +167,7 @@ fn a_copy_leaves_out_holes_zeros_and_what_is_skipped() {
     let len = writer.finish().unwrap();
     // The structures up to 4 MiB, and the two blocks that have something.
     assert_eq!(len, 6 * MIB);
-    let disk = open_source(Arc::new(Written(sink)), &OpenOptions::default()).unwrap().disk;
+    let disk = open_source(Arc::new(sink.written()), &OpenOptions::default()).unwrap().disk;
     let difference =
         |skip| first_difference(&source, &*disk, skip, &mut |_| ControlFlow::Continue(())).unwrap();
     assert_eq!(difference(skip), None);
