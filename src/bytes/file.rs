@@ -13,6 +13,7 @@ use std::{
 };
 
 pub use guarded::{Guarded, Opener, is_of_the_kernel};
+pub(super) use system::{extent_at, read_exact_at};
 
 use super::{ByteSource, Extent, Sectors, check_range};
 use crate::{Error, Result};

@@ -4,6 +4,7 @@
 //! so that sibling reads run in parallel.
 
 mod ahead;
+mod backing;
 pub(crate) mod boot_sector;
 mod file;
 mod identity;
@@ -24,6 +25,7 @@ pub mod windows_path;
 pub(crate) mod wrapper;
 
 pub use ahead::{DecodeAhead, Decoders};
+pub use backing::{Backing, BackingFile};
 pub use file::{DeviceSize, FileSource, Guarded, Opener, is_of_the_kernel};
 pub use identity::FileId;
 pub use joined::Joined;

@@ -4,6 +4,7 @@
 use std::{
     fs::File,
     io,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -23,11 +24,12 @@ pub trait ByteSink: Send + Sync {
     /// [`Error::Io`] of the host.
     fn set_len(&self, len: u64) -> Result<()>;
 
-    /// Makes the file this long, with space on the host for all of it, where the host can do that without writing it all.
+    /// Makes the file at least as long as the range's end, with space on the host for the range, where the host can do that
+    /// without writing it all. What is added reads as zeros.
     ///
     /// # Errors
     /// [`Error::Io`] of the host, above all when there is not so much space.
-    fn reserve(&self, len: u64) -> Result<()>;
+    fn reserve(&self, range: Range<u64>) -> Result<()>;
 
     /// Returns when everything that was written would survive a power cut.
     ///
@@ -53,7 +55,7 @@ impl FileSink {
         &self.file
     }
 
-    fn fail(&self, what: impl std::fmt::Display, error: io::Error) -> Error {
+    pub(super) fn fail(&self, what: impl std::fmt::Display, error: io::Error) -> Error {
         Error::io(format!("{}: {what}", self.path.display()), error)
     }
 }
@@ -68,15 +70,24 @@ impl ByteSink for FileSink {
         self.file.set_len(len).map_err(|error| self.fail(format_args!("making it {len} bytes long"), error))
     }
 
-    fn reserve(&self, len: u64) -> Result<()> {
-        self.set_len(len)?;
-        #[cfg(target_os = "linux")]
-        match rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::empty(), 0, len) {
-            // Not every filesystem can: the file is as long as it should be, and takes its space as it is written.
-            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) | Ok(()) => {}
-            Err(error) => return Err(self.fail(format_args!("reserving {len} bytes"), error.into())),
+    fn reserve(&self, range: Range<u64>) -> Result<()> {
+        let Range { start, end } = range;
+        if start >= end {
+            return Ok(());
         }
-        Ok(())
+        #[cfg(target_os = "linux")]
+        match rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::empty(), start, end - start) {
+            Ok(()) => return Ok(()),
+            // Not every filesystem can: the file is as long as it should be, and takes its space as it is written.
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
+            Err(error) => {
+                return Err(
+                    self.fail(format_args!("reserving {} bytes at {start:#x}", end - start), error.into())
+                );
+            }
+        }
+        let fail = |error| self.fail("asking for its length", error);
+        if self.file.metadata().map_err(fail)?.len() < end { self.set_len(end) } else { Ok(()) }
     }
 
     fn flush(&self) -> Result<()> {

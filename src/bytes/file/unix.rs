@@ -61,11 +61,11 @@ pub(super) fn read_at(file: &File, offset: u64, buf: &mut [u8]) -> io::Result<us
     file.read_at(buf, offset)
 }
 
-pub(super) fn read_exact_at(file: &File, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+pub(in crate::bytes) fn read_exact_at(file: &File, offset: u64, buf: &mut [u8]) -> io::Result<()> {
     file.read_exact_at(buf, offset)
 }
 
-pub(super) fn extent_at(file: &File, size: u64, offset: u64) -> Extent {
+pub(in crate::bytes) fn extent_at(file: &File, size: u64, offset: u64) -> Extent {
     let seek = |from| rustix::fs::seek(file, from);
     let rest = size.saturating_sub(offset);
     let whole = |kind| Extent { kind, len: rest };

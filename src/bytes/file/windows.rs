@@ -44,7 +44,7 @@ pub(super) fn read_at(file: &File, offset: u64, buf: &mut [u8]) -> io::Result<us
     file.seek_read(buf, offset)
 }
 
-pub(super) fn read_exact_at(file: &File, mut offset: u64, mut buf: &mut [u8]) -> io::Result<()> {
+pub(in crate::bytes) fn read_exact_at(file: &File, mut offset: u64, mut buf: &mut [u8]) -> io::Result<()> {
     while !buf.is_empty() {
         let got = read_at(file, offset, buf)?;
         if got == 0 {
@@ -56,7 +56,7 @@ pub(super) fn read_exact_at(file: &File, mut offset: u64, mut buf: &mut [u8]) ->
     Ok(())
 }
 
-pub(super) fn extent_at(_: &File, size: u64, offset: u64) -> Extent {
+pub(in crate::bytes) fn extent_at(_: &File, size: u64, offset: u64) -> Extent {
     let len = size.saturating_sub(offset);
     Extent { kind: if len == 0 { ExtentKind::Hole } else { ExtentKind::Data }, len }
 }

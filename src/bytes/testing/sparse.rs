@@ -1,6 +1,7 @@
-//! A source in memory that may be terabytes long: only the pages that were written are stored.
+//! A source in memory that may be terabytes long: only the pages that were written are stored, and copies
+//! share them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     Result,
@@ -15,7 +16,7 @@ const PAGE: u64 = PAGE_LEN as u64;
 #[derive(Debug, Clone, Default)]
 pub struct Sparse {
     size: u64,
-    pages: BTreeMap<u64, Box<[u8]>>,
+    pages: BTreeMap<u64, Arc<[u8; PAGE_LEN]>>,
 }
 
 impl Sparse {
@@ -31,16 +32,22 @@ impl Sparse {
         while !bytes.is_empty() {
             let (start, take) = within(at, bytes.len());
             let (now, rest) = bytes.split_at(take);
-            let page = self.pages.entry(at / PAGE).or_insert_with(|| vec![0; PAGE_LEN].into());
-            page[start..start + take].copy_from_slice(now);
+            let page = self.pages.entry(at / PAGE).or_insert_with(|| Arc::new([0; PAGE_LEN]));
+            Arc::make_mut(page)[start..start + take].copy_from_slice(now);
             (at, bytes) = (at + take as u64, rest);
         }
     }
 
-    /// Changes the size; what lies beyond it is dropped.
+    /// Changes the size; what lies beyond it is dropped, and reads as zeros if the source grows again.
     pub fn truncate(&mut self, size: u64) {
         self.size = size;
         self.pages.split_off(&size.div_ceil(PAGE));
+        let (start, _) = within(size, 0);
+        if start > 0
+            && let Some(page) = self.pages.get_mut(&(size / PAGE))
+        {
+            Arc::make_mut(page)[start..].fill(0);
+        }
     }
 
     /// Number of bytes in memory: the measure for the work that the source may cause.

@@ -64,7 +64,7 @@ impl<'a> Writer<'a> {
             }
             (Format::Vhd, Kind::Fixed) => {
                 let footer = vhd::create::fixed_footer(plan);
-                sink.reserve(size + footer.len() as u64)?;
+                sink.reserve(0..size + footer.len() as u64)?;
                 return Ok(Self { sink, virtual_size: size, layout: Layout::Flat { footer } });
             }
             (Format::Vhd, _) => Box::new(vhd::create::NewVhd::new(plan)),
@@ -80,7 +80,7 @@ impl<'a> Writer<'a> {
         if plan.kind == Kind::Fixed {
             let count = size.div_ceil(blocks.block_size());
             end = blocks.first() + (count - 1) * blocks.stride() + blocks.block_size();
-            sink.reserve(blocks.file_size(end))?;
+            sink.reserve(0..blocks.file_size(end))?;
             for block in 0..count {
                 let at = blocks.first() + block * blocks.stride();
                 page.set(sink, blocks.entry(block, at))?;

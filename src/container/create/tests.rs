@@ -1,47 +1,16 @@
-use std::{
-    ops::ControlFlow,
-    sync::{Arc, Mutex},
-};
+use std::{ops::ControlFlow, sync::Arc};
 
 use super::*;
 use crate::{
-    bytes::{ByteSource, ExtentKind, MemorySource, testing::Sparse},
+    bytes::{
+        ByteSource, ExtentKind, MemorySource,
+        testing::{MemoryFile, Sparse},
+    },
     container::{Layer, NewParent, OpenOptions, open_source},
     guid::Guid,
 };
 
 const MIB: u64 = 1 << 20;
-
-/// A file in memory.
-#[derive(Default)]
-struct Memory(Mutex<Sparse>);
-
-impl ByteSink for Memory {
-    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        self.0.lock().unwrap().write(offset, bytes);
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> Result<()> {
-        self.0.lock().unwrap().truncate(len);
-        Ok(())
-    }
-
-    fn reserve(&self, len: u64) -> Result<()> {
-        self.set_len(len)
-    }
-
-    fn flush(&self) -> Result<()> {
-        Ok(())
-    }
-}
-
-impl Memory {
-    /// What the file has in the end.
-    fn written(self) -> Sparse {
-        self.0.into_inner().unwrap()
-    }
-}
 
 fn plans(size: u64) -> Vec<Plan> {
     let mut plans = vec![Plan::new(Format::Raw, size, 0)];
@@ -60,14 +29,14 @@ fn plans(size: u64) -> Vec<Plan> {
 
 /// Writes these stretches, of bytes that depend on their place, and opens the image.
 fn filled(plan: &Plan, stretches: &[(u64, usize)]) -> Sparse {
-    let sink = Memory::default();
+    let sink = MemoryFile::default();
     let mut writer = Writer::new(&sink, plan).unwrap();
     for (offset, len) in stretches {
         let bytes: Vec<u8> = (*offset..).take(*len).map(pattern).collect();
         writer.write(*offset, &bytes).unwrap();
     }
     let len = writer.finish().unwrap();
-    let written = sink.written();
+    let written = sink.content();
     assert_eq!(len, written.size());
     written
 }
@@ -126,7 +95,7 @@ fn largest_disks_are_written_in_little_space() {
 
 #[test]
 fn blocks_come_in_ascending_order() {
-    let sink = Memory::default();
+    let sink = MemoryFile::default();
     let mut writer = Writer::new(&sink, &Plan::new(Format::Vhdx, 64 * MIB, 0)).unwrap();
     writer.write(40 * MIB, &[1]).unwrap();
     assert!(writer.write(2 * MIB, &[1]).is_err());
@@ -157,7 +126,7 @@ fn a_copy_leaves_out_holes_zeros_and_what_is_skipped() {
     content[(5 << 20) + 4096 * 40..(5 << 20) + 4096 * 41].fill(8);
     content[9 << 20..].fill(9);
     let source = MemorySource(content.clone());
-    let sink = Memory::default();
+    let sink = MemoryFile::default();
     let plan = Plan { block_size: MIB, ..Plan::new(Format::Vhdx, source.size(), 0) };
     let mut writer = Writer::new(&sink, &plan).unwrap();
     let skip = std::slice::from_ref(&(9 * MIB..10 * MIB));
@@ -167,7 +136,7 @@ fn a_copy_leaves_out_holes_zeros_and_what_is_skipped() {
     let len = writer.finish().unwrap();
     // The structures up to 4 MiB, and the two blocks that have something.
     assert_eq!(len, 6 * MIB);
-    let disk = open_source(Arc::new(sink.written()), &OpenOptions::default()).unwrap().disk;
+    let disk = open_source(Arc::new(sink.content()), &OpenOptions::default()).unwrap().disk;
     let difference =
         |skip| first_difference(&source, &*disk, skip, &mut |_| ControlFlow::Continue(())).unwrap();
     assert_eq!(difference(skip), None);
