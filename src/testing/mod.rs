@@ -1,7 +1,9 @@
 //! Generated volumes and disks for tests and fuzzing, with the feature `testing`: a byte string becomes a small tree on a
-//! source of up to terabytes, in which every structure is reachable, and damage to it, with checksums put right after.
+//! source of up to terabytes, in which every structure is reachable, and damage to it, with checksums put right after. `crash`: what a power cut
+//! can leave of what a writer did.
 
 pub mod bodies;
+pub mod crash;
 mod exercise;
 pub mod fat;
 mod faults;
