@@ -15,7 +15,7 @@ use std::{
 pub use guarded::{Guarded, Opener, is_of_the_kernel};
 pub(super) use system::{extent_at, read_exact_at};
 
-use super::{ByteSource, Extent, Sectors, check_range};
+use super::{ByteSource, Extent, InFile, Sectors, check_range};
 use crate::{Error, Result};
 
 /// Returns the length in bytes of an open Windows disk or volume and its bytes per sector, 0 if unknown. The caller supplies
@@ -141,6 +141,10 @@ impl ByteSource for FileSource {
 
     fn extent_at(&self, offset: u64) -> Result<Extent> {
         Ok(system::extent_at(&self.file, self.size, offset))
+    }
+
+    fn in_file(&self, offset: u64) -> Option<InFile<'_>> {
+        InFile { file: self, offset, len: u64::MAX }.at_most(self.size.saturating_sub(offset))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ByteSource, Extent, ExtentKind, check_range};
+use super::{ByteSource, Extent, ExtentKind, InFile, check_range};
 use crate::{Error, Result};
 
 /// The bytes of several sources, in order.
@@ -61,6 +61,11 @@ impl ByteSource for Joined {
             Some((part, within, _)) => part.extent_at(within),
             None => Ok(Extent { kind: ExtentKind::Hole, len: 0 }),
         }
+    }
+
+    fn in_file(&self, offset: u64) -> Option<InFile<'_>> {
+        let (part, within, rest) = self.part(offset)?;
+        part.in_file(within)?.at_most(rest)
     }
 
     fn will_need(&self, offset: u64, len: u64) {

@@ -79,10 +79,35 @@ pub trait ByteSource: Send + Sync {
         0
     }
 
+    /// Where the bytes from `offset` on lie in a file of the host, unchanged; `None` where they do not, or that is not known.
+    /// What the file has as a hole counts as lying there.
+    fn in_file(&self, _offset: u64) -> Option<InFile<'_>> {
+        None
+    }
+
     /// Position of the first stored byte in the source below (for a file: its volume), for sorting many sources into disk
     /// order. A hint; `None` where nothing is stored or the position is unknown.
     fn position(&self) -> Option<u64> {
         None
+    }
+}
+
+/// A stretch of a file of the host.
+#[derive(Clone, Copy)]
+pub struct InFile<'a> {
+    /// The file.
+    pub file: &'a FileSource,
+    /// Of the first byte in the file.
+    pub offset: u64,
+    /// Bytes, at least 1.
+    pub len: u64,
+}
+
+impl InFile<'_> {
+    /// At most the first `len` bytes of it; `None` when that leaves nothing.
+    pub fn at_most(self, len: u64) -> Option<Self> {
+        let len = self.len.min(len);
+        (len > 0).then_some(Self { len, ..self })
     }
 }
 

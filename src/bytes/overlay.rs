@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{ByteSource, Extent, ExtentKind, Wrapper, check_range};
+use super::{ByteSource, Extent, ExtentKind, InFile, Wrapper, check_range};
 use crate::Result;
 
 /// Patches over another source. Built once, then immutable.
@@ -155,6 +155,14 @@ impl Wrapper for Overlay {
                 Extent { len: below.len.min(len), ..below }
             }
         })
+    }
+
+    fn stored_at(&self, offset: u64) -> Option<InFile<'_>> {
+        let (patch, end) = self.patch_at(offset);
+        match patch {
+            Some(_) => None,
+            None => self.inner.in_file(offset)?.at_most(end.saturating_sub(offset)),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::InFile;
 use crate::{Error, Result};
 
 /// A file that is written at fixed positions. What was never written reads as zeros.
@@ -30,6 +31,12 @@ pub trait ByteSink: Send + Sync {
     /// # Errors
     /// [`Error::Io`] of the host, above all when there is not so much space.
     fn reserve(&self, range: Range<u64>) -> Result<()>;
+
+    /// Takes bytes of another file without copying them, where the host's filesystem lets files share them: begin, end and
+    /// `offset` are multiples of its blocks. False if it cannot; then nothing has changed.
+    fn share(&self, _offset: u64, _from: InFile<'_>) -> bool {
+        false
+    }
 
     /// Returns when everything that was written would survive a power cut.
     ///
@@ -88,6 +95,17 @@ impl ByteSink for FileSink {
         }
         let fail = |error| self.fail("asking for its length", error);
         if self.file.metadata().map_err(fail)?.len() < end { self.set_len(end) } else { Ok(()) }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn share(&self, offset: u64, from: InFile<'_>) -> bool {
+        let Some(len) = std::num::NonZeroU64::new(from.len) else { return true };
+        // Whatever the reason is: copying either has none, or names it.
+        reflink_copy::ReflinkBlockBuilder::new(from.file.file(), &self.file, len)
+            .from_offset(from.offset)
+            .to_offset(offset)
+            .reflink_block()
+            .is_ok()
     }
 
     fn flush(&self) -> Result<()> {

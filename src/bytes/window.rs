@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ByteSource, Extent, Wrapper, check_range};
+use super::{ByteSource, Extent, InFile, Wrapper, check_range};
 use crate::Result;
 
 /// Bytes `start .. start + size` of another source.
@@ -50,6 +50,11 @@ impl Wrapper for Window {
         }
         let extent = self.inner.extent_at(self.start + offset)?;
         Ok(Extent { len: extent.len.min(self.size - offset), ..extent })
+    }
+
+    fn stored_at(&self, offset: u64) -> Option<InFile<'_>> {
+        let rest = self.size.checked_sub(offset)?;
+        self.inner.in_file(self.start + offset)?.at_most(rest)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Sources around one other source. The one implementation of [`ByteSource`] here forwards everything but reads (hints,
 //! memory, missing ranges) to the source below, so that no wrapping source can omit any of it.
 
-use super::{ByteSource, Extent};
+use super::{ByteSource, Extent, InFile};
 use crate::Result;
 
 /// A source whose bytes come from one other source, as they are or decoded. Implementing it implements [`ByteSource`].
@@ -26,6 +26,11 @@ pub trait Wrapper: Send + Sync {
     /// # Errors
     /// As [`ByteSource::extent_at`].
     fn extent(&self, offset: u64) -> Result<Extent>;
+
+    /// Implements [`ByteSource::in_file`].
+    fn stored_at(&self, _offset: u64) -> Option<InFile<'_>> {
+        None
+    }
 
     /// Memory that this source takes besides the one below.
     fn own_memory(&self) -> usize {
@@ -58,6 +63,10 @@ impl<W: Wrapper> ByteSource for W {
         if len > 0 {
             self.below().will_need(start, len);
         }
+    }
+
+    fn in_file(&self, offset: u64) -> Option<InFile<'_>> {
+        self.stored_at(offset)
     }
 
     fn memory(&self) -> usize {

@@ -1,5 +1,9 @@
 //! `vhdmount convert`
 
+mod rounded;
+mod space;
+mod verify;
+
 use std::{
     ops::{ControlFlow, Range},
     sync::{
@@ -8,11 +12,12 @@ use std::{
     },
 };
 
+use rounded::Rounded;
 use vhdmount::{
-    bytes::{ByteSource, FileSource},
+    bytes::ByteSource,
     container::{
-        self, Format, Kind, Plan,
-        create::{Copied, Copy, Failed, Writer, first_difference},
+        Format, Kind, Plan,
+        create::{Copied, Copy, Failed, Writer},
     },
     guid::Guid,
     image::Image,
@@ -29,8 +34,6 @@ use super::{
     progress::{Line, bar},
     system,
 };
-
-const MIB: u64 = 1 << 20;
 
 pub(super) fn run(command: &Convert) -> Result<(), Failure> {
     let interrupted = Arc::<AtomicBool>::default();
@@ -49,6 +52,7 @@ pub(super) fn run(command: &Convert) -> Result<(), Failure> {
         vhdmount::Error::Io { .. } => Failure::destination_text(error),
         error => Failure::usage(error),
     };
+    space::check(command, &new, &plan, &source, &skip)?;
     let mut writer = Writer::new(&new.sink, &plan).map_err(failure)?;
     let mut line = Line::new(!command.quiet);
     let mut step =
@@ -56,7 +60,7 @@ pub(super) fn run(command: &Convert) -> Result<(), Failure> {
     let copy = Copy { source: &source, skip: &skip, progress: &mut |done| step.show(done) };
     let copied = copy.run(&mut writer);
     line.clear();
-    let Copied::Whole { written } = copied.map_err(|failed| match failed {
+    let Copied::Whole { written, shared } = copied.map_err(|failed| match failed {
         Failed::Source(error) => command.source.failure(&error),
         Failed::Dest(error) => failure(error),
     })?
@@ -65,19 +69,23 @@ pub(super) fn run(command: &Convert) -> Result<(), Failure> {
     };
     let file_size = writer.finish().map_err(failure)?;
     if command.verify {
-        verify(command, &new, &source, &skip, &interrupted)?;
+        verify::verify(command, &new, &source, &skip, &interrupted)?;
     }
     new.publish()?;
     if command.quiet {
         return Ok(());
     }
     let mut text = format!(
-        "{}: {} {}, {} for the guest, {} of content, a file of {}{}\n",
+        "{}: {} {}, {} for the guest, {} of content{}, a file of {}{}\n",
         command.dest.display(),
         kind(plan.kind),
         name(plan.format),
         human(plan.virtual_size),
-        human(written),
+        human(written + shared),
+        match shared {
+            0 => String::new(),
+            shared => format!(" ({} shared with the files it came from)", human(shared)),
+        },
         human(file_size),
         if command.verify { ", compared" } else { "" },
     );
@@ -85,47 +93,6 @@ pub(super) fn run(command: &Convert) -> Result<(), Failure> {
         text.push_str(note);
     }
     print(&text)
-}
-
-/// The disk, and zeros up to a size that the new format can have.
-struct Rounded<'a> {
-    disk: &'a dyn ByteSource,
-    size: u64,
-}
-
-impl<'a> Rounded<'a> {
-    fn new(image: &'a Image, command: &Convert) -> Self {
-        let disk: &dyn ByteSource = &**image.disk();
-        let unit = match command.format {
-            _ if command.azure => MIB,
-            Format::Raw => 1,
-            Format::Vhd | Format::Vhdx => u64::from(sector_size(image)),
-        };
-        Self { disk, size: disk.size().next_multiple_of(unit) }
-    }
-}
-
-impl ByteSource for Rounded<'_> {
-    fn size(&self) -> u64 {
-        self.size
-    }
-
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> vhdmount::Result<()> {
-        let inside = usize::try_from(self.disk.size().saturating_sub(offset)).unwrap_or(usize::MAX);
-        let (here, beyond) = buf.split_at_mut(inside.min(buf.len()));
-        beyond.fill(0);
-        if here.is_empty() { Ok(()) } else { self.disk.read_exact_at(offset, here) }
-    }
-
-    fn extent_at(&self, offset: u64) -> vhdmount::Result<vhdmount::bytes::Extent> {
-        match offset < self.disk.size() {
-            true => self.disk.extent_at(offset),
-            false => Ok(vhdmount::bytes::Extent {
-                kind: vhdmount::bytes::ExtentKind::Hole,
-                len: self.size.saturating_sub(offset),
-            }),
-        }
-    }
 }
 
 /// Of the disk; 512 where nothing says.
@@ -177,44 +144,6 @@ fn skipped(image: &Image) -> Vec<Range<u64>> {
         complain(&format!("--skip-free: copied as a whole: {volume}"));
     }
     free
-}
-
-/// Compares the new image, as it would be opened, with the disk.
-fn verify(
-    command: &Convert,
-    new: &NewFile,
-    source: &Rounded<'_>,
-    skip: &[Range<u64>],
-    interrupted: &AtomicBool,
-) -> Result<(), Failure> {
-    let refuse = |what: String| {
-        Failure::destination_text(format_args!(
-            "{}: {what}: this is a fault of this program or of the host's storage; the new image is removed",
-            command.dest.display()
-        ))
-    };
-    let opened = || {
-        let file =
-            new.sink.file().try_clone().map_err(|error| vhdmount::Error::io("the new image", error))?;
-        let file = Arc::new(FileSource::of_file(file, &command.dest)?);
-        if command.format == Format::Raw {
-            return Ok(file as Arc<dyn ByteSource>);
-        }
-        container::open_source(file, &container::OpenOptions::default())
-            .map(|container| container.disk as Arc<dyn ByteSource>)
-    };
-    let disk = opened().map_err(|error: vhdmount::Error| refuse(error.to_string()))?;
-    let mut line = Line::new(!command.quiet);
-    let mut step = Step { line: &mut line, interrupted, size: source.size(), name: "compared" };
-    let difference = first_difference(source, &*disk, skip, &mut |done| step.show(done));
-    line.clear();
-    if interrupted.load(Ordering::Relaxed) {
-        return Err(stopped(command));
-    }
-    match difference.map_err(|error| refuse(error.to_string()))? {
-        None => Ok(()),
-        Some(at) => Err(refuse(format!("differs from the disk at byte {at:#x}"))),
-    }
 }
 
 struct Step<'a> {

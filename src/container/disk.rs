@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Kind, Layer, Place};
 use crate::{
     Error, Result,
-    bytes::{ByteSource, Extent, ExtentKind, check_range},
+    bytes::{ByteSource, Extent, ExtentKind, InFile, check_range},
     error,
 };
 
@@ -138,6 +138,14 @@ impl ByteSource for Disk {
             }
             offset += found.len;
         }
+    }
+
+    fn in_file(&self, offset: u64) -> Option<InFile<'_>> {
+        let rest = self.size.checked_sub(offset).filter(|rest| *rest > 0)?;
+        // What cannot be found is not there; a read reports it.
+        let found = self.find(offset, rest).ok()?;
+        let (layer, at) = found.place?;
+        self.layers[layer].source().in_file(at)?.at_most(found.len)
     }
 
     fn extent_at(&self, offset: u64) -> Result<Extent> {

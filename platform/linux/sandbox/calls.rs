@@ -155,6 +155,8 @@ const REQUESTS: &[u64] = &[
     0x1268,      // BLKSSZGET
     0x127b,      // BLKPBSZGET
 ];
+/// FICLONERANGE: a new image shares blocks with the files that it is made from.
+const SHARE: u64 = 0x4020_940d;
 /// FUSE_DEV_IOC_CLONE: one connection for each worker.
 const CLONE_CONNECTION: u64 = 0x8004_e500;
 
@@ -212,8 +214,10 @@ impl Calls {
         let equal = |argument, value| rule(argument, SeccompCmpOp::Eq, value);
         let masked = |argument, mask, value| rule(argument, SeccompCmpOp::MaskedEq(mask), value);
         let mut requests = REQUESTS.to_vec();
-        if self == Self::Serve {
-            requests.push(CLONE_CONNECTION);
+        match self {
+            Self::Read => {}
+            Self::Copy => requests.push(SHARE),
+            Self::Serve => requests.push(CLONE_CONNECTION),
         }
         // Memory that can be written and run is never needed.
         let executable = u64::from(libc::PROT_EXEC.unsigned_abs());

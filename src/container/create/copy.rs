@@ -1,24 +1,31 @@
-//! Filling a new image with the content of a disk. One thread reads and looks for zeros, the calling one writes.
+//! Filling a new image with the content of a disk. One thread reads and looks for zeros, the calling one writes. What both
+//! files can share is neither read nor written.
 
 use std::{
     ops::{ControlFlow, Range},
-    sync::mpsc::{Receiver, SyncSender, channel, sync_channel},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, SyncSender, channel, sync_channel},
+    },
 };
 
-use super::Writer;
+use super::{
+    Stored, Writer,
+    zeros::{UNIT, parts},
+};
 use crate::{
     Error, Result,
-    bytes::{ByteSource, ExtentKind},
+    bytes::{ByteSource, InFile},
 };
 
 /// Bytes that are read at once; they begin at multiples of it.
 const PIECE: u64 = 1 << 20;
 /// Pieces on their way.
 const PIECES: usize = 8;
-/// Zeros are looked for in units of this size, that of most filesystems' clusters.
-const UNIT: usize = 4096;
-/// Zeros of fewer units in a row are written: a file of many short holes is slow to read.
-const SHORT: usize = 16;
+/// Less is not worth a call: it is copied as fast.
+const LEAST_SHARED: u64 = 64 << 10;
+/// Bytes that are shared at once, so that the caller can end the copy meanwhile.
+const SHARED: u64 = 64 << 20;
 
 /// A copy of a disk into a new image.
 pub struct Copy<'a> {
@@ -37,6 +44,8 @@ pub enum Copied {
     Whole {
         /// Bytes that were written.
         written: u64,
+        /// Bytes that the new image shares with the files of the disk; they may be zeros.
+        shared: u64,
     },
     /// The caller ended it.
     Stopped,
@@ -51,11 +60,10 @@ pub enum Failed {
     Dest(Error),
 }
 
-/// Bytes of the disk from `offset` on, and those parts that are not zeros.
-struct Piece {
-    offset: u64,
-    bytes: Vec<u8>,
-    parts: Vec<Range<usize>>,
+/// Bytes of the disk from `offset` on, and what to do with them.
+enum Piece<'a> {
+    Write { offset: u64, bytes: Vec<u8>, parts: Vec<Range<usize>> },
+    Share { offset: u64, from: InFile<'a> },
 }
 
 impl Copy<'_> {
@@ -67,141 +75,121 @@ impl Copy<'_> {
         let Self { source, skip, progress } = self;
         let (pieces, arrived) = sync_channel(PIECES);
         let (back, buffers) = channel();
+        let sharing = AtomicBool::new(true);
+        let sharing = &sharing;
         std::thread::scope(|scope| {
             scope.spawn(move || {
-                if let Err(error) = read(source, skip, &pieces, &buffers) {
+                let reader = Reader { source, skip, sharing, to: pieces, buffers };
+                if let Err(error) = reader.run() {
                     // The writer has ended first.
-                    let _ = pieces.send(Err(error));
+                    let _ = reader.to.send(Err(error));
                 }
             });
-            let mut written = 0;
+            let (mut written, mut shared) = (0, 0);
             for piece in arrived {
-                let piece: Piece = piece.map_err(Failed::Source)?;
-                for part in &piece.parts {
-                    let bytes = &piece.bytes[part.clone()];
-                    to.write(piece.offset + part.start as u64, bytes).map_err(Failed::Dest)?;
-                    written += bytes.len() as u64;
-                }
-                if progress(piece.offset).is_break() {
+                let piece: Piece<'_> = piece.map_err(Failed::Source)?;
+                let done = match piece {
+                    Piece::Write { offset, bytes, parts } => {
+                        written += write(to, offset, &bytes, &parts)?;
+                        // The reader may have ended.
+                        let _ = back.send(bytes);
+                        offset
+                    }
+                    Piece::Share { offset, from } => {
+                        let len = to.share(offset, from).map_err(Failed::Dest)?;
+                        shared += len;
+                        if len < from.len {
+                            // These two files cannot; nor could they at the next place.
+                            sharing.store(false, Ordering::Relaxed);
+                            written += copy(source, to, offset + len..offset + from.len)?;
+                        }
+                        offset
+                    }
+                };
+                if progress(done).is_break() {
                     return Ok(Copied::Stopped);
                 }
-                // The reader may have ended.
-                let _ = back.send(piece.bytes);
             }
-            Ok(Copied::Whole { written })
+            Ok(Copied::Whole { written, shared })
         })
     }
 }
 
-/// Reads the disk from its beginning to its end. Ends when the other side does.
-fn read(
-    source: &dyn ByteSource,
-    skip: &[Range<u64>],
-    to: &SyncSender<Result<Piece>>,
-    buffers: &Receiver<Vec<u8>>,
-) -> Result<()> {
-    let size = source.size();
-    let mut skip = skip.iter().peekable();
-    let mut offset = 0;
-    while offset < size {
-        while skip.next_if(|range| range.end <= offset).is_some() {}
-        let (left_out, next) = match skip.peek() {
-            Some(range) if range.start <= offset => (true, range.end),
-            Some(range) => (false, range.start),
-            None => (false, size),
-        };
-        let mut end = next.min(size);
-        if left_out {
-            offset = end;
-            continue;
-        }
-        let extent = source.extent_at(offset)?;
-        end = end.min(offset.saturating_add(extent.len.max(1)));
-        if extent.kind == ExtentKind::Hole {
-            offset = end;
-            continue;
-        }
-        end = end.min(offset / PIECE * PIECE + PIECE);
-        let mut bytes = buffers.try_recv().unwrap_or_default();
-        bytes.resize(usize::try_from(end - offset).expect("at most a piece"), 0);
-        source.read_exact_at(offset, &mut bytes)?;
-        let parts = parts(&bytes);
-        if to.send(Ok(Piece { offset, bytes, parts })).is_err() {
-            return Ok(());
-        }
+/// Writes what is not zeros; returns the number of bytes.
+fn write(to: &mut Writer<'_>, offset: u64, bytes: &[u8], parts: &[Range<usize>]) -> Result<u64, Failed> {
+    for part in parts {
+        to.write(offset + part.start as u64, &bytes[part.clone()]).map_err(Failed::Dest)?;
+    }
+    Ok(parts.iter().map(|part| part.len() as u64).sum())
+}
+
+/// Copies what was to be shared.
+fn copy(source: &dyn ByteSource, to: &mut Writer<'_>, range: Range<u64>) -> Result<u64, Failed> {
+    let (mut written, mut offset, mut bytes) = (0, range.start, Vec::new());
+    while offset < range.end {
+        let end = piece_end(offset, range.end);
+        read(source, offset..end, &mut bytes).map_err(Failed::Source)?;
+        written += write(to, offset, &bytes, &parts(&bytes))?;
         offset = end;
     }
-    Ok(())
+    Ok(written)
 }
 
-/// The parts that are not zeros; short stretches of zeros between two of them count as data.
-fn parts(bytes: &[u8]) -> Vec<Range<usize>> {
-    let mut parts: Vec<Range<usize>> = Vec::new();
-    for (index, unit) in bytes.chunks(UNIT).enumerate() {
-        if is_zero(unit) {
-            continue;
-        }
-        let start = index * UNIT;
-        let end = start + unit.len();
-        match parts.last_mut() {
-            Some(last) if start - last.end < SHORT * UNIT => last.end = end,
-            _ => parts.push(start..end),
-        }
-    }
-    parts
+fn read(source: &dyn ByteSource, range: Range<u64>, bytes: &mut Vec<u8>) -> Result<()> {
+    bytes.resize(usize::try_from(range.end - range.start).expect("at most a piece"), 0);
+    source.read_exact_at(range.start, bytes)
 }
 
-fn is_zero(bytes: &[u8]) -> bool {
-    let (blocks, rest) = bytes.as_chunks::<64>();
-    blocks.iter().all(|block| block.iter().fold(0, |all, byte| all | byte) == 0)
-        && rest.iter().all(|byte| *byte == 0)
+fn piece_end(offset: u64, end: u64) -> u64 {
+    end.min(offset / PIECE * PIECE + PIECE)
 }
 
-/// The first byte in which two disks differ; the end of the shorter one if it is the beginning of the other, `None` if they are
-/// equal or `progress` has ended the comparison. Holes of both are not read. `skip` as in [`struct@Copy`].
-///
-/// # Errors
-/// When one of them cannot be read.
-pub fn first_difference(
-    one: &dyn ByteSource,
-    other: &dyn ByteSource,
-    skip: &[Range<u64>],
-    progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
-) -> Result<Option<u64>> {
-    let size = one.size().min(other.size());
-    let (mut left, mut right) = (Vec::new(), Vec::new());
-    let mut skip = skip.iter().peekable();
-    let mut offset = 0;
-    while offset < size {
-        while skip.next_if(|range| range.end <= offset).is_some() {}
-        let next = match skip.peek() {
-            Some(range) if range.start <= offset => {
-                offset = range.end.min(size);
-                continue;
-            }
-            Some(range) => range.start,
-            None => size,
-        };
-        let extents = [one.extent_at(offset)?, other.extent_at(offset)?];
-        let stored = extents.iter().any(|extent| extent.kind == ExtentKind::Data);
-        let len = extents.iter().map(|extent| extent.len.max(1)).min().unwrap_or(1);
-        let mut end = next.min(size).min(offset.saturating_add(len));
-        if stored {
-            end = end.min(offset / PIECE * PIECE + PIECE);
-            let len = usize::try_from(end - offset).expect("at most a piece");
-            left.resize(len, 0);
-            right.resize(len, 0);
-            one.read_exact_at(offset, &mut left)?;
-            other.read_exact_at(offset, &mut right)?;
-            if left != right {
-                let within = left.iter().zip(&right).position(|(a, b)| a != b).unwrap_or(0);
-                return Ok(Some(offset + within as u64));
+/// The thread that reads the disk from its beginning to its end. Ends when the other one does.
+struct Reader<'a, 'b> {
+    source: &'a dyn ByteSource,
+    skip: &'b [Range<u64>],
+    /// Cleared when the files can share nothing.
+    sharing: &'b AtomicBool,
+    to: SyncSender<Result<Piece<'a>>>,
+    buffers: Receiver<Vec<u8>>,
+}
+
+impl<'a> Reader<'a, '_> {
+    fn run(&self) -> Result<()> {
+        for range in Stored::new(self.source, self.skip) {
+            let Range { start: mut offset, end } = range?;
+            while offset < end {
+                let (piece, done) = match self.shareable(offset, end) {
+                    Some(from) => (Piece::Share { offset, from }, offset + from.len),
+                    None => {
+                        let end = piece_end(offset, end);
+                        let mut bytes = self.buffers.try_recv().unwrap_or_default();
+                        read(self.source, offset..end, &mut bytes)?;
+                        let parts = parts(&bytes);
+                        (Piece::Write { offset, bytes, parts }, end)
+                    }
+                };
+                if self.to.send(Ok(piece)).is_err() {
+                    return Ok(());
+                }
+                offset = done;
             }
         }
-        offset = end;
-        if progress(offset).is_break() {
-            return Ok(None);
-        }
+        Ok(())
     }
-    Ok((one.size() != other.size()).then_some(size))
+
+    /// What of a range of the disk could be shared, from its beginning on: whole blocks of the host's filesystem, at the same
+    /// place in a block as on the disk, as the payload of each new image begins at a multiple of them.
+    fn shareable(&self, offset: u64, end: u64) -> Option<InFile<'a>> {
+        let unit = UNIT as u64;
+        if !self.sharing.load(Ordering::Relaxed)
+            || !offset.is_multiple_of(unit)
+            || end - offset < LEAST_SHARED
+        {
+            return None;
+        }
+        let from = self.source.in_file(offset)?.at_most((end - offset).min(SHARED))?;
+        let from = from.at_most(from.len / unit * unit)?;
+        (from.offset.is_multiple_of(unit) && from.len >= LEAST_SHARED).then_some(from)
+    }
 }

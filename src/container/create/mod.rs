@@ -3,14 +3,22 @@
 //! The formats say which bytes go where (`vhdx::create`, `vhd::create`); all writing is here. A new file needs no log and no
 //! order of flushes: it has another name until it is complete, and one that was not completed has no header, or no footer.
 
+mod compare;
 mod copy;
+mod stored;
 #[cfg(test)]
 mod tests;
+mod zeros;
 
-pub use copy::{Copied, Copy, Failed, first_difference};
+pub use compare::first_difference;
+pub use copy::{Copied, Copy, Failed};
+pub use stored::Stored;
 
 use super::{Format, Kind, Plan, plan::Blocks, vhd, vhdx};
-use crate::{Error, Result, bytes::ByteSink};
+use crate::{
+    Error, Result,
+    bytes::{ByteSink, InFile},
+};
 
 /// Bytes of the block table that are kept in memory and written together.
 const PAGE: u64 = 64 << 10;
@@ -116,6 +124,32 @@ impl<'a> Writer<'a> {
             (offset, bytes) = (offset + len as u64, rest);
         }
         Ok(())
+    }
+
+    /// As [`Self::write`], with bytes of a file with which the new one may share them. Returns how many were shared, from the
+    /// first one on; the others are not written.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn share(&mut self, offset: u64, from: InFile<'_>) -> Result<u64> {
+        if from.len > self.virtual_size.saturating_sub(offset) {
+            return Err(Error::invalid(format!("{} bytes at {offset:#x} lie beyond the end", from.len)));
+        }
+        let Layout::Blocks(allocated) = &mut self.layout else {
+            return Ok(if self.sink.share(offset, from) { from.len } else { 0 });
+        };
+        let size = allocated.blocks.block_size();
+        let mut done = 0;
+        while done < from.len {
+            let (block, within) = ((offset + done) / size, (offset + done) % size);
+            let len = (from.len - done).min(size - within);
+            let at = allocated.place(self.sink, block)?;
+            if !self.sink.share(at + within, InFile { offset: from.offset + done, len, ..from }) {
+                break;
+            }
+            done += len;
+        }
+        Ok(done)
     }
 
     /// Writes the structures that make the file an image, and waits until all of it is on the disk of the host. Returns the

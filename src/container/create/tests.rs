@@ -1,9 +1,15 @@
-use std::{ops::ControlFlow, sync::Arc};
+use std::{
+    ops::{ControlFlow, Range},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use super::*;
 use crate::{
     bytes::{
-        ByteSource, ExtentKind, MemorySource,
+        ByteSource, ExtentKind, FileSource, MemorySource,
         testing::{MemoryFile, Sparse},
     },
     container::{Layer, NewParent, OpenOptions, open_source},
@@ -132,7 +138,7 @@ fn a_copy_leaves_out_holes_zeros_and_what_is_skipped() {
     let skip = std::slice::from_ref(&(9 * MIB..10 * MIB));
     let mut progress = |_| ControlFlow::Continue(());
     let copied = Copy { source: &source, skip, progress: &mut progress }.run(&mut writer).unwrap();
-    assert_eq!(copied, Copied::Whole { written: MIB + 4096 });
+    assert_eq!(copied, Copied::Whole { written: MIB + 4096, shared: 0 });
     let len = writer.finish().unwrap();
     // The structures up to 4 MiB, and the two blocks that have something.
     assert_eq!(len, 6 * MIB);
@@ -141,6 +147,75 @@ fn a_copy_leaves_out_holes_zeros_and_what_is_skipped() {
         |skip| first_difference(&source, &*disk, skip, &mut |_| ControlFlow::Continue(())).unwrap();
     assert_eq!(difference(skip), None);
     assert_eq!(difference(&[]), Some(9 * MIB));
+}
+
+/// A file in memory to which the host shares up to so many more stretches of a file.
+struct Sharing {
+    file: MemoryFile,
+    left: AtomicUsize,
+}
+
+impl ByteSink for Sharing {
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.file.write_all_at(offset, bytes)
+    }
+
+    fn set_len(&self, len: u64) -> Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn reserve(&self, range: Range<u64>) -> Result<()> {
+        self.file.reserve(range)
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.file.flush()
+    }
+
+    fn share(&self, offset: u64, from: InFile<'_>) -> bool {
+        assert!([offset, from.offset, from.len].iter().all(|at| at.is_multiple_of(4096)));
+        let allowed = |left: usize| left.checked_sub(1);
+        if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, allowed).is_err() {
+            return false;
+        }
+        let mut bytes = vec![0; usize::try_from(from.len).unwrap()];
+        from.file.read_exact_at(from.offset, &mut bytes).unwrap();
+        self.file.write_all_at(offset, &bytes).unwrap();
+        true
+    }
+}
+
+#[test]
+fn what_the_host_does_not_share_is_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("disk.raw");
+    let size = 9 * MIB + 512;
+    let content: Vec<u8> = (0..size).map(pattern).collect();
+    std::fs::write(&path, &content).unwrap();
+    for (left, least) in [(0, 0), (1, MIB), (3, 3 * MIB), (usize::MAX, 9 * MIB)] {
+        for plan in [
+            Plan { block_size: MIB, ..Plan::new(Format::Vhdx, size, 0) },
+            Plan { block_size: MIB, ..Plan::new(Format::Vhd, size, 0) },
+            Plan::new(Format::Raw, size, 0),
+        ] {
+            let source = FileSource::open(&path).unwrap();
+            let sink = Sharing { file: MemoryFile::default(), left: AtomicUsize::new(left) };
+            let mut writer = Writer::new(&sink, &plan).unwrap();
+            let copy = Copy { source: &source, skip: &[], progress: &mut |_| ControlFlow::Continue(()) };
+            let Copied::Whole { written, shared } = copy.run(&mut writer).unwrap() else {
+                panic!("it was ended")
+            };
+            assert!(written + shared == size && shared >= least, "{plan:?}: {written} {shared}");
+            writer.finish().unwrap();
+            let image: Arc<dyn ByteSource> = Arc::new(sink.file.content());
+            let disk = match plan.format {
+                Format::Raw => image,
+                _ => open_source(image, &OpenOptions::default()).unwrap().disk,
+            };
+            let difference = first_difference(&source, &*disk, &[], &mut |_| ControlFlow::Continue(()));
+            assert_eq!(difference.unwrap(), None, "{plan:?}, {left}");
+        }
+    }
 }
 
 #[test]
