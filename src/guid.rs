@@ -34,6 +34,11 @@ impl Guid {
         Self([a[0], a[1], a[2], a[3], b[0], b[1], c[0], c[1], d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7]])
     }
 
+    /// Random bits (RFC 9562, version 4).
+    pub fn random() -> Self {
+        Self(uuid::Uuid::new_v4().to_bytes_le())
+    }
+
     /// Parses the text form, with or without braces, in either case.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();

@@ -20,6 +20,8 @@ mod refusal;
 mod split;
 pub mod vhd;
 pub mod vhdx;
+pub mod write;
+mod writer;
 
 use std::{ops::Range, sync::Arc};
 

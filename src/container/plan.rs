@@ -68,8 +68,8 @@ impl Plan {
             block_size: BLOCK,
             logical_sector_size: 512,
             physical_sector_size: if format == Format::Vhdx { 4096 } else { 512 },
-            disk_id: random_guid(),
-            data_id: random_guid(),
+            disk_id: Guid::random(),
+            data_id: Guid::random(),
             time,
             parent: None,
         }
@@ -135,11 +135,6 @@ impl Plan {
             (false, Some(_)) => invalid("only a differencing image has a parent".into()),
         }
     }
-}
-
-/// A GUID of random bits (RFC 9562, version 4).
-fn random_guid() -> Guid {
-    Guid(uuid::Uuid::new_v4().to_bytes_le())
 }
 
 /// Where the blocks of a new image go, and its structures.

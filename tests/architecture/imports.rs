@@ -154,7 +154,7 @@ fn tree<'a>(code: &'a str, prefix: &[String], found: &mut Vec<Named>) -> &'a str
 }
 
 /// A path as the root sees it, that stands in the module `from`.
-fn absolute(path: &[String], from: &[String]) -> Vec<String> {
+pub(crate) fn absolute(path: &[String], from: &[String]) -> Vec<String> {
     let (mut base, mut rest) = (from.to_vec(), path);
     while let [first, tail @ ..] = rest {
         match &**first {

@@ -45,11 +45,11 @@ impl Geometry {
         }
     }
 
-    fn payload_index(&self, block: u64) -> u64 {
+    pub(super) fn payload_index(&self, block: u64) -> u64 {
         block + block / self.chunk_ratio()
     }
 
-    fn bitmap_index(&self, chunk: u64) -> u64 {
+    pub(super) fn bitmap_index(&self, chunk: u64) -> u64 {
         chunk * (self.chunk_ratio() + 1) + self.chunk_ratio()
     }
 }

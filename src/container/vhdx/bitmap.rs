@@ -62,7 +62,7 @@ impl Bitmaps {
 
 /// Returns the bit `from`, and how many bits from there on, before `to`, have the same value; at least 1. `to` lies
 /// within `bits`.
-fn run(bits: &[u8], from: u64, to: u64) -> (bool, u64) {
+pub(super) fn run(bits: &[u8], from: u64, to: u64) -> (bool, u64) {
     let byte = |bit: u64| bits[usize::try_from(bit / 8).expect("inside a page")];
     let present = byte(from) >> (from % 8) & 1 != 0;
     let (same, mut at) = (if present { 0xff } else { 0 }, from);

@@ -15,6 +15,7 @@ mod parent;
 mod region;
 #[cfg(test)]
 mod tests;
+pub(super) mod write;
 
 use std::sync::Arc;
 

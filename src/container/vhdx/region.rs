@@ -30,6 +30,12 @@ pub(super) struct Region {
     pub(super) required: bool,
 }
 
+/// The known regions, and the ranges of all that either table lists.
+pub(super) struct AllRegions {
+    pub(super) known: Regions,
+    pub(super) ranges: Vec<Range<u64>>,
+}
+
 impl Regions {
     /// Reads the regions from the first valid table; `log` is the range that the header gives.
     pub(super) fn read(
@@ -37,13 +43,8 @@ impl Regions {
         log: &Range<u64>,
         problems: &mut Vec<String>,
     ) -> Result<Self> {
-        let read = |offset| {
-            // Nearly all of the table is zeros: bad sectors are read as zeros, which the checksum confirms.
-            let (bytes, _) = read_around_bad_sectors(source, offset, TABLE_SIZE)?;
-            parse(&bytes, offset)
-        };
         let [first, second] = REGION_TABLE_OFFSETS;
-        let (regions, offset) = match (read(first), read(second)) {
+        let (regions, offset) = match (read(source, first), read(source, second)) {
             (Ok(one), Ok(two)) => {
                 if one != two {
                     problems.push("the two region tables differ; the first is used".into());
@@ -61,6 +62,13 @@ impl Regions {
             (Err(error), Err(_)) => return Err(error),
         };
         Self::select(&regions, log, offset)
+    }
+
+    /// As [`Self::read`], with every range that belongs to some region, known or not.
+    pub(super) fn read_all(source: &dyn ByteSource, log: &Range<u64>) -> Result<AllRegions> {
+        let known = Self::read(source, log, &mut Vec::new())?;
+        let tables = REGION_TABLE_OFFSETS.into_iter().filter_map(|offset| read(source, offset).ok());
+        Ok(AllRegions { known, ranges: tables.flatten().map(|region| region.range).collect() })
     }
 
     /// Selects the known regions of a table at file offset `table`; fails if any overlaps another or the log.
@@ -91,6 +99,12 @@ impl Regions {
         };
         Ok(Self { bat: find(format::BAT, "BAT")?, metadata: find(format::METADATA, "metadata")? })
     }
+}
+
+fn read(source: &dyn ByteSource, offset: u64) -> Result<Vec<Region>> {
+    // Nearly all of the table is zeros: bad sectors are read as zeros, which the checksum confirms.
+    let (bytes, _) = read_around_bad_sectors(source, offset, TABLE_SIZE)?;
+    parse(&bytes, offset)
 }
 
 /// Parses the table at file offset `offset`; validates its checksum and the alignment of its entries.

@@ -7,10 +7,8 @@ mod faults;
 
 use std::{ops::Range, sync::Arc};
 
-use self::{
-    entries::{Entries, Owner},
-    faults::{Fault, Runs},
-};
+pub(in super::super) use self::entries::{Entries, Owner};
+use self::faults::{Fault, Runs};
 use super::{
     super::{
         bat::Geometry,
@@ -66,7 +64,7 @@ pub(super) fn check(
 
 /// What a pass over the table reports.
 #[derive(Clone, Copy)]
-enum Seen {
+pub(in super::super) enum Seen {
     /// The second number is the total, the first how much of it is done.
     Progress(u64, u64),
     Entry(u64, BatEntry),

@@ -7,6 +7,8 @@ mod headers;
 mod space;
 mod tables;
 
+pub(super) use self::bat::{Entries, Owner, Seen};
+
 use std::sync::Arc;
 
 use super::{

@@ -81,7 +81,7 @@ pub(super) struct LogEntry {
 }
 
 /// An update that a descriptor describes.
-pub(super) enum Update<'a> {
+pub(in super::super) enum Update<'a> {
     /// Write this sector at this file offset.
     Data(u64, &'a [u8; LOG_SECTOR]),
     /// Write zeros: file offset and length.

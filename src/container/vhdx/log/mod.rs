@@ -6,7 +6,8 @@ mod scan;
 
 use std::sync::Arc;
 
-use self::entry::{LogEntry, MAX_FILE_SIZE, Ring, Update};
+pub(super) use self::entry::Update;
+use self::entry::{LogEntry, MAX_FILE_SIZE, Ring};
 use super::{
     format::{HEADER_SECTION, LOG_SECTOR, MIB},
     header::Header,
@@ -70,53 +71,81 @@ fn is_torn(ring: Ring<'_>, header: &Header, newest: &LogEntry) -> Result<bool> {
     Ok(next.is_some_and(|next| newest.sequence_number.checked_add(1) == Some(next.sequence_number)))
 }
 
-fn replay_into_memory(file: &Arc<dyn ByteSource>, header: &Header) -> Result<Outcome> {
-    let range = header.log_range();
-    let damaged = |problem: String| Error::corrupt("VHDX log", Place::Byte(range.start), problem);
-    if header.log_version != 0 {
-        return Err(Error::unsupported(format!("VHDX log version {}", header.log_version)));
-    }
-    if range.is_empty() {
-        return Err(damaged("the disk was not closed properly but has no log".into()));
-    }
-    place(header, file.size())?;
-    let ring = Ring { source: &**file, start: range.start, length: header.log_length };
-    let entries = scan::entries(ring, header.log_guid)?;
-    let sequence = scan::active_sequence(&entries, ring.length)
-        .ok_or_else(|| damaged("it has entries to replay, but no complete sequence of them".into()))?;
-    let head = &entries[*sequence.last().expect("a sequence has an entry")];
-    if head.flushed_file_offset > file.size() {
-        let (size, expected) = (file.size(), head.flushed_file_offset);
-        return Err(damaged(format!("the file has {size} bytes, but had {expected} or more: truncated")));
-    }
-    if head.last_file_offset > MAX_FILE_SIZE {
-        return Err(damaged("it asks for a file beyond 2^63 bytes".into()));
+/// The updates of a dirty log that was validated.
+pub(super) struct Replay<'a> {
+    ring: Ring<'a>,
+    entries: Vec<LogEntry>,
+    /// Indices of the entries to replay, oldest first; never empty.
+    sequence: Vec<usize>,
+}
+
+impl<'a> Replay<'a> {
+    /// Finds and validates what there is to replay.
+    pub(super) fn find(file: &'a dyn ByteSource, header: &Header) -> Result<Self> {
+        let range = header.log_range();
+        let damaged = |problem: String| Error::corrupt("VHDX log", Place::Byte(range.start), problem);
+        if header.log_version != 0 {
+            return Err(Error::unsupported(format!("VHDX log version {}", header.log_version)));
+        }
+        if range.is_empty() {
+            return Err(damaged("the disk was not closed properly but has no log".into()));
+        }
+        place(header, file.size())?;
+        let ring = Ring { source: file, start: range.start, length: header.log_length };
+        let entries = scan::entries(ring, header.log_guid)?;
+        let sequence = scan::active_sequence(&entries, ring.length)
+            .ok_or_else(|| damaged("it has entries to replay, but no complete sequence of them".into()))?;
+        let found = Self { ring, entries, sequence };
+        let head = found.head();
+        if head.flushed_file_offset > file.size() {
+            let (size, expected) = (file.size(), head.flushed_file_offset);
+            return Err(damaged(format!("the file has {size} bytes, but had {expected} or more: truncated")));
+        }
+        if head.last_file_offset > MAX_FILE_SIZE {
+            return Err(damaged("it asks for a file beyond 2^63 bytes".into()));
+        }
+        Ok(found)
     }
 
-    let mut overlay = Overlay::new(file.clone(), head.last_file_offset);
-    let (mut budget, mut replayed) = (MAX_REPLAY_BYTES, 0_u64);
-    for index in &sequence {
-        entries[*index].updates(ring, |update| {
-            let memory = UPDATE_COST + if matches!(update, Update::Data(..)) { LOG_SECTOR } else { 0 };
-            budget = budget
-                .checked_sub(memory)
-                .ok_or_else(|| Error::unsupported("VHDX log with more than 128 MiB of updates"))?;
-            let length = match update {
-                Update::Data(offset, bytes) => {
-                    overlay.put(offset, bytes);
-                    bytes.len() as u64
-                }
-                Update::Zeros(offset, length) => {
-                    overlay.put_zeros(offset, length);
-                    length
-                }
-            };
-            replayed = replayed.saturating_add(length);
-            Ok(())
-        })?;
+    fn head(&self) -> &LogEntry {
+        &self.entries[*self.sequence.last().expect("a sequence has an entry")]
     }
-    let count = sequence.len();
-    let torn = is_torn(ring, header, head)?;
+
+    /// The length that the file needs.
+    pub(super) fn file_size(&self) -> u64 {
+        self.head().last_file_offset
+    }
+
+    /// Passes every update to `apply`, in order.
+    pub(super) fn each(&self, mut apply: impl FnMut(Update<'_>) -> Result<()>) -> Result<()> {
+        self.sequence.iter().try_for_each(|index| self.entries[*index].updates(self.ring, &mut apply))
+    }
+}
+
+fn replay_into_memory(file: &Arc<dyn ByteSource>, header: &Header) -> Result<Outcome> {
+    let replay = Replay::find(&**file, header)?;
+    let mut overlay = Overlay::new(file.clone(), replay.file_size());
+    let (mut budget, mut replayed) = (MAX_REPLAY_BYTES, 0_u64);
+    replay.each(|update| {
+        let memory = UPDATE_COST + if matches!(update, Update::Data(..)) { LOG_SECTOR } else { 0 };
+        budget = budget
+            .checked_sub(memory)
+            .ok_or_else(|| Error::unsupported("VHDX log with more than 128 MiB of updates"))?;
+        let length = match update {
+            Update::Data(offset, bytes) => {
+                overlay.put(offset, bytes);
+                bytes.len() as u64
+            }
+            Update::Zeros(offset, length) => {
+                overlay.put_zeros(offset, length);
+                length
+            }
+        };
+        replayed = replayed.saturating_add(length);
+        Ok(())
+    })?;
+    let count = replay.sequence.len();
+    let torn = is_torn(replay.ring, header, replay.head())?;
     let log = LogState::Replayed { entries: count, bytes: replayed };
     Ok(Outcome { source: Arc::new(overlay), log, torn })
 }

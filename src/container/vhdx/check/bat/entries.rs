@@ -22,15 +22,15 @@ pub(super) const SIZE: u64 = size_of::<BatEntry>() as u64;
 const PIECE: u64 = 256 << 10;
 
 /// The table of a file.
-pub(super) struct Entries<'a> {
-    pub(super) source: &'a dyn ByteSource,
+pub(in super::super::super) struct Entries<'a> {
+    pub(in super::super::super) source: &'a dyn ByteSource,
     /// File offset of the first entry.
-    pub(super) start: u64,
+    pub(in super::super::super) start: u64,
 }
 
 /// The owner of an entry: a payload block or the sector bitmap of a chunk, by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Owner {
+pub(in super::super::super) enum Owner {
     Block(u64),
     Bitmap(u64),
 }
@@ -38,7 +38,11 @@ pub(super) enum Owner {
 impl Entries<'_> {
     /// Calls `visit` with each non-zero entry of the range that the file stores. Returns the number of the first entry
     /// past the stored ones.
-    pub(super) fn each(&self, range: Range<u64>, visit: &mut dyn FnMut(Seen)) -> Result<u64> {
+    pub(in super::super::super) fn each(
+        &self,
+        range: Range<u64>,
+        visit: &mut dyn FnMut(Seen),
+    ) -> Result<u64> {
         let stored = self.source.size().saturating_sub(self.start) / SIZE;
         let last = range.end.min(stored).max(range.start);
         let mut bytes = Vec::new();
@@ -68,7 +72,7 @@ impl Entries<'_> {
 
 impl Geometry {
     /// The owner of the entry with this index.
-    pub(super) fn owner(&self, index: u64) -> Owner {
+    pub(in super::super::super) fn owner(&self, index: u64) -> Owner {
         let (ratio, period) = (self.chunk_ratio(), self.chunk_ratio() + 1);
         match index % period {
             within if within == ratio => Owner::Bitmap(index / period),
@@ -77,7 +81,7 @@ impl Geometry {
     }
 
     /// True when the entry gives a place in the file from which data is read.
-    pub(super) fn has_data(&self, owner: Owner, entry: BatEntry) -> bool {
+    pub(in super::super::super) fn has_data(&self, owner: Owner, entry: BatEntry) -> bool {
         match owner {
             Owner::Block(number) if number >= self.payload_blocks() => false,
             Owner::Block(_) => match entry.state() {
@@ -92,7 +96,7 @@ impl Geometry {
 
 impl Owner {
     /// The chunk to which it belongs.
-    pub(super) fn chunk(self, geometry: &Geometry) -> u64 {
+    pub(in super::super::super) fn chunk(self, geometry: &Geometry) -> u64 {
         match self {
             Self::Block(number) => number / geometry.chunk_ratio(),
             Self::Bitmap(chunk) => chunk,
@@ -100,7 +104,7 @@ impl Owner {
     }
 
     /// Length in the file in bytes: of the whole block, and of the part that the disk needs.
-    pub(super) fn lengths(self, geometry: &Geometry) -> (u64, u64) {
+    pub(in super::super::super) fn lengths(self, geometry: &Geometry) -> (u64, u64) {
         match self {
             Self::Block(number) => {
                 let rest = geometry.virtual_size.saturating_sub(number.saturating_mul(geometry.block_size));

@@ -1,0 +1,200 @@
+//! Writing into an existing image: a type of its own beside [`super::Disk`], which has no way here. The formats' own writers
+//! do the work (`vhdx::write` and others); what they have in common is here: whole sectors, transactions, and that nothing is
+//! written after a failure.
+
+#[cfg(test)]
+mod tests;
+mod transaction;
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+pub use super::writer::{Change, Changes, CommitMode, WriteOptions};
+pub use transaction::Transaction;
+
+use super::{
+    detect::{Detected, detect},
+    vhdx,
+    writer::ImageWriter,
+};
+use crate::{
+    Error, Result,
+    bytes::{Backing, ByteSink, ByteSource, Extent, ExtentKind, check_range},
+};
+
+/// A virtual disk that is written: the image on top, and what lies below it, which is only read.
+///
+/// Single writes have no order: until [`ByteSink::flush`] returns, each sector of them is old or new after a power cut. What must change
+/// together goes through [`Self::begin`]. A disk that is dropped without [`Self::close`] is left as after a power cut.
+pub struct WritableDisk {
+    writer: RwLock<Box<dyn ImageWriter>>,
+    /// Why nothing is written any more.
+    failed: Mutex<Option<String>>,
+    size: u64,
+    sector_size: u64,
+}
+
+impl WritableDisk {
+    /// Opens an image for writing; `parent` is the disk below a differencing image. Nothing of the file is changed before the first
+    /// write, unless the image was not closed properly: then its log is replayed into it.
+    ///
+    /// # Errors
+    /// As opening it for reading, and [`Error::Corrupt`] where two blocks, or a block and a structure, claim the same place;
+    /// [`Error::Unsupported`] for what is only read; [`Error::Io`] of the host.
+    pub fn open(
+        top: Arc<dyn Backing>,
+        parent: Option<Arc<dyn ByteSource>>,
+        options: &WriteOptions,
+    ) -> Result<Self> {
+        let writer: Box<dyn ImageWriter> = match detect(&*top, "image")? {
+            Detected::Vhdx => Box::new(vhdx::write::open(top, parent, options)?),
+            Detected::Vhd => return Err(Error::unsupported("writing into a VHD")),
+            Detected::Raw => return Err(Error::unsupported("writing into a raw image")),
+        };
+        let (size, sector_size) = (writer.size(), writer.sector_size().into());
+        Ok(Self { writer: RwLock::new(writer), failed: Mutex::new(None), size, sector_size })
+    }
+
+    /// Bytes per logical sector.
+    pub fn sector_size(&self) -> u64 {
+        self.sector_size
+    }
+
+    /// Begins a transaction: nothing of it is visible or written before [`Transaction::commit`].
+    pub fn begin(&self) -> Transaction<'_> {
+        Transaction::new(self)
+    }
+
+    /// Makes a range read as zeros; whole blocks in it give back their space where the format can do that.
+    ///
+    /// # Errors
+    /// As [`ByteSink::write_all_at`].
+    pub fn discard(&self, offset: u64, len: u64) -> Result<()> {
+        if offset.checked_add(len).is_none_or(|end| end > self.size) {
+            return Err(Error::invalid(format!("{len} bytes at {offset:#x} lie beyond the end of the disk")));
+        }
+        let sector = self.sector_size;
+        if offset.is_multiple_of(sector) && len.is_multiple_of(sector) {
+            return self.change(|writer| writer.discard(offset, len));
+        }
+        let (start, end) = (offset.next_multiple_of(sector), (offset + len) / sector * sector);
+        if start >= end {
+            let zeros = vec![0; usize::try_from(len).expect("less than two sectors")];
+            return self.write_all_at(offset, &zeros);
+        }
+        let zeros = |from: u64, to: u64| {
+            self.write_all_at(from, &vec![0; usize::try_from(to - from).expect("less than a sector")])
+        };
+        zeros(offset, start)?;
+        zeros(end, offset + len)?;
+        self.change(|writer| writer.discard(start, end - start))
+    }
+
+    /// Makes everything so far survive, and leaves the image as one that was closed properly: without a log to replay, and no longer
+    /// than it has to be.
+    ///
+    /// # Errors
+    /// As [`ByteSink::flush`].
+    pub fn close(self) -> Result<()> {
+        self.change(ImageWriter::close)
+    }
+
+    /// Makes a change, unless one failed before.
+    fn change(&self, make: impl FnOnce(&mut (dyn ImageWriter + 'static)) -> Result<()>) -> Result<()> {
+        let mut writer = self.writing();
+        self.refuse_after_failure()?;
+        make(&mut **writer).inspect_err(|error| {
+            if !matches!(error, Error::Invalid(_)) {
+                *self.failure() = Some(error.to_string());
+            }
+        })
+    }
+
+    fn refuse_after_failure(&self) -> Result<()> {
+        match &*self.failure() {
+            None => Ok(()),
+            Some(reason) => Err(Error::io(
+                format!(
+                    "nothing is written any more, as a write has failed ({reason}); open the image again"
+                ),
+                std::io::Error::other("an earlier failure"),
+            )),
+        }
+    }
+
+    fn failure(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reading(&self) -> RwLockReadGuard<'_, Box<dyn ImageWriter>> {
+        self.writer.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn writing(&self) -> RwLockWriteGuard<'_, Box<dyn ImageWriter>> {
+        self.writer.write().unwrap_or_else(|poisoned| {
+            // A writer that panicked half way: what it holds in memory cannot be trusted.
+            self.failure().get_or_insert_with(|| "the writer panicked".to_owned());
+            poisoned.into_inner()
+        })
+    }
+}
+
+impl ByteSource for WritableDisk {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        check_range(self.size, offset, buf.len())?;
+        self.reading().read(offset, buf)
+    }
+
+    fn extent_at(&self, offset: u64) -> Result<Extent> {
+        if offset >= self.size {
+            return Ok(Extent { kind: ExtentKind::Hole, len: 0 });
+        }
+        self.reading().extent(offset)
+    }
+}
+
+impl ByteSink for WritableDisk {
+    /// # Errors
+    /// [`Error::Invalid`] for bytes beyond the end; [`Error::Io`] of the host, after which nothing is written any more.
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        check_range(self.size, offset, bytes.len())?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let sector = self.sector_size;
+        let end = offset + bytes.len() as u64;
+        self.change(|writer| {
+            if offset.is_multiple_of(sector) && end.is_multiple_of(sector) {
+                return writer.write(offset, bytes);
+            }
+            let (start, stop) = (offset / sector * sector, end.next_multiple_of(sector));
+            let mut whole = vec![0; usize::try_from(stop - start).expect("little more than a buffer")];
+            let last = whole.len() - usize::try_from(sector).expect("4096 at most");
+            let size = whole.len() - last;
+            writer.read(start, &mut whole[..size])?;
+            writer.read(stop - sector, &mut whole[last..])?;
+            let from = usize::try_from(offset - start).expect("below a sector");
+            whole[from..from + bytes.len()].copy_from_slice(bytes);
+            writer.write(start, &whole)
+        })
+    }
+
+    /// # Errors
+    /// [`Error::Unsupported`], always: the size of a disk is not that of a file.
+    fn set_len(&self, _len: u64) -> Result<()> {
+        Err(Error::unsupported("changing the size of a virtual disk by writing to it"))
+    }
+
+    /// # Errors
+    /// As [`Self::set_len`].
+    fn reserve(&self, _range: std::ops::Range<u64>) -> Result<()> {
+        Err(Error::unsupported("reserving space in a virtual disk"))
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.change(ImageWriter::flush)
+    }
+}

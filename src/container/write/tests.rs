@@ -1,0 +1,90 @@
+//! Disks of every kind, written in every way and compared with plain bytes in memory.
+
+mod model;
+
+use std::sync::Arc;
+
+use super::*;
+use crate::{
+    bytes::{
+        read_vec,
+        testing::{MemoryFile, Sparse},
+    },
+    check::{Finding, FindingSink, Severity},
+    container::{
+        self, Container, Format, Kind, NewParent, OpenOptions, Plan, create, image::Image, open_source,
+    },
+    guid::Guid,
+};
+
+const MIB: u64 = 1 << 20;
+
+/// A new image.
+fn made(plan: &Plan, stretches: &[(u64, Vec<u8>)]) -> Sparse {
+    let file = MemoryFile::default();
+    let mut writer = create::Writer::new(&file, plan).unwrap();
+    for (offset, bytes) in stretches {
+        writer.write(*offset, bytes).unwrap();
+    }
+    writer.finish().unwrap();
+    file.content()
+}
+
+/// A dynamic VHDX.
+fn dynamic(size: u64, block_size: u64) -> Plan {
+    Plan { block_size, ..Plan::new(Format::Vhdx, size, 0) }
+}
+
+/// A child of a VHDX.
+fn child(size: u64, block_size: u64) -> Plan {
+    let parent = NewParent {
+        identity: Guid([7; 16]),
+        relative_path: Some(r".\base.vhdx".into()),
+        absolute_path: None,
+        time: 0,
+    };
+    Plan { kind: Kind::Differencing, parent: Some(parent), ..dynamic(size, block_size) }
+}
+
+fn pattern(len: u64, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes = Vec::new();
+    while (bytes.len() as u64) < len {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(usize::try_from(len).unwrap());
+    bytes
+}
+
+/// Reads a file as others do: with its log replayed in memory, and the parent below.
+fn read_only(file: Sparse, parent: Option<&Arc<dyn ByteSource>>) -> Arc<dyn ByteSource> {
+    let options = OpenOptions { force_parent: true, ..OpenOptions::default() };
+    let top = Image::from_source(Arc::new(file), "", &options).unwrap();
+    let mut images = vec![top];
+    if let Some(parent) = parent {
+        images.push(Image::from_source(parent.clone(), "", &options).unwrap());
+    }
+    Container::new(images, Vec::new()).disk
+}
+
+/// What `check` finds, but for notes and a log to replay.
+fn problems(file: Sparse) -> Vec<String> {
+    struct Found(Vec<String>);
+    impl FindingSink for Found {
+        fn finding(&mut self, finding: Finding) {
+            let replayed = finding.structure == "VHDX log" && finding.severity != Severity::Error;
+            if finding.severity != Severity::Note && !replayed {
+                self.0.push(format!("{}: {}", finding.structure, finding.problem));
+            }
+        }
+
+        fn progress(&mut self, _: &str, _: u64, _: u64) {}
+    }
+    let mut found = Found(Vec::new());
+    let source: Arc<dyn ByteSource> = Arc::new(file);
+    container::vhdx::check::check(&source, true, &mut found).unwrap();
+    found.0
+}

@@ -1,0 +1,69 @@
+//! What each format does to write into an existing image: the contract between [`super::write::WritableDisk`], which every
+//! user has, and the writers of the formats. Readers reach none of it.
+
+mod changes;
+
+use std::sync::Arc;
+
+pub use changes::{Change, Changes};
+
+use crate::{
+    Result,
+    bytes::{Backing, Extent},
+};
+
+/// How an image is written.
+#[derive(Clone, Default)]
+pub struct WriteOptions {
+    /// Where the data of a commit goes.
+    pub commit: CommitMode,
+    /// Most bytes of a VHDX log that are in use at a time; the whole log if `None`. A small one is emptied often.
+    pub log_limit: Option<u64>,
+    /// For what has no log (VHD, raw): the file beside the image that makes commits whole. Without it they are refused.
+    pub redo: Option<Arc<dyn Backing>>,
+}
+
+/// Where the data of a commit goes before it is visible. Either way all of it becomes visible at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CommitMode {
+    /// Into the log with the metadata, where it fits; else as [`Self::Switched`].
+    #[default]
+    Logged,
+    /// Into fresh blocks, which replace the old ones: the log has nothing but pages of the block table and of bitmaps, as the
+    /// letter of the specification has it.
+    Switched,
+}
+
+/// A writer of one format. Offsets and lengths are whole sectors inside the disk, which the caller checks, and calls that
+/// change something come one at a time.
+///
+/// After an error other than [`crate::Error::Invalid`], with which a request is refused before anything was done, only reads follow:
+/// what the file holds then opens as after a power cut.
+pub(super) trait ImageWriter: Send + Sync {
+    /// The size that the guest sees, in bytes.
+    fn size(&self) -> u64;
+
+    /// Bytes per logical sector: what is written is old or new in units of this.
+    fn sector_size(&self) -> u32;
+
+    /// Fills `buf` with what the guest sees: every write so far, and the parent below.
+    fn read(&self, offset: u64, buf: &mut [u8]) -> Result<()>;
+
+    /// How the bytes from `offset` on are stored, and how far.
+    fn extent(&self, offset: u64) -> Result<Extent>;
+
+    /// Writes without an order: until a flush each sector is old or new after a power cut.
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<()>;
+
+    /// Makes the range read as zeros, and gives back its space where the format can.
+    fn discard(&mut self, offset: u64, len: u64) -> Result<()>;
+
+    /// Makes all changes visible at once: after a power cut all of them are there or none. Earlier commits come first.
+    fn commit(&mut self, changes: &Changes) -> Result<()>;
+
+    /// Returns when everything so far survives a power cut.
+    fn flush(&mut self) -> Result<()>;
+
+    /// Flushes, and leaves the file as one that was closed properly.
+    fn close(&mut self) -> Result<()>;
+}
