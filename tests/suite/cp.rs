@@ -5,13 +5,13 @@ use std::{
     os::unix::fs::{FileExt, MetadataExt, symlink},
     path::Path,
     process::{Command, Stdio},
-    time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{
     demo::{manifest, outcome, unpack, vhdmount},
+    halfway::stopped_halfway,
     have,
     host::{Host, MIB, Mounted, unavailable},
     run, scratch, sha256, tool,
@@ -272,22 +272,6 @@ fn a_file_too_large_for_the_destination_names_the_limit() {
         assert!(code == Some(4) && err.contains(&wanted) && err.contains("ulimit -f"), "{code:?} {err}");
         assert!(!dest.exists());
     }
-}
-
-/// Stops the process as soon as something appears in `dest`; true if it is still in the middle of it.
-fn stopped_halfway(pid: Pid, dest: &Path) -> bool {
-    let start = Instant::now();
-    let begun =
-        || fs::read_dir(dest).unwrap().flatten().any(|e| e.file_name().to_string_lossy().contains(".part"));
-    while !begun() {
-        if start.elapsed() > Duration::from_secs(20) {
-            return false;
-        }
-    }
-    kill_process(pid, Signal::STOP).unwrap();
-    let options = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-    waitid(WaitId::Pid(pid), options).unwrap();
-    begun()
 }
 
 #[test]

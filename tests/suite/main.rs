@@ -18,6 +18,7 @@ mod deleted;
 mod demo;
 mod fat;
 mod fleet;
+mod formats;
 #[cfg(target_os = "linux")]
 mod hosts;
 #[cfg(target_os = "linux")]

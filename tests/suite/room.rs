@@ -4,12 +4,16 @@ use std::{
     fs::{self, File},
     os::unix::fs::FileExt,
     path::Path,
+    process::Stdio,
 };
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{
     demo::{outcome, vhdmount},
+    halfway::stopped_halfway,
     host::{Host, MIB},
-    run, tool,
+    run, scratch, tool,
 };
 
 /// A raw disk without zeros in so many bytes at its beginning.
@@ -77,4 +81,42 @@ fn what_cannot_fit_is_refused_before_it_is_written() {
     let (code, _, errors) = outcome(&vhdmount().arg("convert").arg(&large).arg(&dest).output().unwrap());
     assert!(code == Some(3) && errors.contains("files on") && errors.contains("dynamic image"), "{errors}");
     assert!(!dest.exists());
+}
+
+#[test]
+fn an_interrupted_conversion_leaves_nothing() {
+    let folder = scratch();
+    let (raw, dest) = (folder.path().join("disk.raw"), folder.path().join("dest"));
+    disk(&raw, 300 * MIB, 256 * MIB);
+    fs::create_dir(&dest).unwrap();
+    let image = dest.join("disk.vhdx");
+    for signal in [Signal::INT, Signal::TERM, Signal::KILL] {
+        for _ in 0..10 {
+            let mut command = vhdmount();
+            command.arg("convert").arg(&raw).arg(&image);
+            let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            let pid = Pid::from_child(&child);
+            let halfway = stopped_halfway(pid, &dest);
+            let _ = kill_process(pid, signal);
+            let _ = kill_process(pid, Signal::CONT);
+            let (code, _, err) = outcome(&child.wait_with_output().unwrap());
+            let left: Vec<_> =
+                fs::read_dir(&dest).unwrap().flatten().map(|entry| entry.file_name()).collect();
+            let whole = image.exists();
+            for name in &left {
+                if name != "disk.vhdx" {
+                    // What a killed process cannot remove does not pass for an image.
+                    assert!(signal == Signal::KILL && name == "disk.vhdx.partial", "{name:?} was left");
+                    let read = vhdmount().arg("ls").arg(dest.join(name)).output().unwrap();
+                    assert!(!read.status.success() || whole, "half an image opens");
+                }
+                fs::remove_file(dest.join(name)).unwrap();
+            }
+            if halfway && !whole {
+                let wanted = if signal == Signal::KILL { None } else { Some(130) };
+                assert_eq!(code, wanted, "{err}");
+                break;
+            }
+        }
+    }
 }

@@ -6,6 +6,8 @@ pub(crate) mod conformance;
 pub(crate) mod corpus;
 pub(crate) mod demo;
 #[cfg(target_os = "linux")]
+pub(crate) mod halfway;
+#[cfg(target_os = "linux")]
 pub(crate) mod host;
 pub(crate) mod mutate;
 pub(crate) mod vhd_writer;
