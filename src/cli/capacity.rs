@@ -20,8 +20,17 @@ use super::{
     Failure, advice, capacity_self,
     config::{Capacity, Form, Subject, Thresholds},
     exit::{Class, unless_closed},
-    print, watch,
+    print, sandbox, watch,
 };
+
+/// What follows a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AndThen {
+    /// Nothing: no other file will be opened.
+    Ends,
+    /// The next one, of whatever files the image has by then: those of a new snapshot, or one of the same name.
+    Repeats,
+}
 
 pub(super) fn run(command: &Capacity) -> std::result::Result<(), Failure> {
     if let Some(seconds) = command.watch {
@@ -31,10 +40,11 @@ pub(super) fn run(command: &Capacity) -> std::result::Result<(), Failure> {
     match &command.subject {
         Subject::Running => {
             let failed = |error| Failure::image_text(format_args!("--self: {error}"));
-            print(&capacity_self::report(&command.options, command.form).map_err(failed)?)
+            print(&capacity_self::report(&command.options, command.form, AndThen::Ends).map_err(failed)?)
         }
         Subject::Image(image) => {
-            print(&report(image, &command.options).map_err(|error| Failure::image(image, &error))?)
+            let report = report(image, &command.options, AndThen::Ends);
+            print(&report.map_err(|error| Failure::image(image, &error))?)
         }
         Subject::Fleet { images, folders, monitor } => {
             let fleet = fleet(images, folders, &command.options);
@@ -49,21 +59,22 @@ pub(super) fn run(command: &Capacity) -> std::result::Result<(), Failure> {
 /// One block of `--watch`.
 fn block(command: &Capacity) -> std::result::Result<String, String> {
     match &command.subject {
-        Subject::Running => {
-            capacity_self::report(&command.options, command.form).map_err(|error| error.to_string())
-        }
-        Subject::Image(image) => {
-            report(image, &command.options).map_err(|error| Failure::image(image, &error).text().to_owned())
-        }
+        Subject::Running => capacity_self::report(&command.options, command.form, AndThen::Repeats)
+            .map_err(|error| error.to_string()),
+        Subject::Image(image) => report(image, &command.options, AndThen::Repeats)
+            .map_err(|error| Failure::image(image, &error).text().to_owned()),
         Subject::Fleet { images, folders, .. } => {
             Ok(text(&fleet(images, folders, &command.options), command.form))
         }
     }
 }
 
-fn report(image: &Path, options: &OpenOptions) -> Result<String> {
-    let report = Image::open(image, options)?.capacity().report()?;
-    Ok(report.to_toml())
+fn report(image: &Path, options: &OpenOptions, and_then: AndThen) -> Result<String> {
+    let image = Image::open(image, options)?;
+    if and_then == AndThen::Ends {
+        sandbox::narrow(Some(image.container()));
+    }
+    Ok(image.capacity().report()?.to_toml())
 }
 
 fn text(fleet: &FleetReport, form: Form) -> String {

@@ -7,11 +7,17 @@ use vhdmount::{
     json,
 };
 
-use super::config::Form;
+use super::{capacity::AndThen, config::Form, sandbox};
 
-pub(super) fn report(options: &OpenOptions, form: Form) -> Result<String> {
+pub(super) fn report(options: &OpenOptions, form: Form, and_then: AndThen) -> Result<String> {
     let running = options.container.host.running()?;
-    let report =
-        SelfReport::new(&running, &mut |backing| Image::open(&backing.image, options)?.capacity().report())?;
+    let last = running.growing().last().map(|backing| backing.image.clone());
+    let report = SelfReport::new(&running, &mut |backing| {
+        let image = Image::open(&backing.image, options)?;
+        if and_then == AndThen::Ends && last.as_ref() == Some(&backing.image) {
+            sandbox::narrow(Some(image.container()));
+        }
+        image.capacity().report()
+    })?;
     Ok(if form == Form::Json { json::to_text(&report) } else { report.to_toml() })
 }

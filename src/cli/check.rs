@@ -4,7 +4,7 @@ mod progress;
 mod text;
 
 use vhdmount::{
-    image::check::{Verdict, check},
+    image::check::{Examinable, Verdict},
     json,
 };
 
@@ -14,13 +14,17 @@ use super::{
     exit::{Class, unless_closed},
     print,
     progress::Line,
+    sandbox,
 };
 
 /// Checks the image and prints the findings. Their severity determines the exit code.
 pub(super) fn run(command: &Check) -> Result<(), Failure> {
     let Check { image, options, json, quiet } = command;
     let mut line = Line::new(!quiet && !json);
-    let examined = check(image, options, &mut |progress| line.show(|| progress::render(progress)));
+    let examined = Examinable::open(image, options).and_then(|opened| {
+        sandbox::narrow(opened.container());
+        opened.examine(options, &mut |progress| line.show(|| progress::render(progress)))
+    });
     line.clear();
     let examination = examined.map_err(|error| Failure::image(image, &error))?;
     unless_closed(print(&if *json { json::to_text(&examination) } else { text::of(&examination, *quiet) }))?;

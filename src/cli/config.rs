@@ -203,7 +203,7 @@ impl Source {
     /// When the image cannot be opened.
     pub(crate) fn open(&self) -> Result<Image, Failure> {
         let image = Image::open(&self.image, &self.options).map_err(|error| self.failure(&error))?;
-        sandbox::narrow(&image);
+        sandbox::narrow(Some(image.container()));
         Ok(image)
     }
 

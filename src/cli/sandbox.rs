@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use vhdmount::{container::OpenOptions, image::Image};
+use vhdmount::container::{Container, OpenOptions};
 
 use super::{
     Failure,
@@ -59,10 +59,9 @@ impl Sandbox {
     }
 }
 
-/// The chain is open: leaves only its files.
-pub(super) fn narrow(image: &Image) {
-    let container = image.container();
-    let files = container.files().iter().flatten().chain(container.pieces());
+/// The chain is open: leaves only its files; none if it could not be opened.
+pub(super) fn narrow(container: Option<&Container>) {
+    let files = container.into_iter().flat_map(|open| open.files().iter().flatten().chain(open.pieces()));
     system::narrow(&mut files.map(|file| file.file()));
 }
 

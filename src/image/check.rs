@@ -105,8 +105,41 @@ pub fn check(
     options: &CheckOptions,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Examination> {
-    let subjects = Subjects::open(path, &options.open.container, options.parents)?;
-    examine(path.display().to_string(), subjects, options, progress)
+    Examinable::open(path, options)?.examine(options, progress)
+}
+
+/// An image that is open to be examined, with the parents that were found: from here on no file is opened.
+pub struct Examinable {
+    name: String,
+    subjects: Subjects,
+}
+
+impl Examinable {
+    /// Opens an image file and looks for its parents.
+    ///
+    /// # Errors
+    /// As [`check`], but for a partition that is not there.
+    pub fn open(path: &Path, options: &CheckOptions) -> Result<Self> {
+        let subjects = Subjects::open(path, &options.open.container, options.parents)?;
+        Ok(Self { name: path.display().to_string(), subjects })
+    }
+
+    /// The disk, where it can be opened.
+    pub fn container(&self) -> Option<&Container> {
+        self.subjects.container.as_ref().ok()
+    }
+
+    /// Examines everything, with the options that it was opened with.
+    ///
+    /// # Errors
+    /// When there is no such partition.
+    pub fn examine(
+        self,
+        options: &CheckOptions,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Examination> {
+        examine(self.name, self.subjects, options, progress)
+    }
 }
 
 /// As [`check`], for an image that is not a file of the host.

@@ -60,10 +60,11 @@ fn every_command_is_kept_in_and_does_its_work() {
         (vec!["ls", "--deleted", &image, "p3"], 2),
         (vec!["cat", &image, "p3/Users/Ada/Documents/Thesis.txt"], 2),
         (vec!["cp", "-a", &image, "p3/Users", &copy], 2),
-        (vec!["check", &image], 1),
+        (vec!["check", &image], 2),
+        (vec!["check", "--json", &image], 2),
         (vec!["map", &image], 2),
         (vec!["map", &image, "--svg", &picture], 2),
-        (vec!["capacity", &image], 1),
+        (vec!["capacity", &image], 2),
         (vec!["capacity", "--json", "-r", &images], 1),
     ] {
         let what = arguments.join(" ");
