@@ -117,7 +117,8 @@ pub(super) fn detach_from_terminal() -> Result<(), MountError> {
 
 /// Leaves input and output to other processes, but for a log that goes to a file.
 pub(super) fn close_output() -> io::Result<()> {
-    let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null");
+    let null = null.map_err(|error| io::Error::new(error.kind(), format!("/dev/null: {error}")))?;
     let _ = io::stdout().flush();
     rustix::stdio::dup2_stdin(&null)?;
     rustix::stdio::dup2_stdout(&null)?;

@@ -100,6 +100,10 @@ pub(super) fn explain(mountpoint: &Path, error: &io::Error) -> MountError {
         );
     }
     match error.kind() {
+        // Root asks fusermount3 only where the kernel has refused the mount.
+        ErrorKind::NotFound if rustix::process::geteuid().is_root() => MountError::Fuse(
+            "mounting is not permitted here; in a container start that with `--cap-add SYS_ADMIN`".into(),
+        ),
         // The mountpoint and the device have just been checked, so the missing file is the helper program.
         ErrorKind::NotFound => MountError::Fuse(
             "fusermount3 is not installed, and only root mounts without it: install the package fuse3".into(),

@@ -19,8 +19,8 @@ pub(super) struct Guard(std::io::PipeWriter);
 const DONE: &str = "done\n";
 
 impl Guard {
-    /// Starts the guard of this process.
-    pub(super) fn start(options: &MountOptions) -> Result<Self, MountError> {
+    /// Starts the guard of this process; `confined`: as the keeper is, with or without fusermount3.
+    pub(super) fn start(options: &MountOptions, confined: Option<bool>) -> Result<Self, MountError> {
         let failed = |error: std::io::Error| MountError::System(format!("cannot make a pipe: {error}"));
         let (mut reader, writer) = pipe().map_err(failed)?;
         let keeper = std::process::id();
@@ -29,6 +29,9 @@ impl Guard {
             None => {
                 drop(writer);
                 sandbox::ignore_signals();
+                if let Some(fusermount) = confined {
+                    sandbox::confine_keeper("guard", None, fusermount);
+                }
                 let _ = background::detach_from_terminal();
                 let mut text = String::new();
                 let _ = reader.read_to_string(&mut text);

@@ -25,7 +25,7 @@ use super::{
     guard::Guard,
     options::Attributes,
     pid_file::PidFile,
-    sandbox::{Broker, Event, Request, Restriction, ignore_signals, pair, reply},
+    sandbox::{Broker, Event, Request, Restriction, confine_keeper, ignore_signals, pair, reply},
     server::{self, Server},
     session::{self, Detached, MAX_START, Mounted, Site, Unserved},
     unmount,
@@ -43,10 +43,11 @@ pub(super) fn keep<E: From<MountError>>(
     prepare: impl FnOnce() -> Result<Prepared, E>,
 ) -> Result<bool, E> {
     // What would fail later is refused before the image is opened.
-    Attributes::of(options)?;
+    let attributes = Attributes::of(options)?;
     let clone_device = session::may_clone_device(options)?;
     let broker = Broker::new(&restriction.clone().unwrap_or_default().rights);
-    let guard = Guard::start(options)?;
+    let fusermount = attributes.auto_unmount;
+    let guard = Guard::start(options, restriction.is_some().then_some(fusermount))?;
     let (inside, outside) = pair().map_err(system)?;
     let keeper = Pid::this();
     match background::copy()? {
@@ -61,6 +62,9 @@ pub(super) fn keep<E: From<MountError>>(
         }
         Some(server) => {
             drop(inside);
+            if restriction.is_some() {
+                confine_keeper("keeper", Some(server), fusermount);
+            }
             let keeper = Keeper {
                 options,
                 broker,

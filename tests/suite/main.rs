@@ -10,6 +10,8 @@ mod bad_sectors;
 mod chain;
 mod check;
 mod cli;
+#[cfg(target_os = "linux")]
+mod containers;
 mod corpus;
 #[cfg(target_os = "linux")]
 mod cp;
@@ -19,6 +21,8 @@ mod demo;
 mod fat;
 mod fleet;
 mod formats;
+#[cfg(target_os = "linux")]
+mod fstab;
 #[cfg(target_os = "linux")]
 mod hosts;
 #[cfg(target_os = "linux")]

@@ -35,7 +35,7 @@ fn server_below(keeper: &str) -> String {
 }
 
 /// Waits for `what`, which comes soon or never.
-fn wait(what: &str, mut done: impl FnMut() -> bool) {
+pub(crate) fn wait(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
         assert!(start.elapsed() < Duration::from_secs(20), "{what}: not after 20 s");
@@ -385,7 +385,7 @@ fn a_signal_unmounts_and_leaves_open_files_readable() {
 }
 
 /// Runs a script in a mount namespace of its own, as root; `None` where that is not possible.
-fn isolated(script: &str, arguments: &[&Path]) -> Option<std::process::Output> {
+pub(crate) fn isolated(script: &str, arguments: &[&Path]) -> Option<std::process::Output> {
     let may =
         Command::new("unshare").args(["-m", "true"]).output().is_ok_and(|output| output.status.success());
     if !may {
@@ -396,7 +396,7 @@ fn isolated(script: &str, arguments: &[&Path]) -> Option<std::process::Output> {
 }
 
 /// The program and the demo disk where every user can read them.
-fn public(folder: &Path) -> (PathBuf, PathBuf) {
+pub(crate) fn public(folder: &Path) -> (PathBuf, PathBuf) {
     let program = folder.join("vhdmount");
     fs::copy(env!("CARGO_BIN_EXE_vhdmount"), &program).unwrap();
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
@@ -416,7 +416,7 @@ fn users_mount_through_fusermount3() {
         mknod "$4/fuse" c 10 229 && chmod 666 "$4/fuse" && mount --bind "$4/fuse" /dev/fuse
         mkdir "$4/mnt" && chown 65534:65534 "$4/mnt"
         user() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
-        user "$1" -q "$2" "$4/mnt"
+        user "$1" -q --test-sandbox "$2" "$4/mnt"
         user cat "$4/mnt/$3"
         user "$1" -u "$4/mnt"
         test -z "$(ls "$4/mnt")"
@@ -426,6 +426,7 @@ fn users_mount_through_fusermount3() {
     let (code, _, stderr) = outcome(&output);
     assert_eq!(code, Some(0), "{stderr}");
     assert_eq!(sha256(&output.stdout), row.sha256);
+    assert!(stderr.contains("self-test open ") && !stderr.contains("DONE"), "{stderr}");
 }
 
 #[test]

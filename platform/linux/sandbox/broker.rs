@@ -9,7 +9,7 @@ use std::{
     fs::File,
     io,
     os::{
-        fd::OwnedFd,
+        fd::{AsFd, OwnedFd},
         unix::{ffi::OsStrExt, ffi::OsStringExt, fs::FileExt},
     },
     path::{Path, PathBuf},
@@ -261,9 +261,13 @@ pub(super) fn start(rights: &Rights) -> Result<Client, MountError> {
 
 /// Answers until the confined process has ended.
 fn serve(socket: &OwnedFd, rights: &Rights) -> ! {
-    // What reads this program's output waits until nobody holds the other end; and the confined process decides about Ctrl-C.
+    let errors =
+        super::self_test::is_wanted().then(|| io::stderr().as_fd().try_clone_to_owned().ok()).flatten();
+    // What reads this program's output waits until the other end is closed everywhere; and the confined process decides about
+    // Ctrl-C.
     let _ = background::close_output();
     super::privileges::ignore_signals();
+    super::confine_broker(rights, errors.map(File::from));
     let mut broker = Broker::new(rights);
     while matches!(broker.answer(socket), Ok(Event::Answered)) {}
     std::process::exit(0)

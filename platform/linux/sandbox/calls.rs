@@ -1,10 +1,16 @@
-//! The system calls that are left (seccomp). A list of those that commands and a mount use, found with strace; every
-//! other call fails with EPERM. It is no reason to end the process: a library that tries a newer call falls back to an older
-//! one, and what an attacker tries is refused either way.
+//! The system calls that are left (seccomp): which list is for which process, and calls that depend on their arguments. The
+//! lists (`list`) were found with strace; every other call fails with EPERM. It is no reason to end the process: a library
+//! that tries a newer call falls back to an older one, and what an attacker tries is refused either way.
+
+mod list;
 
 use std::collections::BTreeMap;
 
-use nix::libc::{self, c_long};
+use nix::{
+    libc::{self, c_long},
+    unistd::Pid,
+};
+use rustix::thread::CapabilitySet;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
     apply_filter_all_threads,
@@ -13,155 +19,48 @@ use seccompiler::{
 /// What the process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Calls {
-    /// Reads an image and prints what it found; a picture is the only file that it writes.
+    /// Reads an image and prints what it found: it opens nothing for writing.
     Read,
+    /// The same, and writes pictures.
+    Draw,
     /// Makes files as well, with times, links and attributes.
     Copy,
     /// Serves a mount.
     Serve,
+    /// Opens files for one of those, and reads no more of them than signatures.
+    Open,
+    /// Keeps a mount as root: makes it and ends it. What may be ended is the server alone.
+    Keep(Option<Pid>),
 }
 
-/// Memory, threads, time, signals, descriptors.
-const RUNTIME: &[c_long] = &[
-    libc::SYS_brk,
-    libc::SYS_munmap,
-    libc::SYS_mremap,
-    libc::SYS_madvise,
-    libc::SYS_membarrier,
-    libc::SYS_futex,
-    libc::SYS_set_robust_list,
-    libc::SYS_rseq,
-    libc::SYS_sched_yield,
-    libc::SYS_sched_getaffinity,
-    libc::SYS_gettid,
-    libc::SYS_getpid,
-    libc::SYS_getuid,
-    libc::SYS_geteuid,
-    libc::SYS_getgid,
-    libc::SYS_getegid,
-    libc::SYS_uname,
-    libc::SYS_sysinfo,
-    libc::SYS_getrandom,
-    libc::SYS_clock_gettime,
-    libc::SYS_clock_nanosleep,
-    libc::SYS_nanosleep,
-    libc::SYS_gettimeofday,
-    libc::SYS_restart_syscall,
-    libc::SYS_rt_sigaction,
-    libc::SYS_rt_sigprocmask,
-    libc::SYS_rt_sigreturn,
-    libc::SYS_sigaltstack,
-    libc::SYS_exit,
-    libc::SYS_exit_group,
-    libc::SYS_close,
-    libc::SYS_dup,
-    libc::SYS_dup3,
-    libc::SYS_fcntl,
-    libc::SYS_pipe2,
-    libc::SYS_ppoll,
-    // On the connections that this process has: signals, the second process.
-    libc::SYS_sendto,
-    libc::SYS_recvfrom,
-    libc::SYS_sendmsg,
-    libc::SYS_recvmsg,
-    libc::SYS_shutdown,
-    // To give up more rights.
-    libc::SYS_landlock_create_ruleset,
-    libc::SYS_landlock_add_rule,
-    libc::SYS_landlock_restrict_self,
-];
-
-/// Files: what Landlock leaves of them.
-const FILES: &[c_long] = &[
-    libc::SYS_openat,
-    libc::SYS_read,
-    libc::SYS_readv,
-    libc::SYS_pread64,
-    libc::SYS_preadv,
-    libc::SYS_preadv2,
-    libc::SYS_write,
-    libc::SYS_writev,
-    libc::SYS_lseek,
-    libc::SYS_fstat,
-    libc::SYS_newfstatat,
-    libc::SYS_statx,
-    libc::SYS_statfs,
-    libc::SYS_fstatfs,
-    libc::SYS_faccessat,
-    libc::SYS_faccessat2,
-    libc::SYS_readlinkat,
-    libc::SYS_getcwd,
-    libc::SYS_getdents64,
-    libc::SYS_fadvise64,
-    libc::SYS_readahead,
-    libc::SYS_quotactl,
-];
-
-/// Calls that only x86-64 still has.
-#[cfg(target_arch = "x86_64")]
-const OLD: &[c_long] = &[
-    libc::SYS_open,
-    libc::SYS_stat,
-    libc::SYS_lstat,
-    libc::SYS_access,
-    libc::SYS_readlink,
-    libc::SYS_poll,
-    libc::SYS_dup2,
-    libc::SYS_getdents,
-    libc::SYS_time,
-];
-#[cfg(not(target_arch = "x86_64"))]
-const OLD: &[c_long] = &[];
-
-/// What a copy makes below its destination.
-const COPY: &[c_long] = &[
-    libc::SYS_pwrite64,
-    libc::SYS_pwritev,
-    libc::SYS_ftruncate,
-    libc::SYS_fallocate,
-    libc::SYS_fsync,
-    libc::SYS_fdatasync,
-    libc::SYS_mkdirat,
-    libc::SYS_unlinkat,
-    libc::SYS_linkat,
-    libc::SYS_symlinkat,
-    libc::SYS_renameat,
-    libc::SYS_renameat2,
-    libc::SYS_utimensat,
-    libc::SYS_fsetxattr,
-    libc::SYS_fgetxattr,
-    libc::SYS_umask,
-];
-#[cfg(target_arch = "x86_64")]
-const OLD_COPY: &[c_long] =
-    &[libc::SYS_mkdir, libc::SYS_unlink, libc::SYS_rename, libc::SYS_link, libc::SYS_symlink];
-#[cfg(not(target_arch = "x86_64"))]
-const OLD_COPY: &[c_long] = &[];
-
-/// Answers to the kernel.
-const SERVE: &[c_long] = &[
-    libc::SYS_pwrite64,
-    // To leave the terminal.
-    libc::SYS_setsid,
-    libc::SYS_chdir,
-];
-
-/// Terminals, extents and flags of files, sector sizes of devices.
-const REQUESTS: &[u64] = &[
-    libc::TCGETS,
-    libc::TIOCGWINSZ,
-    0xc020_660b, // FS_IOC_FIEMAP
-    0x8008_6601, // FS_IOC_GETFLAGS
-    0x1268,      // BLKSSZGET
-    0x127b,      // BLKPBSZGET
-];
-/// FICLONERANGE: a new image shares blocks with the files that it is made from.
-const SHARE: u64 = 0x4020_940d;
-/// FUSE_DEV_IOC_CLONE: one connection for each worker.
-const CLONE_CONNECTION: u64 = 0x8004_e500;
+/// Flags of an open that writes or makes a file.
+const WRITING: u64 =
+    (libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC | libc::O_TMPFILE & !libc::O_DIRECTORY) as u64;
 
 /// The flags of glibc's and Rust's threads, without which `clone` would make a process.
 const THREAD: u64 = (libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND) as u64;
+/// Flags of `clone` that make namespaces.
+const NAMESPACES: u64 = (libc::CLONE_NEWUSER
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWCGROUP) as u64;
+
+/// A new mount has these flags.
+const NEW_MOUNT: u64 = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV;
+/// A call of mount(2) with one of these changes a mount.
+const CHANGED_MOUNT: u64 = libc::MS_REMOUNT
+    | libc::MS_BIND
+    | libc::MS_MOVE
+    | libc::MS_SHARED
+    | libc::MS_PRIVATE
+    | libc::MS_SLAVE
+    | libc::MS_UNBINDABLE;
+
+/// `Q_GETQUOTA` of a user or group, with the kind of the quota left out: the low byte of the command.
+const GET_QUOTA: u64 = (libc::Q_GETQUOTA as u64) << 8;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
@@ -172,6 +71,21 @@ pub(super) enum Error {
 }
 
 impl Calls {
+    /// The capabilities of root that are kept. Reading files of all users without changing their access times is what root
+    /// opens images for. Landlock limits it to the files that are needed, and no system call is left that changes owners or
+    /// permissions.
+    pub(super) fn capabilities(self) -> CapabilitySet {
+        let read = CapabilitySet::DAC_READ_SEARCH | CapabilitySet::FOWNER;
+        read | match self {
+            Self::Read | Self::Draw | Self::Serve => CapabilitySet::empty(),
+            Self::Copy => CapabilitySet::DAC_OVERRIDE,
+            // Quotas of others; no call is left for what else it permits.
+            Self::Open => CapabilitySet::SYS_ADMIN,
+            // The server may be a process of another user.
+            Self::Keep(_) => CapabilitySet::SYS_ADMIN | CapabilitySet::DAC_OVERRIDE | CapabilitySet::KILL,
+        }
+    }
+
     /// Leaves only these calls, in all threads, for ever.
     pub(super) fn enforce(self) -> Result<(), Error> {
         let allowed = self.program()?;
@@ -189,64 +103,86 @@ impl Calls {
 
     fn program(self) -> Result<BpfProgram, Error> {
         let mut rules = BTreeMap::new();
-        let mut allow = |calls: &[c_long]| rules.extend(calls.iter().map(|call| (*call, Vec::new())));
-        allow(RUNTIME);
-        allow(FILES);
-        allow(OLD);
-        // The other filter has the last word.
-        allow(&[libc::SYS_clone3]);
-        match self {
-            Self::Read => {}
-            Self::Copy => {
-                allow(COPY);
-                allow(OLD_COPY);
-            }
-            Self::Serve => allow(SERVE),
+        for list in self.lists() {
+            rules.extend(list.iter().map(|call| (*call, Vec::new())));
         }
+        // The other filter has the last word.
+        rules.insert(libc::SYS_clone3, Vec::new());
         rules.extend(self.conditional()?);
         let action = SeccompAction::Errno(libc::EPERM.unsigned_abs());
         let arch = std::env::consts::ARCH.try_into()?;
         Ok(SeccompFilter::new(rules, action, SeccompAction::Allow, arch)?.try_into()?)
     }
 
+    /// The calls that are left whatever their arguments.
+    fn lists(self) -> Vec<&'static [c_long]> {
+        let mut lists = vec![list::RUNTIME, list::FILES, list::OLD];
+        match self {
+            Self::Read | Self::Draw => lists.push(list::NARROW),
+            Self::Copy => lists.extend([list::NARROW, list::COPY, list::OLD_COPY]),
+            Self::Serve => lists.extend([list::NARROW, list::SERVE]),
+            Self::Open => {}
+            Self::Keep(_) => lists.extend([list::KEEP, list::OLD_KEEP]),
+        }
+        lists
+    }
+
     /// Calls that depend on their arguments.
     fn conditional(self) -> Result<BTreeMap<c_long, Vec<SeccompRule>>, Error> {
         let equal = |argument, value| rule(argument, SeccompCmpOp::Eq, value);
         let masked = |argument, mask, value| rule(argument, SeccompCmpOp::MaskedEq(mask), value);
-        let mut requests = REQUESTS.to_vec();
-        match self {
-            Self::Read => {}
-            Self::Copy => requests.push(SHARE),
-            Self::Serve => requests.push(CLONE_CONNECTION),
-        }
+        let any_of = |argument, values: &[u64]| {
+            values.iter().map(|value| equal(argument, *value)).collect::<Result<Vec<_>, _>>()
+        };
         // Memory that can be written and run is never needed.
         let executable = u64::from(libc::PROT_EXEC.unsigned_abs());
-        let own = u64::from(std::process::id());
-        Ok(BTreeMap::from([
+        let mut rules = BTreeMap::from([
             (libc::SYS_mmap, vec![masked(2, executable, 0)?]),
             (libc::SYS_mprotect, vec![masked(2, executable, 0)?]),
-            (libc::SYS_clone, vec![masked(0, THREAD, THREAD)?]),
-            (
-                libc::SYS_ioctl,
-                requests.into_iter().map(|request| equal(1, request)).collect::<Result<_, _>>()?,
-            ),
-            (
-                libc::SYS_prctl,
-                vec![
-                    equal(0, u64::from(libc::PR_SET_NAME.unsigned_abs()))?,
-                    equal(0, u64::from(libc::PR_SET_NO_NEW_PRIVS.unsigned_abs()))?,
-                ],
-            ),
-            // A pair between threads of this process, for signals.
-            (libc::SYS_socketpair, vec![equal(0, u64::from(libc::AF_UNIX.unsigned_abs()))?]),
             // abort(), and nothing to other processes.
-            (libc::SYS_tgkill, vec![equal(0, own)?]),
+            (libc::SYS_tgkill, vec![equal(0, u64::from(std::process::id()))?]),
+            (libc::SYS_quotactl, vec![masked(0, 0xffff_ff00, GET_QUOTA & 0xffff_ff00)?]),
             // Limits of this process, which it may look at.
             (
                 libc::SYS_prlimit64,
                 vec![rule_of(vec![condition(0, SeccompCmpOp::Eq, 0)?, condition(2, SeccompCmpOp::Eq, 0)?])?],
             ),
-        ]))
+        ]);
+        if matches!(self, Self::Read | Self::Open) {
+            rules.insert(libc::SYS_openat, vec![masked(2, WRITING, 0)?]);
+            #[cfg(target_arch = "x86_64")]
+            rules.insert(libc::SYS_open, vec![masked(1, WRITING, 0)?]);
+        }
+        if !matches!(self, Self::Open | Self::Keep(_)) {
+            let mut requests = list::REQUESTS.to_vec();
+            match self {
+                Self::Copy => requests.push(list::SHARE),
+                Self::Serve => requests.push(list::CLONE_CONNECTION),
+                _ => {}
+            }
+            let settings =
+                [libc::PR_SET_NAME, libc::PR_SET_NO_NEW_PRIVS].map(|name| u64::from(name.unsigned_abs()));
+            rules.insert(libc::SYS_ioctl, any_of(1, &requests)?);
+            rules.insert(libc::SYS_clone, vec![masked(0, THREAD, THREAD)?]);
+            rules.insert(libc::SYS_prctl, any_of(0, &settings)?);
+        }
+        if self != Self::Open {
+            // A pair between threads of this process, for signals.
+            let local = u64::from(libc::AF_UNIX.unsigned_abs());
+            rules.insert(libc::SYS_socketpair, vec![equal(0, local)?]);
+        }
+        if let Self::Keep(server) = self {
+            // A process that asks the mount.
+            rules.insert(libc::SYS_clone, vec![masked(0, NAMESPACES, 0)?]);
+            rules.insert(libc::SYS_ioctl, any_of(1, &[list::NONBLOCKING])?);
+            rules.insert(libc::SYS_mount, vec![masked(3, NEW_MOUNT | CHANGED_MOUNT, NEW_MOUNT)?]);
+            let (nofollow, detach) = (libc::UMOUNT_NOFOLLOW.unsigned_abs(), libc::MNT_DETACH.unsigned_abs());
+            rules.insert(libc::SYS_umount2, vec![masked(1, u64::from(!detach), nofollow.into())?]);
+            if let Some(server) = server {
+                rules.insert(libc::SYS_kill, vec![equal(0, u64::from(server.as_raw().unsigned_abs()))?]);
+            }
+        }
+        Ok(rules)
     }
 }
 

@@ -86,6 +86,15 @@ impl Rules {
         Self(images.chain(folders).collect())
     }
 
+    /// What the process outside opens: everything that can be read, or what the user named where nothing else may be opened.
+    pub(super) fn outside(rights: &Rights) -> Self {
+        let mut rules = Self::of_search(rights);
+        if !rights.confined {
+            rules.push(Rule::new("/", READ));
+        }
+        rules
+    }
+
     /// What stays when the chain is open: what the host says of itself, and what is written.
     pub(super) fn lasting(rights: &Rights) -> Self {
         let mut rules: Vec<Option<Rule>> = vec![

@@ -2,7 +2,8 @@
 //!
 //! `filesystem` says which files can be opened (Landlock), `calls` which system calls can be made (seccomp), `privileges`
 //! takes away the rest: capabilities, core dumps, debuggers, memory without end. `broker` is a second process outside, which
-//! parses nothing of an image and opens the parents that lie elsewhere. `self_test` tries to get out.
+//! parses nothing of an image and opens the parents that lie elsewhere; it is confined as well, as is the keeper of a mount as
+//! far as the system permits. `self_test` tries to get out.
 //!
 //! The process is confined after its arguments were resolved and before it reads the first byte of an image, and again when
 //! the chain is open: then only the files of the chain remain.
@@ -17,16 +18,16 @@ mod user;
 
 use std::{
     fs::File,
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    io,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 pub(super) use self::{
     broker::{Broker, Client, Event, Request, pair, reply},
     privileges::{end_with, ignore_signals},
 };
+use nix::unistd::Pid;
+
 use self::{
     calls::Calls,
     filesystem::{Rule, Rules},
@@ -52,12 +53,10 @@ struct State {
 }
 
 static STATE: OnceLock<State> = OnceLock::new();
-/// Whether the self-test runs.
-static TESTED: AtomicBool = AtomicBool::new(false);
 
 /// Makes the confined process try to get out, and print what became of it.
 pub(crate) fn test_from_inside() {
-    TESTED.store(true, Ordering::Relaxed);
+    self_test::prepare();
 }
 
 /// Confines this process, which has one thread. What the kernel does not offer is left out, and logged.
@@ -74,7 +73,11 @@ pub(crate) fn confine(restriction: &Restriction) -> Result<(), MountError> {
             broker::start(rights).inspect_err(|error| log::info!("sandbox: no second process: {error}")).ok()
         }
     };
-    let calls = if rights.copy_to.is_some() { Calls::Copy } else { Calls::Read };
+    let calls = match (&rights.copy_to, rights.outputs.is_empty()) {
+        (Some(_), _) => Calls::Copy,
+        (None, true) => Calls::Read,
+        (None, false) => Calls::Draw,
+    };
     restrict(restriction, broker.map(Arc::new), calls)
 }
 
@@ -84,6 +87,39 @@ pub(crate) fn confine(restriction: &Restriction) -> Result<(), MountError> {
 /// As [`confine`].
 pub(super) fn confine_server(restriction: &Restriction, keeper: Arc<Client>) -> Result<(), MountError> {
     restrict(restriction, Some(keeper), Calls::Serve)
+}
+
+/// Confines the keeper of a mount, or its guard, which has no server to end. Landlock would refuse them the unmount.
+/// `fusermount`: a setuid program is needed, which would have no more rights than this process.
+pub(super) fn confine_keeper(stage: &str, server: Option<Pid>, fusermount: bool) {
+    privileges::leave_no_memory();
+    if fusermount || !privileges::may_mount() {
+        return log::debug!(
+            "sandbox: the {stage} keeps the right to start fusermount3, and with it all others"
+        );
+    }
+    let calls = Calls::Keep(server);
+    privileges::drop_all_but(calls);
+    if let Err(error) = calls.enforce() {
+        log::info!("sandbox: system calls are not kept out of the {stage}: {error}");
+    }
+    if self_test::is_wanted() {
+        self_test::of_helper(stage, &mut io::stderr());
+    }
+}
+
+/// Confines the process that opens files for another one. `errors`: where the self-test reports.
+fn confine_broker(rights: &Rights, errors: Option<File>) {
+    privileges::drop_all_but(Calls::Open);
+    if let Err(error) = filesystem::enforce(Rules::outside(rights).iter()) {
+        log::info!("sandbox: the files of the host are not kept out of the process outside: {error}");
+    }
+    if let Err(error) = Calls::Open.enforce() {
+        log::info!("sandbox: system calls are not kept out of the process outside: {error}");
+    }
+    if let Some(mut errors) = errors {
+        self_test::of_broker(rights, &mut errors);
+    }
 }
 
 fn restrict(restriction: &Restriction, broker: Option<Arc<Client>>, calls: Calls) -> Result<(), MountError> {
@@ -104,7 +140,7 @@ fn restrict(restriction: &Restriction, broker: Option<Arc<Client>>, calls: Calls
         log::info!("sandbox: system calls are not kept out: {error}");
     }
     let _ = STATE.set(State { broker, lasting: Mutex::new(lasting) });
-    if TESTED.load(Ordering::Relaxed) {
+    if self_test::is_wanted() {
         self_test::run("search", rights);
     }
     Ok(())
@@ -121,7 +157,7 @@ pub(crate) fn narrow<'a>(files: impl Iterator<Item = &'a File>) {
     if let Some(broker) = &state.broker {
         broker.narrow();
     }
-    if TESTED.load(Ordering::Relaxed) {
+    if self_test::is_wanted() {
         self_test::run("open", &Rights::default());
     }
 }

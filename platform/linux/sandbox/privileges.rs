@@ -23,12 +23,7 @@ const THREADS_OF_PROCESSOR: u64 = 4;
 
 /// Gives up what the calls do not need.
 pub(super) fn drop_all_but(calls: Calls) {
-    // Reading files of all users without changing their access times is what root opens images for. Landlock limits it to the
-    // files that are needed, and no system call is left that changes owners or permissions.
-    let mut kept = CapabilitySet::DAC_READ_SEARCH | CapabilitySet::FOWNER;
-    if calls == Calls::Copy {
-        kept |= CapabilitySet::DAC_OVERRIDE;
-    }
+    let kept = calls.capabilities();
     let dropped = capabilities(None).and_then(|now| {
         let sets = CapabilitySets {
             effective: now.effective & kept,
@@ -39,11 +34,22 @@ pub(super) fn drop_all_but(calls: Calls) {
     });
     log_failure("capabilities are kept", dropped);
     log_failure("programs with more rights could be started", set_no_new_privs(true));
-    log_failure("memory is dumped", set_dumpable_behavior(DumpableBehavior::NotDumpable));
-    log_failure("core dumps", limit(Resource::Core, 0));
+    leave_no_memory();
     let processors = available_parallelism().map_or(1, |processors| processors.get() as u64);
     let threads = THREADS + THREADS_OF_PROCESSOR * processors;
     log_failure("the address space is not limited", limit(Resource::As, SPACE + threads * SPACE_OF_THREAD));
+}
+
+/// Lets no other process of the user see the memory of this one: neither a debugger nor in a core dump.
+pub(super) fn leave_no_memory() {
+    log_failure("memory is dumped", set_dumpable_behavior(DumpableBehavior::NotDumpable));
+    log_failure("core dumps", limit(Resource::Core, 0));
+}
+
+/// True for root with the right to mount, who needs no fusermount3.
+pub(super) fn may_mount() -> bool {
+    let effective = capabilities(None).map(|now| now.effective);
+    rustix::process::geteuid().is_root() && effective.is_ok_and(|now| now.contains(CapabilitySet::SYS_ADMIN))
 }
 
 /// Ends this process when its parent does.

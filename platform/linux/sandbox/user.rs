@@ -1,6 +1,9 @@
 //! The user that a confined process becomes.
 
-use nix::unistd::{self, Gid, Uid};
+use nix::{
+    errno::Errno,
+    unistd::{self, Gid, Uid},
+};
 
 use super::super::MountError;
 
@@ -22,8 +25,12 @@ impl User {
         if !unistd::geteuid().is_root() {
             return Err(refuse("only root can read an image as another user"));
         }
-        let found = unistd::User::from_name(name).map_err(|error| refuse(error.desc()))?;
-        let found = found.ok_or_else(|| refuse("there is no such user"))?;
+        let found = match unistd::User::from_name(name) {
+            // Also where there is no list of users at all, as in a container.
+            Ok(None) | Err(Errno::ENOENT | Errno::ESRCH) => return Err(refuse("there is no such user")),
+            Ok(Some(found)) => found,
+            Err(error) => return Err(refuse(error.desc())),
+        };
         Ok(Self { name: name.to_owned(), uid: found.uid, gid: found.gid })
     }
 
