@@ -6,7 +6,7 @@ use vhdmount::{bytes::is_of_the_kernel, container};
 
 /// The files and folders of the host that a command needs.
 #[derive(Debug, Clone, Default)]
-#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "there is no sandbox yet"))]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "elsewhere less is kept back"))]
 pub(crate) struct Rights {
     /// The images, and the parents that the user named.
     pub(crate) images: Vec<PathBuf>,

@@ -236,7 +236,7 @@ pub(super) fn until_nul(text: &[u16]) -> &[u16] {
     &text[..end.unwrap_or(text.len())]
 }
 
-fn checked(done: i32) -> io::Result<()> {
+pub(super) fn checked(done: i32) -> io::Result<()> {
     if done == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
@@ -244,7 +244,7 @@ pub(super) fn u32_of(len: usize) -> u32 {
     u32::try_from(len).expect("buffers here have at most some 100 KiB")
 }
 
-fn size_of_u32<T>() -> u32 {
+pub(super) fn size_of_u32<T>() -> u32 {
     u32_of(size_of::<T>())
 }
 

@@ -15,6 +15,7 @@ mod host;
 mod mount_registry;
 mod mountpoint;
 mod running;
+pub(crate) mod sandbox;
 mod session;
 mod winfsp;
 

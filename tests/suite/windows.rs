@@ -4,6 +4,7 @@
 
 mod alike;
 mod copying;
+mod sandbox;
 
 use std::{
     path::{Path, PathBuf},

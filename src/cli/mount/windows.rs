@@ -16,12 +16,15 @@ pub(super) type Options = MountOptions;
 
 pub(super) fn run(mount: Config) -> Result<(), Failure> {
     let Config { source, announcement, fake, sandbox, platform: options } = mount;
-    // Refuses what is not there; nothing else comes of it on Windows.
-    sandbox.restriction(|| super::super::sandbox::of(&source))?;
+    let restriction = sandbox.restriction(|| super::super::sandbox::of(&source))?;
     if fake {
         return Ok(());
     }
     let complete = platform::mount(options, move || {
+        // Only the process that serves comes here.
+        if let Some(restriction) = restriction {
+            restriction.confine_server();
+        }
         let (tree, text, complete) = super::open(&source, announcement)?;
         Ok::<_, Failure>(Prepared {
             tree: Arc::new(tree),

@@ -15,6 +15,7 @@ use std::{
 use vhdmount::{host::Host, tree::Tree};
 
 use super::{FileId, Signal};
+pub(in crate::cli) use crate::platform::sandbox::Restriction;
 use crate::{cli::Failure, platform, rights::Rights};
 
 /// The host interface to disks and to the storage below an image.
@@ -47,33 +48,33 @@ pub(in crate::cli) fn file_id(file: &File) -> Option<FileId> {
     platform::file_id(file).ok()
 }
 
-/// There is no sandbox here.
-pub(in crate::cli) struct Restriction;
-
-/// There is no sandbox here, and no change of the user.
+/// Confinement to these rights, as far as a process of Windows confines itself; there is no change of the user.
 ///
 /// # Errors
 /// When a user is named.
-pub(in crate::cli) fn restriction(_: Rights, user: Option<&str>) -> Result<Restriction, Failure> {
+pub(in crate::cli) fn restriction(rights: Rights, user: Option<&str>) -> Result<Restriction, Failure> {
     match user {
         Some(_) => Err(Failure::usage("--user: only on Linux")),
-        None => Ok(Restriction),
+        None => Ok(Restriction { rights }),
     }
 }
 
-/// Does nothing: there is no sandbox here.
+/// Gives up, in this process, what it does not need.
 ///
 /// # Errors
 /// Never.
-pub(in crate::cli) fn confine(_: &Restriction) -> Result<(), Failure> {
+pub(in crate::cli) fn confine(restriction: &Restriction) -> Result<(), Failure> {
+    restriction.confine();
     Ok(())
 }
 
-/// Does nothing: there is no sandbox here.
+/// Does nothing: what a process of Windows can give up is given up at once.
 pub(in crate::cli) fn narrow(_: &mut dyn Iterator<Item = &File>) {}
 
-/// Does nothing: there is no sandbox here.
-pub(in crate::cli) fn test_sandbox() {}
+/// Makes a confined process try to get out.
+pub(in crate::cli) fn test_sandbox() {
+    platform::sandbox::test_from_inside();
+}
 
 /// Sets the flag at Ctrl-C.
 ///
