@@ -86,6 +86,17 @@ impl Calls {
         }
     }
 
+    /// The most threads that do not depend on the number of processors: 64 workers of a mount, 16 of a copy, and a few that look
+    /// ahead or wait for signals.
+    pub(super) fn threads(self) -> u64 {
+        match self {
+            Self::Serve => 80,
+            Self::Copy => 32,
+            Self::Read | Self::Draw => 16,
+            Self::Open | Self::Keep(_) => 1,
+        }
+    }
+
     /// Leaves only these calls, in all threads, for ever.
     pub(super) fn enforce(self) -> Result<(), Error> {
         let allowed = self.program()?;
