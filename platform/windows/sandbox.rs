@@ -21,9 +21,9 @@ use windows_sys::Win32::System::{
         JOB_OBJECT_LIMIT_DIE_ON_UNHANDLED_EXCEPTION, JOB_OBJECT_UILIMIT, JOB_OBJECT_UILIMIT_DESKTOP,
         JOB_OBJECT_UILIMIT_DISPLAYSETTINGS, JOB_OBJECT_UILIMIT_EXITWINDOWS, JOB_OBJECT_UILIMIT_GLOBALATOMS,
         JOB_OBJECT_UILIMIT_HANDLES, JOB_OBJECT_UILIMIT_READCLIPBOARD, JOB_OBJECT_UILIMIT_SYSTEMPARAMETERS,
-        JOB_OBJECT_UILIMIT_WRITECLIPBOARD, JOBOBJECT_BASIC_LIMIT_INFORMATION,
-        JOBOBJECT_BASIC_UI_RESTRICTIONS, JobObjectBasicLimitInformation, JobObjectBasicUIRestrictions,
-        SetInformationJobObject,
+        JOB_OBJECT_UILIMIT_WRITECLIPBOARD, JOBOBJECT_BASIC_UI_RESTRICTIONS,
+        JOBOBJECT_EXTENDED_LIMIT_INFORMATION, JobObjectBasicUIRestrictions,
+        JobObjectExtendedLimitInformation, SetInformationJobObject,
     },
     Threading::{
         GetCurrentProcess, PROCESS_MITIGATION_POLICY, ProcessDynamicCodePolicy,
@@ -122,18 +122,18 @@ fn enter_job(ui: JOB_OBJECT_UILIMIT) -> io::Result<()> {
     }
     // SAFETY: the handle was just made, and has no other owner. The job stays as long as there is a process in it.
     let job = unsafe { OwnedHandle::from_raw_handle(job) };
-    let limits = JOBOBJECT_BASIC_LIMIT_INFORMATION {
-        LimitFlags: JOB_OBJECT_LIMIT_ACTIVE_PROCESS | JOB_OBJECT_LIMIT_DIE_ON_UNHANDLED_EXCEPTION,
-        ActiveProcessLimit: 1,
-        ..JOBOBJECT_BASIC_LIMIT_INFORMATION::default()
-    };
+    let mut limits = JOBOBJECT_EXTENDED_LIMIT_INFORMATION::default();
+    // The second is one of the extended limits, though it stands among the basic ones.
+    limits.BasicLimitInformation.LimitFlags =
+        JOB_OBJECT_LIMIT_ACTIVE_PROCESS | JOB_OBJECT_LIMIT_DIE_ON_UNHANDLED_EXCEPTION;
+    limits.BasicLimitInformation.ActiveProcessLimit = 1;
     // SAFETY: the handle is open, and the buffer is the structure of the class, with its length.
     checked(unsafe {
         SetInformationJobObject(
             job.as_raw_handle(),
-            JobObjectBasicLimitInformation,
+            JobObjectExtendedLimitInformation,
             (&raw const limits).cast(),
-            size_of_u32::<JOBOBJECT_BASIC_LIMIT_INFORMATION>(),
+            size_of_u32::<JOBOBJECT_EXTENDED_LIMIT_INFORMATION>(),
         )
     })?;
     if ui != 0 {

@@ -42,10 +42,9 @@ fn own(access: TOKEN_ACCESS_MASK) -> io::Result<OwnedHandle> {
 /// `links` that to make symbolic links.
 pub(super) fn remove_privileges(links: bool) -> io::Result<()> {
     let token = own(TOKEN_QUERY | TOKEN_ADJUST_PRIVILEGES)?;
-    let mut kept = vec![value_of(SE_CHANGE_NOTIFY_NAME)?];
-    if links {
-        kept.push(value_of(SE_CREATE_SYMBOLIC_LINK_NAME)?);
-    }
+    let names = [Some(SE_CHANGE_NOTIFY_NAME), links.then_some(SE_CREATE_SYMBOLIC_LINK_NAME)];
+    // One that Windows does not know is not held either.
+    let kept: Vec<LUID> = names.into_iter().flatten().filter_map(value_of).collect();
     for held in held(&token)? {
         if !kept.iter().any(|kept| (kept.LowPart, kept.HighPart) == (held.LowPart, held.HighPart)) {
             remove(&token, held)?;
@@ -54,11 +53,11 @@ pub(super) fn remove_privileges(links: bool) -> io::Result<()> {
     Ok(())
 }
 
-fn value_of(name: PCWSTR) -> io::Result<LUID> {
+fn value_of(name: PCWSTR) -> Option<LUID> {
     let mut value = LUID::default();
     // SAFETY: the name is one of Windows' constants, which end with NUL; `value` is a place for one LUID.
-    checked(unsafe { LookupPrivilegeValueW(null(), name, &raw mut value) })?;
-    Ok(value)
+    let done = unsafe { LookupPrivilegeValueW(null(), name, &raw mut value) };
+    (done != 0).then_some(value)
 }
 
 /// The privileges that the token has, enabled or not.
