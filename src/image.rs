@@ -125,6 +125,14 @@ impl Image {
         Self::assemble(container::open_source(source, &options.container)?, Timestamp::default(), options)
     }
 
+    /// A differencing image inside any source of bytes, with its parents below it.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_chain(sources: Vec<Arc<dyn ByteSource>>, options: &OpenOptions) -> Result<Self> {
+        Self::assemble(container::open_chain(sources, &options.container)?, Timestamp::default(), options)
+    }
+
     fn assemble(container: Container, time: Timestamp, options: &OpenOptions) -> Result<Self> {
         let disk: Arc<dyn ByteSource> = container.disk.clone();
         let table = partition::scan(&disk, container.logical_sector_size())?;

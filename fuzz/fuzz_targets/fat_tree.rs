@@ -1,9 +1,13 @@
 //! A generated FAT volume with damage: everything that users run on an image.
 #![no_main]
 
+#[path = "../../tests/suite/support/mutate/meter.rs"]
+mod meter;
+
 use libfuzzer_sys::fuzz_target;
 use vhdmount::testing::bodies;
 
 fuzz_target!(|data: &[u8]| {
-    bodies::fat_tree(data);
+    let (work, peak) = meter::peak_of(|| bodies::fat_tree(data));
+    work.allows_memory(peak);
 });

@@ -3,7 +3,7 @@
 # the flags of the compiler.
 cd "$SRC/vhdmount"
 cargo fuzz build -O --debug-assertions
-python3 "$SRC/seeds.py" "$SRC/seeds" demo/demo.vhdx.gz
+python3 packaging/oss-fuzz/seeds.py "$SRC/seeds" demo/demo.vhdx.gz
 sed -n '/^\[\[bin\]\]/{n;s/^name = "\(.*\)"$/\1/p}' fuzz/Cargo.toml | while read -r target; do
     cp "fuzz/target/x86_64-unknown-linux-gnu/release/$target" "$OUT/"
     if [ -d "$SRC/seeds/$target" ]; then

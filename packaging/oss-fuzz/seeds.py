@@ -6,8 +6,10 @@ seed is any bytes, so those are pseudo-random and always the same.
 """
 
 import gzip
+import os
 import random
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -64,15 +66,58 @@ def images(folder, demo):
     return found
 
 
+def structures(folder):
+    """Small files for targets of one structure, by target. Those of `vhd` and `partition` begin with a byte of options: 1
+    puts checksums right."""
+    found = {}
+    entry = struct.pack("<B3sB3sII", 0x80, bytes(3), 7, bytes(3), 8, 40)
+    logical = struct.pack("<B3sB3sII", 0, bytes(3), 5, bytes(3), 50, 20)
+    found["partition", "mbr"] = b"\1" + bytes(446) + entry + logical + bytes(32) + b"\x55\xaa" + bytes(80 * 512)
+    if shutil.which("sgdisk"):
+        path = folder / "gpt.img"
+        with open(path, "wb") as file:
+            file.truncate(48 << 10)
+        run("sgdisk", "-a", "1", "-n", "1:34:40", "-n", "2:41:50", str(path))
+        found["partition", "gpt"] = b"\1" + path.read_bytes()
+    if shutil.which("qemu-img"):
+        for kind in ("dynamic", "fixed"):
+            path = folder / f"{kind}.vhd"
+            size = {"dynamic": "4M", "fixed": "64K"}[kind]
+            run("qemu-img", "create", "-q", "-f", "vpc", "-o", f"subformat={kind},force_size=on", str(path), size)
+            found["vhd", kind] = b"\1" + path.read_bytes()
+    if shutil.which("wimlib-imagex"):
+        source = folder / "captured"
+        source.mkdir(exist_ok=True)
+        (source / "text").write_text("A small text.\n" * 900, encoding="utf-8")
+        for kind in ("none", "XPRESS", "LZX"):
+            path = folder / f"{kind}.wim"
+            run("wimlib-imagex", "capture", str(source), str(path), f"--compress={kind}")
+            found["wim", kind] = path.read_bytes()
+    # One chunk that repeats a byte, after the byte that is the output's size.
+    found["lznt1", "repeated"] = bytes([43, 0x03, 0xB0, 0x02, 0x41, 0xFC, 0x0F])
+    hive = Path(__file__).resolve().parents[2] / "demo" / "hive.py"
+    made = subprocess.run(
+        [sys.executable, str(hive), "ROOT", "MountedDevices", r"\DosDevices\C:=0102030405060708090a0b0c"],
+        check=True,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "SOURCE_DATE_EPOCH": "1577836800"},
+    )
+    found["hive", "mounted-devices"] = made.stdout
+    return found
+
+
 def main(folder, demo):
     choices(folder)
     scratch = folder / ".made"
     scratch.mkdir(parents=True, exist_ok=True)
+    for (target, name), content in structures(scratch).items():
+        place = folder / target
+        place.mkdir(parents=True, exist_ok=True)
+        (place / name).write_bytes(content)
     for name, path in images(scratch, demo).items():
         targets = ["image", "check"]
         targets += ["fat"] if name.startswith("fat") else []
         targets += ["ntfs_volume"] if name.startswith("ntfs") else []
-        targets += ["vhd"] if name.endswith(".vhd") else []
         if path.stat().st_size > 4 << 20:
             targets = []
         for target in targets:

@@ -4,19 +4,14 @@
 use std::{
     ffi::OsStr,
     os::unix::ffi::OsStrExt,
-    panic,
-    sync::{
-        Arc, Mutex, Once, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use fuser::{INodeNo, OpenFlags};
 use vhdmount::{
     fs::{FileSystem, NodeId, NodeKind},
-    testing::{Input, bodies},
-    tree::Namespace,
+    testing::{Input, requests},
+    tree::{Namespace, Tree},
 };
 
 use super::{
@@ -26,16 +21,15 @@ use super::{
     directory::Listing,
 };
 
-/// Threads, and requests of each.
-const THREADS: usize = 3;
-const REQUESTS: usize = 40;
 /// Nodes and names that are remembered.
 const MAX_KNOWN: usize = 500;
 
-/// Panics that the adapter caught: each is a bug, though it costs a mount no more than one request.
-static PANICS: AtomicUsize = AtomicUsize::new(0);
-static HOOK: Once = Once::new();
-const THREAD: &str = "random requests";
+/// A mount without a kernel.
+struct Mounted {
+    adapter: Adapter,
+    tree: Arc<Tree>,
+    known: Mutex<Known>,
+}
 
 /// What earlier answers named.
 struct Known {
@@ -49,46 +43,20 @@ struct Known {
 /// # Panics
 /// When an answer is wrong, or a request panics.
 pub(crate) fn run(data: &[u8]) {
-    HOOK.call_once(|| {
-        let before = panic::take_hook();
-        panic::set_hook(Box::new(move |panic| {
-            if thread::current().name() == Some(THREAD) {
-                PANICS.fetch_add(1, Ordering::Relaxed);
-            }
-            before(panic);
-        }));
-    });
-    let mut input = Input::new(data);
-    // A third of the bytes are the requests, the end of it for each thread its own.
-    let requests: Vec<&[u8]> = (0..THREADS).map(|_| input.split_end(data.len() / 9)).collect();
-    let Some((tree, sound)) = bodies::opened(&mut input) else { return };
-    let tree = Arc::new(tree);
-    let settings = Settings {
-        ownership: Ownership { uid: 0, gid: 0, fmask: 0, dmask: 0 },
-        wsl_metadata: input.once_in(2),
-        streams: input.pick(&[Streams::Xattr, Streams::Windows, Streams::None]),
-        direct_io: false,
-        server_pid: None,
+    let prepare = |tree: Tree, input: &mut Input<'_>| {
+        let tree = Arc::new(tree);
+        let settings = Settings {
+            ownership: Ownership { uid: 0, gid: 0, fmask: 0, dmask: 0 },
+            wsl_metadata: input.once_in(2),
+            streams: input.pick(&[Streams::Xattr, Streams::Windows, Streams::None]),
+            direct_io: false,
+            server_pid: None,
+        };
+        let adapter = Adapter::new(tree.clone(), settings);
+        let known = Mutex::new(Known { nodes: vec![tree.root().0], names: Vec::new() });
+        Mounted { adapter, tree, known }
     };
-    let adapter = Adapter::new(tree.clone(), settings);
-    let known = Mutex::new(Known { nodes: vec![tree.root().0], names: Vec::new() });
-    let before = PANICS.load(Ordering::Relaxed);
-    thread::scope(|scope| {
-        for requests in requests {
-            let (adapter, known, tree) = (&adapter, &known, &*tree);
-            let work = move || {
-                let mut input = Input::new(requests);
-                for _ in 0..REQUESTS {
-                    if input.left() == 0 {
-                        break;
-                    }
-                    request(adapter, tree, known, &mut input, sound);
-                }
-            };
-            thread::Builder::new().name(THREAD.into()).spawn_scoped(scope, work).expect("a thread");
-        }
-    });
-    assert_eq!(PANICS.load(Ordering::Relaxed), before, "a request panicked");
+    requests::run(data, prepare, request);
 }
 
 /// Collects a listing; full after some entries, as the kernel's buffer is.
@@ -122,13 +90,8 @@ impl Listing for Collected<'_> {
 }
 
 /// Makes one request.
-fn request(
-    adapter: &Adapter,
-    tree: &dyn Namespace,
-    known: &Mutex<Known>,
-    input: &mut Input<'_>,
-    sound: bool,
-) {
+fn request(mounted: &Mounted, input: &mut Input<'_>, sound: bool) {
+    let Mounted { adapter, tree, known } = mounted;
     let (node, name) = {
         let known = known.lock().unwrap_or_else(PoisonError::into_inner);
         let node = known.nodes[usize::from(input.word()) % known.nodes.len()];

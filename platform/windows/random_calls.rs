@@ -1,21 +1,15 @@
 //! WinFsp's requests in any order, from several threads, on a generated tree: for the tests of the adapter and its fuzz
 //! target. Needs no Windows.
 
-use std::{
-    panic,
-    sync::{
-        Arc, Mutex, Once, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use vhdmount::testing::{Input, bodies};
+use vhdmount::{
+    testing::{Input, requests},
+    tree::Tree,
+};
 
 use crate::windows_adapter::{Adapter, Face, Handle};
 
-const THREADS: usize = 3;
-const REQUESTS: usize = 40;
 const MAX_KNOWN: usize = 500;
 /// The rights to read, and the disposition "open".
 const READ: u32 = 0x0012_0089;
@@ -24,51 +18,28 @@ const OPEN_REPARSE_POINT: u32 = 0x0020_0000;
 /// Length of a listed entry before its name.
 const DIR_INFO: usize = 104;
 
-static PANICS: AtomicUsize = AtomicUsize::new(0);
-static HOOK: Once = Once::new();
-const THREAD: &str = "random requests of WinFsp";
+/// A mount without a driver, and paths that earlier answers named.
+struct Mounted {
+    adapter: Adapter,
+    known: Mutex<Vec<Vec<u16>>>,
+}
 
 /// Runs requests chosen by `data`.
 ///
 /// # Panics
 /// When an answer is wrong, or a request panics.
 pub(crate) fn run(data: &[u8]) {
-    HOOK.call_once(|| {
-        let before = panic::take_hook();
-        panic::set_hook(Box::new(move |panic| {
-            if thread::current().name() == Some(THREAD) {
-                PANICS.fetch_add(1, Ordering::Relaxed);
-            }
-            before(panic);
-        }));
-    });
-    let mut input = Input::new(data);
-    let requests: Vec<&[u8]> = (0..THREADS).map(|_| input.split_end(data.len() / 9)).collect();
-    let Some((tree, sound)) = bodies::opened(&mut input) else { return };
-    let face = Face::of(&tree, "generated");
-    let adapter = Adapter::new(Arc::new(tree), face, input.once_in(2));
-    let known = Mutex::new(vec![vec![u16::from(b'\\')]]);
-    let before = PANICS.load(Ordering::Relaxed);
-    thread::scope(|scope| {
-        for requests in requests {
-            let (adapter, known) = (&adapter, &known);
-            let work = move || {
-                let mut input = Input::new(requests);
-                for _ in 0..REQUESTS {
-                    if input.left() == 0 {
-                        break;
-                    }
-                    request(adapter, known, &mut input, sound);
-                }
-            };
-            thread::Builder::new().name(THREAD.into()).spawn_scoped(scope, work).expect("a thread");
-        }
-    });
-    assert_eq!(PANICS.load(Ordering::Relaxed), before, "a request panicked");
+    let prepare = |tree: Tree, input: &mut Input<'_>| {
+        let face = Face::of(&tree, "generated");
+        let adapter = Adapter::new(Arc::new(tree), face, input.once_in(2));
+        Mounted { adapter, known: Mutex::new(vec![vec![u16::from(b'\\')]]) }
+    };
+    requests::run(data, prepare, request);
 }
 
 /// Opens a path and asks some of what can be asked of an open file.
-fn request(adapter: &Adapter, known: &Mutex<Vec<Vec<u16>>>, input: &mut Input<'_>, sound: bool) {
+fn request(mounted: &Mounted, input: &mut Input<'_>, sound: bool) {
+    let Mounted { adapter, known } = mounted;
     let path = {
         let known = known.lock().unwrap_or_else(PoisonError::into_inner);
         known[usize::from(input.word()) % known.len()].clone()

@@ -56,6 +56,20 @@ impl Subjects {
         }
     }
 
+    /// As [`Self::open`], for images that are not files of the host: a chain, top first.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn of_sources(sources: Vec<Arc<dyn ByteSource>>, options: &OpenOptions) -> Result<Self> {
+        let subjects = sources.iter().map(|source| Subject::new(source.clone(), PathBuf::new()));
+        let files = subjects.map(|subject| Ok((subject?, Vec::new()))).collect::<Result<Vec<_>>>()?;
+        let container = match files.iter().any(|(subject, _)| subject.disguised) {
+            true => Err(Error::unsupported("its signature is damaged")),
+            false => super::open_chain(sources, options),
+        };
+        Ok(Self { files, container })
+    }
+
     /// As [`Self::open`], for an image that is not a file of the host; of a differencing one the parent is not examined.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ pub use chain::{names, parent_folders, similar_name};
 pub use disk::Disk;
 pub use host_file::open_file;
 pub use log_state::LogState;
-pub use open::{open, open_source};
+pub use open::{open, open_chain, open_source};
 pub use opened::Container;
 pub use options::OpenOptions;
 pub use plan::{NewParent, Plan};

@@ -23,13 +23,40 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Container> {
 /// # Errors
 /// As [`open`].
 pub fn open_source(source: Arc<dyn ByteSource>, options: &OpenOptions) -> Result<Container> {
-    let image = Image::from_source(source, "", options)?;
-    if image.linkage.is_some() && !options.force_parent {
+    open_chain(vec![source], options)
+}
+
+/// Opens images that are not files of the host: one, and its parents below it, each of which must be the one that its child
+/// names.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_chain(sources: Vec<Arc<dyn ByteSource>>, options: &OpenOptions) -> Result<Container> {
+    let mut images: Vec<Image> = Vec::with_capacity(sources.len());
+    for source in sources {
+        let image = Image::from_source(source, "", options)?;
+        let is_parent = match images.last().map(|child| &child.linkage) {
+            None => true,
+            Some(None) => return Err(Error::invalid("a parent below an image that has none")),
+            Some(Some(linkage)) => linkage.accepts(image.identity),
+        };
+        if !is_parent && !options.force_parent {
+            return Err(Error::not_found(format!(
+                "the parent of image {}: the next one given has another identity ({})",
+                images.len(),
+                image.identity.text()
+            )));
+        }
+        images.push(image);
+    }
+    let Some(last) = images.last() else { return Err(Error::invalid("no image given")) };
+    let is_open = last.linkage.is_some();
+    if is_open && !options.force_parent {
         return Err(Error::not_found(
             "a differencing image inside another image: its parent cannot be found from here; copy it and its parents \
              out and open them there",
         ));
     }
-    let warnings = if image.linkage.is_some() { vec![chain::WITHOUT_PARENT.to_owned()] } else { Vec::new() };
-    Ok(Container::new(vec![image], warnings))
+    let warnings = if is_open { vec![chain::WITHOUT_PARENT.to_owned()] } else { Vec::new() };
+    Ok(Container::new(images, warnings))
 }

@@ -155,6 +155,19 @@ pub fn check_source(
     examine(String::new(), subjects, options, progress)
 }
 
+/// As [`check`], for a chain of images that are not files of the host, top first.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_chain(
+    sources: Vec<Arc<dyn ByteSource>>,
+    options: &CheckOptions,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Examination> {
+    let subjects = Subjects::of_sources(sources, &options.open.container)?;
+    examine(String::new(), subjects, options, progress)
+}
+
 fn examine(
     name: String,
     subjects: Subjects,

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::{
-    CHANGE, Input, Made, exercise,
+    CHANGE, Input, Made, container, exercise,
     exercise::{Step, Work},
     fat, faults, ntfs,
 };
-use crate::{image::Image, tree::Tree};
+use crate::{bytes::testing::Sparse, image::Image, tree::Tree};
 
 /// Most changes to one volume.
 const MAX_CHANGES: usize = 12;
@@ -31,6 +31,38 @@ fn tree(data: &[u8], make: impl FnOnce(&mut Input<'_>) -> Made) -> Work {
     let made = make(&mut input);
     let sound = changes.len() < CHANGE && made.sound;
     exercise::image(made.pieces.finish(changes), step, sound)
+}
+
+/// A volume of either format in image files: VHD, VHDX and chains of them, with damage in their structures. The disk must
+/// be the volume as long as nothing is damaged.
+///
+/// # Panics
+/// When something is wrong with the library.
+pub fn container_chain(data: &[u8]) -> Work {
+    let mut input = Input::new(data);
+    let changes = input.below(MAX_CHANGES + 1);
+    let changes = input.split_end(changes * CHANGE);
+    let step = input.pick(&[Step::Walk, Step::Check, Step::Survey, Step::All, Step::Walk, Step::Check]);
+    // The choices of the container come first, so that a short input has them, too.
+    let mut front = Input::new(input.split_start(container::CHOICES));
+    let made = match input.below(2) {
+        0 => ntfs::volume(&mut input),
+        _ => fat::volume(&mut input),
+    };
+    let disk = made.pieces.finish(&[]);
+    let layers = container::chain(&disk, &mut front);
+    let sound = changes.len() < CHANGE;
+    let changes = |index: usize| -> Vec<u8> {
+        let own = changes.chunks(CHANGE).skip(index).step_by(layers.len());
+        own.flatten().copied().collect()
+    };
+    let changes: Vec<_> = (0..layers.len()).map(changes).collect();
+    let layers = layers.into_iter().zip(&changes).map(|(layer, changes)| layer.finish(changes));
+    let layers: Vec<Sparse> = layers.collect();
+    if sound {
+        exercise::same_disk(&disk, layers.clone());
+    }
+    exercise::chain(layers, step, sound && made.sound)
 }
 
 /// A sound volume of either format of which some reads fail.

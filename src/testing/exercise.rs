@@ -13,7 +13,7 @@ use crate::{
     container,
     image::{
         Image, OpenOptions,
-        check::{CheckOptions, Verdict, check_source},
+        check::{CheckOptions, Verdict, check_chain},
     },
     json,
     map::Map,
@@ -24,6 +24,11 @@ const MAX_READS: u64 = 20_000;
 /// Bytes read for each byte stored, and for none: copies of structures, and bitmaps of the largest volumes.
 const BYTES_PER_STORED: u64 = 64;
 const BYTES_FOR_NONE: u64 = 32 << 20;
+
+/// Bytes of memory for each byte stored, the image and its generator included, and for none: caches, and bitmaps of the
+/// largest volumes.
+const MEMORY_PER_STORED: u64 = 16;
+const MEMORY_FOR_NONE: u64 = 64 << 20;
 
 /// The most that was needed.
 #[derive(Debug, Default, Clone, Copy)]
@@ -36,6 +41,17 @@ pub struct Work {
     pub reads: u64,
     /// Bytes read in the step with the most.
     pub bytes: u64,
+}
+
+impl Work {
+    /// Compares the most memory that a body held with what its image stores.
+    ///
+    /// # Panics
+    /// When it is too much.
+    pub fn allows_memory(&self, peak: usize) {
+        let most = MEMORY_FOR_NONE + self.stored * MEMORY_PER_STORED;
+        assert!(peak as u64 <= most, "{peak} bytes of memory for {} stored", self.stored);
+    }
 }
 
 /// Options that show everything.
@@ -61,10 +77,16 @@ pub(super) enum Step {
 /// # Panics
 /// When something is wrong with the library.
 pub(super) fn image(image: Sparse, step: Step, sound: bool) -> Work {
-    let mut work = Work { stored: image.stored(), ..Work::default() };
-    let source: Arc<dyn ByteSource> = Arc::new(image);
+    chain(vec![image], step, sound)
+}
+
+/// The same for a chain of images, top first.
+pub(super) fn chain(images: Vec<Sparse>, step: Step, sound: bool) -> Work {
+    let mut work = Work { stored: images.iter().map(Sparse::stored).sum(), ..Work::default() };
+    let sources = images.into_iter().map(|image| Arc::new(image) as Arc<dyn ByteSource>);
+    let sources: Vec<Arc<dyn ByteSource>> = sources.collect();
     let error =
-        metered(&mut work, "reading", &source, |source| match Image::open_source(source, &options()) {
+        metered(&mut work, "reading", &sources, |sources| match Image::open_chain(sources, &options()) {
             Ok(image) => {
                 if matches!(step, Step::All | Step::Walk) {
                     walk_image(&image, sound);
@@ -79,9 +101,34 @@ pub(super) fn image(image: Sparse, step: Step, sound: bool) -> Work {
     assert!(!sound || error.is_none(), "a sound image cannot be opened: {error:?}");
     work.opened = error.is_none();
     if matches!(step, Step::All | Step::Check) {
-        check(&mut work, &source, error.as_ref(), sound);
+        check(&mut work, &sources, error.as_ref(), sound);
     }
     work
+}
+
+/// Compares the disk in sound image files with what was put into them.
+///
+/// # Panics
+/// When they differ.
+pub(super) fn same_disk(disk: &Sparse, images: Vec<Sparse>) {
+    let sources = images.into_iter().map(|image| Arc::new(image) as Arc<dyn ByteSource>);
+    let opened = container::open_chain(sources.collect(), &options().container);
+    let found = opened.unwrap_or_else(|error| panic!("a sound chain cannot be opened: {error}")).disk;
+    assert_eq!(found.size(), disk.size());
+    let mut end = 0;
+    for (at, bytes) in disk.pieces() {
+        let mut read = vec![0xee; bytes.len()];
+        found.read_exact_at(at, &mut read).expect("a sound chain is read");
+        assert!(read == bytes, "other bytes at {at:#x}");
+        // The hole in front of it, at both ends.
+        for start in [end, at.saturating_sub(512).max(end)] {
+            let mut read = [0xee; 512];
+            let len = usize::try_from((at - start).min(512)).expect("small");
+            found.read_exact_at(start, &mut read[..len]).expect("a sound chain is read");
+            assert!(read[..len].iter().all(|byte| *byte == 0), "no zeros at {start:#x}");
+        }
+        end = at + bytes.len() as u64;
+    }
 }
 
 /// The disk and everything in the tree.
@@ -112,22 +159,25 @@ fn survey(image: &Image) {
 fn metered<T>(
     work: &mut Work,
     step: &str,
-    source: &Arc<dyn ByteSource>,
-    run: impl FnOnce(Arc<dyn ByteSource>) -> T,
+    sources: &[Arc<dyn ByteSource>],
+    run: impl FnOnce(Vec<Arc<dyn ByteSource>>) -> T,
 ) -> T {
     let bytes = BYTES_FOR_NONE + work.stored * BYTES_PER_STORED;
-    let metered = Arc::new(Metered::new(source.clone(), MAX_READS, bytes));
-    let result = run(metered.clone());
-    let (reads, bytes) = (metered.reads(), metered.bytes());
-    assert!(!metered.exhausted(), "{step}: {reads} reads, {bytes} bytes for {} stored", work.stored);
-    (work.reads, work.bytes) = (work.reads.max(reads), work.bytes.max(bytes));
+    let meter = |source: &Arc<dyn ByteSource>| Arc::new(Metered::new(source.clone(), MAX_READS, bytes));
+    let meters: Vec<_> = sources.iter().map(meter).collect();
+    let result = run(meters.iter().map(|meter| meter.clone() as Arc<dyn ByteSource>).collect());
+    for metered in meters {
+        let (reads, bytes) = (metered.reads(), metered.bytes());
+        assert!(!metered.exhausted(), "{step}: {reads} reads, {bytes} bytes for {} stored", work.stored);
+        (work.reads, work.bytes) = (work.reads.max(reads), work.bytes.max(bytes));
+    }
     result
 }
 
 /// Examines the image. One that cannot be opened must not be reported as clean, and one that can be must be examined.
-fn check(work: &mut Work, source: &Arc<dyn ByteSource>, error: Option<&Error>, sound: bool) {
+fn check(work: &mut Work, sources: &[Arc<dyn ByteSource>], error: Option<&Error>, sound: bool) {
     let options = CheckOptions { open: options(), partition: None, parents: true };
-    let found = metered(work, "examining", source, |source| check_source(source, &options, &mut |_| {}));
+    let found = metered(work, "examining", sources, |sources| check_chain(sources, &options, &mut |_| {}));
     match (error, found) {
         (Some(error), Ok(found)) if matches!(error.cause(), Error::Corrupt(_)) => {
             assert_eq!(found.verdict, Verdict::Errors, "{error}, but no error is found");

@@ -11,22 +11,22 @@ impl Fields {
     }
 
     pub(super) fn word(mut self, value: usize) -> Self {
-        self.0.extend(u16::try_from(value).expect("a field of two bytes").to_le_bytes());
+        self.0.extend_from_slice(&u16::try_from(value).expect("a field of two bytes").to_le_bytes());
         self
     }
 
     pub(super) fn long(mut self, value: usize) -> Self {
-        self.0.extend(u32::try_from(value).expect("a field of four bytes").to_le_bytes());
+        self.0.extend_from_slice(&u32::try_from(value).expect("a field of four bytes").to_le_bytes());
         self
     }
 
     pub(super) fn quad(mut self, value: u64) -> Self {
-        self.0.extend(value.to_le_bytes());
+        self.0.extend_from_slice(&value.to_le_bytes());
         self
     }
 
     pub(super) fn bytes(mut self, bytes: &[u8]) -> Self {
-        self.0.extend(bytes);
+        self.0.extend_from_slice(bytes);
         self
     }
 

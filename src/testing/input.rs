@@ -45,20 +45,31 @@ impl<'a> Input<'a> {
         end
     }
 
+    /// The first `len` bytes, for choices of their own; fewer if there are fewer.
+    pub fn split_start(&mut self, len: usize) -> &'a [u8] {
+        let (front, rest) = self.0.split_at(len.min(self.0.len()));
+        self.0 = rest;
+        front
+    }
+
     /// Number of bytes that are left.
     pub fn left(&self) -> usize {
         self.0.len()
     }
 }
 
-/// `len` bytes of the same sequence for the same seed on every machine (xorshift64*): the input of ordinary tests.
+/// `len` bytes of the same sequence for the same seed on every machine (xorshift64*): the input of ordinary tests, and the
+/// content of files.
 pub fn seeded(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
+    let mut bytes = vec![0; len.next_multiple_of(8)];
+    // Eight bytes at a time: fuzzers count every step of a loop.
+    for word in bytes.as_chunks_mut().0 {
         state ^= state >> 12;
         state ^= state << 25;
         state ^= state >> 27;
-        state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_be_bytes()[0]
-    };
-    (0..len).map(|_| next()).collect()
+        *word = state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_le_bytes();
+    }
+    bytes.truncate(len);
+    bytes
 }

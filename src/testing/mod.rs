@@ -3,6 +3,7 @@
 //! can leave of what a writer did.
 
 pub mod bodies;
+pub mod container;
 pub mod crash;
 mod exercise;
 pub mod fat;
@@ -11,6 +12,7 @@ mod fields;
 mod input;
 pub mod ntfs;
 mod pieces;
+pub mod requests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Structures of a volume or container before they are written: they are damaged first and sealed after, so that damage
 //! reaches what checksums and update sequences protect.
 
+use std::sync::Arc;
+
 use super::input::Input;
 use crate::bytes::{ByteSource, testing::Sparse};
 
@@ -69,7 +71,14 @@ impl Pieces {
 
     /// Adds a structure.
     pub fn structure(&mut self, at: u64, bytes: Vec<u8>, seal: Seal) {
-        let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        // To the last 16 bytes that are not zeros.
+        let (tiles, rest) = bytes.as_chunks::<16>();
+        let used = match rest.is_empty() {
+            true => {
+                tiles.iter().rposition(|tile| u128::from_le_bytes(*tile) != 0).map_or(0, |last| last + 1) * 16
+            }
+            false => bytes.len(),
+        };
         let used = (used + 8).min(bytes.len());
         self.list.push(Piece { at, bytes, seal, used });
     }
@@ -77,6 +86,11 @@ impl Pieces {
     /// Adds content.
     pub fn content(&mut self, at: u64, bytes: &[u8]) {
         self.source.write(at, bytes);
+    }
+
+    /// Adds content that many volumes have.
+    pub fn shared_content(&mut self, at: u64, pages: &[Arc<[u8; 4096]>]) {
+        self.source.write_shared(at, pages);
     }
 
     /// Sets one bit of content.

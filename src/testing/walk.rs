@@ -75,8 +75,11 @@ fn directory(fs: &dyn Namespace, dir: NodeId, path: &str, depth: usize, trust: T
 /// Asks everything about one node.
 fn node(fs: &dyn Namespace, node: NodeId, path: &str, trust: Trust, walked: &mut Walked) -> Option<NodeKind> {
     let strict = trust == Trust::Sound;
-    let _ = (fs.parent(node), fs.usage_at(node));
+    let _ = fs.parent(node);
     let stat = fs.stat(node);
+    if stat.as_ref().is_ok_and(|stat| stat.kind == NodeKind::Directory) {
+        let _ = fs.usage_at(node);
+    }
     assert!(!strict || stat.is_ok(), "{path} is listed, but {stat:?}");
     for name in fs.xattrs().xattr_names(node).unwrap_or_default().iter().take(16) {
         let value = fs.xattrs().xattr(node, name);
@@ -130,9 +133,10 @@ pub(super) fn copy(source: &dyn ByteSource) -> Content {
         let mut buf = vec![0; usize::try_from(take).expect("a piece")];
         source.read_exact_at(at, &mut buf)?;
         // By words, without a comparison: fuzzers record each.
-        let words = buf.chunks(8).map(|word| word.iter().fold(at, |sum, byte| sum << 8 ^ u64::from(*byte)));
-        hash =
-            words.fold(hash, |hash, word| (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29));
+        let (words, rest) = buf.as_chunks();
+        let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+        hash = words.iter().fold(mix(hash, at), |hash, word| mix(hash, u64::from_le_bytes(*word)));
+        hash = rest.iter().fold(hash, |hash, byte| mix(hash, u64::from(*byte)));
         (at, copied) = (at + take, copied + take);
     }
     // The end, too: sizes and run lists contradict each other there.

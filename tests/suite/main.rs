@@ -21,6 +21,7 @@ mod demo;
 mod fat;
 mod fleet;
 mod formats;
+mod generated;
 #[cfg(target_os = "linux")]
 mod fstab;
 #[cfg(target_os = "linux")]

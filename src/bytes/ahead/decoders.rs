@@ -68,7 +68,9 @@ impl Drop for Reader<'_> {
 
 impl Default for Decoders {
     fn default() -> Self {
-        Self::new(thread::available_parallelism().map_or(1, usize::from))
+        // Asked once: it reads several files of the system.
+        static CORES: OnceLock<usize> = OnceLock::new();
+        Self::new(*CORES.get_or_init(|| thread::available_parallelism().map_or(1, usize::from)))
     }
 }
 

@@ -38,6 +38,17 @@ impl Sparse {
         }
     }
 
+    /// Adds pages that many sources have, which are not copied where the offset is a multiple of their size.
+    pub fn write_shared(&mut self, offset: u64, pages: &[Arc<[u8; PAGE_LEN]>]) {
+        self.size = self.size.max(offset + pages.len() as u64 * PAGE);
+        for (number, page) in (0..).zip(pages) {
+            match offset.is_multiple_of(PAGE) {
+                true => drop(self.pages.insert(offset / PAGE + number, page.clone())),
+                false => self.write(offset + number * PAGE, &**page),
+            }
+        }
+    }
+
     /// Changes the size; what lies beyond it is dropped, and reads as zeros if the source grows again.
     pub fn truncate(&mut self, size: u64) {
         self.size = size;
@@ -77,14 +88,17 @@ impl ByteSource for Sparse {
 
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         check_range(self.size, offset, buf.len())?;
-        buf.fill(0);
         let end = offset + buf.len() as u64;
+        let mut filled = 0;
         for (page, bytes) in self.pages.range(offset / PAGE..end.div_ceil(PAGE)) {
             let (from, to) = ((page * PAGE).max(offset), ((page + 1) * PAGE).min(end));
             let place = |at: u64, base: u64| usize::try_from(at - base).expect("within a buffer");
-            buf[place(from, offset)..place(to, offset)]
-                .copy_from_slice(&bytes[place(from, page * PAGE)..place(to, page * PAGE)]);
+            let (start, stop) = (place(from, offset), place(to, offset));
+            buf[filled..start].fill(0);
+            buf[start..stop].copy_from_slice(&bytes[place(from, page * PAGE)..place(to, page * PAGE)]);
+            filled = stop;
         }
+        buf[filled..].fill(0);
         Ok(())
     }
 
@@ -123,6 +137,24 @@ mod tests {
         source.read_exact_at(PAGE - 2, &mut buf).unwrap();
         assert_eq!(&buf, b"over the edg");
         assert!(source.read_exact_at((1 << 44) - 1, &mut buf).is_err());
+    }
+
+    #[test]
+    fn shared_pages_are_copied_when_they_are_changed() {
+        let shared = vec![Arc::new([7; PAGE_LEN]); 2];
+        let read = |source: &Sparse, at: u64| {
+            let mut buf = [0xee; 4];
+            source.read_exact_at(at, &mut buf).unwrap();
+            buf
+        };
+        for at in [0, PAGE, 5] {
+            let mut source = Sparse::new(0);
+            source.write_shared(at, &shared);
+            assert_eq!(source.size(), at + 2 * PAGE);
+            source.write(at + 1, &[1]);
+            assert_eq!((read(&source, at), read(&source, at + PAGE)), ([7, 1, 7, 7], [7; 4]));
+        }
+        assert!(shared.iter().all(|page| **page == [7; PAGE_LEN]));
     }
 
     #[test]

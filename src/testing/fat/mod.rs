@@ -15,20 +15,23 @@ use super::{
 use slots::{Short, long};
 use table::Table;
 
-const MAX_NODES: usize = 12;
+/// Numbers of files and directories: mostly few.
+const NODES: [usize; 12] = [0, 1, 2, 2, 3, 3, 4, 4, 5, 6, 9, 12];
 const DIRECTORY: usize = 0x10;
 const LABEL: usize = 0x08;
 const DELETED: u8 = 0xe5;
 
 /// Width in bits, bytes per sector, sectors per cluster, clusters.
-const GEOMETRIES: [(usize, usize, usize, u32); 6] = [
+const SMALL: [(usize, usize, usize, u32); 5] =
+    [(32, 512, 8, 500), (12, 512, 1, 2_000), (16, 512, 4, 5_000), (32, 1024, 2, 900), (12, 2048, 4, 400)];
+/// Their tables take long to count, so such volumes are rare.
+const LARGE: [(usize, usize, usize, u32); 5] = [
+    (16, 2048, 1, 60_000),
+    (16, 512, 1, 20_000),
     (32, 512, 1, 70_000),
-    (12, 512, 1, 2_000),
     (16, 512, 4, 20_000),
-    (32, 512, 8, 500),
     // Two terabytes.
     (32, 4096, 128, 1 << 22),
-    (16, 2048, 1, 60_000),
 ];
 
 struct Writer<'a, 'b> {
@@ -51,7 +54,10 @@ struct Folder {
 
 /// Makes a volume.
 pub fn volume(input: &mut Input<'_>) -> Made {
-    let (width, sector, per_cluster, clusters) = input.pick(&GEOMETRIES);
+    let (width, sector, per_cluster, clusters) = match input.below(8) {
+        7 => input.pick(&LARGE),
+        kind => SMALL[kind % SMALL.len()],
+    };
     let reserved = if width == 32 { 32 } else { 1 };
     let root_entries = if width == 32 { 0 } else { 512 };
     let table_sectors = ((clusters as usize + 2) * width).div_ceil(8 * sector);
@@ -111,7 +117,7 @@ impl Writer<'_, '_> {
         let first = if region.is_none() { self.table.take_first() } else { 0 };
         let label = Short { name: *b"GENERATED  ", attributes: LABEL, first: 0, size: 0 }.encode();
         let mut folders = vec![Folder { path: String::new(), first, slots: label }];
-        for index in 0..self.input.below(MAX_NODES + 1) {
+        for index in 0..self.input.pick(&NODES) {
             self.node(index, &mut folders);
         }
         for (index, folder) in folders.into_iter().enumerate() {
@@ -147,7 +153,8 @@ impl Writer<'_, '_> {
         if is_directory {
             first = self.table.take(self.input, 1)[0];
         } else if !self.input.once_in(5) {
-            let bytes = seeded(index as u64 + 1, 1 + usize::from(self.input.word()) % 5_000);
+            let most = self.input.pick(&[600, 600, 5_000]);
+            let bytes = seeded(index as u64 + 1, 1 + usize::from(self.input.word()) % most);
             size = bytes.len();
             let chain = self.table.take(self.input, bytes.len().div_ceil(self.cluster));
             for (cluster, piece) in chain.iter().zip(bytes.chunks(self.cluster)) {

@@ -56,6 +56,12 @@ impl Writer<'_, '_> {
         }
     }
 
+    /// Bytes of a content in clusters: mostly few.
+    fn length(&mut self) -> usize {
+        let most = self.input.pick(&[800, 800, 5_000, 12_000]);
+        usize::from(self.input.word() % most)
+    }
+
     fn resident(&mut self, name: &str, seed: u64) -> Content {
         let len = if seed == 0 { 0 } else { self.input.below(200) };
         let bytes = seeded(seed, len);
@@ -69,7 +75,7 @@ impl Writer<'_, '_> {
     }
 
     fn plain(&mut self, name: &str, seed: u64) -> Content {
-        let bytes = seeded(seed, 1 + usize::from(self.input.word() % 12_000));
+        let bytes = seeded(seed, 1 + self.length());
         let runs = self.store_content(&bytes);
         let size = bytes.len() as u64;
         let value = Stored { runs, size, valid: size, ..Stored::default() };
@@ -80,7 +86,7 @@ impl Writer<'_, '_> {
 
     /// Only the first half was ever written.
     fn half_written(&mut self, seed: u64) -> Content {
-        let bytes = seeded(seed, 2 + usize::from(self.input.word() % 12_000));
+        let bytes = seeded(seed, 2 + self.length());
         let runs = self.store_content(&bytes);
         let (size, valid) = (bytes.len() as u64, bytes.len() / 2);
         let value = Stored { runs, size, valid: valid as u64, ..Stored::default() };
@@ -168,7 +174,7 @@ impl Writer<'_, '_> {
     /// Compressed by WOF, with chunks stored as they are.
     fn wof(&mut self, seed: u64) -> Content {
         let (number, chunk) = self.input.pick(&[(0, 4096), (2, 8192), (3, 16_384), (1, 32_768)]);
-        let bytes = seeded(seed, 1 + usize::from(self.input.word() % 12_000));
+        let bytes = seeded(seed, 1 + self.length());
         let size = bytes.len() as u64;
         let table = (chunk..bytes.len()).step_by(chunk).map(|at| u32::try_from(at).expect("small"));
         let mut stream: Vec<u8> = table.flat_map(u32::to_le_bytes).collect();

@@ -1,6 +1,6 @@
 //! The metadata files that every volume has.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use super::{
     attribute::{Attribute, DATA, FileName, SPARSE, Stored, VOLUME_INFORMATION, VOLUME_NAME},
@@ -12,8 +12,11 @@ use super::{
 use crate::testing::fields::Fields;
 
 /// The table of upper cases, of the letters that generated names have.
-static UPCASE: LazyLock<Vec<u8>> =
-    LazyLock::new(|| (0..=u16::MAX).flat_map(|unit| fold(unit).to_le_bytes()).collect());
+static UPCASE: LazyLock<Vec<Arc<[u8; 4096]>>> = LazyLock::new(|| {
+    let bytes: Vec<u8> = (0..=u16::MAX).flat_map(|unit| fold(unit).to_le_bytes()).collect();
+    bytes.as_chunks().0.iter().map(|page| Arc::new(*page)).collect()
+});
+const UPCASE_LEN: u64 = 128 << 10;
 
 /// Distance of the two copies in `$SDS`.
 const SDS_BLOCK: u64 = 256 << 10;
@@ -65,9 +68,9 @@ impl Writer<'_, '_> {
         attributes.push(Attribute::resident(DATA, "", &[]));
         self.system(8, &name(8, "$BadClus", 0, 0), attributes, 0);
         self.secure();
-        let upcase = self.space.take(self.input, (UPCASE.len() as u64).div_ceil(self.cluster));
-        self.pieces.content(upcase * self.cluster, &UPCASE);
-        let size = UPCASE.len() as u64;
+        let upcase = self.space.take(self.input, UPCASE_LEN.div_ceil(self.cluster));
+        self.pieces.shared_content(upcase * self.cluster, &UPCASE);
+        let size = UPCASE_LEN;
         let runs = vec![(Some(upcase), size.div_ceil(self.cluster))];
         self.system_data(10, "$UpCase", Stored { runs, size, valid: size, ..Stored::default() });
         let index = self.index(NAMES, &[], 0, 1);

@@ -33,7 +33,8 @@ enum State {
 /// A stream or a file's own content, its length, and its bytes if they can be read.
 type Written = (Option<String>, u64, Option<Parts>);
 
-const MAX_NODES: usize = 12;
+/// Numbers of files and directories: mostly few.
+const NODES: [usize; 12] = [0, 1, 2, 2, 3, 3, 4, 4, 5, 6, 9, 12];
 const DIRECTORY_BIT: usize = 0x1000_0000;
 
 /// What was written beside the metadata files.
@@ -50,7 +51,7 @@ impl Writer<'_, '_> {
         let reference = system_reference(ROOT);
         let root = Folder { reference, path: String::new(), file: None, entries: Vec::new(), lost: false };
         let mut folders = vec![root];
-        for index in 0..self.input.below(MAX_NODES + 1) {
+        for index in 0..self.input.pick(&NODES) {
             self.node(index, &mut folders, &mut tree);
         }
         let mut root = folders.remove(0);

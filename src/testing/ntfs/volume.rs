@@ -31,16 +31,16 @@ pub(super) struct Writer<'a, 'b> {
 
 impl<'a, 'b> Writer<'a, 'b> {
     pub(super) fn new(input: &'a mut Input<'b>) -> Self {
-        const GEOMETRIES: [(u64, u64); 6] = [
-            (4096, 1 << 14),
-            (1024, 1 << 15),
-            (512, 1 << 15),
-            (64 << 10, 1 << 20),
-            // Four terabytes.
-            (2 << 20, 1 << 21),
-            (4096, 1 << 21),
-        ];
-        let (cluster, clusters) = input.pick(&GEOMETRIES);
+        // Bytes of a cluster, clusters. Bitmaps of millions of clusters take long to count, so such volumes are rare.
+        const SMALL: [(u64, u64); 4] =
+            [(4096, 1 << 14), (1024, 1 << 15), (512, 1 << 15), (64 << 10, 1 << 16)];
+        // Half a terabyte and more.
+        const LARGE: [(u64, u64); 4] =
+            [(2 << 20, 1 << 18), (2 << 20, 1 << 18), (2 << 20, 1 << 21), (4096, 1 << 21)];
+        let (cluster, clusters) = match input.below(6) {
+            5 => input.pick(&LARGE),
+            kind => SMALL[kind % SMALL.len()],
+        };
         let record_size = input.pick(&[1024, 1024, 1024, 4096]);
         Self {
             pieces: Pieces::new(cluster * clusters + 512),

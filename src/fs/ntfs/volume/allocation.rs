@@ -7,6 +7,8 @@ use crate::{Result, bytes::ByteSource};
 
 /// Bytes of the bitmap per read.
 const PIECE: usize = 256 << 10;
+/// Bytes that are compared as a whole: most of a large bitmap is all free or all used.
+const TILE: usize = 512;
 
 /// Calls `sink` with each maximal range of free clusters, ascending, until it breaks.
 pub(in super::super) fn free_clusters(
@@ -16,7 +18,8 @@ pub(in super::super) fn free_clusters(
 ) -> Result<()> {
     // Clusters beyond the bitmap's end count as used.
     let clusters = clusters.min(bitmap.size().saturating_mul(8));
-    let mut buf = vec![0; PIECE];
+    let whole = usize::try_from(clusters.div_ceil(64) * 8).unwrap_or(PIECE);
+    let mut buf = vec![0; whole.min(PIECE)];
     let mut free = None;
     let mut first = 0;
     while first < clusters {
@@ -26,15 +29,25 @@ pub(in super::super) fn free_clusters(
         // The last word is padded with used clusters.
         let padded = take.next_multiple_of(8);
         buf[take..padded].fill(0xff);
-        for word in buf[..padded].as_chunks().0 {
-            let mut used = u64::from_le_bytes(*word);
-            if clusters - first < 64 {
-                used |= u64::MAX << (clusters - first);
+        for tile in buf[..padded].chunks(TILE) {
+            let goes_on = match free {
+                Some(_) => tile == &[0; TILE][..],
+                None => tile == &[0xff; TILE][..],
+            };
+            if goes_on && clusters - first >= 8 * TILE as u64 {
+                first += 8 * TILE as u64;
+                continue;
             }
-            if scan(used, first, &mut free, sink).is_break() {
-                return Ok(());
+            for word in tile.as_chunks().0 {
+                let mut used = u64::from_le_bytes(*word);
+                if clusters - first < 64 {
+                    used |= u64::MAX << (clusters - first);
+                }
+                if scan(used, first, &mut free, sink).is_break() {
+                    return Ok(());
+                }
+                first += 64;
             }
-            first += 64;
         }
     }
     if let Some(start) = free
@@ -98,6 +111,19 @@ mod tests {
         assert_eq!(ranges(vec![0; 9], 1 << 40), [(0, 72)]);
         assert_eq!(ranges(vec![0x0f; 2], 12), [(4, 8)]);
         assert_eq!(ranges(Vec::new(), 12), []);
+        // Whole tiles of one kind, a part of one, and other bits within one.
+        for (fill, expected) in [(0, vec![(0, 8 * 3 * TILE as u64 - 9)]), (0xff, vec![])] {
+            assert_eq!(ranges(vec![fill; 3 * TILE], 8 * 3 * TILE as u64 - 9), expected);
+        }
+        let tile = 8 * TILE as u64;
+        let mut mixed = [vec![0xff; TILE], vec![0; 2 * TILE], vec![0xff; 2 * TILE], vec![0; TILE]].concat();
+        mixed[3 * TILE + 9] = 0;
+        mixed[2 * TILE + 5] = 0x80;
+        let (used, hole) = (2 * tile + 47, 3 * tile + 72);
+        assert_eq!(
+            ranges(mixed, 6 * tile - 1),
+            [(tile, used), (used + 1, 3 * tile), (hole, hole + 8), (5 * tile, 6 * tile - 1)]
+        );
         let mut large = vec![0; PIECE + 100];
         large[0] = 1;
         large[PIECE + 50] = 2;
