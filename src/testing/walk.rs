@@ -13,8 +13,8 @@ use crate::{
 const MAX_ENTRIES: usize = 400;
 const MAX_DEPTH: usize = 12;
 /// Most bytes copied of one file, and in one read.
-const MAX_COPY: u64 = 128 << 10;
-const PIECE: u64 = 64 << 10;
+const MAX_COPY: u64 = 48 << 10;
+const PIECE: u64 = 24 << 10;
 
 /// What a walk found.
 #[derive(Debug, Default)]
