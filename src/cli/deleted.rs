@@ -1,10 +1,7 @@
 //! `vhdmount ls --deleted`, and the code that `--orphans` shares: one row for each deleted file, and for each of its
 //! named streams, printed as they are found: nothing is collected, as there may be millions.
 
-use std::{
-    io::{BufWriter, IsTerminal, Write},
-    ops::ControlFlow,
-};
+use std::{io::Write, ops::ControlFlow};
 
 use serde::Serialize;
 use vhdmount::{
@@ -51,7 +48,13 @@ pub(super) struct Row {
 }
 
 /// Lists the volumes that the command's paths name, or all of them.
-pub(super) fn run(tree: &Tree, command: &Ls, lost: Unlisted) -> Result<(), Failure> {
+pub(super) fn list(
+    tree: &Tree,
+    command: &Ls,
+    lost: Unlisted,
+    out: impl Write,
+    terminal: bool,
+) -> Result<(), Failure> {
     let mut volumes: Vec<&Volume> = Vec::new();
     for path in &command.paths {
         let node = find(tree, path)?;
@@ -66,8 +69,6 @@ pub(super) fn run(tree: &Tree, command: &Ls, lost: Unlisted) -> Result<(), Failu
         }
     }
     let headings = volumes.len() > 1 && !command.json;
-    let terminal = std::io::stdout().is_terminal();
-    let out = BufWriter::new(std::io::stdout().lock());
     let mut list = Listing { command, out, terminal, rows: 0, notes: Notes::default() };
     let mut failed = None;
     let written = list.begin().and_then(|()| {

@@ -26,13 +26,23 @@ pub(super) const MAX_PATH: usize = 96 << 10;
 pub(super) fn run(command: &Ls) -> std::result::Result<(), Failure> {
     let image = command.source.open()?;
     let tree = command.source.tree(&image)?;
-    if let Some(lost) = command.lost {
-        return deleted::run(&tree, command, lost);
-    }
     let terminal = std::io::stdout().is_terminal();
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    let mut list =
-        Listing { tree: &tree, command, out: &mut out, terminal, begun: false, notes: Notes::default() };
+    list(&tree, command, &mut out, terminal)
+}
+
+/// Lists what the command names. `terminal`: names are made printable.
+pub(super) fn list(
+    tree: &Tree,
+    command: &Ls,
+    mut out: impl Write,
+    terminal: bool,
+) -> std::result::Result<(), Failure> {
+    if let Some(lost) = command.lost {
+        return deleted::list(tree, command, lost, out, terminal);
+    }
+    let notes = Notes::default();
+    let mut list = Listing { tree, command, out: &mut out, terminal, begun: false, notes };
     let written = list.paths()?;
     let failed = list.notes.end();
     ended(written.and_then(|()| out.flush()), failed)

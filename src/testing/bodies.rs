@@ -80,6 +80,12 @@ pub fn read_faults(data: &[u8]) {
 
 /// The tree of an image with a volume of either format, and whether it is sound: for the adapters of mounts.
 pub fn opened(input: &mut Input<'_>) -> Option<(Tree, bool)> {
+    let (image, sound) = opened_image(input)?;
+    Some((image.tree(None).ok()?, sound))
+}
+
+/// An image with a volume of either format, and whether it is sound.
+pub fn opened_image(input: &mut Input<'_>) -> Option<(Image, bool)> {
     let changes = input.below(5);
     let changes = input.split_end(changes * CHANGE);
     let made = match input.below(3) {
@@ -88,5 +94,5 @@ pub fn opened(input: &mut Input<'_>) -> Option<(Tree, bool)> {
     };
     let sound = changes.len() < CHANGE && made.sound;
     let image = Image::open_source(Arc::new(made.pieces.finish(changes)), &exercise::options());
-    Some((image.ok()?.tree(None).ok()?, sound))
+    Some((image.ok()?, sound))
 }

@@ -1,13 +1,16 @@
 //! Content from a source into a file, without holes, and what the limits of image and destination allow of it.
 
-use std::{fs::File, io, ops::Range};
+use std::{io, ops::Range};
 
 use vhdmount::{
     bytes::{ByteSource, ExtentKind},
     size::human,
 };
 
-use super::{Context, CopyError, target};
+use super::{
+    Context, CopyError,
+    target::{self, File},
+};
 
 /// Bytes read and written at once; the size of each worker's buffer.
 pub(super) const PIECE: usize = 1 << 20;

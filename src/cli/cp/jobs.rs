@@ -1,7 +1,6 @@
 //! The jobs of the workers.
 
 use std::{
-    fs::File,
     ops::Range,
     sync::{Arc, OnceLock},
 };
@@ -17,6 +16,7 @@ use super::{
     links::{First, Hold},
     names::ItemName,
     part::Part,
+    target::File,
 };
 
 /// An entry to copy, and its destination.

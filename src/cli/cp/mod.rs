@@ -101,7 +101,14 @@ pub(super) fn run(command: &Cp) -> Result<(), Failure> {
 }
 
 /// Copies the sources that the command names; `images`: files of the host that are never replaced.
-fn copy_out(tree: &Tree, images: Vec<FileId>, command: &Cp) -> Result<(), Failure> {
+pub(super) fn copy_out(tree: &Tree, images: Vec<FileId>, command: &Cp) -> Result<(), Failure> {
+    let started = Instant::now();
+    let context = copy_all(tree, images, command)?;
+    context.log.print(command.quiet);
+    end(&context, started.elapsed(), command.quiet)
+}
+
+fn copy_all<'a>(tree: &'a Tree, images: Vec<FileId>, command: &Cp) -> Result<Context<'a>, Failure> {
     let log = Log::default();
     let Cp { paths, options, quiet, .. } = command;
     let sources = places::sources(tree, paths, options.recursive, &log);
@@ -119,10 +126,37 @@ fn copy_out(tree: &Tree, images: Vec<FileId>, command: &Cp) -> Result<(), Failur
         no_links: AtomicBool::new(false),
         many_links: AtomicBool::new(false),
     };
-    let started = Instant::now();
     copy(&context, &sources, &destination, command.workers, Line::new(!quiet));
-    context.log.print(*quiet);
-    end(&context, started.elapsed(), *quiet)
+    Ok(context)
+}
+
+/// Copies into memory and compares each copy with its file, at both ends.
+///
+/// # Panics
+/// When they differ.
+#[cfg(fuzzing)]
+pub(super) fn compare_copies(tree: &Tree, command: &Cp) {
+    use vhdmount::{bytes::ByteSource, fs::FileSystem, tree::Namespace};
+    let Ok(context) = copy_all(tree, Vec::new(), command) else { return };
+    for (path, copied) in context.target.files() {
+        let shown = path.to_string_lossy();
+        assert!(!shown.contains(".vhdmount-"), "{shown} is incomplete");
+        // Names that the destination changed, and streams as files, are not found.
+        let found = super::find(tree, &shown).ok().filter(|node| !tree.is_volatile(*node));
+        let Some(source) = found.and_then(|node| tree.open(node).ok()) else { continue };
+        let size = source.size();
+        if command.options.streams == Streams::None {
+            assert_eq!(copied.size(), size, "{shown}");
+        }
+        for at in [0, size.saturating_sub(512)] {
+            let len = usize::try_from((size - at).min(512)).expect("512");
+            let (mut right, mut bytes) = ([0; 512], [0xee; 512]);
+            if copied.size() == size && source.read_exact_at(at, &mut right[..len]).is_ok() {
+                copied.read_exact_at(at, &mut bytes[..len]).expect("in memory");
+                assert_eq!(right[..len], bytes[..len], "{shown} at {at}");
+            }
+        }
+    }
 }
 
 /// The host files of which the image consists.

@@ -3,7 +3,6 @@
 use std::{
     collections::HashSet,
     ffi::{OsStr, OsString},
-    fs::File,
     io,
     sync::{
         Arc,
@@ -15,7 +14,7 @@ use super::{
     Context, CopyError,
     folder::{Folder, Origin},
     names::{ItemName, is_refused},
-    target::{Existing, FileId},
+    target::{Existing, File, FileId},
 };
 
 /// Temporary names tried: a killed run may have left some, but more in one directory are no accident.

@@ -3,7 +3,6 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::File,
     sync::Arc,
 };
 
@@ -12,7 +11,7 @@ use vhdmount::{
     fs::{FileSystem, Name, NodeId, Stat, Streams as _},
 };
 
-use super::{Context, CopyError, content, folder::Folder, names::ItemName, part::Part, target};
+use super::{Context, CopyError, content, folder::Folder, names::ItemName, part::Part, target, target::File};
 
 /// Where named streams are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

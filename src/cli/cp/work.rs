@@ -2,7 +2,6 @@
 
 use std::{
     ffi::OsString,
-    fs::File,
     io,
     ops::Range,
     sync::{Arc, atomic::Ordering},
@@ -21,7 +20,8 @@ use super::{
     links::First,
     part::{self, Part},
     queue::Queue,
-    streams, target,
+    streams,
+    target::{self, File},
 };
 
 /// Size in bytes above which a file is copied in pieces, and the size of these.

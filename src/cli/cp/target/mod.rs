@@ -2,12 +2,23 @@
 //! link in the image reaches anything outside that directory: names are single components, and no link below it is
 //! followed.
 
-#[cfg(unix)]
+// Under a fuzzer nothing of the host is touched.
+#[cfg(fuzzing)]
+mod memory;
+#[cfg(all(unix, not(fuzzing)))]
 mod unix;
 #[cfg(windows)]
 mod windows;
 
-#[cfg(unix)]
+#[cfg(not(fuzzing))]
+pub(super) use std::fs::File;
+
+#[cfg(fuzzing)]
+pub(super) use memory::{
+    COLON, File, INVALID_NAME, Target, file_limit, keep_stream, name, set_attributes, set_file_times,
+    write_all_at,
+};
+#[cfg(all(unix, not(fuzzing)))]
 pub(super) use unix::{
     COLON, INVALID_NAME, Target, file_limit, keep_stream, name, set_attributes, set_file_times, write_all_at,
 };
