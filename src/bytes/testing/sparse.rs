@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn shared_pages_are_copied_when_they_are_changed() {
-        let shared = vec![Arc::new([7; PAGE_LEN]); 2];
+        let shared = [Arc::new([7; PAGE_LEN]), Arc::new([7; PAGE_LEN])];
         let read = |source: &Sparse, at: u64| {
             let mut buf = [0xee; 4];
             source.read_exact_at(at, &mut buf).unwrap();
