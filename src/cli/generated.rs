@@ -97,7 +97,6 @@ fn harmless(text: &str) {
 }
 
 #[cfg(test)]
-#[cfg(unix)]
 #[test]
 fn commands_on_generated_images() {
     (0..200).for_each(|seed| run(&vhdmount::testing::seeded(seed, 400)));

@@ -15,7 +15,7 @@ mod deleted;
 mod demo;
 mod exit;
 mod generate;
-#[cfg(any(fuzzing, test))]
+#[cfg(any(fuzzing, all(test, unix)))]
 pub(crate) mod generated;
 mod helper;
 mod info;
