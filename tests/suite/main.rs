@@ -21,9 +21,9 @@ mod demo;
 mod fat;
 mod fleet;
 mod formats;
-mod generated;
 #[cfg(target_os = "linux")]
 mod fstab;
+mod generated;
 #[cfg(target_os = "linux")]
 mod hosts;
 #[cfg(target_os = "linux")]

@@ -11,7 +11,7 @@ use crate::{
 const PIECE: u64 = 1 << 20;
 
 /// The first byte in which two disks differ; the end of the shorter one if it is the beginning of the other, `None` if they are
-/// equal or `progress` has ended the comparison. Holes of both are not read. `skip` as in [`struct@Copy`].
+/// equal or `progress` has ended the comparison. Holes of both are not read. `skip` as in [`Copy`](super::Copy).
 ///
 /// # Errors
 /// When one of them cannot be read.
