@@ -4,6 +4,7 @@
 
 pub mod bodies;
 pub mod container;
+mod crafted;
 pub mod crash;
 mod exercise;
 pub mod fat;

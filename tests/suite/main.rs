@@ -59,3 +59,5 @@ mod vhdx;
 mod windows;
 #[cfg(target_os = "linux")]
 mod winfsp;
+#[cfg(target_os = "linux")]
+mod written;

@@ -1,6 +1,8 @@
 //! Disks of every kind, written in every way and compared with plain bytes in memory.
 
 mod model;
+mod refused;
+mod vhdx;
 
 use std::sync::Arc;
 

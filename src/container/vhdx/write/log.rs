@@ -2,6 +2,10 @@
 //!
 //! An entry may be forgotten, and its place written over, when its pages are in their places and flushed, *and* a later entry that
 //! names a younger tail is durable. [`Log::flushed`] and [`Log::placed`] keep count of that.
+//!
+//! qemu replays more than what is between tail and head: every entry before that from which numbers go on, and one more whatever its
+//! number. So that this is never more than a replay may apply, the tail moves only from the first entry of a run to the first one of the
+//! next, when everything before that is in place; and a run begins with a sector of zeros and a number that is skipped.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -9,7 +13,7 @@ use std::{
 };
 
 use super::{
-    super::format::{self, MIB},
+    super::format::{LOG_SECTOR, MIB},
     entry::{self, Stated},
     pages::{PAGE, Page},
 };
@@ -19,6 +23,8 @@ use crate::{Result, bytes::Backing, guid::Guid};
 const MIN_LIMIT: u64 = 128 << 10;
 /// The most: beyond that, what waits in memory for a flush would be large.
 const MAX_LIMIT: u64 = 16 * MIB;
+/// Pages that one sector of descriptors describes: qemu reads no entry that has more than one.
+const MAX_PAGES: usize = 126;
 
 /// The log of a session.
 pub(super) struct Log {
@@ -30,6 +36,8 @@ pub(super) struct Log {
     head: u64,
     /// The last entry's number.
     last: u64,
+    /// The number of the entry that the last one names as the tail.
+    first: u64,
     /// What a replay needs, tail first.
     entries: VecDeque<Live>,
     /// The last entry that is durable, whose pages are in place, and whose pages are flushed there.
@@ -41,6 +49,7 @@ pub(super) struct Log {
 struct Live {
     number: u64,
     at: u64,
+    /// With the sector of zeros before it.
     length: u64,
     /// The number of the entry that it names as the tail.
     tail: u64,
@@ -51,11 +60,13 @@ impl Log {
     pub(super) fn new(place: Range<u64>, limit: Option<u64>) -> Self {
         let length = place.end - place.start;
         Self {
-            limit: limit.unwrap_or(length).clamp(MIN_LIMIT, MAX_LIMIT).min(length),
+            // qemu searches for ever where less than two sectors lie between the newest and the oldest entry.
+            limit: limit.unwrap_or(length).clamp(MIN_LIMIT, MAX_LIMIT).min(length - 2 * PAGE),
             place,
             guid: Guid::random(),
             head: 0,
             last: 0,
+            first: 0,
             entries: VecDeque::new(),
             durable: 0,
             placed: 0,
@@ -65,18 +76,25 @@ impl Log {
 
     /// Most pages of an entry.
     pub(super) fn capacity(&self) -> usize {
-        // One sector stays free for the empty entry that lets the tail pass all others.
-        let sectors = self.limit / PAGE - 1;
-        let per_sector = PAGE / size_of::<format::LogDescriptor>() as u64;
-        let pages = usize::try_from(sectors - sectors.div_ceil(per_sector) - 1).expect("16 MiB at most");
-        debug_assert!(entry::length(pages) <= self.limit - PAGE, "{pages} pages fit");
-        pages
+        // Room for the empty entry that lets the tail pass all others, for the one that was written last, and for the sectors of zeros.
+        let sectors = self.limit / PAGE - 5;
+        let pages = usize::try_from(sectors - 1).expect("16 MiB at most");
+        pages.min(MAX_PAGES)
     }
 
     /// True when an entry of so many pages can be written now.
     pub(super) fn has_room(&self, pages: usize) -> bool {
-        let used: u64 = self.entries.iter().map(|entry| entry.length).sum();
-        used + entry::length(pages) + if pages == 0 { 0 } else { PAGE } <= self.limit
+        let reserve = if pages == 0 { 0 } else { 2 * PAGE };
+        self.used() + PAGE + entry::length(pages) + reserve <= self.limit
+    }
+
+    /// True when the tail had better move soon, and what is in place is not flushed there.
+    pub(super) fn is_half_full(&self) -> bool {
+        self.used() > self.limit / 2 && self.settled < self.last
+    }
+
+    fn used(&self) -> u64 {
+        self.entries.iter().map(|entry| entry.length).sum()
     }
 
     /// Writes an entry; it is durable after the next flush. The caller has seen to it that there is room. Returns its number.
@@ -86,9 +104,16 @@ impl Log {
         pages: &BTreeMap<u64, Box<Page>>,
         flushed_len: u64,
     ) -> Result<u64> {
-        let number = self.last + 1;
-        let tail = self.entries.iter().find(|entry| entry.number > self.settled);
-        let (tail, tail_at) = tail.map_or((number, self.head), |entry| (entry.number, entry.at));
+        let length = self.place.end - self.place.start;
+        let first = self.entries.iter().find(|entry| entry.number == self.first);
+        let (number, tail, at, tail_at) = match first {
+            Some(first) if self.settled < self.last => (self.last + 1, first.number, self.head, first.at),
+            _ => {
+                let at = (self.head + PAGE) % length;
+                (self.last + 2, self.last + 2, at, at)
+            }
+        };
+        self.first = tail;
         let stated = Stated {
             log_guid: self.guid,
             sequence_number: number,
@@ -96,8 +121,8 @@ impl Log {
             flushed_file_offset: flushed_len,
             last_file_offset: file.size(),
         };
-        let bytes = entry::encode(&stated, pages);
-        let length = self.place.end - self.place.start;
+        let mut bytes = vec![0; if at == self.head { 0 } else { LOG_SECTOR }];
+        bytes.append(&mut entry::encode(&stated, pages));
         let before_end =
             usize::try_from(length - self.head).map_or(bytes.len(), |rest| rest.min(bytes.len()));
         let (here, wrapped) = bytes.split_at(before_end);
@@ -105,7 +130,7 @@ impl Log {
         if !wrapped.is_empty() {
             file.write_all_at(self.place.start, wrapped)?;
         }
-        self.entries.push_back(Live { number, at: self.head, length: bytes.len() as u64, tail });
+        self.entries.push_back(Live { number, at, length: bytes.len() as u64, tail });
         self.head = (self.head + bytes.len() as u64) % length;
         self.last = number;
         Ok(number)

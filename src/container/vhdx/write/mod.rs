@@ -16,6 +16,8 @@ mod session;
 mod space;
 mod survey;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::HashSet, sync::Arc};
 

@@ -103,6 +103,10 @@ impl Writer {
             self.sync()?;
             self.place()?;
             self.changed = false;
+            if self.log.is_half_full() {
+                // With everything in place the tail moves with the next entry.
+                self.sync()?;
+            }
         }
         Ok(())
     }

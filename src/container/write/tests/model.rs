@@ -4,7 +4,7 @@ use super::*;
 use crate::bytes::MemorySource;
 
 /// Operations on each disk in an ordinary run.
-const ORDINARY: u64 = 150;
+const ORDINARY: u64 = 50;
 
 struct Random(u64);
 
