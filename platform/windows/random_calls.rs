@@ -68,7 +68,13 @@ fn request(mounted: &Mounted, input: &mut Input<'_>, sound: bool) {
                 let mut buf = vec![0xee; len];
                 if let Ok(read) = adapter.read(&handle, offset, &mut buf) {
                     let left = info.size.saturating_sub(offset);
-                    assert!(handle.is_volatile() || read as u64 <= left.min(len as u64));
+                    let is_within = read as u64 <= left.min(len as u64);
+                    let shown = String::from_utf16_lossy(&path);
+                    assert!(
+                        handle.is_volatile() || is_within,
+                        "{shown}: {read} at {offset} of {}",
+                        info.size
+                    );
                 }
             }
             4 => {

@@ -49,7 +49,7 @@ fn action(line: &str) -> Action {
 pub(crate) fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let (kind, choice) = (input.below(8), usize::from(input.byte()));
-    let Some((image, _)) = bodies::opened_image(&mut input) else { return };
+    let Some((image, sound)) = bodies::opened_image(&mut input) else { return };
     let Ok(tree) = image.tree(None) else { return };
     match kind {
         0..=2 => {
@@ -61,18 +61,18 @@ pub(crate) fn run(data: &[u8]) {
                 harmless(&String::from_utf8(out).expect("printable text"));
             }
         }
-        3..=6 => copy(&tree, &COPIES[choice % COPIES.len()]),
+        3..=6 => copy(&tree, &COPIES[choice % COPIES.len()], sound),
         _ => report(&image, choice),
     }
 }
 
 #[cfg(fuzzing)]
-fn copy(tree: &Tree, command: &Cp) {
-    cp::compare_copies(tree, command);
+fn copy(tree: &Tree, command: &Cp, sound: bool) {
+    cp::compare_copies(tree, command, sound);
 }
 
 #[cfg(not(fuzzing))]
-fn copy(tree: &Tree, command: &Cp) {
+fn copy(tree: &Tree, command: &Cp, _: bool) {
     let folder = tempfile::tempdir().expect("a folder");
     let Cp { options, workers, quiet, .. } = *command;
     let Action::Cp(other) = action("cp -r unused.img / /") else { unreachable!("it is cp") };

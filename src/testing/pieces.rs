@@ -88,6 +88,13 @@ impl Pieces {
         self.source.write(at, bytes);
     }
 
+    /// Makes the source at least this long.
+    pub fn extend(&mut self, size: u64) {
+        if size > self.source.size() {
+            self.source.truncate(size);
+        }
+    }
+
     /// Adds content that many volumes have.
     pub fn shared_content(&mut self, at: u64, pages: &[Arc<[u8; 4096]>]) {
         self.source.write_shared(at, pages);

@@ -65,6 +65,10 @@ impl Blocks {
         let (present, len) = match &self.bitmaps {
             Some(bitmaps) if with_bitmaps => {
                 let at = bitmap_at + within / BITMAP_SECTOR_SPAN * SECTOR;
+                // A table of such entries costs no read for each of them.
+                if at + SECTOR > source.size() {
+                    return Err(beyond());
+                }
                 let bitmap =
                     bitmaps.get_or_load(at, || load_bitmap(source, at)).map_err(|error| match error {
                         Error::Invalid(_) => beyond(),

@@ -338,6 +338,21 @@ fn locators_are_decoded_whatever_their_encoding() {
 }
 
 #[test]
+fn bitmap_beyond_the_file_costs_no_read() {
+    let mut child = VhdWriter::new(4, 1 << 20, 128 << 10);
+    child.write(0, &noise(1, 512));
+    let mut bytes = child.build();
+    bytes[1536 + 4..][..28].fill(0x11);
+    let file = Arc::new(crate::bytes::testing::Counted::new(Arc::new(MemorySource(bytes))));
+    let vhd = open(file.clone(), "child.vhd").unwrap();
+    // The table.
+    assert!(vhd.resolve(0).is_ok());
+    file.take();
+    (1..8).for_each(|block| assert!(vhd.resolve(block * (128 << 10)).is_err()));
+    assert_eq!(file.take(), (0, 0));
+}
+
+#[test]
 fn unreadable_bitmap_is_an_error_and_nothing_is_cached_of_it() {
     let mut child = VhdWriter::new(4, 1 << 20, 1 << 20);
     child.write(0, &noise(1, 512));

@@ -65,7 +65,7 @@ pub(super) fn write(layer: &Layer) -> Pieces {
     metadata(layer, &mut pieces);
     let end = blocks(layer, &mut pieces, ratio, entries, TABLE_AT + table_len);
     // A file ends with its last block, whatever of it is stored.
-    pieces.content(end - 1, &[0]);
+    pieces.extend(end);
     pieces
 }
 
