@@ -190,8 +190,9 @@ mod tests {
     #[test]
     fn every_backing_reads_what_was_written() {
         conforms(&MemoryFile::default());
-        let named = tempfile::NamedTempFile::new().unwrap();
-        conforms(&BackingFile::open(named.path()).unwrap());
+        // Closed: on Windows nobody else may have it open for writing.
+        let path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
+        conforms(&BackingFile::open(&path).unwrap());
     }
 
     #[test]

@@ -11,7 +11,7 @@ const PAGE: usize = 4096;
 
 /// Most entries, for 64 MiB of memory. The largest disk (2040 GiB) needs a sixteenth of that with the usual blocks of 2
 /// MiB.
-const MAX_ENTRIES: u64 = 1 << 24;
+pub(super) const MAX_ENTRIES: u64 = 1 << 24;
 
 pub(super) struct Bat {
     offset: u64,

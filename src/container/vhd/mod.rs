@@ -21,6 +21,7 @@ mod header;
 mod parent;
 #[cfg(test)]
 mod tests;
+pub(super) mod write;
 
 pub use parent::ParentLocators;
 use std::sync::Arc;

@@ -13,7 +13,8 @@ pub use transaction::Transaction;
 
 use super::{
     detect::{Detected, detect},
-    vhdx,
+    flat::FlatWriter,
+    vhd, vhdx,
     writer::ImageWriter,
 };
 use crate::{
@@ -47,8 +48,11 @@ impl WritableDisk {
     ) -> Result<Self> {
         let writer: Box<dyn ImageWriter> = match detect(&*top, "image")? {
             Detected::Vhdx => Box::new(vhdx::write::open(top, parent, options)?),
-            Detected::Vhd => return Err(Error::unsupported("writing into a VHD")),
-            Detected::Raw => return Err(Error::unsupported("writing into a raw image")),
+            Detected::Vhd => vhd::write::open(top, parent, options)?,
+            Detected::Raw => {
+                let size = top.size();
+                Box::new(FlatWriter::open(top, size, options)?)
+            }
         };
         let (size, sector_size) = (writer.size(), writer.sector_size().into());
         Ok(Self { writer: RwLock::new(writer), failed: Mutex::new(None), size, sector_size })

@@ -2,6 +2,7 @@
 
 mod model;
 mod refused;
+mod vhd;
 mod vhdx;
 
 use std::sync::Arc;
@@ -63,8 +64,12 @@ fn pattern(len: u64, seed: u64) -> Vec<u8> {
 
 /// Reads a file as others do: with its log replayed in memory, and the parent below.
 fn read_only(file: Sparse, parent: Option<&Arc<dyn ByteSource>>) -> Arc<dyn ByteSource> {
+    read_source(Arc::new(file), parent)
+}
+
+fn read_source(file: Arc<dyn ByteSource>, parent: Option<&Arc<dyn ByteSource>>) -> Arc<dyn ByteSource> {
     let options = OpenOptions { force_parent: true, ..OpenOptions::default() };
-    let top = Image::from_source(Arc::new(file), "", &options).unwrap();
+    let top = Image::from_source(file, "", &options).unwrap();
     let mut images = vec![top];
     if let Some(parent) = parent {
         images.push(Image::from_source(parent.clone(), "", &options).unwrap());
@@ -74,6 +79,10 @@ fn read_only(file: Sparse, parent: Option<&Arc<dyn ByteSource>>) -> Arc<dyn Byte
 
 /// What `check` finds, but for notes and a log to replay.
 fn problems(file: Sparse) -> Vec<String> {
+    problems_of(&(Arc::new(file) as Arc<dyn ByteSource>))
+}
+
+fn problems_of(file: &Arc<dyn ByteSource>) -> Vec<String> {
     struct Found(Vec<String>);
     impl FindingSink for Found {
         fn finding(&mut self, finding: Finding) {
@@ -86,7 +95,10 @@ fn problems(file: Sparse) -> Vec<String> {
         fn progress(&mut self, _: &str, _: u64, _: u64) {}
     }
     let mut found = Found(Vec::new());
-    let source: Arc<dyn ByteSource> = Arc::new(file);
-    container::vhdx::check::check(&source, true, &mut found).unwrap();
+    match detect(&**file, "image").unwrap() {
+        Detected::Vhdx => container::vhdx::check::check(file, true, &mut found).unwrap(),
+        Detected::Vhd => container::vhd::check::check(file, &mut found).unwrap(),
+        Detected::Raw => {}
+    }
     found.0
 }
