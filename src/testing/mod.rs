@@ -19,6 +19,7 @@ mod tests;
 #[cfg(test)]
 mod verify;
 mod walk;
+pub mod writes;
 
 pub use exercise::Work;
 pub use input::{Input, seeded};

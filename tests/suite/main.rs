@@ -26,6 +26,8 @@ mod fstab;
 mod generated;
 #[cfg(target_os = "linux")]
 mod hosts;
+#[cfg(unix)]
+mod killed;
 #[cfg(target_os = "linux")]
 mod live;
 mod map;

@@ -1,6 +1,8 @@
 //! Writing into images: what is written is judged by qemu-img, libvhdi and 7-Zip, logs that a power cut left are replayed by qemu to the
 //! same bytes, and logs that qemu left by this program.
 
+mod vhd;
+
 use std::{
     fs::{self, File},
     os::unix::fs::FileExt,

@@ -44,6 +44,11 @@ impl Explorer {
         Self { seed, most, only }
     }
 
+    /// Tries about `most` states, whatever the environment says: for what comes many times, such as each fault.
+    pub fn few(seed: u64, most: usize) -> Self {
+        Self { seed, most, only: None }
+    }
+
     /// Judges the states of a recording.
     ///
     /// # Errors

@@ -8,14 +8,18 @@
 //! A state has a number, which names it for as long as the workload does the same: `VHDMOUNT_CRASH_STATE=NUMBER` tries that one
 //! alone. `VHDMOUNT_CRASH_STATES=N` sets how many are tried for each workload, `all` tries all.
 
+mod disks;
 mod explorer;
 mod model;
 mod recording;
 mod states;
+mod steps;
 #[cfg(test)]
 mod tests;
 
+pub use disks::Workload;
 pub use explorer::{Explored, Explorer};
 pub use model::{Model, stamp};
 pub use recording::{Event, Fault, Recorded, Recording};
 pub use states::State;
+pub use steps::{Shape, Step, steps};

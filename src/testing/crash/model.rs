@@ -28,14 +28,15 @@ pub struct Model {
     /// Version of each sector before the first change; 0 for those that are not here.
     before: BTreeMap<u64, u32>,
     changes: Vec<Change>,
-    transactions: Vec<Transaction>,
-    /// The change and the position at which each flush returned: what came before is durable.
+    /// Numbers of the changes to each sector.
+    sectors: BTreeMap<u64, Vec<usize>>,
+    transactions: usize,
+    /// The number of changes, and the position at which a flush of them returned.
     flushes: Vec<(usize, usize)>,
 }
 
 #[derive(Debug, Clone)]
 struct Change {
-    sectors: Range<u64>,
     version: u32,
     issued: usize,
     /// It returned without an error, so that a later flush covers it.
@@ -43,16 +44,13 @@ struct Change {
     transaction: Option<usize>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Transaction {
-    /// The position at which its commit returned, and is durable.
-    durable: Option<usize>,
-}
-
 impl Model {
     /// States what the sectors hold before the first change.
     pub fn holds(&mut self, sectors: Range<u64>, version: u32) {
-        self.before.extend(sectors.map(|sector| (sector, version)));
+        for sector in sectors {
+            self.before.insert(sector, version);
+            self.sectors.entry(sector).or_default();
+        }
     }
 
     /// A version that no change has yet.
@@ -62,11 +60,17 @@ impl Model {
 
     /// A change begins: `version` 0 for zeros. Returns its number.
     pub fn write(&mut self, position: usize, sectors: Range<u64>, version: u32) -> usize {
-        self.changes.push(Change { sectors, version, issued: position, returned: true, transaction: None });
-        self.changes.len() - 1
+        self.change(sectors, Change { version, issued: position, returned: true, transaction: None })
     }
 
-    /// A change failed: from now on its sectors may be either, until they are written again.
+    fn change(&mut self, sectors: Range<u64>, change: Change) -> usize {
+        let number = self.changes.len();
+        sectors.for_each(|sector| self.sectors.entry(sector).or_default().push(number));
+        self.changes.push(change);
+        number
+    }
+
+    /// A change failed: its sectors may be either, until they are written again.
     pub fn failed(&mut self, change: usize) {
         self.changes[change].returned = false;
     }
@@ -78,85 +82,93 @@ impl Model {
 
     /// A transaction with these changes begins its commit. Returns its number.
     pub fn commit(&mut self, position: usize, changes: &[(Range<u64>, u32)]) -> usize {
-        self.transactions.push(Transaction::default());
-        let transaction = Some(self.transactions.len() - 1);
+        let transaction = self.transactions;
+        self.transactions += 1;
         for (sectors, version) in changes {
-            let (sectors, version) = (sectors.clone(), *version);
-            self.changes.push(Change { sectors, version, issued: position, returned: false, transaction });
+            let change = Change {
+                version: *version,
+                issued: position,
+                returned: false,
+                transaction: Some(transaction),
+            };
+            self.change(sectors.clone(), change);
         }
-        self.transactions.len() - 1
+        transaction
     }
 
-    /// A transaction's commit has returned.
-    pub fn committed(&mut self, transaction: usize, position: usize) {
-        self.transactions[transaction].durable = Some(position);
-        self.changes.iter_mut().filter(|change| change.transaction == Some(transaction)).for_each(|change| {
-            change.returned = true;
-        });
+    /// A transaction's commit has returned; a flush makes it durable.
+    pub fn committed(&mut self, transaction: usize) {
+        let of = self.changes.iter_mut().filter(|change| change.transaction == Some(transaction));
+        of.for_each(|change| change.returned = true);
     }
 
     /// Judges a disk after a cut at this position.
     ///
     /// # Errors
-    /// The first sector that holds what it must not, or the transaction that is there in part.
+    /// The first sector that holds what it must not, the transaction that is there in part, or without an earlier one.
     pub fn judge(&self, disk: &dyn ByteSource, cut: usize) -> Result<(), String> {
-        let durable =
-            self.flushes.iter().filter(|(_, at)| *at <= cut).map(|(changes, _)| *changes).max().unwrap_or(0);
-        // Whether a transaction was seen: applied, or not.
-        let mut seen: Vec<Option<(bool, u64)>> = vec![None; self.transactions.len()];
-        let mut sectors: BTreeMap<u64, Vec<usize>> =
-            self.before.keys().map(|sector| (*sector, Vec::new())).collect();
-        for (number, change) in self.changes.iter().enumerate() {
-            for sector in change.sectors.clone() {
-                sectors.entry(sector).or_default().push(number);
-            }
-        }
+        let durable = self.flushes.iter().filter(|(_, at)| *at <= cut).map(|(changes, _)| *changes).max();
+        let certain = |number: usize| self.changes[number].returned && number < durable.unwrap_or(0);
+        // Whether a transaction was found, and in which sector that was seen.
+        let mut seen: BTreeMap<usize, (bool, u64)> = BTreeMap::new();
         let mut reader = Runs { disk, bytes: Vec::new(), start: 0 };
-        for (sector, history) in &sectors {
-            let bytes = reader.sector(*sector, &sectors)?;
+        for (sector, history) in &self.sectors {
+            let bytes = reader.sector(*sector, &self.sectors)?;
+            let version = version_of(bytes, *sector);
             let issued = || history.iter().copied().filter(|number| self.changes[*number].issued <= cut);
-            let last = issued().rev().find(|number| self.certain(*number, durable, cut));
-            let first = self.before.get(sector).copied().unwrap_or(0);
-            let certain = last.map_or(first, |number| self.changes[number].version);
+            let last = issued().rev().find(|number| certain(*number));
+            let base = match last {
+                Some(number) => self.changes[number].version,
+                None => self.before.get(sector).copied().unwrap_or(0),
+            };
             let later = || issued().filter(|number| last.is_none_or(|last| *number > last));
-            let found = later().rev().find(|number| bytes == stamp(self.changes[*number].version, *sector));
-            if found.is_none() && bytes != stamp(certain, *sector) {
+            let found = later().rev().find(|number| version == Some(self.changes[*number].version));
+            if found.is_none() && version != Some(base) {
                 let versions: Vec<_> = later().map(|number| self.changes[number].version).collect();
+                let held = match version {
+                    Some(0) => "zeros".to_owned(),
+                    Some(version) => format!("version {version}"),
+                    None => format!("what no change wrote ({:02x?}…)", &bytes[..16]),
+                };
                 return Err(format!(
-                    "sector {sector} holds {} instead of version {certain} or one of {versions:?}",
-                    describe(&bytes)
+                    "sector {sector} holds {held} instead of version {base} or one of {versions:?}"
                 ));
             }
             for number in later() {
                 let Some(transaction) = self.changes[number].transaction else { continue };
                 let now = match found {
-                    Some(found) if found == number => true,
                     // A later change covers it: this sector does not say.
                     Some(found) if found > number => continue,
+                    Some(found) if found == number => {
+                        let others = later().filter(|other| *other != number);
+                        if version == Some(base)
+                            || others.into_iter().any(|other| version == Some(self.changes[other].version))
+                        {
+                            // Zeros before and after.
+                            continue;
+                        }
+                        true
+                    }
+                    _ if version == Some(self.changes[number].version) => continue,
                     _ => false,
                 };
-                match seen[transaction] {
-                    Some((before, other)) if before != now => {
-                        let (here, there) = if now { (*sector, other) } else { (other, *sector) };
-                        return Err(format!(
-                            "transaction {transaction} is in sector {here}, and not in sector {there}"
-                        ));
-                    }
-                    _ => seen[transaction] = Some((now, *sector)),
+                let (before, other) = *seen.entry(transaction).or_insert((now, *sector));
+                if before != now {
+                    let (here, there) = if now { (*sector, other) } else { (other, *sector) };
+                    return Err(format!(
+                        "transaction {transaction} is in sector {here}, and not in sector {there}"
+                    ));
                 }
             }
         }
-        Ok(())
-    }
-
-    /// True for a change that no power cut at or after `cut` may lose.
-    fn certain(&self, number: usize, durable: usize, cut: usize) -> bool {
-        let change = &self.changes[number];
-        let committed = || match change.transaction {
-            Some(transaction) => self.transactions[transaction].durable.is_some_and(|at| at <= cut),
-            None => false,
-        };
-        change.returned && (number < durable || committed())
+        let missing = seen.iter().find(|(_, (there, _))| !there);
+        let after = seen.iter().rev().find(|(_, (there, _))| *there);
+        match (missing, after) {
+            (Some((missing, _)), Some((after, _))) if missing < after => {
+                Err(format!("transaction {after} is there without transaction {missing}"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -168,11 +180,11 @@ struct Runs<'a> {
 }
 
 impl Runs<'_> {
-    fn sector(&mut self, sector: u64, wanted: &BTreeMap<u64, Vec<usize>>) -> Result<[u8; 512], String> {
+    fn sector(&mut self, sector: u64, wanted: &BTreeMap<u64, Vec<usize>>) -> Result<&[u8; 512], String> {
         let within = |start: u64| usize::try_from((sector - start) * SECTOR).expect("within a run");
         if sector < self.start || within(self.start) >= self.bytes.len() {
             let run =
-                wanted.range(sector..).zip(sector..).take(256).take_while(|((at, _), next)| *at == next);
+                wanted.range(sector..).zip(sector..).take(2048).take_while(|((at, _), next)| *at == next);
             let len = run.count() * 512;
             self.bytes = read_vec(self.disk, sector * SECTOR, len)
                 .map_err(|error| format!("sector {sector}: {error}"))?;
@@ -183,12 +195,8 @@ impl Runs<'_> {
     }
 }
 
-fn describe(bytes: &[u8; 512]) -> String {
+/// The version that a sector is of, if it is one of a change.
+fn version_of(bytes: &[u8; 512], sector: u64) -> Option<u32> {
     let version = u32::from_le_bytes(bytes[..4].try_into().expect("4 bytes"));
-    let sector = u64::from_le_bytes(bytes[4..12].try_into().expect("8 bytes"));
-    match *bytes == stamp(version, sector) {
-        true if version == 0 => "zeros".to_owned(),
-        true => format!("version {version} of sector {sector}"),
-        false => format!("what no change wrote ({:02x?}…)", &bytes[..16]),
-    }
+    (*bytes == stamp(version, sector)).then_some(version)
 }

@@ -42,7 +42,7 @@ pub enum Event {
 pub enum Fault {
     /// The host has no space left; nothing is written.
     NoSpace,
-    /// The device fails; of a write the first half arrives. After a failed flush the file takes no writes any more.
+    /// The device fails; of a write the first half arrives, in whole sectors. After a failed flush the file takes no writes any more.
     Device,
 }
 
@@ -162,7 +162,7 @@ impl ByteSink for Recorded {
         let fault = inner.fault(self.file);
         let arrives = match fault {
             None => bytes,
-            Some(Fault::Device) if !inner.lost[self.file] => &bytes[..bytes.len() / 2],
+            Some(Fault::Device) if !inner.lost[self.file] => &bytes[..bytes.len() / 2 / 512 * 512],
             Some(_) => &[],
         };
         if !arrives.is_empty() {

@@ -1,5 +1,7 @@
 //! The explorer itself: toy writers with a mistake each are caught, the right ones are not.
 
+mod disks;
+
 use std::sync::Arc;
 
 use super::*;
@@ -46,7 +48,8 @@ fn run(barrier: bool) -> Result<Explored, String> {
         let version = model.next_version();
         let commit = model.commit(recording.position(), &[(0..4, version)]);
         toy.commit(number, version).unwrap();
-        model.committed(commit, recording.position());
+        model.committed(commit);
+        model.flushed(recording.position());
     }
     Explorer::new(1).explore("toy", &recording, |state| {
         model.judge(&read(&state.files[0]).map_err(|error| error.to_string())?, state.cut)
@@ -95,7 +98,8 @@ fn logged(in_place_first: bool) -> Result<Explored, String> {
         let version = model.next_version();
         let commit = model.commit(recording.position(), &[(0..4, version)]);
         toy.commit(version).unwrap();
-        model.committed(commit, recording.position());
+        model.committed(commit);
+        model.flushed(recording.position());
     }
     Explorer::new(2).explore("log", &recording, |state| {
         let file = &state.files[0];
@@ -151,7 +155,11 @@ fn model_knows_old_new_and_what_is_neither() {
     model.write(10, 0..2, 1000);
     model.flushed(20);
     let transaction = model.commit(30, &[(0..1, 1001), (1..2, 1002)]);
-    model.committed(transaction, 40);
+    model.committed(transaction);
+    model.flushed(40);
+    let first = model.commit(50, &[(0..1, 1003)]);
+    model.committed(first);
+    model.commit(60, &[(1..2, 1004)]);
     let judge = |versions: [u32; 2], cut| {
         let bytes = versions.iter().zip(0..).flat_map(|(version, sector)| stamp(*version, sector)).collect();
         model.judge(&crate::bytes::MemorySource(bytes), cut).is_ok()
@@ -161,4 +169,6 @@ fn model_knows_old_new_and_what_is_neither() {
     assert!(judge([1000, 1000], 25) && !judge([1000, 5], 25));
     assert!(judge([1000, 1000], 35) && judge([1001, 1002], 35) && !judge([1001, 1000], 35));
     assert!(judge([1001, 1002], 40) && !judge([1000, 1000], 40));
+    // Commits come in order.
+    assert!(judge([1003, 1002], 70) && judge([1003, 1004], 70) && !judge([1001, 1004], 70));
 }

@@ -1,0 +1,247 @@
+//! Workloads on virtual disks: an image in a recording, its redo file beside it, its parent below; and what each state must be.
+
+use std::sync::Arc;
+
+use super::{Model, Recording, Shape, State, Step, stamp};
+use crate::{
+    Result,
+    bytes::{
+        Backing, ByteSink, ByteSource, MemorySource, read_vec,
+        testing::{MemoryFile, Sparse},
+    },
+    check::{Finding, FindingSink, Severity},
+    container::{
+        Disk, Format, Kind, Layer, OpenOptions, Plan,
+        check::Subjects,
+        create::Writer,
+        raw, redo, vhd, vhdx,
+        write::{WritableDisk, WriteOptions},
+    },
+};
+
+const SECTOR: u64 = 512;
+/// What the parent holds: the same version everywhere.
+const BELOW: u32 = 7;
+
+/// A workload on a new image.
+pub struct Workload {
+    /// Its name in reports.
+    pub name: String,
+    /// The image; one with a parent gets a parent that is as large as three quarters of it.
+    pub plan: Plan,
+    /// How it is written. The redo file is added.
+    pub options: WriteOptions,
+    /// What is done.
+    pub steps: Vec<Step>,
+}
+
+impl Workload {
+    /// The disk's shape, for [`super::steps`].
+    pub fn shape(plan: &Plan, most: u64, commits: bool) -> Shape {
+        let sectors = plan.virtual_size / SECTOR;
+        let flat = plan.format == Format::Raw || plan.format == Format::Vhd && plan.kind == Kind::Fixed;
+        Shape {
+            sectors,
+            block: if flat { 64 } else { plan.block_size / SECTOR },
+            unit: u64::from(plan.logical_sector_size) / SECTOR,
+            most,
+            commits,
+        }
+    }
+
+    fn parent(&self) -> Option<Arc<dyn ByteSource>> {
+        let sectors = self.parent_sectors();
+        let bytes = (0..sectors).flat_map(|sector| stamp(BELOW, sector)).collect();
+        (sectors > 0).then(|| Arc::new(MemorySource(bytes)) as Arc<dyn ByteSource>)
+    }
+
+    fn parent_sectors(&self) -> u64 {
+        match self.plan.kind {
+            Kind::Differencing => self.plan.virtual_size / SECTOR * 3 / 4,
+            _ => 0,
+        }
+    }
+
+    /// Does the steps until one fails; returns what the disk may hold, and the failure.
+    ///
+    /// # Panics
+    /// When the image cannot be made or opened although nothing fails.
+    pub fn run(&self, recording: &Recording) -> (Model, Result<()>) {
+        let made = MemoryFile::default();
+        let made_it = Writer::new(&made, &self.plan).and_then(Writer::finish);
+        made_it.unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        let (image, redo) = (recording.file(made.content()), recording.file(Sparse::new(0)));
+        let mut model = Model::default();
+        model.holds(0..self.parent_sectors(), BELOW);
+        let mut run = Run { workload: self, recording, model, image, redo, disk: None };
+        let result = run.steps();
+        (run.model, result)
+    }
+
+    fn options(&self, redo: Arc<dyn Backing>) -> WriteOptions {
+        WriteOptions { redo: Some(redo), ..self.options.clone() }
+    }
+
+    /// Judges a state: it opens, holds what the model accepts, `check` finds nothing; and once more after it was opened for writing
+    /// twice, which replays, and after it was closed.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn judge(&self, model: &Model, state: &State) -> Result<(), String> {
+        let [image, redo] = &state.files[..] else { return Err("not two files".to_owned()) };
+        let before = self.read(image, redo)?;
+        model.judge(&*before, state.cut)?;
+        let image = Arc::new(MemoryFile::new(image.clone()));
+        let redo = Arc::new(MemoryFile::new(redo.clone()));
+        for opened in ["opened once", "opened twice", "closed"] {
+            let disk = WritableDisk::open(image.clone(), self.parent(), &self.options(redo.clone()));
+            let disk = disk.map_err(|error| format!("for writing: {error}"))?;
+            if opened == "closed" {
+                disk.close().map_err(|error| format!("closing: {error}"))?;
+            }
+            let after =
+                self.read(&image.content(), &redo.content()).map_err(|error| format!("{opened}: {error}"))?;
+            same(&*before, &*after).map_err(|error| format!("{opened}: {error}"))?;
+        }
+        Ok(())
+    }
+
+    /// The disk as a reader sees it.
+    fn read(&self, image: &Sparse, redo: &Sparse) -> Result<Arc<dyn ByteSource>, String> {
+        let image: Arc<dyn ByteSource> = Arc::new(image.clone());
+        let text = |error: crate::Error| error.to_string();
+        let laid_over = redo::laid_over(image.clone(), redo).map_err(text)?;
+        let image = laid_over.unwrap_or(image);
+        if self.plan.format != Format::Raw {
+            check(&image)?;
+        }
+        let top: Arc<dyn Layer> = match self.plan.format {
+            Format::Raw => Arc::new(raw::open(image, "", None)),
+            Format::Vhd => Arc::new(vhd::open(image, "").map_err(text)?),
+            Format::Vhdx => {
+                Arc::new(vhdx::open(image, "", &vhdx::OpenOptions { replay: true }).map_err(text)?)
+            }
+        };
+        let parent = self.parent().map(|parent| Arc::new(raw::open(parent, "", None)) as Arc<dyn Layer>);
+        Ok(Arc::new(Disk::new([Some(top), parent].into_iter().flatten().collect())))
+    }
+}
+
+/// Fails with what `check` finds, but for notes and a log to replay.
+fn check(image: &Arc<dyn ByteSource>) -> Result<(), String> {
+    struct Found(Vec<String>);
+    impl FindingSink for Found {
+        fn finding(&mut self, finding: Finding) {
+            let replayed = finding.structure == "VHDX log" && finding.severity != Severity::Error;
+            if finding.severity != Severity::Note && !replayed {
+                self.0.push(format!("{}: {}", finding.structure, finding.problem));
+            }
+        }
+
+        fn progress(&mut self, _: &str, _: u64, _: u64) {}
+    }
+    let mut found = Found(Vec::new());
+    let subjects =
+        Subjects::of_source(image.clone(), &OpenOptions::default()).map_err(|error| error.to_string())?;
+    for (subject, _) in &subjects.files {
+        subject.check(true, &mut found).map_err(|error| error.to_string())?;
+    }
+    if found.0.is_empty() { Ok(()) } else { Err(format!("check: {}", found.0.join("; "))) }
+}
+
+fn same(one: &dyn ByteSource, other: &dyn ByteSource) -> Result<(), String> {
+    const PIECE: u64 = 256 << 10;
+    for at in (0..one.size()).step_by(256 << 10) {
+        let len = usize::try_from(PIECE.min(one.size() - at)).expect("a piece");
+        let read = |disk| read_vec(disk, at, len).map_err(|error| error.to_string());
+        let (before, after) = (read(one)?, read(other)?);
+        if let Some(differs) = (0..len).find(|index| before[*index] != after[*index]) {
+            return Err(format!("byte {:#x} is another one", at + differs as u64));
+        }
+    }
+    Ok(())
+}
+
+/// A workload that runs.
+struct Run<'a> {
+    workload: &'a Workload,
+    recording: &'a Recording,
+    model: Model,
+    image: Arc<dyn Backing>,
+    redo: Arc<dyn Backing>,
+    disk: Option<WritableDisk>,
+}
+
+impl Run<'_> {
+    fn steps(&mut self) -> Result<()> {
+        let workload = self.workload;
+        workload.steps.iter().try_for_each(|step| self.step(step))?;
+        self.disk()?.flush()?;
+        self.model.flushed(self.recording.position());
+        Ok(())
+    }
+
+    fn disk(&mut self) -> Result<&WritableDisk> {
+        if self.disk.is_none() {
+            let options = self.workload.options(self.redo.clone());
+            self.disk = Some(WritableDisk::open(self.image.clone(), self.workload.parent(), &options)?);
+        }
+        Ok(self.disk.as_ref().expect("just opened"))
+    }
+
+    fn step(&mut self, step: &Step) -> Result<()> {
+        let now = self.recording.position();
+        let version = self.model.next_version();
+        let bytes = |sectors: &std::ops::Range<u64>, version| -> Vec<u8> {
+            sectors.clone().flat_map(|sector| stamp(version, sector)).collect()
+        };
+        let place =
+            |sectors: &std::ops::Range<u64>| (sectors.start * SECTOR, (sectors.end - sectors.start) * SECTOR);
+        match step {
+            Step::Write(sectors) => {
+                let change = self.model.write(now, sectors.clone(), version);
+                let result = self.disk()?.write_all_at(place(sectors).0, &bytes(sectors, version));
+                result.inspect_err(|_| self.model.failed(change))
+            }
+            Step::Discard(sectors) => {
+                let change = self.model.write(now, sectors.clone(), 0);
+                let (offset, len) = place(sectors);
+                let result = self.disk()?.discard(offset, len);
+                result.inspect_err(|_| self.model.failed(change))
+            }
+            Step::Commit(changes) => {
+                let versions = (version..).zip(changes);
+                let changes: Vec<_> = versions
+                    .map(|(version, (sectors, discard))| {
+                        (sectors.clone(), if *discard { 0 } else { version })
+                    })
+                    .collect();
+                let number = self.model.commit(now, &changes);
+                let mut transaction = self.disk()?.begin();
+                for (sectors, version) in &changes {
+                    let (offset, len) = place(sectors);
+                    match version {
+                        0 => transaction.discard(offset, len)?,
+                        _ => transaction.write(offset, &bytes(sectors, *version))?,
+                    }
+                }
+                transaction.commit()?;
+                self.model.committed(number);
+                Ok(())
+            }
+            Step::Flush => {
+                self.disk()?.flush()?;
+                self.model.flushed(self.recording.position());
+                Ok(())
+            }
+            Step::Reopen => {
+                self.disk()?;
+                if let Some(disk) = self.disk.take() {
+                    disk.close()?;
+                }
+                self.model.flushed(self.recording.position());
+                Ok(())
+            }
+        }
+    }
+}
