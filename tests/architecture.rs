@@ -83,13 +83,15 @@ fn sources_around_one_other_are_wrappers() {
 }
 
 /// What writes into existing images, and the modules that may import it: no reader does.
-const WRITERS: [(&str, &[&str]); 3] = [
+const WRITERS: [(&str, &[&str]); 5] = [
     ("container::write", &["testing"]),
     (
         "container::writer",
-        &["container::write", "container::vhdx::write", "container::vhd::write", "container::raw::write"],
+        &["container::write", "container::vhdx::write", "container::vhd::write", "container::flat"],
     ),
     ("container::vhdx::write", &["container::write"]),
+    ("container::vhd::write", &["container::write"]),
+    ("container::flat", &["container::write", "container::vhd::write"]),
 ];
 
 #[test]
