@@ -34,22 +34,38 @@ pub struct Shape {
     pub commits: bool,
 }
 
-/// Steps on few places of a disk, so that they meet: edges of blocks, and whole blocks that are discarded and used again.
+/// Steps on few places of a disk, so that they meet: edges of blocks, and blocks that are discarded while others take their places.
 pub fn steps(seed: u64, count: usize, shape: &Shape) -> Vec<Step> {
     let mut random = Random(seed, 0);
-    (0..count).map(|_| step(&mut random, shape)).collect()
+    let mut steps = Vec::new();
+    while steps.len() < count {
+        match random.below(16) {
+            0..6 => steps.push(Step::Write(range(&mut random, shape))),
+            6 => steps.push(Step::Discard(range(&mut random, shape))),
+            7 => exchange(&mut random, shape, &mut steps),
+            8..12 if shape.commits => steps.push(Step::Commit(transaction(&mut random, shape))),
+            8..11 => steps.push(Step::Write(range(&mut random, shape))),
+            14 => {
+                // The end of the file may be free then.
+                steps.push(Step::Discard(block(&mut random, shape)));
+                steps.push(Step::Reopen);
+            }
+            15 => steps.push(Step::Reopen),
+            _ => steps.push(Step::Flush),
+        }
+    }
+    steps.truncate(count);
+    steps
 }
 
-fn step(random: &mut Random, shape: &Shape) -> Step {
-    match random.below(16) {
-        0..6 => Step::Write(range(random, shape)),
-        6 => Step::Discard(range(random, shape)),
-        7 => Step::Discard(block(random, shape)),
-        8..12 if shape.commits => Step::Commit(transaction(random, shape)),
-        8..11 => Step::Write(range(random, shape)),
-        15 => Step::Reopen,
-        _ => Step::Flush,
-    }
+/// Two blocks are discarded, and written in the other order: the places of each may now be the other's.
+fn exchange(random: &mut Random, shape: &Shape, steps: &mut Vec<Step>) {
+    let (one, other) = (block(random, shape), block(random, shape));
+    let start = |block: &Range<u64>| block.start..(block.start + shape.unit).min(block.end);
+    // Both are there, and the host knows it.
+    steps.extend([Step::Write(start(&one)), Step::Write(start(&other)), Step::Flush]);
+    steps.extend([Step::Discard(one.clone()), Step::Discard(other.clone())]);
+    steps.extend([Step::Write(start(&other)), Step::Write(start(&one)), Step::Flush]);
 }
 
 fn transaction(random: &mut Random, shape: &Shape) -> Vec<(Range<u64>, bool)> {
