@@ -12,7 +12,7 @@ sed -n '/^\[\[bin\]\]/{n;s/^name = "\(.*\)"$/\1/p}' fuzz/Cargo.toml | while read
     # Images of 2 MiB and more, as seeds of that size are useless under a shorter limit.
     case $target in
         image | check | fat | ntfs_volume) max_len=4194304 ;;
-        *_tree | *_calls | read_faults | crafted_writes | container_chain | commands) max_len=4096 ;;
+        *_tree | *_calls | read_faults | write_vhd | write_vhdx | container_chain | commands) max_len=4096 ;;
         *) max_len=65536 ;;
     esac
     printf '[libfuzzer]\nmax_len = %d\ntimeout = 25\nrss_limit_mb = 2048\n' "$max_len" > "$OUT/$target.options"

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 # Targets whose input is a list of choices.
-CHOICES = ("ntfs_tree", "fat_tree", "container_chain", "commands", "read_faults", "crafted_writes", "fuse_calls", "winfsp_calls")
+CHOICES = ("ntfs_tree", "fat_tree", "container_chain", "commands", "read_faults", "write_vhd", "write_vhdx", "fuse_calls", "winfsp_calls")
 LENGTHS = (60, 150, 300, 500, 800, 1100)
 
 

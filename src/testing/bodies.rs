@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    CHANGE, Input, Made, container, crafted, exercise,
+    CHANGE, Input, Made, container, exercise,
     exercise::{Step, Work},
     fat, faults, ntfs,
 };
@@ -76,11 +76,6 @@ pub fn read_faults(data: &[u8]) {
     if made.sound {
         faults::image(made.pieces.finish(&[]), cases, seed.into());
     }
-}
-
-/// A crafted VHDX that is opened for writing.
-pub fn crafted_writes(data: &[u8]) {
-    crafted::written(data);
 }
 
 /// The tree of an image with a volume of either format, and whether it is sound: for the adapters of mounts.

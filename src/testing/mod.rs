@@ -4,7 +4,6 @@
 
 pub mod bodies;
 pub mod container;
-mod crafted;
 pub mod crash;
 mod exercise;
 pub mod fat;

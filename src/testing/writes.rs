@@ -64,14 +64,17 @@ fn written(mut input: Input<'_>, format: Format, kind: Kind, size: u64, block_si
     let seed = input.word().into();
     let damages = input.below(8);
     let damages = input.split_end(damages * DAMAGE);
+    let below: Vec<u8> = (0..size / 512).flat_map(|sector| stamp(9, sector)).collect();
+    let below: Option<Arc<dyn ByteSource>> =
+        (kind == Kind::Differencing).then(|| Arc::new(MemorySource(below)) as Arc<dyn ByteSource>);
     let mut file = image(&plan, seed);
+    if format == Format::Vhdx && input.once_in(2) {
+        file = unclosed(file, below.clone(), seed);
+    }
     damage(&mut file, format, damages);
     if input.below(4) != 3 {
         seal(&mut file, format);
     }
-    let below: Vec<u8> = (0..size / 512).flat_map(|sector| stamp(9, sector)).collect();
-    let below: Option<Arc<dyn ByteSource>> =
-        (kind == Kind::Differencing).then(|| Arc::new(MemorySource(below)) as Arc<dyn ByteSource>);
     let recording = Recording::default();
     let (image, redo) = (recording.file(file.clone()), recording.file(Sparse::new(0)));
     let options = WriteOptions { redo: Some(redo), ..WriteOptions::default() };
@@ -84,6 +87,7 @@ fn written(mut input: Input<'_>, format: Format, kind: Kind, size: u64, block_si
     };
     let shape = Workload::shape(&Plan { virtual_size: disk.size(), ..plan }, 64, true);
     let steps = steps(seed, 12, &shape);
+    let structures = structures(&image.content(), format);
     let before = recording.operations();
     let done = steps.iter().try_for_each(|step| apply(&disk, &mut plain, step));
     let done = done.and_then(|()| disk.close());
@@ -92,6 +96,7 @@ fn written(mut input: Input<'_>, format: Format, kind: Kind, size: u64, block_si
         "{} operations",
         recording.operations()
     );
+    assert!(self::structures(&image.content(), format) == structures, "what no writer changes was changed");
     if done.is_ok() {
         let after = read(&image.content(), format, below.as_ref()).expect("what was written is readable");
         if let Some(differs) = (0..plain.len()).find(|index| plain[*index] != after[*index]) {
@@ -114,6 +119,28 @@ fn image(plan: &Plan, seed: u64) -> Sparse {
     }
     writer.finish().expect("memory takes it");
     file.content()
+}
+
+/// The image as a power cut leaves it: with a log that a replay needs.
+fn unclosed(file: Sparse, below: Option<Arc<dyn ByteSource>>, seed: u64) -> Sparse {
+    let file = Arc::new(MemoryFile::new(file));
+    let disk = WritableDisk::open(file.clone(), below, &WriteOptions::default()).expect("a new image");
+    let sectors = disk.size() / 512;
+    for part in 0..3 {
+        let sector = (seed + sectors * part / 3) % sectors;
+        disk.write_all_at(sector * 512, &stamp(4, sector)).expect("memory takes it");
+        disk.flush().expect("memory takes it");
+    }
+    file.content()
+}
+
+/// What no writer of a VHDX changes: the identifier, the region tables, the metadata.
+fn structures(file: &Sparse, format: Format) -> Vec<Vec<u8>> {
+    let places: &[(u64, usize)] = match format {
+        Format::Vhdx => &[(0, 64 << 10), (192 * KIB, 832 << 10), (2 * MIB, 1 << 20)],
+        _ => &[],
+    };
+    places.iter().map(|(at, len)| read_vec(file, *at, *len).expect("inside the file")).collect()
 }
 
 /// Each damage: where, with 512 bytes before the table's end weighted most, and what.

@@ -4,14 +4,14 @@ use std::{
     fs,
     os::unix::fs::{FileExt, MetadataExt, symlink},
     path::Path,
-    process::{Command, Stdio},
+    process::Command,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::support::{
     demo::{manifest, outcome, unpack, vhdmount},
-    halfway::stopped_halfway,
+    halfway::signalled,
     have,
     host::{Host, MIB, Mounted, unavailable},
     run, scratch, sha256, tool,
@@ -284,12 +284,7 @@ fn an_interrupt_leaves_nothing_by_half() {
         for _ in 0..10 {
             let mut command: Command = vhdmount();
             command.args(["cp", "--threads", "1"]).arg(&image).args([".vhdmount/disk.raw"]).arg(&dest);
-            let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-            let pid = Pid::from_child(&child);
-            let halfway = stopped_halfway(pid, &dest);
-            let _ = kill_process(pid, signal);
-            let _ = kill_process(pid, Signal::CONT);
-            let (code, _, err) = outcome(&child.wait_with_output().unwrap());
+            let (code, err, halfway) = signalled(&mut command, &dest, signal);
             if halfway {
                 assert_eq!(code, Some(130), "{err}");
                 assert!(err.contains("interrupted"), "{err}");

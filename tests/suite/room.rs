@@ -4,14 +4,13 @@ use std::{
     fs::{self, File},
     os::unix::fs::FileExt,
     path::Path,
-    process::Stdio,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::support::{
     demo::{outcome, vhdmount},
-    halfway::stopped_halfway,
+    halfway::signalled,
     host::{Host, MIB},
     run, scratch, tool,
 };
@@ -94,12 +93,7 @@ fn an_interrupted_conversion_leaves_nothing() {
         for _ in 0..10 {
             let mut command = vhdmount();
             command.arg("convert").arg(&raw).arg(&image);
-            let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-            let pid = Pid::from_child(&child);
-            let halfway = stopped_halfway(pid, &dest);
-            let _ = kill_process(pid, signal);
-            let _ = kill_process(pid, Signal::CONT);
-            let (code, _, err) = outcome(&child.wait_with_output().unwrap());
+            let (code, err, halfway) = signalled(&mut command, &dest, signal);
             let left: Vec<_> =
                 fs::read_dir(&dest).unwrap().flatten().map(|entry| entry.file_name()).collect();
             let whole = image.exists();

@@ -13,7 +13,6 @@ use crate::{
         read_vec,
         testing::{MemoryFile, Sparse},
     },
-    check::{Finding, FindingSink, Severity},
     container::{
         self, Container, Format, Kind, NewParent, OpenOptions, Plan, create, image::Image, open_source,
     },
@@ -78,27 +77,6 @@ fn read_source(file: Arc<dyn ByteSource>, parent: Option<&Arc<dyn ByteSource>>) 
 }
 
 /// What `check` finds, but for notes and a log to replay.
-fn problems(file: Sparse) -> Vec<String> {
-    problems_of(&(Arc::new(file) as Arc<dyn ByteSource>))
-}
-
 fn problems_of(file: &Arc<dyn ByteSource>) -> Vec<String> {
-    struct Found(Vec<String>);
-    impl FindingSink for Found {
-        fn finding(&mut self, finding: Finding) {
-            let replayed = finding.structure == "VHDX log" && finding.severity != Severity::Error;
-            if finding.severity != Severity::Note && !replayed {
-                self.0.push(format!("{}: {}", finding.structure, finding.problem));
-            }
-        }
-
-        fn progress(&mut self, _: &str, _: u64, _: u64) {}
-    }
-    let mut found = Found(Vec::new());
-    match detect(&**file, "image").unwrap() {
-        Detected::Vhdx => container::vhdx::check::check(file, true, &mut found).unwrap(),
-        Detected::Vhd => container::vhd::check::check(file, &mut found).unwrap(),
-        Detected::Raw => {}
-    }
-    found.0
+    crate::testing::crash::problems(file).unwrap()
 }

@@ -113,7 +113,10 @@ impl Workload {
         let laid_over = redo::laid_over(image.clone(), redo).map_err(text)?;
         let image = laid_over.unwrap_or(image);
         if self.plan.format != Format::Raw {
-            check(&image)?;
+            let found = problems(&image).map_err(text)?;
+            if !found.is_empty() {
+                return Err(format!("check: {}", found.join("; ")));
+            }
         }
         let top: Arc<dyn Layer> = match self.plan.format {
             Format::Raw => Arc::new(raw::open(image, "", None)),
@@ -127,8 +130,11 @@ impl Workload {
     }
 }
 
-/// Fails with what `check` finds, but for notes and a log to replay.
-fn check(image: &Arc<dyn ByteSource>) -> Result<(), String> {
+/// What `check` finds in an image without its parents, but for notes and a log to replay.
+///
+/// # Errors
+/// Those of `check`.
+pub(crate) fn problems(image: &Arc<dyn ByteSource>) -> Result<Vec<String>> {
     struct Found(Vec<String>);
     impl FindingSink for Found {
         fn finding(&mut self, finding: Finding) {
@@ -141,12 +147,10 @@ fn check(image: &Arc<dyn ByteSource>) -> Result<(), String> {
         fn progress(&mut self, _: &str, _: u64, _: u64) {}
     }
     let mut found = Found(Vec::new());
-    let subjects =
-        Subjects::of_source(image.clone(), &OpenOptions::default()).map_err(|error| error.to_string())?;
-    for (subject, _) in &subjects.files {
-        subject.check(true, &mut found).map_err(|error| error.to_string())?;
+    for (subject, _) in &Subjects::of_source(image.clone(), &OpenOptions::default())?.files {
+        subject.check(true, &mut found)?;
     }
-    if found.0.is_empty() { Ok(()) } else { Err(format!("check: {}", found.0.join("; "))) }
+    Ok(found.0)
 }
 
 fn same(one: &dyn ByteSource, other: &dyn ByteSource) -> Result<(), String> {

@@ -18,6 +18,8 @@ mod steps;
 mod tests;
 
 pub use disks::Workload;
+#[cfg(test)]
+pub(crate) use disks::problems;
 pub use explorer::{Explored, Explorer};
 pub use model::{Model, stamp};
 pub use recording::{Event, Fault, Recorded, Recording};

@@ -11,7 +11,7 @@ use super::{
     Writer,
     pages::{PAGE, Page},
 };
-use crate::Result;
+use crate::{Error, Place, Result};
 
 const ENTRY: u64 = size_of::<BatEntry>() as u64;
 /// Sectors whose bits are in one page.
@@ -38,7 +38,15 @@ impl Writer {
             state::FULLY_PRESENT => Block::Full(entry.file_offset()),
             state::PARTIALLY_PRESENT => Block::Partial(entry.file_offset()),
             state::NOT_PRESENT if self.geometry.has_parent => Block::Parent,
-            _ => Block::Zero,
+            state::NOT_PRESENT | state::UNDEFINED | state::ZERO | state::UNMAPPED | state::UNMAPPED_V095 => {
+                Block::Zero
+            }
+            other => {
+                let problem =
+                    format!("state {other}: something else changed the table while the image was written");
+                let structure = format!("VHDX BAT entry of block {number}");
+                return Err(Error::corrupt(structure, Place::Byte(self.table), problem));
+            }
         })
     }
 

@@ -150,7 +150,7 @@ fn space_of_discarded_blocks_is_used_again_once_the_log_has_forgotten_them() {
     }
     disk.close().unwrap();
     assert!(file.size() <= start + 8 * MIB, "{}", file.size());
-    assert_eq!(problems(file.content()), [""; 0]);
+    assert_eq!(problems_of(&(file.clone() as Arc<dyn ByteSource>)), [""; 0]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::{
         write::{CommitMode, WriteOptions},
     },
     guid::Guid,
-    testing::crash::{Explorer, Recording, Workload, steps},
+    testing::crash::{Event, Explorer, Recording, Step, Workload, steps},
 };
 
 const KIB: u64 = 1 << 10;
@@ -30,7 +30,7 @@ fn workload(name: &str, plan: Plan, options: &WriteOptions, seed: u64, count: us
     Workload { name: name.to_owned(), steps: steps(seed, count, &shape), plan, options: options.clone() }
 }
 
-fn explore(workload: &Workload, seed: u64) {
+fn explore(workload: &Workload, seed: u64) -> Recording {
     let recording = Recording::default();
     let (model, result) = workload.run(&recording);
     result.unwrap_or_else(|error| panic!("{}: {error}", workload.name));
@@ -46,6 +46,7 @@ fn explore(workload: &Workload, seed: u64) {
     });
     let explored = explored.unwrap_or_else(|problem| panic!("{problem}"));
     println!("{}: {} of {} faults", workload.name, explored.tried, explored.of);
+    recording
 }
 
 fn modes() -> [(&'static str, WriteOptions); 2] {
@@ -106,4 +107,20 @@ fn fixed_vhdx_survive() {
     let options = WriteOptions { log_limit: Some(128 << 10), ..WriteOptions::default() };
     let plan = plan(Format::Vhdx, Kind::Fixed, 2 * MIB, MIB);
     explore(&workload("VHDX fixed", plan, &options, 16, 40), 6);
+}
+
+/// In one session, until the log has gone around.
+#[test]
+fn logs_that_go_around_survive() {
+    const LOG: u64 = MIB;
+    let options = WriteOptions { log_limit: Some(128 << 10), ..WriteOptions::default() };
+    for (kind, sector) in [(Kind::Differencing, 512), (Kind::Dynamic, 4096)] {
+        let plan = Plan { logical_sector_size: sector, ..plan(Format::Vhdx, kind, 4 * MIB, MIB) };
+        let mut workload = workload(&format!("VHDX {kind:?} {sector}, log around"), plan, &options, 17, 500);
+        workload.steps.retain(|step| *step != Step::Reopen);
+        let recording = explore(&workload, 7);
+        let (_, events) = recording.parts();
+        let starts = |event: &&Event| matches!(event, Event::Write { offset: LOG, .. });
+        assert!(events.iter().filter(starts).count() > 1, "the log never went around");
+    }
 }
