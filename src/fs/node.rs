@@ -10,7 +10,7 @@ use super::{Name, NameBuf};
 /// | 47 | a directory or link seen through an entry that does not lead to it ([`super::reach`]) |
 /// | 48 | an orphan ([`super::orphans`]) |
 /// | 49 | a deleted file ([`super::deleted`]) |
-/// | 50 to 62 | the volume's index in the mount, from 1; 0: the tree's own nodes |
+/// | 50 to 62 | the volume's number in the mount, from 1; 0: the tree's own nodes |
 /// | 63 | what an adapter numbers itself |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub u64);
@@ -18,7 +18,7 @@ pub struct NodeId(pub u64);
 impl NodeId {
     /// Number of bits of a filesystem's node numbers, the mark bits above its own numbers included.
     pub const LOCAL_BITS: u32 = 50;
-    /// Number of bits of the volume's index.
+    /// Number of bits of the volume's number.
     pub const VOLUME_BITS: u32 = 13;
     /// Set in the numbers of an adapter's own nodes.
     pub const ADAPTER: u64 = 1 << 63;

@@ -1,8 +1,8 @@
 //! The mounted namespace: a directory `pN` per readable volume, aliases, and the synthetic files. It is itself a
 //! [`FileSystem`], so the platform adapters and the conformance tests use only that trait.
 //!
-//! Node numbers ([`NodeId`]): the bits above those of a filesystem hold the volume's index (from 1). Index 0 marks the
-//! tree's own nodes, of which 1 is always the root, even when one volume is mounted as the root. The root of a volume also
+//! Node numbers ([`NodeId`]): the bits above those of a filesystem hold the volume's number, which is its index (from 1) unless it
+//! was opened anew. Number 0 marks the tree's own nodes, of which 1 is always the root, even when one volume is mounted as the root. The root of a volume also
 //! has `.deleted/` and `.orphans/`, listed on request, `.orphans/` also when the volume's own root directory is lost.
 
 mod added;
@@ -23,7 +23,7 @@ use std::{
 
 use added::AddedDirectories;
 use mounted_devices::MountedDevices;
-pub use namespace::Namespace;
+pub use namespace::{Namespace, Part};
 pub use path::{Resolved, Resolver};
 pub use synthetic::Generator;
 use synthetic::{Own, Synthetic};
@@ -88,6 +88,8 @@ pub struct Tree {
     added: Vec<AddedDirectories>,
     list_deleted: bool,
     only: Option<usize>,
+    /// The number of each volume in node numbers.
+    numbers: Vec<u64>,
     synthetic: Synthetic,
 }
 
@@ -108,7 +110,30 @@ impl Tree {
         let synthetic = Synthetic::new(&parts.volumes, parts.raw_views, parts.generator, parts.time);
         let databases = parts.volumes.iter().map(|_| OnceLock::new()).collect();
         let added = parts.volumes.iter().map(|volume| AddedDirectories::of(&volume.fs)).collect();
-        Self { volumes: parts.volumes, databases, added, list_deleted: parts.list_deleted, only, synthetic }
+        let numbers = (1..=parts.volumes.len() as u64).collect();
+        let (volumes, list_deleted) = (parts.volumes, parts.list_deleted);
+        Self { volumes, databases, added, list_deleted, only, numbers, synthetic }
+    }
+
+    /// The same tree with other numbers of its volumes, in their order: one that was opened anew takes a number that leads nowhere
+    /// yet, so that no node of before is taken for one of now.
+    ///
+    /// # Panics
+    /// When there are not as many numbers as volumes, or one of them is no number of a volume.
+    #[must_use]
+    pub fn with_numbers(self, numbers: Vec<u64>) -> Self {
+        assert!(numbers.len() == self.volumes.len(), "a number for each volume");
+        assert!(numbers.iter().all(|number| (1..=MAX_VOLUMES as u64).contains(number)), "numbers of volumes");
+        Self { numbers, ..self }
+    }
+
+    /// The index of the volume with this number.
+    fn index_of(&self, number: u64) -> Option<usize> {
+        let own = usize::try_from(number.checked_sub(1)?).ok()?;
+        match self.numbers.get(own) {
+            Some(found) if *found == number => Some(own),
+            _ => self.numbers.iter().position(|found| *found == number),
+        }
     }
 
     /// The volumes, in the order of their directories.
@@ -116,7 +141,7 @@ impl Tree {
         &self.volumes
     }
 
-    /// The number of the volume that holds a node, from 1; 0 for one of the tree's own.
+    /// The number of the volume that holds a node; 0 for one of the tree's own.
     pub fn volume_number(node: NodeId) -> u64 {
         node.0 >> VOLUME_SHIFT
     }
@@ -127,11 +152,11 @@ impl Tree {
             return Ok(Place::In(index, fs, fs.root()));
         }
         let (volume, local) = (Self::volume_number(node), node.0 & LOCAL);
-        let Some(index) = volume.checked_sub(1) else {
+        if volume == 0 {
             return Ok(Place::Own(self.synthetic.own(node)?));
-        };
-        let volume = usize::try_from(index).ok().and_then(|i| Some((i, self.volumes.get(i)?)));
-        let (index, volume) = volume.ok_or_else(|| Error::not_found("no such volume"))?;
+        }
+        let index = self.index_of(volume).ok_or_else(|| Error::not_found("no such volume"))?;
+        let volume = &self.volumes[index];
         let local = NodeId(local);
         match self.added[index].holds(local) {
             Some(added) => Ok(Place::In(index, &*added.fs, local)),
@@ -146,7 +171,7 @@ impl Tree {
             return Self::ROOT;
         }
         debug_assert!(node.0 <= LOCAL, "a filesystem keeps to its bits");
-        NodeId((volume as u64 + 1) << VOLUME_SHIFT | node.0 & LOCAL)
+        NodeId(self.numbers[volume] << VOLUME_SHIFT | node.0 & LOCAL)
     }
 
     /// The volume whose root directory is `node`.
@@ -329,6 +354,14 @@ impl Namespace for Tree {
 
     fn is_volatile(&self, node: NodeId) -> bool {
         matches!(self.place(node), Ok(Place::Own(own)) if own.is_volatile())
+    }
+
+    fn part_of(&self, node: NodeId) -> Part<'_> {
+        match self.place(node) {
+            Ok(Place::In(index, ..)) => Part::Volume(&self.volumes[index].name),
+            Ok(Place::Own(own)) => self.synthetic.raw_view(own).map_or(Part::None, Part::Raw),
+            Err(_) => Part::Gone,
+        }
     }
 
     /// Space usage of the volume that holds `node`, limited by what the host can back.

@@ -151,6 +151,14 @@ impl Synthetic {
         own.ok_or_else(|| Error::not_found("no such node"))
     }
 
+    /// The name of a raw view.
+    pub(super) fn raw_view(&self, own: Own) -> Option<&str> {
+        match own {
+            Own::Raw(index) => Some(&self.raw_views[index].name),
+            _ => None,
+        }
+    }
+
     pub(super) fn stat(&self, own: Own) -> Result<Stat> {
         let size = match own {
             Own::Capacity | Own::CapacityJson | Own::Info | Own::Raw(_) => self.open(own)?.size(),

@@ -195,6 +195,21 @@ fn root_lists_volumes_and_aliases_but_not_the_raw_views() {
 }
 
 #[test]
+fn a_volume_that_was_opened_anew_has_other_node_numbers() {
+    let before = tree(None);
+    let (old, kept, raw) =
+        (find(&before, "p1/Users/alice"), find(&before, "p2/Data"), find(&before, ".vhdmount/disk.raw"));
+    let now = tree(None).with_numbers(vec![3, 2]);
+    assert_eq!(Tree::volume_number(find(&now, "p1/Users/alice")), 3);
+    assert!(now.stat(old).is_err() && now.part_of(old) == Part::Gone);
+    assert_eq!((find(&now, "p2/Data"), find(&now, ".vhdmount/disk.raw")), (kept, raw));
+    assert_eq!((now.part_of(kept), now.part_of(raw)), (Part::Volume("p2"), Part::Raw("disk.raw")));
+    assert_eq!(now.part_of(Tree::ROOT), Part::None);
+    let users = find(&now, "p1/Users");
+    assert_eq!(now.parent(users).unwrap(), find(&now, "p1"));
+}
+
+#[test]
 fn one_volume_as_the_root_keeps_the_synthetic_files_reachable() {
     let tree = tree(Some(0));
     assert_eq!(list(&tree, Tree::ROOT), ["Users", "top", "loop"]);
