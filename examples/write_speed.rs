@@ -21,7 +21,7 @@ use vhdmount::{
     bytes::{BackingFile, ByteSink, ByteSource},
     container::{
         self, OpenOptions,
-        write::{WritableDisk, WriteOptions},
+        write::{Below, WritableDisk, WriteOptions},
     },
 };
 
@@ -31,10 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (Some(image), Some(mode)) = (arguments.first(), arguments.get(1)) else { return Err(usage.into()) };
     let count: u64 = arguments.get(2).map_or(Ok(0), |number| number.parse())?;
     let parent = match arguments.get(3) {
-        Some(path) => {
-            let disk = container::open(Path::new(path), &OpenOptions::default())?.disk;
-            Some(disk as Arc<dyn ByteSource>)
-        }
+        Some(path) => Some(Below::of(&container::open(Path::new(path), &OpenOptions::default())?)),
         None => None,
     };
     let file = Arc::new(BackingFile::open(Path::new(image))?);

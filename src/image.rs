@@ -1,11 +1,13 @@
 //! The only assembler: a path becomes a disk, its partitions, their volumes, and the tree that is mounted.
 
 pub mod check;
+pub mod diff;
 mod find;
 mod free;
 mod info;
 mod live;
 mod probe;
+mod session;
 mod synthesis;
 
 use std::{
@@ -74,6 +76,8 @@ pub struct Image {
 /// Shared with the tree, which computes `info.json` only when it is read: counting the free space may read a whole bitmap.
 struct Opened {
     container: Container,
+    /// The disk's bytes: those of the container's disk, or of a session that writes.
+    bytes: Arc<dyn ByteSource>,
     table: Table,
     /// First one for each partition, in the order of the table; then the volumes that formats make of those.
     volumes: Vec<Content>,
@@ -111,7 +115,9 @@ impl Image {
         let file = container.files().first().and_then(Option::as_ref);
         let modified =
             file.and_then(|file| file.file().metadata().and_then(|metadata| metadata.modified()).ok());
-        let image = Self::assemble(container, modified.map_or(Timestamp::default(), timestamp), options)?;
+        let disk: Arc<dyn ByteSource> = container.disk.clone();
+        let time = modified.map_or(Timestamp::default(), timestamp);
+        let image = Self::assemble(container, disk, time, options)?;
         // A mount changes its working directory, and may look again much later.
         let origin = std::path::absolute(path).ok().map(|path| (path, options.absolute()));
         Ok(Self { origin, ..image })
@@ -122,7 +128,7 @@ impl Image {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_source(source: Arc<dyn ByteSource>, options: &OpenOptions) -> Result<Self> {
-        Self::assemble(container::open_source(source, &options.container)?, Timestamp::default(), options)
+        Self::of_container(container::open_source(source, &options.container)?, options)
     }
 
     /// A differencing image inside any source of bytes, with its parents below it.
@@ -130,11 +136,21 @@ impl Image {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_chain(sources: Vec<Arc<dyn ByteSource>>, options: &OpenOptions) -> Result<Self> {
-        Self::assemble(container::open_chain(sources, &options.container)?, Timestamp::default(), options)
+        Self::of_container(container::open_chain(sources, &options.container)?, options)
     }
 
-    fn assemble(container: Container, time: Timestamp, options: &OpenOptions) -> Result<Self> {
+    fn of_container(container: Container, options: &OpenOptions) -> Result<Self> {
         let disk: Arc<dyn ByteSource> = container.disk.clone();
+        Self::assemble(container, disk, Timestamp::default(), options)
+    }
+
+    /// `disk`: the bytes of the container's disk.
+    fn assemble(
+        container: Container,
+        disk: Arc<dyn ByteSource>,
+        time: Timestamp,
+        options: &OpenOptions,
+    ) -> Result<Self> {
         let table = partition::scan(&disk, container.logical_sector_size())?;
         let context = Context { volumes: table.partitions.len(), ..Context::default() };
         let pieces = table.partitions.iter().map(|partition| piece(&table, partition, &disk));
@@ -159,7 +175,7 @@ impl Image {
                 .iter()
                 .filter_map(|content| Some((content.volume.id?, Arc::downgrade(content.readable()?)))),
         );
-        let opened = Arc::new(Opened { container, table, volumes });
+        let opened = Arc::new(Opened { container, bytes: disk, table, volumes });
         let host = options.container.host.clone();
         Ok(Self { opened, list_deleted: options.fs.list_deleted, time, host, origin: None })
     }
@@ -232,8 +248,7 @@ impl Image {
         let views = self
             .volumes()
             .map(|(volume, _)| RawView { name: format!("{}.raw", volume.name), bytes: volume.bytes.clone() });
-        let disk: Arc<dyn ByteSource> = self.disk().clone();
-        let whole = RawView { name: "disk.raw".into(), bytes: disk };
+        let whole = RawView { name: "disk.raw".into(), bytes: self.opened.bytes.clone() };
         let generator = Synthesis::new(self);
         Ok(Tree::new(Parts {
             volumes: volumes.collect(),

@@ -83,14 +83,21 @@ fn sources_around_one_other_are_wrappers() {
 }
 
 /// What writes into existing images, and the modules that may import it: no reader does.
-const WRITERS: [(&str, &[&str]); 5] = [
-    ("container::write", &["testing"]),
+const WRITERS: [(&str, &[&str]); 6] = [
+    ("container::session", &["image::session"]),
+    ("container::write", &["testing", "container::session"]),
     (
         "container::writer",
-        &["container::write", "container::vhdx::write", "container::vhd::write", "container::flat"],
+        &[
+            "container::write",
+            "container::session",
+            "container::vhdx::write",
+            "container::vhd::write",
+            "container::flat",
+        ],
     ),
-    ("container::vhdx::write", &["container::write"]),
-    ("container::vhd::write", &["container::write"]),
+    ("container::vhdx::write", &["container::write", "container::session"]),
+    ("container::vhd::write", &["container::write", "container::session"]),
     ("container::flat", &["container::write", "container::vhd::write"]),
 ];
 

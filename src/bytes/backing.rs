@@ -25,6 +25,14 @@ pub trait Backing: ByteSource + ByteSink {
     fn punch_hole(&self, range: Range<u64>) -> Result<()> {
         write_zeros(self, range)
     }
+
+    /// Gives the space of a range back to the host, where the host can take it; its content is of no use any more.
+    ///
+    /// # Errors
+    /// [`Error::Io`] after a flush that failed.
+    fn release(&self, _range: Range<u64>) -> Result<()> {
+        Ok(())
+    }
 }
 
 fn write_zeros<B: Backing + ?Sized>(file: &B, range: Range<u64>) -> Result<()> {
@@ -144,19 +152,33 @@ impl ByteSink for BackingFile {
     }
 }
 
+impl BackingFile {
+    /// False where the filesystem cannot do it.
+    #[cfg(target_os = "linux")]
+    fn punch(&self, range: &Range<u64>) -> bool {
+        use rustix::fs::FallocateFlags as Flags;
+        let flags = Flags::PUNCH_HOLE | Flags::KEEP_SIZE;
+        range.start < range.end
+            && range.end <= self.size()
+            && rustix::fs::fallocate(self.file(), flags, range.start, range.end - range.start).is_ok()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn punch(&self, _: &Range<u64>) -> bool {
+        false
+    }
+}
+
 impl Backing for BackingFile {
     fn punch_hole(&self, range: Range<u64>) -> Result<()> {
         self.unless_lost()?;
-        #[cfg(target_os = "linux")]
-        if range.start < range.end && range.end <= self.size() {
-            use rustix::fs::FallocateFlags as Flags;
-            let flags = Flags::PUNCH_HOLE | Flags::KEEP_SIZE;
-            if rustix::fs::fallocate(self.file(), flags, range.start, range.end - range.start).is_ok() {
-                return Ok(());
-            }
-            // Not every filesystem can.
-        }
-        write_zeros(self, range)
+        if self.punch(&range) { Ok(()) } else { write_zeros(self, range) }
+    }
+
+    fn release(&self, range: Range<u64>) -> Result<()> {
+        self.unless_lost()?;
+        self.punch(&range);
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{
     redo::{Redo, Sectors},
-    writer::{Change, Changes, ImageWriter, WriteOptions},
+    writer::{Change, Changes, ImageWriter, Publish, WriteOptions, fixed_at_end},
 };
 use crate::{
     Error, Result,
@@ -34,6 +34,9 @@ impl FlatWriter {
             return Err(Error::invalid(format!(
                 "{size} bytes are not whole sectors of {SECTOR}: writing would change where the disk ends"
             )));
+        }
+        if options.publish == Publish::Unmount {
+            return Err(fixed_at_end());
         }
         if size > file.size() {
             return Err(Error::invalid(format!("the file ends before the disk does ({size} bytes)")));

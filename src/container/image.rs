@@ -5,8 +5,9 @@ use std::{path::Path, path::PathBuf, sync::Arc};
 use super::{
     Layer,
     detect::{Detected, detect},
+    fingerprint::Fingerprint,
     options::OpenOptions,
-    raw, split, vhd, vhdx,
+    raw, redo, split, vhd, vhdx,
 };
 use crate::{
     Result,
@@ -25,6 +26,8 @@ pub(super) struct Image {
     pub(super) identity: Identity,
     /// Of a differencing image.
     pub(super) linkage: Option<Linkage>,
+    /// A redo file beside it has changes that are not in it yet; they are laid over it here.
+    pub(super) redo_pending: bool,
 }
 
 /// What a child's linkage names.
@@ -34,6 +37,8 @@ pub(super) enum Identity {
     Vhd(Guid),
     /// VHDX: DataWriteGuid.
     Vhdx(Guid),
+    /// Raw: what a child states of it. [`Image::identify`] finds it, as it costs reads.
+    Raw(Fingerprint),
     /// Raw images have none.
     None,
 }
@@ -62,6 +67,9 @@ impl Identity {
         match self {
             Self::Vhd(id) => format!("VHD {id}"),
             Self::Vhdx(id) => format!("VHDX {id}"),
+            Self::Raw(print) => {
+                format!("raw image of {} bytes, fingerprint {}", print.size, &print.text()[..16])
+            }
             Self::None => "a raw image".to_owned(),
         }
     }
@@ -78,17 +86,53 @@ pub(super) struct Linkage {
     pub(super) absolute: Vec<String>,
     /// The parent file's modification time when the child was made, in seconds since 2000-01-01 UTC; VHD alone.
     pub(super) time_stamp: Option<u32>,
+    /// The same in nanoseconds since 1970, of a raw image.
+    pub(super) raw_time: Option<u64>,
 }
 
 impl Image {
     pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Self> {
         let split::Opened { source, files } = split::open(path, &*options.host)?;
-        Self::of_files(source, files, path, options)
+        match files.len() {
+            1 => Self::with_redo(source, files, path, options),
+            _ => Self::of_files(source, files, path, options),
+        }
+    }
+
+    /// As [`Self::of_file`], with what a redo file beside it has.
+    pub(super) fn of_file_with_redo(
+        file: Arc<FileSource>,
+        path: &Path,
+        options: &OpenOptions,
+    ) -> Result<Self> {
+        Self::with_redo(file.clone(), vec![file], path, options)
+    }
+
+    fn with_redo(
+        source: Arc<dyn ByteSource>,
+        files: Vec<Arc<FileSource>>,
+        path: &Path,
+        options: &OpenOptions,
+    ) -> Result<Self> {
+        match redo::over_beside(&source, path)? {
+            Some(over) => {
+                let image = Self::of_files(over, files, path, options)?;
+                Ok(Self { redo_pending: true, ..image })
+            }
+            None => Self::of_files(source, files, path, options),
+        }
     }
 
     /// An image in a file that is open already.
     pub(super) fn of_file(file: Arc<FileSource>, path: &Path, options: &OpenOptions) -> Result<Self> {
         Self::of_files(file.clone(), vec![file], path, options)
+    }
+
+    /// Finds the identity of a raw image, where a child of it asks for that.
+    pub(super) fn identify(&mut self, linkage: &Linkage) {
+        if linkage.is_raw() && self.identity == Identity::None {
+            self.identity = Identity::Raw(Fingerprint::of(&**self.layer.source()));
+        }
     }
 
     fn of_files(
@@ -138,7 +182,15 @@ impl Image {
                 (Arc::new(image), identity, linkage)
             }
         };
-        Ok(Self { layer, file: None, pieces: Vec::new(), path: PathBuf::new(), identity, linkage })
+        Ok(Self {
+            layer,
+            file: None,
+            pieces: Vec::new(),
+            path: PathBuf::new(),
+            identity,
+            linkage,
+            redo_pending: false,
+        })
     }
 }
 
@@ -153,27 +205,34 @@ impl Linkage {
             relative: parent.relative.iter().cloned().chain(near).collect(),
             absolute: texts([&parent.absolute, &parent.unicode_name]).into_iter().chain(far).collect(),
             time_stamp: Some(parent.parent_time_stamp).filter(|stamp| *stamp != 0),
+            raw_time: None,
         }
     }
 
     fn of_vhdx(parent: &vhdx::ParentLocator) -> Self {
         let second = parent.parent_linkage2.filter(|id| !id.is_zero());
         let absolute = [&parent.absolute_win32_path, &parent.volume_path];
+        let first = match &parent.raw {
+            Some(raw) => Identity::Raw(raw.fingerprint),
+            None => Identity::Vhdx(parent.parent_linkage),
+        };
         Self {
-            identities: [Some(parent.parent_linkage), second]
-                .into_iter()
-                .flatten()
-                .map(Identity::Vhdx)
-                .collect(),
+            identities: std::iter::once(first).chain(second.map(Identity::Vhdx)).collect(),
             relative: parent.relative_path.iter().cloned().collect(),
             absolute: absolute.into_iter().flatten().cloned().collect(),
             time_stamp: None,
+            raw_time: parent.raw.map(|raw| raw.time).filter(|time| *time != 0),
         }
     }
 
     /// True when the image names no identity: zeros, as XenServer writes for a raw parent.
     pub(super) fn is_anonymous(&self) -> bool {
         self.identities.iter().all(|identity| identity.is_zero())
+    }
+
+    /// True when the parent is a raw image.
+    pub(super) fn is_raw(&self) -> bool {
+        self.identities.iter().any(|identity| matches!(identity, Identity::Raw(_)))
     }
 
     /// True when `identity` is the parent's.

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use super::{chain, image::Image, opened::Container, options::OpenOptions};
+use super::{chain, image::Image, locks, opened::Container, options::OpenOptions};
 use crate::{Error, Result, bytes::ByteSource};
 
 /// Opens an image file or block device and its parents, read-only.
@@ -12,10 +12,24 @@ use crate::{Error, Result, bytes::ByteSource};
 /// protected one; [`Error::Unsupported`] for a known format that is not read; what the format's own structures say.
 pub fn open(path: &Path, options: &OpenOptions) -> Result<Container> {
     let walk = chain::walk(Image::open(path, options)?, options);
-    match walk.stopped {
-        Some(error) => Err(error),
-        None => Ok(Container::new(walk.images, walk.warnings)),
+    if let Some(error) = walk.stopped {
+        return Err(error);
     }
+    let mut warnings = walk.warnings;
+    warnings.extend(walk.images.iter().filter(|image| image.redo_pending).map(|image| {
+        let path = image.path.display();
+        format!(
+            "{path}: the redo file beside it has changes that are not in the image yet; they are shown. Other programs do not see them \
+             before `vhdmount recover {path}`"
+        )
+    }));
+    let written =
+        walk.images.iter().filter_map(|image| image.file.as_deref()).filter(|file| locks::has_writer(file));
+    warnings.extend(written.map(|file| {
+        let path = file.path().display();
+        format!("{path} is being written by another program: what is read of it may be old in one place and new in another")
+    }));
+    Ok(Container::new(walk.images, warnings))
 }
 
 /// Opens an image that is not a file of the host (an image inside an image). It has no folder, so no parents.
@@ -34,11 +48,14 @@ pub fn open_source(source: Arc<dyn ByteSource>, options: &OpenOptions) -> Result
 pub fn open_chain(sources: Vec<Arc<dyn ByteSource>>, options: &OpenOptions) -> Result<Container> {
     let mut images: Vec<Image> = Vec::with_capacity(sources.len());
     for source in sources {
-        let image = Image::from_source(source, "", options)?;
+        let mut image = Image::from_source(source, "", options)?;
         let is_parent = match images.last().map(|child| &child.linkage) {
             None => true,
             Some(None) => return Err(Error::invalid("a parent below an image that has none")),
-            Some(Some(linkage)) => linkage.accepts(image.identity),
+            Some(Some(linkage)) => {
+                image.identify(linkage);
+                linkage.accepts(image.identity)
+            }
         };
         if !is_parent && !options.force_parent {
             return Err(Error::not_found(format!(

@@ -6,6 +6,7 @@ use super::{Disk, LayerInfo, image::Image};
 use crate::bytes::FileSource;
 
 /// An open image with its parents.
+#[derive(Clone)]
 pub struct Container {
     /// The virtual disk.
     pub disk: Arc<Disk>,
@@ -34,6 +35,18 @@ impl Container {
     /// The files of each layer that is a split image, in order.
     pub fn pieces(&self) -> &[Arc<FileSource>] {
         &self.pieces
+    }
+
+    /// The chain below the top image; `None` where that is all. The files are the same ones, and are not opened again.
+    pub fn below(&self) -> Option<Self> {
+        let layers = self.disk.layers().get(1..).filter(|layers| !layers.is_empty())?.to_vec();
+        let files = self.files.get(1..).map(<[_]>::to_vec).unwrap_or_default();
+        Some(Self {
+            disk: Arc::new(Disk::new(layers)),
+            warnings: Vec::new(),
+            files,
+            pieces: self.pieces.clone(),
+        })
     }
 
     pub(super) fn new(images: Vec<Image>, warnings: Vec<String>) -> Self {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::{
     Error, Result,
-    container::{Format, Kind},
+    container::{Format, Kind, fingerprint::RawParent},
     guid::Guid,
     size::human,
 };
@@ -43,6 +43,10 @@ pub struct Plan {
     pub time: u32,
     /// The parent of a differencing image.
     pub parent: Option<NewParent>,
+    /// The parent is a raw image (VHDX): what takes the place of its identity.
+    pub raw_parent: Option<RawParent>,
+    /// Bytes of a VHDX's log, whole MiB.
+    pub log_length: u64,
 }
 
 /// The parent of a new differencing image, as the child names it.
@@ -72,6 +76,8 @@ impl Plan {
             data_id: Guid::random(),
             time,
             parent: None,
+            raw_parent: None,
+            log_length: MIB,
         }
     }
 
@@ -125,6 +131,12 @@ impl Plan {
                     human(self.block_size)
                 ));
             }
+        }
+        if !(MIB..=256 * MIB).contains(&self.log_length) || !self.log_length.is_multiple_of(MIB) {
+            return invalid(format!("a log of {} bytes", self.log_length));
+        }
+        if self.raw_parent.is_some() && self.format != Format::Vhdx {
+            return invalid("only a VHDX can name a raw image as its parent".into());
         }
         match (self.kind == Kind::Differencing, &self.parent) {
             (true, Some(parent)) if parent.relative_path.is_none() && parent.absolute_path.is_none() => {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub use changes::{Change, Changes};
 
 use crate::{
-    Result,
+    Error, Result,
     bytes::{Backing, Extent},
 };
 
@@ -21,6 +21,27 @@ pub struct WriteOptions {
     pub log_limit: Option<u64>,
     /// For what has no log (VHD, raw): the file beside the image that makes commits whole. Without it they are refused.
     pub redo: Option<Arc<dyn Backing>>,
+    /// When what is written becomes visible to those who open the image.
+    pub publish: Publish,
+}
+
+/// When what is written becomes visible to those who open the image later, and survives a power cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Publish {
+    /// With each flush.
+    #[default]
+    Sync,
+    /// At the end alone: until then the image is as it was, whatever happens; then all of it is there. A flush only hands the data to the
+    /// host.
+    Unmount,
+}
+
+/// The refusal of a session that is published at its end, on an image whose blocks have their places once and for all.
+pub(super) fn fixed_at_end() -> Error {
+    Error::unsupported(
+        "publishing at the end alone needs an image that can have a block in another place: a raw or fixed image has not; write into an \
+         overlay, or publish with each sync",
+    )
 }
 
 /// Where the data of a commit goes before it is visible. Either way all of it becomes visible at once.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::{
     Error, Place, Result,
-    bytes::{ByteSource, Extent, ExtentKind, check_range},
+    bytes::{ByteSource, Extent, ExtentKind, InFile, check_range},
 };
 
 /// The runs of a file, ascending and gapless from byte 0. In bytes, so that it works with every cluster size.
@@ -198,6 +198,12 @@ impl ByteSource for RunSource {
                 Ok(Extent { len: below.len.min(len), ..below })
             }
         }
+    }
+
+    fn in_file(&self, offset: u64) -> Option<InFile<'_>> {
+        let rest = self.valid.checked_sub(offset)?;
+        let (position, len) = self.runs.find(offset)?;
+        self.volume.in_file(position?)?.at_most(len.min(rest))
     }
 
     fn position(&self) -> Option<u64> {

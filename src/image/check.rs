@@ -14,7 +14,7 @@ use crate::{
         Container, LayerInfo,
         check::{Subject, Subjects},
     },
-    fs::{Timestamp, probe::Probe},
+    fs::probe::Probe,
     json::Document,
     partition::{self, Partition, Scheme},
     printable::quoted,
@@ -181,9 +181,7 @@ fn examine(
         run.container(depth, subject, infos.get(depth), links, options);
     }
     match container {
-        Ok(container) => {
-            run.disk(&Image::assemble(container, Timestamp::default(), &options.open)?, options)?
-        }
+        Ok(container) => run.disk(&Image::of_container(container, &options.open)?, options)?,
         Err(error) => {
             run.not_opened(&error);
             run.remedies.extend_from_slice(error.remedies());

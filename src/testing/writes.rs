@@ -15,7 +15,7 @@ use crate::{
         Disk, Format, Kind, Layer, NewParent, Plan,
         create::Writer,
         raw, vhd, vhdx,
-        write::{WritableDisk, WriteOptions},
+        write::{Below, WritableDisk, WriteOptions},
     },
     guid::Guid,
 };
@@ -78,7 +78,7 @@ fn written(mut input: Input<'_>, format: Format, kind: Kind, size: u64, block_si
     let recording = Recording::default();
     let (image, redo) = (recording.file(file.clone()), recording.file(Sparse::new(0)));
     let options = WriteOptions { redo: Some(redo), ..WriteOptions::default() };
-    let Ok(disk) = WritableDisk::open(image.clone(), below.clone(), &options) else {
+    let Ok(disk) = WritableDisk::open(image.clone(), below.clone().map(Below::unverified), &options) else {
         assert_eq!(recording.position(), 0, "an image was written that is refused");
         return false;
     };
@@ -124,7 +124,8 @@ fn image(plan: &Plan, seed: u64) -> Sparse {
 /// The image as a power cut leaves it: with a log that a replay needs.
 fn unclosed(file: Sparse, below: Option<Arc<dyn ByteSource>>, seed: u64) -> Sparse {
     let file = Arc::new(MemoryFile::new(file));
-    let disk = WritableDisk::open(file.clone(), below, &WriteOptions::default()).expect("a new image");
+    let disk = WritableDisk::open(file.clone(), below.map(Below::unverified), &WriteOptions::default())
+        .expect("a new image");
     let sectors = disk.size() / 512;
     for part in 0..3 {
         let sector = (seed + sectors * part / 3) % sectors;

@@ -11,10 +11,10 @@ use std::{
 };
 
 use vhdmount::{
-    bytes::{BackingFile, ByteSink, ByteSource, FileSink, MemorySource, read_vec},
+    bytes::{BackingFile, ByteSink, FileSink, read_vec},
     container::{
         self, Format, Kind, NewParent, OpenOptions, Plan, create,
-        write::{CommitMode, WritableDisk, WriteOptions},
+        write::{Below, CommitMode, WritableDisk, WriteOptions},
     },
     guid::Guid,
 };
@@ -30,7 +30,7 @@ fn image(folder: &Path, name: &str, plan: &Plan) -> PathBuf {
     path
 }
 
-fn open(path: &Path, parent: Option<Arc<dyn ByteSource>>, options: &WriteOptions) -> WritableDisk {
+fn open(path: &Path, parent: Option<Below>, options: &WriteOptions) -> WritableDisk {
     WritableDisk::open(Arc::new(BackingFile::open(path).unwrap()), parent, options).unwrap()
 }
 
@@ -174,7 +174,7 @@ fn children_hold_what_was_written_over_their_parents() {
     writer.write(0, &plain).unwrap();
     writer.finish().unwrap();
     let before = fs::read(&path).unwrap();
-    let below: Arc<dyn ByteSource> = Arc::new(MemorySource(plain.clone()));
+    let below = Below::of(&container::open(&path, &OpenOptions::default()).unwrap());
 
     let path = image(folder.path(), "child.vhdx", &child);
     let disk = open(&path, Some(below), &WriteOptions::default());

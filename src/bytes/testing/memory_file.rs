@@ -68,4 +68,8 @@ impl ByteSink for MemoryFile {
     }
 }
 
-impl Backing for MemoryFile {}
+impl Backing for MemoryFile {
+    fn release(&self, range: Range<u64>) -> Result<()> {
+        self.punch_hole(range)
+    }
+}

@@ -1,11 +1,8 @@
 //! The parent of a new differencing image.
 
-use std::{
-    ffi::OsStr,
-    path::{Component, Path},
-};
+use std::path::Path;
 
-use vhdmount::container::{self, Format, LogState, NewParent, Plan};
+use vhdmount::container::{self, Format, LogState, NewParent, Plan, parent_path};
 
 use crate::cli::{Failure, convert, date, system};
 
@@ -31,8 +28,8 @@ pub(super) fn link(plan: &mut Plan, base: &Path, child: &Path) -> Result<String,
             convert::name(plan.format)
         ));
     }
-    let relative_path = relative(base, child);
-    let absolute_path = if cfg!(windows) { absolute(base) } else { None };
+    let relative_path = parent_path::relative(base, child, false);
+    let absolute_path = if cfg!(windows) { parent_path::absolute(base) } else { None };
     if relative_path.is_none() && absolute_path.is_none() {
         return refuse(format!(
             "{} and {} have no folder in common but the root, so that no path leads from one to the other on the machine \
@@ -66,37 +63,4 @@ pub(super) fn link(plan: &mut Plan, base: &Path, child: &Path) -> Result<String,
         );
     }
     Ok(notes)
-}
-
-/// The path from the child's folder to the parent, as Windows writes it; `None` where they have only the root in common.
-fn relative(base: &Path, child: &Path) -> Option<String> {
-    let base = base.canonicalize().ok()?;
-    let folder = child.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder = folder.canonicalize().ok()?;
-    let mut to: Vec<&OsStr> = parts(&base);
-    let mut from = parts(&folder);
-    let common = to.iter().zip(&from).take_while(|(a, b)| a == b).count();
-    // A file in the root has that in common with all others there.
-    if common == 0 && !(from.is_empty() && to.len() == 1) {
-        return None;
-    }
-    to.drain(..common);
-    from.drain(..common);
-    let mut path = if from.is_empty() { vec!["."] } else { vec![".."; from.len()] };
-    for part in to {
-        path.push(part.to_str()?);
-    }
-    Some(path.join("\\"))
-}
-
-/// The names in an absolute path; on Windows the drive is the first one.
-fn parts(path: &Path) -> Vec<&OsStr> {
-    path.components().filter(|part| !matches!(part, Component::RootDir)).map(Component::as_os_str).collect()
-}
-
-/// The full path, without the prefix of Windows' internal form.
-fn absolute(base: &Path) -> Option<String> {
-    let path = base.canonicalize().ok()?;
-    let text = path.to_str()?;
-    Some(text.strip_prefix(r"\\?\").unwrap_or(text).to_owned())
 }

@@ -23,6 +23,7 @@ use self::{
     places::Named,
 };
 use super::{
+    fingerprint,
     host_file::open_file,
     image::{Image, Linkage},
     options::OpenOptions,
@@ -189,7 +190,8 @@ impl<'a> Search<'a> {
             Error::NotFound(_) => Outcome::NotFound,
             error => Outcome::Unreadable(error, None),
         })?;
-        let image = self.image(file, path)?;
+        let mut image = self.image(file, path, true)?;
+        image.identify(linkage);
         if linkage.accepts(image.identity) {
             return Ok(image);
         }
@@ -217,7 +219,8 @@ impl<'a> Search<'a> {
         })?;
         let inside = self.bounds.holds(&opened.real);
         let outside = |outcome| if inside { outcome } else { Outcome::Outside };
-        let image = self.image(opened.file, path).map_err(outside)?;
+        let mut image = self.image(opened.file, path, inside).map_err(outside)?;
+        image.identify(linkage);
         let anonymous = (nonzero || !inside) && image.identity.is_zero();
         match linkage.accepts(image.identity) && !anonymous {
             true => Ok(image),
@@ -231,13 +234,17 @@ impl<'a> Search<'a> {
         FileSource::open_guarded_with(path, &|real| self.bounds.allows(real), &opener)
     }
 
-    fn image(&self, file: FileSource, path: &Path) -> Result<Image, Outcome> {
+    /// `inside`: a redo file beside it may be opened.
+    fn image(&self, file: FileSource, path: &Path, inside: bool) -> Result<Image, Outcome> {
         let file = Arc::new(file);
         if self.files.contains(&file.id()) {
             return Err(Outcome::Cycle);
         }
-        Image::of_file(file.clone(), path, self.options)
-            .map_err(|error| Outcome::Unreadable(error, Some(file)))
+        let opened = match inside {
+            true => Image::of_file_with_redo(file.clone(), path, self.options),
+            false => Image::of_file(file.clone(), path, self.options),
+        };
+        opened.map_err(|error| Outcome::Unreadable(error, Some(file)))
     }
 
     fn compare_sizes(&mut self, child: &Image, parent: &Image) {
@@ -258,7 +265,10 @@ impl<'a> Search<'a> {
     /// only noted: the identity decides.
     fn compare_times(&mut self, linkage: &Linkage, parent: &Image) {
         let modified = parent.file.as_deref().and_then(modified);
-        if linkage.time_stamp.zip(modified).is_some_and(|(expected, found)| expected != found) {
+        let raw_time = parent.file.as_deref().map(fingerprint::time);
+        if linkage.time_stamp.zip(modified).is_some_and(|(expected, found)| expected != found)
+            || linkage.raw_time.zip(raw_time).is_some_and(|(expected, found)| expected != found)
+        {
             let problem = format!("{}: modified at another time than its child says", parent.path.display());
             log::info!("{problem}");
             let meaning = "as every copy is; only if a guest wrote to it since, the child is spoilt";

@@ -17,6 +17,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use beside::{open_beside, path_beside, remove_retired};
+pub(super) use beside::{over_beside, sync_folder};
 pub(super) use entry::MAX_SECTORS;
 use entry::{NewSector, SECTOR};
 

@@ -94,7 +94,7 @@ impl NewVhd {
 
 impl NewParent {
     /// The last part of its path.
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         let path = self.relative_path.as_ref().or(self.absolute_path.as_ref()).map_or("", String::as_str);
         path.rsplit('\\').next().unwrap_or(path)
     }
@@ -163,7 +163,7 @@ fn sealed(bytes: &[u8], checksum_at: usize) -> Vec<u8> {
 }
 
 /// A GUID as this format stores it.
-fn network_order(guid: Guid) -> [u8; 16] {
+pub(super) fn network_order(guid: Guid) -> [u8; 16] {
     let mut bytes = guid.0;
     bytes[..4].reverse();
     bytes[4..6].reverse();

@@ -1,5 +1,5 @@
-//! The structures of a new image. Their places are those of the images that Windows makes: the log at 1 MiB, the metadata at
-//! 2 MiB, the block table at 3 MiB, then the blocks.
+//! The structures of a new image. Their places are those of the images that Windows makes: the log at 1 MiB, the metadata behind
+//! it (at 2 MiB, as the log has 1 MiB), then the block table, then the blocks.
 
 use std::ops::Range;
 
@@ -12,22 +12,20 @@ use super::{
     format::{
         self, BAT, BatEntry, FileParameters, FileTypeIdentifier, HEADER_OFFSETS, HEADER_SIZE, Header,
         LOGICAL_SECTOR_SIZE, METADATA, MIB, MetadataTableEntry, MetadataTableHeader, PARENT_LOCATOR,
-        PHYSICAL_SECTOR_SIZE, ParentLocatorEntry, ParentLocatorHeader, REGION_TABLE_OFFSETS,
-        RegionTableEntry, RegionTableHeader, TABLE_SIZE, VHDX_LOCATOR_TYPE, VIRTUAL_DISK_ID,
-        VIRTUAL_DISK_SIZE, payload_state,
+        PHYSICAL_SECTOR_SIZE, ParentLocatorEntry, ParentLocatorHeader, RAW_LOCATOR_TYPE,
+        REGION_TABLE_OFFSETS, RegionTableEntry, RegionTableHeader, TABLE_SIZE, VHDX_LOCATOR_TYPE,
+        VIRTUAL_DISK_ID, VIRTUAL_DISK_SIZE, payload_state,
     },
     header::checksum,
 };
 use crate::container::{
     Kind,
+    fingerprint::RawParent,
     plan::{Blocks, NewParent, Plan},
 };
 
 const LOG_AT: u64 = MIB;
-const LOG_LENGTH: u64 = MIB;
-const METADATA_AT: u64 = 2 * MIB;
 const METADATA_LENGTH: u64 = MIB;
-const BAT_AT: u64 = 3 * MIB;
 /// MS-VHDX 2.5: sectors that one sector bitmap block describes.
 const SECTORS_PER_CHUNK: u64 = 1 << 23;
 
@@ -52,6 +50,14 @@ impl NewVhdx {
         Self { plan: plan.clone(), chunk_ratio, bat_length }
     }
 
+    fn metadata_at(&self) -> u64 {
+        LOG_AT + self.plan.log_length
+    }
+
+    fn bat_at(&self) -> u64 {
+        self.metadata_at() + METADATA_LENGTH
+    }
+
     fn metadata(&self) -> Vec<u8> {
         let plan = &self.plan;
         let flags = match plan.kind {
@@ -70,7 +76,8 @@ impl NewVhdx {
             (PHYSICAL_SECTOR_SIZE, disk, plan.physical_sector_size.to_le_bytes().to_vec()),
         ];
         if let Some(parent) = &plan.parent {
-            items.push((PARENT_LOCATOR, MetadataTableEntry::IS_REQUIRED, locator(parent)));
+            let locator = locator(parent, plan.raw_parent.as_ref());
+            items.push((PARENT_LOCATOR, MetadataTableEntry::IS_REQUIRED, locator));
         }
         let mut header = MetadataTableHeader::new_zeroed();
         header.signature = *format::METADATA_SIGNATURE;
@@ -96,7 +103,9 @@ impl NewVhdx {
         header.signature = *format::REGION_SIGNATURE;
         header.entry_count = U32::new(2);
         let mut bytes = header.as_bytes().to_vec();
-        for (guid, at, len) in [(BAT, BAT_AT, self.bat_length), (METADATA, METADATA_AT, METADATA_LENGTH)] {
+        for (guid, at, len) in
+            [(BAT, self.bat_at(), self.bat_length), (METADATA, self.metadata_at(), METADATA_LENGTH)]
+        {
             let length = U32::new(u32::try_from(len).expect("512 MiB for the largest disk"));
             let entry = RegionTableEntry { guid, file_offset: U64::new(at), length, required: U32::new(1) };
             bytes.extend_from_slice(entry.as_bytes());
@@ -114,7 +123,7 @@ impl NewVhdx {
         header.data_write_guid = self.plan.data_id;
         header.version = U16::new(1);
         header.log_offset = U64::new(LOG_AT);
-        header.log_length = U32::new(u32::try_from(LOG_LENGTH).expect("1 MiB"));
+        header.log_length = U32::new(u32::try_from(self.plan.log_length).expect("256 MiB at most"));
         let mut bytes = header.as_bytes().to_vec();
         bytes.resize(HEADER_SIZE, 0);
         sealed(bytes)
@@ -133,17 +142,24 @@ fn length(len: usize) -> U32 {
 }
 
 /// The parent locator (2.6.2.6): texts in UTF-16 without a terminator.
-fn locator(parent: &NewParent) -> Vec<u8> {
-    let linkage = format!("{{{}}}", parent.identity);
+pub(in crate::container) fn locator(parent: &NewParent, raw: Option<&RawParent>) -> Vec<u8> {
+    let linkage = raw.is_none().then(|| format!("{{{}}}", parent.identity));
+    let size = raw.map(|raw| raw.fingerprint.size.to_string());
+    let hash = raw.map(|raw| raw.fingerprint.text());
+    let time = raw.map(|raw| raw.time.to_string());
+    let absolute = if raw.is_some() { "absolute_path" } else { "absolute_win32_path" };
     let pairs = [
-        ("parent_linkage", Some(&linkage)),
+        ("parent_linkage", linkage.as_ref()),
+        ("parent_size", size.as_ref()),
+        ("parent_hash", hash.as_ref()),
+        ("parent_time", time.as_ref()),
         ("relative_path", parent.relative_path.as_ref()),
-        ("absolute_win32_path", parent.absolute_path.as_ref()),
+        (absolute, parent.absolute_path.as_ref()),
     ];
     let pairs: Vec<_> = pairs.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
-    let count = U16::new(u16::try_from(pairs.len()).expect("three at most"));
-    let header =
-        ParentLocatorHeader { locator_type: VHDX_LOCATOR_TYPE, reserved: U16::ZERO, key_value_count: count };
+    let count = U16::new(u16::try_from(pairs.len()).expect("six at most"));
+    let locator_type = if raw.is_some() { RAW_LOCATOR_TYPE } else { VHDX_LOCATOR_TYPE };
+    let header = ParentLocatorHeader { locator_type, reserved: U16::ZERO, key_value_count: count };
     let mut bytes = header.as_bytes().to_vec();
     let mut at = bytes.len() + pairs.len() * size_of::<ParentLocatorEntry>();
     let mut texts = Vec::new();
@@ -180,7 +196,7 @@ impl Blocks for NewVhdx {
     }
 
     fn end_without_blocks(&self) -> u64 {
-        BAT_AT + self.bat_length
+        self.bat_at() + self.bat_length
     }
 
     fn head(&self) -> &[u8] {
@@ -190,11 +206,11 @@ impl Blocks for NewVhdx {
     fn entry(&self, block: u64, at: u64) -> (u64, Vec<u8>) {
         let index = block + block / self.chunk_ratio;
         let entry = BatEntry::new(payload_state::FULLY_PRESENT, at);
-        (BAT_AT + index * size_of::<BatEntry>() as u64, entry.as_bytes().to_vec())
+        (self.bat_at() + index * size_of::<BatEntry>() as u64, entry.as_bytes().to_vec())
     }
 
     fn table(&self) -> (Range<u64>, u8) {
-        (BAT_AT..BAT_AT + self.bat_length, 0)
+        (self.bat_at()..self.bat_at() + self.bat_length, 0)
     }
 
     fn structures(&self, _end: u64) -> Vec<(u64, Vec<u8>)> {
@@ -206,7 +222,7 @@ impl Blocks for NewVhdx {
         let [table, copy] = REGION_TABLE_OFFSETS;
         let regions = self.region_table();
         vec![
-            (METADATA_AT, self.metadata()),
+            (self.metadata_at(), self.metadata()),
             (copy, regions.clone()),
             (table, regions),
             (second, self.header(2)),

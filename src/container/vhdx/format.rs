@@ -73,6 +73,9 @@ pub(super) const PARENT_LOCATOR: Guid =
 pub(super) const VHDX_LOCATOR_TYPE: Guid =
     Guid::from_fields(0xb04a_efb7, 0xd19e, 0x4a81, [0xb7, 0x89, 0x25, 0xb8, 0xe9, 0x44, 0x59, 0x13]);
 
+/// The type of a locator that names a raw image, which has no identity; not in the specification.
+pub(super) const RAW_LOCATOR_TYPE: Guid = Guid::literal("6c1f7a52-0d3b-4b57-9e0e-52c4b7d1a8f3");
+
 /// 2.2.1
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]

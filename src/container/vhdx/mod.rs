@@ -161,7 +161,11 @@ pub fn open(file: Arc<dyn ByteSource>, path: &str, options: &OpenOptions) -> Res
         physical_sector_size: metadata.physical_sector_size,
         disk_id: metadata.virtual_disk_id,
         data_id: Some(header.data_write_guid),
-        parent_id: metadata.parent.as_ref().map(|parent| parent.parent_linkage),
+        parent_id: metadata
+            .parent
+            .as_ref()
+            .filter(|parent| parent.raw.is_none())
+            .map(|parent| parent.parent_linkage),
         parent_paths: metadata.parent.as_ref().map(ParentLocator::paths).unwrap_or_default(),
         log: Some(log),
         problems,

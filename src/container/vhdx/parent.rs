@@ -3,7 +3,11 @@
 use zerocopy::FromBytes;
 
 use super::format::{self, ParentLocatorEntry, ParentLocatorHeader};
-use crate::{Error, Place, Result, guid::Guid};
+use crate::{
+    Error, Place, Result,
+    container::fingerprint::{Fingerprint, RawParent},
+    guid::Guid,
+};
 
 /// Identity and paths of the parent, as stored in the image (Windows paths).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,10 +18,12 @@ pub struct ParentLocator {
     pub parent_linkage2: Option<Guid>,
     /// Relative to the child's folder.
     pub relative_path: Option<String>,
-    /// With drive letter or share: `\\?\c:\disks\parent.vhdx`.
+    /// With drive letter or share: `\\?\c:\disks\parent.vhdx`; of a raw image its full path on any system.
     pub absolute_win32_path: Option<String>,
     /// By volume GUID: `\\?\Volume{…}\disks\parent.vhdx`.
     pub volume_path: Option<String>,
+    /// The parent is a raw image, and there is no linkage.
+    pub raw: Option<RawParent>,
 }
 
 impl ParentLocator {
@@ -26,7 +32,8 @@ impl ParentLocator {
         let damaged = |problem| Error::corrupt("VHDX parent locator", Place::Byte(offset), problem);
         let (header, entries) =
             ParentLocatorHeader::ref_from_prefix(bytes).map_err(|_| damaged("cut short"))?;
-        if header.locator_type != format::VHDX_LOCATOR_TYPE {
+        let is_raw = header.locator_type == format::RAW_LOCATOR_TYPE;
+        if !is_raw && header.locator_type != format::VHDX_LOCATOR_TYPE {
             let kind = header.locator_type;
             return Err(Error::unsupported(format!("VHDX with a parent of the unknown locator type {kind}")));
         }
@@ -57,12 +64,29 @@ impl ParentLocator {
             let Some(text) = value(key)? else { return Ok(None) };
             Guid::parse(&text).map(Some).ok_or_else(|| damaged("a linkage is no GUID"))
         };
+        let number = |key| -> Result<u64> {
+            value(key)?.and_then(|text| text.parse().ok()).ok_or_else(|| damaged("a number is missing"))
+        };
+        if is_raw {
+            let hash = value("parent_hash")?.unwrap_or_default();
+            let fingerprint = Fingerprint::parse(number("parent_size")?, &hash);
+            let fingerprint = fingerprint.ok_or_else(|| damaged("no parent_hash"))?;
+            return Ok(Self {
+                parent_linkage: Guid::ZERO,
+                parent_linkage2: None,
+                relative_path: value("relative_path")?,
+                absolute_win32_path: value("absolute_path")?,
+                volume_path: None,
+                raw: Some(RawParent { fingerprint, time: number("parent_time")? }),
+            });
+        }
         Ok(Self {
             parent_linkage: guid("parent_linkage")?.ok_or_else(|| damaged("no parent_linkage"))?,
             parent_linkage2: guid("parent_linkage2")?,
             relative_path: value("relative_path")?,
             absolute_win32_path: value("absolute_win32_path")?,
             volume_path: value("volume_path")?,
+            raw: None,
         })
     }
 

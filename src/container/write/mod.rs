@@ -2,15 +2,17 @@
 //! do the work (`vhdx::write` and others); what they have in common is here: whole sectors, transactions, and that nothing is
 //! written after a failure.
 
+mod below;
 #[cfg(test)]
 mod tests;
 mod transaction;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-pub use super::writer::{Change, Changes, CommitMode, WriteOptions};
+pub use below::Below;
 pub use transaction::Transaction;
 
+pub use super::writer::{Change, Changes, CommitMode, Publish, WriteOptions};
 use super::{
     detect::{Detected, detect},
     flat::FlatWriter,
@@ -29,23 +31,32 @@ use crate::{
 pub struct WritableDisk {
     writer: RwLock<Box<dyn ImageWriter>>,
     /// Why nothing is written any more.
-    failed: Mutex<Option<String>>,
+    ended: Mutex<Option<Ended>>,
     size: u64,
     sector_size: u64,
 }
 
+/// Why nothing is written any more.
+enum Ended {
+    /// A write failed.
+    Failed(String),
+    /// By [`WritableDisk::stop`].
+    Stopped(String),
+    Closed,
+}
+
 impl WritableDisk {
-    /// Opens an image for writing; `parent` is the disk below a differencing image. Nothing of the file is changed before the first
+    /// Opens an image for writing; `parent` is the disk below a differencing image, and must be the one that the image names. Nothing of the file is changed before the first
     /// write, unless the image was not closed properly: then its log is replayed into it.
     ///
     /// # Errors
     /// As opening it for reading, and [`Error::Corrupt`] where two blocks, or a block and a structure, claim the same place;
     /// [`Error::Unsupported`] for what is only read; [`Error::Io`] of the host.
-    pub fn open(
-        top: Arc<dyn Backing>,
-        parent: Option<Arc<dyn ByteSource>>,
-        options: &WriteOptions,
-    ) -> Result<Self> {
+    pub fn open(top: Arc<dyn Backing>, parent: Option<Below>, options: &WriteOptions) -> Result<Self> {
+        if let Some(parent) = &parent {
+            parent.verify(&top)?;
+        }
+        let parent = parent.map(|parent| parent.bytes);
         let writer: Box<dyn ImageWriter> = match detect(&*top, "image")? {
             Detected::Vhdx => Box::new(vhdx::write::open(top, parent, options)?),
             Detected::Vhd => vhd::write::open(top, parent, options)?,
@@ -55,7 +66,7 @@ impl WritableDisk {
             }
         };
         let (size, sector_size) = (writer.size(), writer.sector_size().into());
-        Ok(Self { writer: RwLock::new(writer), failed: Mutex::new(None), size, sector_size })
+        Ok(Self { writer: RwLock::new(writer), ended: Mutex::new(None), size, sector_size })
     }
 
     /// Bytes per logical sector.
@@ -94,29 +105,44 @@ impl WritableDisk {
     }
 
     /// Makes everything so far survive, and leaves the image as one that was closed properly: without a log to replay, and no longer
-    /// than it has to be.
+    /// than it has to be. Then nothing is written any more; reads go on.
     ///
     /// # Errors
     /// As [`ByteSink::flush`].
-    pub fn close(self) -> Result<()> {
-        self.change(ImageWriter::close)
+    pub fn close(&self) -> Result<()> {
+        self.change(|writer| {
+            writer.close()?;
+            *self.ended() = Some(Ended::Closed);
+            Ok(())
+        })
+    }
+
+    /// Refuses every later write, with this reason; what was published stays.
+    pub fn stop(&self, reason: &str) {
+        let _writer = self.writing();
+        self.ended().get_or_insert_with(|| Ended::Stopped(reason.to_owned()));
     }
 
     /// Makes a change, unless one failed before.
     fn change(&self, make: impl FnOnce(&mut (dyn ImageWriter + 'static)) -> Result<()>) -> Result<()> {
         let mut writer = self.writing();
-        self.refuse_after_failure()?;
+        self.refuse_after_end()?;
         make(&mut **writer).inspect_err(|error| {
             if !matches!(error, Error::Invalid(_)) {
-                *self.failure() = Some(error.to_string());
+                *self.ended() = Some(Ended::Failed(error.to_string()));
             }
         })
     }
 
-    fn refuse_after_failure(&self) -> Result<()> {
-        match &*self.failure() {
+    fn refuse_after_end(&self) -> Result<()> {
+        match &*self.ended() {
             None => Ok(()),
-            Some(reason) => Err(Error::io(
+            Some(Ended::Closed) => Err(Error::invalid("the image was closed: nothing is written any more")),
+            Some(Ended::Stopped(reason)) => {
+                let error = std::io::Error::other("the session has ended");
+                Err(Error::io(format!("nothing is written any more: {reason}"), error))
+            }
+            Some(Ended::Failed(reason)) => Err(Error::io(
                 format!(
                     "nothing is written any more, as a write has failed ({reason}); open the image again"
                 ),
@@ -125,8 +151,8 @@ impl WritableDisk {
         }
     }
 
-    fn failure(&self) -> std::sync::MutexGuard<'_, Option<String>> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn ended(&self) -> std::sync::MutexGuard<'_, Option<Ended>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn reading(&self) -> RwLockReadGuard<'_, Box<dyn ImageWriter>> {
@@ -136,7 +162,7 @@ impl WritableDisk {
     fn writing(&self) -> RwLockWriteGuard<'_, Box<dyn ImageWriter>> {
         self.writer.write().unwrap_or_else(|poisoned| {
             // A writer that panicked half way: what it holds in memory cannot be trusted.
-            self.failure().get_or_insert_with(|| "the writer panicked".to_owned());
+            self.ended().get_or_insert_with(|| Ended::Failed("the writer panicked".to_owned()));
             poisoned.into_inner()
         })
     }

@@ -1,6 +1,6 @@
 //! Workloads on virtual disks: an image in a recording, its redo file beside it, its parent below; and what each state must be.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Model, Recording, Shape, State, Step, stamp};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
         check::Subjects,
         create::Writer,
         raw, redo, vhd, vhdx,
-        write::{WritableDisk, WriteOptions},
+        write::{Below, Publish, WritableDisk, WriteOptions},
     },
 };
 
@@ -73,7 +73,16 @@ impl Workload {
         let (image, redo) = (recording.file(made.content()), recording.file(Sparse::new(0)));
         let mut model = Model::default();
         model.holds(0..self.parent_sectors(), BELOW);
-        let mut run = Run { workload: self, recording, model, image, redo, disk: None };
+        let mut run = Run {
+            workload: self,
+            recording,
+            model,
+            image,
+            redo,
+            disk: None,
+            session: BTreeMap::new(),
+            version: 1000,
+        };
         let result = run.steps();
         (run.model, result)
     }
@@ -94,7 +103,11 @@ impl Workload {
         let image = Arc::new(MemoryFile::new(image.clone()));
         let redo = Arc::new(MemoryFile::new(redo.clone()));
         for opened in ["opened once", "opened twice", "closed"] {
-            let disk = WritableDisk::open(image.clone(), self.parent(), &self.options(redo.clone()));
+            let disk = WritableDisk::open(
+                image.clone(),
+                self.parent().map(Below::unverified),
+                &self.options(redo.clone()),
+            );
             let disk = disk.map_err(|error| format!("for writing: {error}"))?;
             if opened == "closed" {
                 disk.close().map_err(|error| format!("closing: {error}"))?;
@@ -174,11 +187,19 @@ struct Run<'a> {
     image: Arc<dyn Backing>,
     redo: Arc<dyn Backing>,
     disk: Option<WritableDisk>,
+    /// What a session that is published at its end has written: the version of each sector.
+    session: BTreeMap<u64, u32>,
+    /// The next version of such a session.
+    version: u32,
 }
 
 impl Run<'_> {
     fn steps(&mut self) -> Result<()> {
         let workload = self.workload;
+        if workload.options.publish == Publish::Unmount {
+            workload.steps.iter().try_for_each(|step| self.step_of_session(step))?;
+            return self.end_session();
+        }
         workload.steps.iter().try_for_each(|step| self.step(step))?;
         self.disk()?.flush()?;
         self.model.flushed(self.recording.position());
@@ -188,9 +209,69 @@ impl Run<'_> {
     fn disk(&mut self) -> Result<&WritableDisk> {
         if self.disk.is_none() {
             let options = self.workload.options(self.redo.clone());
-            self.disk = Some(WritableDisk::open(self.image.clone(), self.workload.parent(), &options)?);
+            self.disk = Some(WritableDisk::open(
+                self.image.clone(),
+                self.workload.parent().map(Below::unverified),
+                &options,
+            )?);
         }
         Ok(self.disk.as_ref().expect("just opened"))
+    }
+
+    /// A step of a session that is published at its end: nothing of it may be seen before.
+    fn step_of_session(&mut self, step: &Step) -> Result<()> {
+        self.version += 1;
+        let version = self.version;
+        let at =
+            |sectors: &std::ops::Range<u64>| (sectors.start * SECTOR, (sectors.end - sectors.start) * SECTOR);
+        let bytes = |sectors: &std::ops::Range<u64>| -> Vec<u8> {
+            sectors.clone().flat_map(|sector| stamp(version, sector)).collect()
+        };
+        let mut done: Vec<(std::ops::Range<u64>, u32)> = Vec::new();
+        match step {
+            Step::Write(sectors) => {
+                self.disk()?.write_all_at(at(sectors).0, &bytes(sectors))?;
+                done.push((sectors.clone(), version));
+            }
+            Step::Discard(sectors) => {
+                self.disk()?.discard(at(sectors).0, at(sectors).1)?;
+                done.push((sectors.clone(), 0));
+            }
+            Step::Commit(changes) => {
+                let mut transaction = self.disk()?.begin();
+                for (sectors, discard) in changes {
+                    let (offset, len) = at(sectors);
+                    match discard {
+                        true => transaction.discard(offset, len)?,
+                        false => transaction.write(offset, &bytes(sectors))?,
+                    }
+                    done.push((sectors.clone(), if *discard { 0 } else { version }));
+                }
+                transaction.commit()?;
+            }
+            Step::Flush => self.disk()?.flush()?,
+            Step::Reopen => return self.end_session(),
+        }
+        self.session.extend(
+            done.into_iter().flat_map(|(sectors, version)| sectors.map(move |sector| (sector, version))),
+        );
+        Ok(())
+    }
+
+    /// Closes the disk: from here on all of the session may be seen, or nothing.
+    fn end_session(&mut self) -> Result<()> {
+        let changes: Vec<_> = std::mem::take(&mut self.session)
+            .into_iter()
+            .map(|(sector, version)| (sector..sector + 1, version))
+            .collect();
+        let number = self.model.commit(self.recording.position(), &changes);
+        self.disk()?;
+        if let Some(disk) = self.disk.take() {
+            disk.close()?;
+        }
+        self.model.committed(number);
+        self.model.flushed(self.recording.position());
+        Ok(())
     }
 
     fn step(&mut self, step: &Step) -> Result<()> {

@@ -202,4 +202,8 @@ impl ByteSink for Recorded {
     }
 }
 
-impl Backing for Recorded {}
+impl Backing for Recorded {
+    fn release(&self, range: Range<u64>) -> Result<()> {
+        self.punch_hole(range)
+    }
+}

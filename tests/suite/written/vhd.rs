@@ -9,12 +9,12 @@ use std::{
 };
 
 use vhdmount::{
-    bytes::{BackingFile, ByteSink, ByteSource, FileSink},
+    bytes::{BackingFile, ByteSink, FileSink},
     container::{
         self, Format, Kind, OpenOptions, Plan,
         create::Writer,
         redo,
-        write::{CommitMode, WritableDisk, WriteOptions},
+        write::{Below, CommitMode, WritableDisk, WriteOptions},
     },
     testing::crash::{Step, Workload, stamp, steps},
 };
@@ -35,8 +35,8 @@ fn write_both(image: &Path, parent: Option<&Path>, plan: &Plan, commit: CommitMo
         ..WriteOptions::default()
     };
     let open = || {
-        let parent = parent.map(|parent| container::open(parent, &OpenOptions::default()).unwrap().disk);
-        let parent = parent.map(|disk| disk as Arc<dyn ByteSource>);
+        let parent = parent.map(|parent| container::open(parent, &OpenOptions::default()).unwrap());
+        let parent = parent.map(|parent| Below::of(&parent));
         WritableDisk::open(Arc::new(BackingFile::open(image).unwrap()), parent, &options).unwrap()
     };
     let mut disk = open();

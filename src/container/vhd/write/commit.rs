@@ -11,8 +11,6 @@ use crate::{
     },
 };
 
-/// What is copied at a time when a block is switched.
-const PIECE: u64 = 256 << 10;
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 pub(super) fn commit(disk: &mut VhdWriter, changes: &Changes) -> Result<()> {
@@ -82,7 +80,7 @@ impl Commit<'_> {
     fn write(&mut self, part: Part, bytes: &[u8]) -> Result<()> {
         let slot = match self.disk.slot(part.block) {
             Some(slot) if self.switched && !self.disk.fresh.contains(&slot) => {
-                Some(self.switch(part.block, slot)?)
+                Some(self.disk.switch(part.block, slot)?)
             }
             slot => slot,
         };
@@ -121,27 +119,5 @@ impl Commit<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Copies a block to a fresh place.
-    fn switch(&mut self, block: usize, old: u64) -> Result<u64> {
-        let disk = &mut *self.disk;
-        let whole = Part { block, within: 0, len: disk.space.block };
-        let present = disk.stretches(Some(old), whole)?;
-        let slot = disk.allocate(block)?;
-        disk.space.freed.push(old);
-        let payload = disk.space.bitmap;
-        for (_, stretch) in present.into_iter().filter(|(present, _)| *present) {
-            let (mut within, end) = (stretch.within, stretch.within + stretch.len);
-            while within < end {
-                let len = (end - within).min(PIECE);
-                let mut bytes = vec![0; usize::try_from(len).expect("a piece")];
-                disk.file.read_exact_at(old + payload + within, &mut bytes)?;
-                disk.file.write_all_at(slot + payload + within, &bytes)?;
-                within += len;
-            }
-            disk.mark(slot, stretch.within, stretch.len)?;
-        }
-        Ok(slot)
     }
 }

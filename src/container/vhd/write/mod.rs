@@ -9,11 +9,15 @@
 mod bitmaps;
 mod commit;
 mod open;
+mod parent;
 mod publish;
 mod read;
 mod space;
+mod switch;
 
 use std::{collections::BTreeSet, sync::Arc};
+
+pub(in crate::container) use parent::replace_parent;
 
 use self::{bitmaps::Bitmaps, open::Opened, space::Space};
 use super::{
@@ -27,7 +31,7 @@ use crate::{
         Kind,
         flat::FlatWriter,
         redo::Redo,
-        writer::{Changes, ImageWriter, WriteOptions},
+        writer::{Change, Changes, ImageWriter, Publish, WriteOptions},
     },
     error,
 };
@@ -89,6 +93,9 @@ pub(in crate::container) fn open(
         }
         return Ok(Box::new(FlatWriter::open(file, size, options)?));
     }
+    if options.publish == Publish::Unmount && options.redo.is_none() {
+        return Err(crate::container::flat::without_redo());
+    }
     let redo = options.redo.clone().map(|redo| Redo::open(redo, &*file)).transpose()?;
     let Opened { kind, size, table_at, table, least, space } = open::open(&*file, locate()?)?;
     let bitmaps = (kind == Kind::Differencing).then(Bitmaps::new);
@@ -136,6 +143,22 @@ impl VhdWriter {
             at += len;
             (len > 0).then_some(Part { block, within, len })
         })
+    }
+
+    /// The session becomes visible at its end alone.
+    fn at_end(&self) -> bool {
+        self.options.publish == Publish::Unmount
+    }
+
+    /// Changes whose order does not matter.
+    fn apply(&mut self, changes: &Changes) -> Result<()> {
+        for (offset, change) in changes.iter() {
+            match change {
+                Change::Bytes(bytes) => self.write(offset, bytes)?,
+                Change::Discard(len) => self.discard(offset, *len)?,
+            }
+        }
+        Ok(())
     }
 
     fn slot(&self, block: usize) -> Option<u64> {
@@ -195,10 +218,7 @@ impl VhdWriter {
 
     /// Writes into a block at its place.
     fn write_part(&mut self, part: Part, bytes: &[u8]) -> Result<()> {
-        let slot = match self.slot(part.block) {
-            Some(slot) => slot,
-            None => self.allocate(part.block)?,
-        };
+        let slot = self.slot_to_write(part)?;
         self.file.write_all_at(slot + self.space.bitmap + part.within, bytes)?;
         self.mark(slot, part.within, part.len)
     }
@@ -213,7 +233,11 @@ impl VhdWriter {
 
     /// A differencing disk keeps its changed bitmaps in memory, up to a limit.
     fn publish_if_full(&mut self) -> Result<()> {
-        if self.bitmaps.as_ref().is_some_and(Bitmaps::is_full) { self.publish() } else { Ok(()) }
+        match self.bitmaps.as_ref().is_some_and(Bitmaps::is_full) {
+            true if self.at_end() => self.write_bitmaps_of_session(),
+            true => self.publish(),
+            false => Ok(()),
+        }
     }
 
     fn discard_part(&mut self, part: Part) -> Result<()> {
@@ -222,6 +246,7 @@ impl VhdWriter {
             && let Some(slot) = slot
             && self.is_whole(part)
         {
+            self.reserve_entry(part.block)?;
             self.set_slot(part.block, None);
             if self.fresh.remove(&slot) {
                 self.space.free.insert(slot);
@@ -234,10 +259,7 @@ impl VhdWriter {
             if !present && self.is_zero_below(stretch)? {
                 continue;
             }
-            let slot = match self.slot(part.block) {
-                Some(slot) => slot,
-                None => self.allocate(part.block)?,
-            };
+            let slot = self.slot_to_write(Part { block: part.block, ..stretch })?;
             let at = slot + self.space.bitmap + stretch.within;
             self.file.punch_hole(at..at + stretch.len)?;
             self.mark(slot, stretch.within, stretch.len)?;
@@ -283,15 +305,22 @@ impl ImageWriter for VhdWriter {
     }
 
     fn commit(&mut self, changes: &Changes) -> Result<()> {
+        if self.at_end() {
+            return self.apply(changes);
+        }
         commit::commit(self, changes)
     }
 
     fn flush(&mut self) -> Result<()> {
-        self.publish()
+        if self.at_end() { Ok(()) } else { self.publish() }
     }
 
     fn close(&mut self) -> Result<()> {
-        self.publish()?;
+        if self.at_end() {
+            self.publish_session()?
+        } else {
+            self.publish()?
+        }
         if let Some(redo) = &mut self.redo {
             redo.retire(&*self.file)?;
         }

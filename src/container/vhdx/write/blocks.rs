@@ -37,13 +37,20 @@ impl Writer {
             let at = At { number: offset / size, within: offset % size };
             let len = usize::try_from(size - at.within).map_or(bytes.len(), |rest| rest.min(bytes.len()));
             let (here, rest) = bytes.split_at(len);
-            if how == How::InPlace {
-                self.make_room()?;
-            }
+            self.prepare_block(at.number, how)?;
             self.write_block(at, here, how)?;
             (offset, bytes) = (offset + len as u64, rest);
         }
         Ok(())
+    }
+
+    /// Before a block is changed: room for what that stages.
+    fn prepare_block(&mut self, number: u64, how: How) -> Result<()> {
+        if self.at_end {
+            self.reserve_entries(number)?;
+            return self.limit_bitmap_pages();
+        }
+        if how == How::InPlace { self.make_room() } else { Ok(()) }
     }
 
     fn write_block(&mut self, at: At, bytes: &[u8], how: How) -> Result<()> {
@@ -59,6 +66,11 @@ impl Writer {
                 return self.write_fresh(at, bytes, block == Block::Parent, how);
             }
             Block::Full(_) | Block::Partial(_) => self.start()?,
+        }
+        if self.at_end && self.is_whole(at, bytes.len()) {
+            let place = self.replaced(at.number, block)?;
+            self.file.write_all_at(place, bytes)?;
+            return self.set_block(at.number, Block::Full(place));
         }
         let block = if how == How::Switched { self.switched(at.number, block)? } else { block };
         let (place, is_partial) = match block {
@@ -174,10 +186,15 @@ impl Writer {
         let (size, end) = (self.geometry.block_size, offset + len);
         while offset < end {
             let at = At { number: offset / size, within: offset % size };
-            let len = (size - at.within).min(end - offset);
-            if how == How::InPlace {
-                self.make_room()?;
+            if at.within == 0 {
+                let untouched = self.untouched(offset, end)?;
+                if untouched > 0 {
+                    offset += untouched;
+                    continue;
+                }
             }
+            let len = (size - at.within).min(end - offset);
+            self.prepare_block(at.number, how)?;
             self.discard_block(at, len, how)?;
             offset += len;
         }
@@ -190,11 +207,12 @@ impl Writer {
         let block = self.block(at.number)?;
         match block {
             Block::Zero => return Ok(()),
+            Block::Parent if self.is_zero_below(at.number * size + at.within, len)? => return Ok(()),
             _ if len < has || self.is_fixed => return self.write_zeros(at, len, how),
             Block::Parent => self.start()?,
             Block::Full(place) | Block::Partial(place) => {
                 self.start()?;
-                self.space.give_up(place..place + size);
+                self.give_up(at.number, place)?;
             }
         }
         // Never as the parent's: its data would come back.
@@ -214,9 +232,7 @@ impl Writer {
             self.read_disk(start + done, &mut buf)?;
             if !is_zero(&buf) {
                 buf.fill(0);
-                if how == How::InPlace {
-                    self.make_room()?;
-                }
+                self.prepare_block(at.number, how)?;
                 self.write_block(At { within: at.within + done, ..at }, &buf, how)?;
             }
             done += now;

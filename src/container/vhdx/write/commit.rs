@@ -56,13 +56,18 @@ impl Writer {
         if !self.pages.staged.is_empty() && self.pages.staged.len() + pages > capacity {
             self.append()?;
         }
+        self.apply(changes, how)?;
+        if self.pages.staged.is_empty() { Ok(()) } else { self.append() }
+    }
+
+    pub(super) fn apply(&mut self, changes: &Changes, how: How) -> Result<()> {
         for (offset, change) in changes.iter() {
             match change {
                 Change::Bytes(bytes) => self.write_disk(offset, bytes, how)?,
                 Change::Discard(len) => self.discard_disk(offset, *len, how)?,
             }
         }
-        if self.pages.staged.is_empty() { Ok(()) } else { self.append() }
+        Ok(())
     }
 
     fn needs(&self, changes: &Changes) -> Result<Needs> {
@@ -72,6 +77,13 @@ impl Writer {
             let end = offset + change.len();
             let mut at = offset;
             while at < end {
+                if matches!(change, Change::Discard(_)) && at.is_multiple_of(size) {
+                    let untouched = self.untouched(at, end)?;
+                    if untouched > 0 {
+                        at += untouched;
+                        continue;
+                    }
+                }
                 let (number, next) = (at / size, (at / size + 1) * size);
                 let to = next.min(end);
                 let block = self.block(number)?;

@@ -82,6 +82,15 @@ impl Log {
         pages.min(MAX_PAGES)
     }
 
+    /// Most pages of an entry that is the only one. `few`: one that qemu reads as well.
+    pub(super) fn capacity_at_end(&self, few: bool) -> usize {
+        // Without the sector of zeros before it, the two that stay free, and the header's.
+        let sectors = self.limit.min(self.place.end - self.place.start - 2 * PAGE) / PAGE - 2;
+        // A sector describes 128 pages, the first one two less.
+        let pages = usize::try_from((128 * sectors - 2) / 129).expect("16 MiB at most");
+        if few { pages.min(MAX_PAGES) } else { pages }
+    }
+
     /// True when an entry of so many pages can be written now.
     pub(super) fn has_room(&self, pages: usize) -> bool {
         let reserve = if pages == 0 { 0 } else { 2 * PAGE };

@@ -4,10 +4,12 @@
 //! Changes of the block table and of bitmaps are collected in memory and published together by a log entry, at a flush at the latest. What
 //! is not published yet is nowhere referred to.
 
+mod at_end;
 mod blocks;
 mod commit;
 mod entry;
 mod headers;
+mod locator;
 mod log;
 mod open;
 mod pages;
@@ -18,6 +20,7 @@ mod survey;
 mod table;
 #[cfg(test)]
 mod tests;
+mod untouched;
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -57,6 +60,17 @@ pub(in crate::container) struct Writer {
     unwritten: u64,
     /// Blocks in places that no log entry names yet.
     unpublished: HashSet<u64>,
+    /// The session becomes visible at its end alone.
+    at_end: bool,
+    /// Then: chunks whose bitmaps are in such places.
+    fresh_bitmaps: HashSet<u64>,
+}
+
+impl Writer {
+    /// How a single write changes what is there.
+    fn how(&self) -> How {
+        if self.at_end { How::Switched } else { How::InPlace }
+    }
 }
 
 impl ImageWriter for Writer {
@@ -77,15 +91,15 @@ impl ImageWriter for Writer {
     }
 
     fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
-        self.write_disk(offset, bytes, How::InPlace)
+        self.write_disk(offset, bytes, self.how())
     }
 
     fn discard(&mut self, offset: u64, len: u64) -> Result<()> {
-        self.discard_disk(offset, len, How::InPlace)
+        self.discard_disk(offset, len, self.how())
     }
 
     fn commit(&mut self, changes: &Changes) -> Result<()> {
-        self.commit_changes(changes)
+        if self.at_end { self.apply(changes, How::Switched) } else { self.commit_changes(changes) }
     }
 
     fn flush(&mut self) -> Result<()> {

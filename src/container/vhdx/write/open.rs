@@ -20,7 +20,10 @@ use super::{
 use crate::{
     Error, Place, Result,
     bytes::{Backing, ByteSource, ExtentKind},
-    container::{LogState, writer::WriteOptions},
+    container::{
+        LogState,
+        writer::{Publish, WriteOptions, fixed_at_end},
+    },
     guid::Guid,
 };
 
@@ -54,6 +57,10 @@ pub(in crate::container) fn open(
         (None, Some(_)) => return Err(Error::invalid("a parent is given for an image that has none")),
         _ => {}
     }
+    let is_fixed = metadata.leave_block_allocated && metadata.parent.is_none();
+    if is_fixed && options.publish == Publish::Unmount {
+        return Err(fixed_at_end());
+    }
     let geometry = metadata.geometry();
     let (table, needed) = (&regions.known.bat, geometry.entries() * 8);
     if table.end - table.start < needed {
@@ -70,7 +77,7 @@ pub(in crate::container) fn open(
     Ok(Writer {
         parent,
         geometry,
-        is_fixed: metadata.leave_block_allocated && metadata.parent.is_none(),
+        is_fixed,
         table: table.start,
         headers,
         pages: Pages::default(),
@@ -83,6 +90,8 @@ pub(in crate::container) fn open(
         flushed_len: file.size(),
         unwritten: file.size(),
         unpublished: HashSet::new(),
+        at_end: options.publish == Publish::Unmount,
+        fresh_bitmaps: HashSet::new(),
         file,
     })
 }

@@ -89,6 +89,15 @@ impl Pages {
         self.staged.contains_key(&at) || self.logged.contains_key(&at)
     }
 
+    /// The first page from `at` on that must not be written in place.
+    pub(super) fn first_held(&self, at: u64) -> Option<u64> {
+        let first = [
+            self.staged.range(at..).next().map(|(at, _)| *at),
+            self.logged.range(at..).next().map(|(at, _)| *at),
+        ];
+        first.into_iter().flatten().min()
+    }
+
     /// Replaces what was read from the file at `at` by what is newer in memory.
     pub(super) fn apply(&self, at: u64, buf: &mut [u8]) {
         let pages = at / PAGE * PAGE..at + buf.len() as u64;
@@ -101,6 +110,22 @@ impl Pages {
             buf[index(from - at)..index(to - at)]
                 .copy_from_slice(&page[index(from - start)..index(to - start)]);
         }
+    }
+
+    /// Writes staged pages to their places, which nothing leads to yet; the caller chooses which.
+    pub(super) fn write_through(
+        &mut self,
+        file: &dyn Backing,
+        is_chosen: impl Fn(u64) -> bool,
+    ) -> Result<()> {
+        let chosen: Vec<u64> = self.staged.keys().copied().filter(|at| is_chosen(*at)).collect();
+        for at in chosen {
+            if let Some(page) = self.staged.get(&at) {
+                file.write_all_at(at, &**page)?;
+            }
+            self.staged.remove(&at);
+        }
+        Ok(())
     }
 
     /// Staged pages are now in the log entry of this number.

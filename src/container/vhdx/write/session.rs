@@ -28,6 +28,12 @@ impl Writer {
         if self.space.end() > self.file.size() {
             self.file.set_len(self.space.end())?;
         }
+        if self.at_end {
+            let change = Change { file_write_guid: Some(Guid::random()), ..Change::default() };
+            self.headers.update(&*self.file, change)?;
+            self.started = true;
+            return Ok(());
+        }
         self.append()?;
         self.sync()?;
         let change = Change {
@@ -90,12 +96,22 @@ impl Writer {
         self.data_first = false;
         let first = self.log.flushed();
         self.pages.forgotten(first);
-        self.space.forgotten(first);
-        Ok(())
+        let free = self.space.forgotten(first);
+        self.give_back(&free)
+    }
+
+    /// Gives places inside the file that no block has any more back to the host.
+    fn give_back(&self, free: &[std::ops::Range<u64>]) -> Result<()> {
+        let len = self.file.size();
+        let inside = free.iter().filter(|place| place.end <= len);
+        inside.cloned().try_for_each(|place| self.file.release(place))
     }
 
     /// Everything so far survives when this returns.
     pub(super) fn flush_all(&mut self) -> Result<()> {
+        if self.at_end {
+            return Ok(());
+        }
         if !self.pages.staged.is_empty() {
             self.append()?;
         }
@@ -129,7 +145,7 @@ impl Writer {
     }
 
     /// Everything that the log has goes to its place; the log is durable.
-    fn place(&mut self) -> Result<()> {
+    pub(super) fn place(&mut self) -> Result<()> {
         self.pages.place(&*self.file)?;
         self.log.placed();
         Ok(())
@@ -149,10 +165,15 @@ impl Writer {
         if !self.started {
             return Ok(());
         }
+        if self.at_end {
+            self.publish_session()?;
+        }
         self.sync()?;
         self.headers.update(&*self.file, Change { log_guid: Some(Guid::ZERO), ..Change::default() })?;
         self.started = false;
-        self.space.forgotten(u64::MAX);
+        let mut free = self.space.forgotten(u64::MAX);
+        free.retain(|place| place.start < self.space.end());
+        self.give_back(&free)?;
         if self.space.end() < self.file.size() {
             self.file.set_len(self.space.end())?;
             self.file.flush()?;

@@ -69,21 +69,29 @@ impl Space {
         self.given_up.push(bytes);
     }
 
+    /// Frees a place that nothing on the host's disk leads to.
+    pub(super) fn release(&mut self, bytes: &Range<u64>) {
+        for unit in units(bytes) {
+            self.set(unit, false);
+        }
+        let first = bytes.start / MIB;
+        self.search.values_mut().for_each(|start| *start = (*start).min(first.saturating_sub(256)));
+    }
+
     /// What was given up so far is given up by the log entry of this number.
     pub(super) fn logged(&mut self, number: u64) {
         self.waiting.extend(self.given_up.drain(..).map(|bytes| (number, bytes)));
     }
 
-    /// The log has no entry below this number any more: what these gave up is free.
-    pub(super) fn forgotten(&mut self, before: u64) {
+    /// The log has no entry below this number any more: what these gave up is free, and is returned.
+    pub(super) fn forgotten(&mut self, before: u64) -> Vec<Range<u64>> {
+        let mut free = Vec::new();
         while self.waiting.front().is_some_and(|(number, _)| *number < before) {
             let Some((_, bytes)) = self.waiting.pop_front() else { break };
-            for unit in units(&bytes) {
-                self.set(unit, false);
-            }
-            let first = bytes.start / MIB;
-            self.search.values_mut().for_each(|start| *start = (*start).min(first.saturating_sub(256)));
+            self.release(&bytes);
+            free.push(bytes);
         }
+        free
     }
 
     /// The end of what is in use.

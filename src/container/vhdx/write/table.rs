@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{Error, Place, Result};
 
-const ENTRY: u64 = size_of::<BatEntry>() as u64;
+pub(super) const ENTRY: u64 = size_of::<BatEntry>() as u64;
 /// Sectors whose bits are in one page.
 pub(super) const PAGE_SECTORS: u64 = 8 * PAGE;
 
@@ -68,7 +68,7 @@ impl Writer {
         Ok(BatEntry(u64::from_le_bytes(value).into()))
     }
 
-    fn set_entry(&mut self, index: u64, entry: BatEntry) -> Result<()> {
+    pub(super) fn set_entry(&mut self, index: u64, entry: BatEntry) -> Result<()> {
         let (page, within) = self.entry_place(index);
         let bytes = entry.0.get().to_le_bytes();
         self.pages.stage(&*self.file, page)?[within..within + bytes.len()].copy_from_slice(&bytes);
@@ -81,7 +81,7 @@ impl Writer {
     }
 
     /// The page of an entry, and the entry's place in it.
-    fn entry_place(&self, index: u64) -> (u64, usize) {
+    pub(super) fn entry_place(&self, index: u64) -> (u64, usize) {
         let at = self.table + index * ENTRY;
         (at / PAGE * PAGE, usize::try_from(at % PAGE).expect("inside a page"))
     }
@@ -92,7 +92,9 @@ impl Writer {
         let ratio = self.geometry.chunk_ratio();
         let index = self.geometry.bitmap_index(number / ratio);
         let entry = self.entry(index)?;
-        let at = if entry.state() == SB_BLOCK_PRESENT {
+        let at = if self.at_end {
+            self.fresh_bitmap(number / ratio, entry)?
+        } else if entry.state() == SB_BLOCK_PRESENT {
             entry.file_offset()
         } else {
             let at = self.allocate_zeros(BITMAP_BLOCK)?;

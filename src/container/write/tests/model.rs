@@ -53,7 +53,10 @@ impl Pair {
 
     fn open(&mut self) {
         self.disk = None;
-        self.disk = Some(WritableDisk::open(self.file.clone(), self.parent.clone(), &self.options).unwrap());
+        self.disk = Some(
+            WritableDisk::open(self.file.clone(), self.parent.clone().map(Below::unverified), &self.options)
+                .unwrap(),
+        );
     }
 
     fn disk(&self) -> &WritableDisk {

@@ -19,7 +19,8 @@ fn refused(mut content: Sparse, changes: &[(u64, u64)], why: &str) {
     let is_child = why.contains("child");
     let parent: Option<Arc<dyn ByteSource>> =
         is_child.then(|| Arc::new(crate::bytes::MemorySource(vec![1; 4096])) as Arc<dyn ByteSource>);
-    let error = WritableDisk::open(file.clone(), parent, &WriteOptions::default()).err();
+    let error =
+        WritableDisk::open(file.clone(), parent.map(Below::unverified), &WriteOptions::default()).err();
     let error = error.unwrap_or_else(|| panic!("{why} is opened"));
     assert!(matches!(error, Error::Corrupt(_)), "{why}: {error}");
     let same = file.content().pieces().eq(content.pieces());

@@ -139,7 +139,9 @@ fn child_of_a_vhd_needs_its_parent_and_keeps_zeros_that_hide_it() {
     let file = Arc::new(MemoryFile::new(made(&plan, &[])));
     assert!(opened(&file).is_err());
     let parent: Arc<dyn ByteSource> = Arc::new(MemorySource(vec![4; 1 << 20]));
-    let disk = WritableDisk::open(file.clone(), Some(parent.clone()), &WriteOptions::default()).unwrap();
+    let disk =
+        WritableDisk::open(file.clone(), Some(Below::unverified(parent.clone())), &WriteOptions::default())
+            .unwrap();
     disk.discard(64 << 10, 64 << 10).unwrap();
     disk.close().unwrap();
     let disk = read_only(file.content(), Some(&parent));

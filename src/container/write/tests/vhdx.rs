@@ -176,7 +176,9 @@ fn switched_commits_take_turns_in_few_places() {
 fn discarded_blocks_of_a_child_do_not_show_the_parent() {
     let parent: Arc<dyn ByteSource> = Arc::new(crate::bytes::MemorySource(vec![0xaa; 4 << 20]));
     let file = file(&child(4 * MIB, MIB));
-    let disk = WritableDisk::open(file.clone(), Some(parent.clone()), &WriteOptions::default()).unwrap();
+    let disk =
+        WritableDisk::open(file.clone(), Some(Below::unverified(parent.clone())), &WriteOptions::default())
+            .unwrap();
     disk.write_all_at(MIB, &[1; 4096]).unwrap();
     disk.flush().unwrap();
     disk.discard(0, 2 * MIB).unwrap();
@@ -242,7 +244,9 @@ fn whole_stored(file: &MemoryFile) -> Vec<(u64, Vec<u8>)> {
 #[test]
 fn unknown_parent_and_size_are_refused() {
     let parent: Arc<dyn ByteSource> = Arc::new(crate::bytes::MemorySource(vec![0; 512]));
-    let open = |plan: &Plan, parent| WritableDisk::open(file(plan), parent, &WriteOptions::default()).err();
+    let open = |plan: &Plan, parent: Option<Arc<dyn ByteSource>>| {
+        WritableDisk::open(file(plan), parent.map(Below::unverified), &WriteOptions::default()).err()
+    };
     assert!(matches!(open(&child(MIB, MIB), None), Some(Error::NotFound(_))));
     assert!(matches!(open(&dynamic(MIB, MIB), Some(parent)), Some(Error::Invalid(_))));
     let disk = self::open(&file(&dynamic(MIB, MIB)));

@@ -3,7 +3,7 @@
 use crate::{
     container::{
         Format, Kind, NewParent, Plan,
-        write::{CommitMode, WriteOptions},
+        write::{CommitMode, Publish, WriteOptions},
     },
     guid::Guid,
     testing::crash::{Event, Explorer, Recording, Step, Workload, steps},
@@ -99,6 +99,23 @@ fn differencing_vhdx_survive() {
                 Plan { logical_sector_size: sector, ..plan(Format::Vhdx, Kind::Differencing, 4 * MIB, MIB) };
             explore(&workload(&format!("VHDX differencing {sector} {mode}"), plan, &options, 15, 40), 5);
         }
+    }
+}
+
+/// Sessions that are published at their end, on an image that holds what earlier ones wrote: all of a session is there or nothing.
+#[test]
+fn sessions_that_are_published_at_their_end_survive() {
+    let options = WriteOptions { publish: Publish::Unmount, ..WriteOptions::default() };
+    for (format, kind, sector) in [
+        (Format::Vhdx, Kind::Dynamic, 512),
+        (Format::Vhdx, Kind::Differencing, 512),
+        (Format::Vhdx, Kind::Differencing, 4096),
+        (Format::Vhd, Kind::Dynamic, 512),
+        (Format::Vhd, Kind::Differencing, 512),
+    ] {
+        let (size, block) = if format == Format::Vhd { (400 * KIB, 64 * KIB) } else { (4 * MIB, MIB) };
+        let plan = Plan { logical_sector_size: sector, ..plan(format, kind, size, block) };
+        explore(&workload(&format!("{format:?} {kind:?} {sector}, at the end"), plan, &options, 18, 60), 8);
     }
 }
 
