@@ -18,6 +18,10 @@ pub(crate) struct Rights {
     pub(crate) copy_to: Option<PathBuf>,
     /// Files that are written.
     pub(crate) outputs: Vec<PathBuf>,
+    /// A file that is open already is written.
+    pub(crate) written: bool,
+    /// Files in this folder are removed.
+    pub(crate) remove_in: Option<PathBuf>,
     /// What the kernel says of the disk below the root is read.
     pub(crate) running: bool,
 }

@@ -54,7 +54,7 @@ impl Restriction {
     /// Confines this process, which runs one command.
     pub(crate) fn confine(&self) {
         let rights = &self.rights;
-        self.enforce(rights.copy_to.is_none() && rights.outputs.is_empty());
+        self.enforce(rights.copy_to.is_none() && rights.outputs.is_empty() && !rights.written);
     }
 
     /// Confines this process, which serves a mount: WinFsp's driver and `vhdmount -u` are used with the user's integrity.

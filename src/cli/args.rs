@@ -8,6 +8,7 @@ mod generate;
 pub(super) mod help;
 mod map;
 mod new_image;
+mod overlay;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ pub(crate) use cp::{Cp, Streams};
 pub(crate) use generate::{Completions, Man};
 pub(crate) use map::{Color, Map};
 pub(crate) use new_image::{Convert, Create, Format, Kind, Layout};
+pub(crate) use overlay::{Diff, Discard, Reconnect, Recover};
 use vhdmount::{
     container,
     fs::{self, fat::CodePage},
@@ -92,6 +94,14 @@ pub(super) enum Command {
     Create(Create),
     /// Write the content of a disk into a new image of another format or kind
     Convert(Convert),
+    /// Apply what an interrupted session left in a log or a redo file to the image
+    Recover(Recover),
+    /// List the files that an overlay adds, removes and changes
+    Diff(Diff),
+    /// Remove an overlay, with all that was written to it
+    Discard(Discard),
+    /// Give a differencing image another path to its parent
+    Reconnect(Reconnect),
     /// Mount a small built-in disk, show it, and unmount it
     Demo(Demo),
     /// Write the manual pages below a directory

@@ -1,10 +1,14 @@
 //! The resolved configuration of a command: arguments, `-o` options and defaults become values of the library and of the
 //! platform here, and no later code reads the arguments.
 
-use std::{io::IsTerminal, num::NonZeroUsize, path::PathBuf};
+use std::{
+    io::IsTerminal,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
 
 use vhdmount::{
-    container::{Format, Kind},
+    container::{Format, Kind, session::SessionFiles},
     image::{Image, OpenOptions, check::CheckOptions},
     map::Style,
     tree::Tree,
@@ -35,6 +39,10 @@ pub(crate) enum Action {
     Map(Map),
     Create(Create),
     Convert(Convert),
+    Recover(Recover),
+    Diff(Diff),
+    Discard(Discard),
+    Reconnect(Reconnect),
     Demo(Demo),
     Man(Man),
     Completions(Completions),
@@ -194,6 +202,36 @@ pub(crate) struct Convert {
     pub(crate) quiet: bool,
 }
 
+/// `vhdmount recover`. The file is open already, as a confined process opens none for writing.
+pub(crate) struct Recover {
+    pub(crate) image: PathBuf,
+    pub(crate) files: SessionFiles,
+}
+
+/// `vhdmount diff`
+pub(crate) struct Diff {
+    pub(crate) source: Source,
+    pub(crate) json: bool,
+    pub(crate) quiet: bool,
+}
+
+/// `vhdmount discard`
+pub(crate) struct Discard {
+    pub(crate) overlay: PathBuf,
+    pub(crate) files: SessionFiles,
+    pub(crate) force: bool,
+    pub(crate) quiet: bool,
+}
+
+/// `vhdmount reconnect`
+pub(crate) struct Reconnect {
+    pub(crate) child: PathBuf,
+    pub(crate) parent: PathBuf,
+    pub(crate) files: SessionFiles,
+    pub(crate) reset_identity: bool,
+    pub(crate) quiet: bool,
+}
+
 impl Source {
     pub(crate) fn new(image: PathBuf, open: &Open, view: &View) -> Self {
         Self { image, options: open.options(view), partition: view.partition }
@@ -229,7 +267,7 @@ impl Action {
         let sandbox = arguments.sandbox();
         let Arguments { command, mount, verbose, quiet, debug, unmount, .. } = arguments;
         Ok(match (command, unmount) {
-            (Some(command), _) => command.resolve(quiet),
+            (Some(command), _) => command.resolve(quiet)?,
             (None, Some(mountpoint)) => Self::Unmount(mountpoint),
             (None, None) => {
                 let call = mount::Call { debug, quiet, verbose: verbose > 0, helper, sandbox };
@@ -240,9 +278,9 @@ impl Action {
 }
 
 impl Command {
-    fn resolve(self, quiet: bool) -> Action {
+    fn resolve(self, quiet: bool) -> Result<Action, Failure> {
         let whole = View::default;
-        match self {
+        Ok(match self {
             Self::Info(args::Info { image, json, open }) => {
                 Action::Info(Info { source: Source::new(image, &open, &whole()), json })
             }
@@ -259,8 +297,32 @@ impl Command {
             Self::Demo(demo) => Action::Demo(demo),
             Self::Man(man) => Action::Man(man),
             Self::Completions(completions) => Action::Completions(completions),
-        }
+            Self::Recover(args::Recover { image }) => {
+                let files = to_write(&image, SessionFiles::to_recover)?;
+                Action::Recover(Recover { image, files })
+            }
+            Self::Diff(args::Diff { overlay, json, open }) => {
+                let source = Source::new(overlay, &open, &View::of_everything());
+                Action::Diff(Diff { source, json, quiet })
+            }
+            Self::Discard(args::Discard { overlay, force }) => {
+                let files = to_write(&overlay, SessionFiles::to_recover)?;
+                Action::Discard(Discard { overlay, files, force, quiet })
+            }
+            Self::Reconnect(args::Reconnect { child, parent, reset_identity }) => {
+                let files = to_write(&child, SessionFiles::in_place)?;
+                Action::Reconnect(Reconnect { child, parent, files, reset_identity, quiet })
+            }
+        })
     }
+}
+
+/// Opens a file that is written, before this process confines itself.
+fn to_write(
+    image: &Path,
+    open: impl FnOnce(&Path) -> vhdmount::Result<SessionFiles>,
+) -> Result<SessionFiles, Failure> {
+    open(image).map_err(|error| Failure::image(image, &error))
 }
 
 impl args::Ls {

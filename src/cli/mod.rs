@@ -13,6 +13,8 @@ mod create;
 mod date;
 mod deleted;
 mod demo;
+mod diff;
+mod discard;
 mod exit;
 mod generate;
 #[cfg(any(fuzzing, all(test, unix)))]
@@ -26,6 +28,8 @@ mod mount;
 mod new_file;
 mod orphans;
 mod progress;
+mod reconnect;
+mod recover;
 mod sandbox;
 mod screen;
 mod system;
@@ -105,6 +109,10 @@ fn run(action: Action) -> Result<(), Failure> {
         Action::Map(command) => map::run(&command),
         Action::Create(command) => create::run(&command),
         Action::Convert(command) => convert::run(&command),
+        Action::Recover(command) => recover::run(command),
+        Action::Diff(command) => diff::run(&command),
+        Action::Discard(command) => discard::run(command),
+        Action::Reconnect(command) => reconnect::run(command),
         Action::Demo(command) => demo::run(&command),
         Action::Man(command) => generate::man(&command),
         Action::Completions(command) => generate::completions(&command),

@@ -1,6 +1,6 @@
 //! What each command needs of its host; the sandbox takes the rest away before the image is opened.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use vhdmount::container::{Container, OpenOptions};
 
@@ -85,6 +85,10 @@ fn rights(action: &Action) -> Option<Rights> {
             to_make(&command.file, Rights::to_open(images, &options))
         }
         Action::Convert(command) => to_make(&command.dest, of(&command.source)),
+        Action::Recover(command) => to_change(&command.image, []),
+        Action::Diff(command) => of(&command.source),
+        Action::Discard(command) => to_change(&command.overlay, []),
+        Action::Reconnect(command) => to_change(&command.child, [&command.parent]),
         Action::Capacity(command) => of_capacity(command),
         Action::Mount(_) | Action::Unmount(_) | Action::Demo(_) | Action::Man(_) | Action::Completions(_) => {
             return None;
@@ -99,9 +103,18 @@ pub(super) fn of(source: &Source) -> Rights {
 
 /// For a new image, which is read as well.
 fn to_make(file: &Path, mut rights: Rights) -> Rights {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    rights.folders.push(folder.to_owned());
+    rights.folders.push(folder_of(file).to_owned());
     Rights { copy_to: Some(file.to_owned()), ..rights }
+}
+
+/// For an image that is open for writing already, with the redo file beside it, which is removed.
+fn to_change<const N: usize>(image: &PathBuf, others: [&PathBuf; N]) -> Rights {
+    let rights = Rights::to_open(std::iter::once(image).chain(others), &OpenOptions::default());
+    Rights { written: true, remove_in: Some(folder_of(image).to_owned()), ..rights }
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn of_capacity(command: &Capacity) -> Rights {

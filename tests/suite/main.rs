@@ -38,6 +38,8 @@ mod mutation;
 mod new_images;
 #[cfg(target_os = "linux")]
 mod ntfs;
+#[cfg(target_os = "linux")]
+mod overlays;
 mod packaging;
 mod parents;
 mod partition;

@@ -116,6 +116,9 @@ impl Rules {
         if let Some(dest) = &rights.copy_to {
             rules.push(Rule::new(if dest.is_dir() { dest } else { folder_of(dest) }, COPY));
         }
+        if let Some(folder) = &rights.remove_in {
+            rules.push(Rule::new(folder, make_bitflags!(AccessFs::{ReadDir | RemoveFile})));
+        }
         for output in &rights.outputs {
             rules.push(Rule::new(output, WRITE_FILE).or_else(|| Rule::new(folder_of(output), CREATE)));
         }

@@ -73,10 +73,10 @@ pub(crate) fn confine(restriction: &Restriction) -> Result<(), MountError> {
             broker::start(rights).inspect_err(|error| log::info!("sandbox: no second process: {error}")).ok()
         }
     };
-    let calls = match (&rights.copy_to, rights.outputs.is_empty()) {
-        (Some(_), _) => Calls::Copy,
-        (None, true) => Calls::Read,
-        (None, false) => Calls::Draw,
+    let calls = match rights.copy_to.is_some() || rights.written {
+        true => Calls::Copy,
+        false if rights.outputs.is_empty() => Calls::Read,
+        false => Calls::Draw,
     };
     restrict(restriction, broker.map(Arc::new), calls)
 }

@@ -172,12 +172,14 @@ impl SessionFiles {
 
 impl Drop for SessionFiles {
     fn drop(&mut self) {
+        // One that a disk still writes to stays.
+        let is_idle = |redo: Arc<dyn Backing>| Arc::strong_count(&redo) == 1 && redo.size() == 0;
+        if self.redo.take().is_some_and(is_idle) {
+            let _ = redo::remove_retired(self.path());
+        }
         if self.is_made_here {
             // A file that stays is empty, which is as good as none.
             let _ = std::fs::remove_file(self.path());
-            if self.redo.take().is_some() {
-                let _ = redo::remove_retired(self.path());
-            }
         }
     }
 }

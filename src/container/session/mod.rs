@@ -6,6 +6,7 @@
 //! opens the chain; [`WritingSession::close`] publishes and leaves the files as those of a disk that was closed properly.
 
 mod child;
+mod discard;
 mod files;
 mod parents;
 mod reconnect;
@@ -15,9 +16,12 @@ mod tests;
 
 use std::{path::Path, sync::Arc};
 
+pub use discard::Discard;
 pub use files::SessionFiles;
 pub use reconnect::{Reconnected, reconnect};
 pub use recover::{Recovered, recover};
+
+pub use super::write::Publish;
 
 use self::parents::Parents;
 use super::{
@@ -25,7 +29,7 @@ use super::{
     chain::{self, Walk},
     image::Image,
     locks::{self, Lock, Use},
-    write::{Below, Publish, WritableDisk, WriteOptions},
+    write::{Below, WritableDisk, WriteOptions},
 };
 use crate::{
     Error, Result,
