@@ -9,6 +9,7 @@ mod live;
 mod probe;
 mod session;
 mod synthesis;
+pub mod writing;
 
 use std::{
     path::{Path, PathBuf},
@@ -80,13 +81,17 @@ struct Opened {
     bytes: Arc<dyn ByteSource>,
     table: Table,
     /// First one for each partition, in the order of the table; then the volumes that formats make of those.
-    volumes: Vec<Content>,
+    volumes: Vec<Arc<Content>>,
+    /// The last number that was given to a volume.
+    last_number: u64,
 }
 
 /// A volume and what it holds.
 struct Content {
     volume: Volume,
     probe: Probe,
+    /// In node numbers; another one when the volume is opened anew.
+    number: u64,
 }
 
 impl Content {
@@ -101,7 +106,7 @@ impl Content {
 impl Opened {
     /// Each partition with the volume that it is.
     fn partitions(&self) -> impl Iterator<Item = (&Partition, &Content)> {
-        self.table.partitions.iter().zip(&self.volumes)
+        self.table.partitions.iter().zip(self.volumes.iter().map(|content| &**content))
     }
 }
 
@@ -155,7 +160,7 @@ impl Image {
         let context = Context { volumes: table.partitions.len(), ..Context::default() };
         let pieces = table.partitions.iter().map(|partition| piece(&table, partition, &disk));
         let mut readable = 0;
-        let volumes = volume::expand(pieces.collect()).into_iter().map(|volume| {
+        let volumes = volume::expand(pieces.collect()).into_iter().zip(1..).map(|(volume, number)| {
             let probe = match readable {
                 // A hostile table may name the same volume a thousand times.
                 MAX_READABLE => Probe::Recognized {
@@ -167,15 +172,12 @@ impl Image {
                     .unwrap_or_else(|error| Probe::Damaged { name: "unreadable", error }),
             };
             readable += usize::from(matches!(probe, Probe::Readable(_)));
-            Content { volume, probe }
+            Arc::new(Content { volume, probe, number })
         });
         let volumes: Vec<_> = volumes.collect();
-        context.neighbours.set(
-            volumes
-                .iter()
-                .filter_map(|content| Some((content.volume.id?, Arc::downgrade(content.readable()?)))),
-        );
-        let opened = Arc::new(Opened { container, bytes: disk, table, volumes });
+        introduce(&context, &volumes);
+        let last_number = volumes.len() as u64;
+        let opened = Arc::new(Opened { container, bytes: disk, table, volumes, last_number });
         let host = options.container.host.clone();
         Ok(Self { opened, list_deleted: options.fs.list_deleted, time, host, origin: None })
     }
@@ -183,6 +185,11 @@ impl Image {
     /// The virtual disk.
     pub fn disk(&self) -> &Arc<container::Disk> {
         &self.opened.container.disk
+    }
+
+    /// The disk's bytes: those of [`Self::disk`], or of a session that writes.
+    pub fn bytes(&self) -> &Arc<dyn ByteSource> {
+        &self.opened.bytes
     }
 
     /// The container: layers, warnings.
@@ -238,6 +245,8 @@ impl Image {
             }
             Origin::WholeDisk => false,
         };
+        let numbers = self.opened.volumes.iter().filter(|content| content.readable().is_some());
+        let numbers = numbers.map(|content| content.number).collect();
         let volumes = self.readable().map(|(volume, fs)| tree::Volume {
             name: volume.name.clone(),
             id: volume.id,
@@ -250,14 +259,15 @@ impl Image {
             .map(|(volume, _)| RawView { name: format!("{}.raw", volume.name), bytes: volume.bytes.clone() });
         let whole = RawView { name: "disk.raw".into(), bytes: self.opened.bytes.clone() };
         let generator = Synthesis::new(self);
-        Ok(Tree::new(Parts {
+        let tree = Tree::new(Parts {
             volumes: volumes.collect(),
             only,
             raw_views: std::iter::once(whole).chain(views).collect(),
             generator: Box::new(generator),
             list_deleted: self.list_deleted,
             time: self.time,
-        }))
+        });
+        Ok(tree.with_numbers(numbers))
     }
 
     fn readable(&self) -> impl Iterator<Item = (&Volume, &Arc<dyn FileSystem>)> {
@@ -283,6 +293,13 @@ impl Image {
             false => format!("there is no partition {number}; the disk has {}", numbers.join(", ")),
         })
     }
+}
+
+/// Makes the readable volumes of a disk known to each other.
+fn introduce(context: &Context, volumes: &[Arc<Content>]) {
+    let known =
+        volumes.iter().filter_map(|content| Some((content.volume.id?, Arc::downgrade(content.readable()?))));
+    context.neighbours.set(known);
 }
 
 /// A partition as a volume.

@@ -30,6 +30,7 @@ use super::{
     seek,
     snapshots::{self, Snapshot, Snapshots},
     sources::Sources,
+    writing::{Caching, LENGTH_IS_FIXED, Writing},
     xattr,
 };
 
@@ -42,6 +43,9 @@ pub(super) const MAX_REQUEST: u32 = 1 << 20;
 
 /// Node numbers of damaged directories kept in memory; damage beyond this number is logged all the same.
 const MAX_DAMAGED: usize = 1 << 16;
+
+/// Write permission of raw views that can be written.
+const WRITABLE: u16 = 0o200;
 
 /// Extended attribute of the root directory that holds the process id of the server. Never listed.
 pub(super) const SERVER_PID: &str = "user.vhdmount.server_pid";
@@ -60,7 +64,10 @@ pub(super) struct Settings {
 
 /// A [`Namespace`] behind fuser.
 pub(super) struct Adapter {
-    fs: Arc<dyn Namespace>,
+    /// The tree of a mount that is only read.
+    fixed: Arc<dyn Namespace>,
+    /// What a mount has whose raw views are written; its tree changes.
+    writing: Option<Arc<Writing>>,
     settings: Settings,
     sources: Sources,
     snapshots: Snapshots,
@@ -82,19 +89,55 @@ pub(super) struct NodeReply {
     pub(super) name_ttl: Duration,
 }
 
+/// The tree of a mount.
+enum Current<'a> {
+    Fixed(&'a dyn Namespace),
+    Changing(Arc<dyn Namespace>),
+}
+
+impl<'a> std::ops::Deref for Current<'a> {
+    type Target = dyn Namespace + 'a;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Fixed(fs) => *fs,
+            Self::Changing(fs) => &**fs,
+        }
+    }
+}
+
 pub(super) type Answer<T> = Result<T, Errno>;
 
 impl Adapter {
-    pub(super) fn new(fs: Arc<dyn Namespace>, settings: Settings) -> Self {
+    pub(super) fn new(fs: Arc<dyn Namespace>, settings: Settings, writing: Option<Arc<Writing>>) -> Self {
         Self {
             prefill: Arc::new(Prefill::new(fs.clone())),
-            fs,
+            fixed: fs,
+            writing,
             settings,
             sources: Sources::default(),
             snapshots: Snapshots::default(),
             reporter: Reporter::default(),
             damaged: Mutex::default(),
         }
+    }
+
+    /// The tree as it is now.
+    fn fs(&self) -> Current<'_> {
+        match &self.writing {
+            None => Current::Fixed(&*self.fixed),
+            Some(writing) => Current::Changing(writing.tree()),
+        }
+    }
+
+    /// What only a mount has that is written.
+    pub(super) fn writing(&self) -> Option<&Arc<Writing>> {
+        self.writing.as_ref()
+    }
+
+    /// Refuses to look at a node while another view of its bytes is written.
+    fn look(&self, node: NodeId) -> vhdmount::Result<()> {
+        self.writing.as_ref().map_or(Ok(()), |writing| writing.look(node))
     }
 
     /// Runs a handler; a panic in it fails this request alone, with EIO.
@@ -104,7 +147,7 @@ impl Adapter {
             let text =
                 text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
             let error = Error::io("a bug in this program", io::Error::other(text.to_owned()));
-            Err(self.reporter.report(&*self.fs, NodeId(node.0), request, &error))
+            Err(self.reporter.report(&*self.fs(), NodeId(node.0), request, &error))
         })
     }
 
@@ -116,33 +159,43 @@ impl Adapter {
         work: impl FnOnce() -> vhdmount::Result<T>,
     ) -> Answer<T> {
         self.guarded(request, node, || {
-            work().map_err(|error| self.reporter.report(&*self.fs, NodeId(node.0), request, &error))
+            work().map_err(|error| self.reporter.report(&*self.fs(), NodeId(node.0), request, &error))
         })
     }
 
     pub(super) fn attr(&self, node: NodeId) -> vhdmount::Result<FileAttr> {
-        let mut stat = self.fs.stat(node)?;
+        let mut stat = self.fs().stat(node)?;
         if stat.kind == NodeKind::Symlink && stat.size == 0 {
             // POSIX: st_size is the length of the text, and some programs size their buffer by it.
-            stat.size = self.fs.read_link_text(node).map_or(0, |text| text.len() as u64);
+            stat.size = self.fs().read_link_text(node).map_or(0, |text| text.len() as u64);
         }
         if stat.kind == NodeKind::File
             && stat.size == 0
             && stat.content == ContentPlace::Elsewhere
-            && self.fs.open(node).is_err()
+            && self.fs().open(node).is_err()
         {
             // The kernel sends no READ for an empty file, so a file that cannot be read would appear as an empty one.
             stat.size = 1;
         }
-        let attr = self.settings.ownership.attr(node, &stat);
+        let mut attr = self.settings.ownership.attr(node, &stat);
+        if self.writing.as_ref().is_some_and(|writing| writing.is_writable(node)) {
+            attr.perm |= WRITABLE & !self.settings.ownership.fmask;
+        }
         Ok(match self.settings.wsl_metadata {
-            true => self.settings.ownership.with_posix(attr, &self.fs.ownership().posix(node)?),
+            true => self.settings.ownership.with_posix(attr, &self.fs().ownership().posix(node)?),
             false => attr,
         })
     }
 
     pub(super) fn attr_ttl(&self, node: NodeId) -> Duration {
-        if self.fs.is_volatile(node) { Duration::ZERO } else { FOREVER }
+        let is_exceeded = || self.writing.as_ref().is_some_and(|writing| writing.is_exceeded(node));
+        if self.fs().is_volatile(node) || is_exceeded() { Duration::ZERO } else { FOREVER }
+    }
+
+    /// How long the kernel may take a name in `dir` to lead to the same node.
+    pub(super) fn name_ttl(&self, dir: NodeId) -> Duration {
+        // Volumes in the root, or their files there, are others once they were written.
+        if self.writing.is_some() && dir == self.fs().root() { Duration::ZERO } else { FOREVER }
     }
 
     /// Attributes for a listed node whose `stat` fails: its name stays visible, and the error surfaces when the node is
@@ -161,11 +214,12 @@ impl Adapter {
         if Snapshots::is_one(node) {
             return Ok(self.kept(node)?.source);
         }
-        if self.fs.is_volatile(node) {
+        self.look(node)?;
+        if self.fs().is_volatile(node) {
             // Reached only with a number that a program kept from a listing.
-            return self.fs.open(node);
+            return self.fs().open(node);
         }
-        self.sources.get_or_open(node.0, || self.fs.open(node))
+        self.sources.get_or_open(node.0, || self.fs().open(node))
     }
 
     fn kept(&self, node: NodeId) -> vhdmount::Result<Snapshot> {
@@ -182,6 +236,9 @@ impl Adapter {
 
     /// Opens a file. The kernel sends OPEN only for direct I/O, or when it is older than 3.16.
     pub(super) fn open_file(&self, ino: INodeNo, flags: OpenFlags) -> Answer<(FileHandle, FopenFlags)> {
+        if let Some(writing) = &self.writing {
+            return self.open_written(writing, ino, flags);
+        }
         if flags.acc_mode() != OpenAccMode::O_RDONLY {
             return Err(Errno::EROFS);
         }
@@ -193,9 +250,68 @@ impl Adapter {
         Ok((FileHandle(0), cache | FopenFlags::FOPEN_NOFLUSH))
     }
 
+    /// Opens a file of a mount that is written.
+    fn open_written(
+        &self,
+        writing: &Writing,
+        ino: INodeNo,
+        flags: OpenFlags,
+    ) -> Answer<(FileHandle, FopenFlags)> {
+        let node = NodeId(ino.0);
+        let (handle, caching) = self.answer("open", ino, || {
+            let opened = match Snapshots::is_one(node) {
+                true => (0, Caching::Kept),
+                false => writing.open(node, flags.acc_mode() != OpenAccMode::O_RDONLY)?,
+            };
+            match self.source(node) {
+                Ok(_) => Ok(opened),
+                Err(error) => {
+                    writing.release(opened.0);
+                    Err(error)
+                }
+            }
+        })?;
+        let flags = match caching {
+            Caching::Bypassed => FopenFlags::FOPEN_DIRECT_IO,
+            _ if self.settings.direct_io => FopenFlags::FOPEN_DIRECT_IO,
+            Caching::Kept => FopenFlags::FOPEN_KEEP_CACHE,
+            Caching::Dropped => FopenFlags::empty(),
+        };
+        Ok((FileHandle(handle), flags))
+    }
+
     /// True when the kernel must send OPEN for each file.
     pub(super) fn wants_opens(&self) -> bool {
-        self.settings.direct_io
+        self.settings.direct_io || self.writing.is_some()
+    }
+
+    /// Runs a request that changes something; EROFS on a mount that is only read.
+    pub(super) fn change<T>(
+        &self,
+        request: &str,
+        ino: INodeNo,
+        work: impl FnOnce(&Writing, NodeId) -> vhdmount::Result<T>,
+    ) -> Answer<T> {
+        let writing = self.writing.as_ref().ok_or(Errno::EROFS)?;
+        self.answer(request, ino, || work(writing, NodeId(ino.0)))
+    }
+
+    /// Sets attributes: times are not stored, and a raw view keeps its length.
+    pub(super) fn set_attributes(
+        &self,
+        ino: INodeNo,
+        owner_or_mode: bool,
+        size: Option<u64>,
+    ) -> Answer<FileAttr> {
+        let node = NodeId(ino.0);
+        if !self.writing.as_ref().is_some_and(|writing| writing.is_writable(node)) {
+            return Err(Errno::EROFS);
+        }
+        let (attr, _) = self.stat(ino)?;
+        match owner_or_mode || size.is_some_and(|size| size != attr.size) {
+            true => Err(LENGTH_IS_FIXED),
+            false => Ok(attr),
+        }
     }
 
     /// Handles FORGET: the kernel has dropped the node.
@@ -231,16 +347,29 @@ impl Adapter {
 
     /// Looks up a name in a directory.
     pub(super) fn find(&self, parent: INodeNo, name: &[u8]) -> Answer<Option<NodeReply>> {
-        let found = self.answer(LOOKUP, parent, || names::lookup(&*self.fs, NodeId(parent.0), name))?;
+        let found = self.answer(LOOKUP, parent, || {
+            // Where the root is that of a volume, the tree's own files are found all the same.
+            let is_root = NodeId(parent.0) == self.fs().root();
+            if !is_root {
+                self.look(NodeId(parent.0))?;
+            }
+            let found = names::lookup(&*self.fs(), NodeId(parent.0), name)?;
+            match found.filter(|_| is_root) {
+                Some(node) if self.fs().parent(node).is_ok_and(|parent| parent != node) => {
+                    self.look(node).map(|()| found)
+                }
+                _ => Ok(found),
+            }
+        })?;
         let Some(node) = found else { return Ok(None) };
-        let found = self.answer("stat", INodeNo(node.0), || match self.fs.is_volatile(node) {
+        let found = self.answer("stat", INodeNo(node.0), || match self.fs().is_volatile(node) {
             true => {
-                let snapshot = Snapshot { of: node, source: self.fs.open(node)? };
+                let snapshot = Snapshot { of: node, source: self.fs().open(node)? };
                 let attr = self.snapshot_attr(&snapshot)?;
                 let ino = INodeNo(self.snapshots.insert(snapshot).0);
                 Ok(NodeReply { attr: FileAttr { ino, ..attr }, name_ttl: snapshots::TTL })
             }
-            false => Ok(NodeReply { attr: self.attr(node)?, name_ttl: FOREVER }),
+            false => Ok(NodeReply { attr: self.attr(node)?, name_ttl: self.name_ttl(NodeId(parent.0)) }),
         });
         found.map(Some)
     }
@@ -263,12 +392,15 @@ impl Adapter {
 
     /// The target text of a symbolic link.
     pub(super) fn read_link(&self, ino: INodeNo) -> Answer<Vec<u8>> {
-        self.answer("readlink", ino, || self.fs.read_link_text(NodeId(ino.0)))
+        self.answer("readlink", ino, || {
+            self.look(NodeId(ino.0))?;
+            self.fs().read_link_text(NodeId(ino.0))
+        })
     }
 
     /// Space usage of the volume that holds a node.
     pub(super) fn usage(&self, ino: INodeNo) -> Answer<Usage> {
-        self.answer("statfs", ino, || self.fs.usage_at(self.origin(ino)))
+        self.answer("statfs", ino, || self.fs().usage_at(self.origin(ino)))
     }
 
     /// The value of an extended attribute.
@@ -278,14 +410,14 @@ impl Adapter {
                 Ok(xattr::XattrReply::Value(pid.to_string().into_bytes()))
             }
             _ => self.answer("getxattr", ino, || {
-                xattr::get(&*self.fs, self.settings.streams, self.origin(ino), name.as_bytes())
+                xattr::get(&*self.fs(), self.settings.streams, self.origin(ino), name.as_bytes())
             }),
         }
     }
 
     /// The names of the extended attributes.
     pub(super) fn xattr_names(&self, ino: INodeNo) -> Answer<Vec<u8>> {
-        self.answer("listxattr", ino, || xattr::list(&*self.fs, self.settings.streams, self.origin(ino)))
+        self.answer("listxattr", ino, || xattr::list(&*self.fs(), self.settings.streams, self.origin(ino)))
     }
 
     /// The offset of the next data or hole.
@@ -294,6 +426,16 @@ impl Adapter {
         const SEEK_DATA: i32 = 3;
         const SEEK_HOLE: i32 = 4;
         let from = u64::try_from(offset).map_err(|_| Errno::ENXIO)?;
+        if self.writing.as_ref().is_some_and(|writing| writing.hides_holes(NodeId(ino.0))) {
+            // The kernel may have data that it has not sent yet.
+            let size = self.answer("seek", ino, || Ok(self.source(NodeId(ino.0))?.size()))?;
+            return match whence {
+                SEEK_DATA if from < size => Ok(offset),
+                SEEK_HOLE if from < size => i64::try_from(size).map_err(|_| Errno::EOVERFLOW),
+                SEEK_DATA | SEEK_HOLE => Err(Errno::ENXIO),
+                _ => Err(Errno::EINVAL),
+            };
+        }
         let found = match whence {
             SEEK_DATA => self.answer("seek", ino, || seek::next_data(&*self.source(NodeId(ino.0))?, from))?,
             SEEK_HOLE => self.answer("seek", ino, || seek::next_hole(&*self.source(NodeId(ino.0))?, from))?,
@@ -304,8 +446,11 @@ impl Adapter {
 
     /// Lists a directory. Returns the errno to reply with instead of the entries, if any.
     pub(super) fn list(&self, ino: INodeNo, offset: u64, listing: &mut dyn Listing) -> Option<Errno> {
+        if let Err(errno) = self.answer("readdir", ino, || self.look(NodeId(ino.0))) {
+            return Some(errno);
+        }
         let listed =
-            self.guarded("readdir", ino, || Ok(directory::list(&*self.fs, NodeId(ino.0), offset, listing)));
+            self.guarded("readdir", ino, || Ok(directory::list(&*self.fs(), NodeId(ino.0), offset, listing)));
         self.listing_errno(ino, listed)
     }
 
@@ -324,7 +469,7 @@ impl Adapter {
                     damaged.insert(ino.0);
                 }
                 drop(damaged);
-                Some(self.reporter.report(&*self.fs, NodeId(ino.0), "readdir", &error))
+                Some(self.reporter.report(&*self.fs(), NodeId(ino.0), "readdir", &error))
             }
             None => damaged.contains(&ino.0).then_some(Errno::EIO),
         };

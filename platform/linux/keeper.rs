@@ -36,11 +36,12 @@ use super::{
 /// # Errors
 /// In the keeper: why there is no mount, or how the server ended. In the server, which ends otherwise: why the image
 /// cannot be opened or served.
-pub(super) fn keep<E: From<MountError>>(
+pub(super) fn keep<E: From<MountError>, F>(
     options: &MountOptions,
     restriction: Option<Restriction>,
     parent: Option<Parent>,
-    prepare: impl FnOnce() -> Result<Prepared, E>,
+    open_written: impl FnOnce() -> Result<F, E>,
+    prepare: impl FnOnce(F) -> Result<Prepared, E>,
 ) -> Result<bool, E> {
     // What would fail later is refused before the image is opened.
     let attributes = Attributes::of(options)?;
@@ -57,6 +58,7 @@ pub(super) fn keep<E: From<MountError>>(
             drop(parent);
             server::run(
                 Server { options, restriction, keeper, keepers: inside, clone_device, detaches },
+                open_written,
                 prepare,
             )
         }
@@ -76,6 +78,7 @@ pub(super) fn keep<E: From<MountError>>(
                 pid_file: None,
                 complete: false,
                 detached: false,
+                ending: false,
                 failure: None,
                 early: None,
                 signal: None,
@@ -104,6 +107,8 @@ struct Keeper<'a> {
     complete: bool,
     /// It was unmounted, and files are still open.
     detached: bool,
+    /// The server was asked to publish and to end.
+    ending: bool,
     failure: Option<MountError>,
     /// A signal that arrived before the mount was usable.
     early: Option<i32>,
@@ -131,6 +136,11 @@ impl Keeper<'_> {
             // Dropped, it is undone.
             Mount::Made(..) => {}
             Mount::Served(mounted) => mounted.remove(),
+        }
+        if let Some(image) = &self.options.redo_of
+            && let Err(error) = vhdmount::container::redo::remove_retired(image)
+        {
+            log::warn!("{error}");
         }
         drop(self.pid_file.take());
         if self.options.remove_mountpoint {
@@ -281,8 +291,16 @@ impl Keeper<'_> {
             }
             Mount::Made(..) | Mount::None => return self.end(signal),
         };
+        if self.detached && self.options.writable && !self.ending {
+            log::warn!(
+                "ended by a second signal; what open files have not synced is lost, all else is published"
+            );
+            (self.ending, self.signal) = (true, Some(signal));
+            let _ = kill(self.server, Signal::SIGTERM);
+            return;
+        }
         if self.detached {
-            log::warn!("ended by a second signal; open files are lost");
+            log::warn!("ended by a further signal; open files are lost");
             return self.end(signal);
         }
         match mounted.detach() {
@@ -304,7 +322,7 @@ impl Keeper<'_> {
 }
 
 /// Writes the signal's number to a socket when it arrives.
-fn register(signal: i32, sender: UnixStream) -> io::Result<()> {
+pub(super) fn register(signal: i32, sender: UnixStream) -> io::Result<()> {
     let number = [u8::try_from(signal).unwrap_or(0)];
     let act = move || {
         let flags = rustix::net::SendFlags::NOSIGNAL | rustix::net::SendFlags::DONTWAIT;

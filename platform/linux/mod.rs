@@ -3,7 +3,7 @@
 //! `keeper` is the process that mounts and unmounts, `server` the confined one that reads the image, `guard` the one that cleans
 //! up behind a keeper that was killed, `background` starts them; `sandbox` confines. `connection` makes the mount, `requests`
 //! and `adapter` answer the kernel, `prefill` (with `walk_detector` and `prefetcher`) reads ahead of it, `session` holds a
-//! mount, `unmount` ends it.
+//! mount, `unmount` ends it. `writing` is what a mount has besides whose raw views are written.
 
 mod adapter;
 mod attr;
@@ -36,6 +36,7 @@ mod sources;
 mod tests;
 mod unmount;
 mod walk_detector;
+mod writing;
 mod xattr;
 
 use std::{
@@ -45,12 +46,13 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use vhdmount::tree::Namespace;
+use vhdmount::{image::writing::WritableImage, tree::Namespace};
 
 pub(crate) use lock::MountLock;
 pub(crate) use sandbox::Restriction;
 pub(crate) use session::Session;
 pub(crate) use unmount::{SERVER_OF, print_server_of, unmount};
+pub(crate) use writing::{Publishing, Reserve};
 
 /// How named streams appear, besides the lookup of `FILE:STREAM`, which always works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +102,10 @@ pub(crate) struct MountOptions {
     pub(crate) raw_fuse_options: Vec<String>,
     /// Remove the mountpoint after the unmount: it was created for this mount.
     pub(crate) remove_mountpoint: bool,
+    /// The mount is written.
+    pub(crate) writable: bool,
+    /// The image whose redo file is removed after the unmount, if nothing is in it.
+    pub(crate) redo_of: Option<PathBuf>,
     /// The lock on the mountpoint, if the caller created the mountpoint and holds its lock.
     pub(crate) lock: Option<Arc<MountLock>>,
 }
@@ -125,6 +131,8 @@ impl MountOptions {
             debug: false,
             raw_fuse_options: Vec::new(),
             remove_mountpoint: false,
+            writable: false,
+            redo_of: None,
             lock: None,
         }
     }
@@ -175,11 +183,22 @@ pub(crate) struct Prepared {
     pub(crate) announcement: String,
     /// False when the image should hold more than could be mounted; passed on to the caller of [`mount`].
     pub(crate) complete: bool,
+    /// What is written; `None` for a mount that is only read.
+    pub(crate) written: Option<Written>,
+}
+
+/// The image of a mount whose raw views are written.
+pub(crate) struct Written {
+    pub(crate) image: Arc<WritableImage>,
+    pub(crate) publishing: Publishing,
+    /// Space on the host for what the kernel accepts; without it programs wait for each write.
+    pub(crate) reserve: Option<Arc<Reserve>>,
 }
 
 /// Prepares the filesystem, mounts it and serves it until it is unmounted: below this process if `foreground`, otherwise below
 /// a background one; this one then returns [`Prepared::complete`] as soon as the mount is usable. `prepare` opens the
-/// image; it runs in the serving process, confined by `restriction`, while that still has the terminal.
+/// image; it runs in the serving process, confined by `restriction`, while that still has the terminal. Before that process is confined,
+/// `open_written` opens the files that it writes.
 ///
 /// The background processes change to `/`: files that `prepare` opens later must be kept open or named by an absolute
 /// path.
@@ -187,23 +206,24 @@ pub(crate) struct Prepared {
 /// # Errors
 /// [`MountError::Reported`] when another process failed and has printed its error (it returns from this function with it
 /// and exits as the program does); all others before or during the mount.
-pub(crate) fn mount<E: From<MountError>>(
+pub(crate) fn mount<E: From<MountError>, F>(
     mut options: MountOptions,
     restriction: Option<Restriction>,
-    prepare: impl FnOnce() -> Result<Prepared, E>,
+    open_written: impl FnOnce() -> Result<F, E>,
+    prepare: impl FnOnce(F) -> Result<Prepared, E>,
 ) -> Result<bool, E> {
     checks::check(&options.mountpoint)?;
     // Before the working directory changes.
     options.pid_file = options.pid_file.map(background::absolute).transpose()?;
     options.mountpoint = background::absolute(options.mountpoint)?;
     if options.foreground || options.debug {
-        return keeper::keep(&options, restriction, None, prepare);
+        return keeper::keep(&options, restriction, None, open_written, prepare);
     }
     match background::fork()? {
         background::Side::Parent(child) => Ok(child.wait_until_usable()?),
         background::Side::Child(parent) => {
             let released = parent.is_released();
-            let kept = keeper::keep(&options, restriction, Some(parent), prepare);
+            let kept = keeper::keep(&options, restriction, Some(parent), open_written, prepare);
             match kept {
                 // The original process waits for the exit code.
                 Err(error) if !released.load(Ordering::Relaxed) => Err(error),
@@ -233,7 +253,7 @@ pub(crate) fn mount_background_session(
     fs: Arc<dyn Namespace>,
 ) -> Result<Session, MountError> {
     checks::check(&options.mountpoint)?;
-    Session::start(&options, fs)
+    Session::start(&options, fs, None)
 }
 
 /// The user and group that run this process.

@@ -20,6 +20,8 @@ pub(super) struct Mount {
     pub(super) mountpoint: PathBuf,
     /// The filesystem type: `fuse.vhdmount`, `ext4`, …
     pub(super) kind: String,
+    /// It is not mounted read-only.
+    pub(super) is_writable: bool,
 }
 
 impl Mount {
@@ -79,11 +81,13 @@ fn parse(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ');
     let device = fields.nth(2)?;
     let mountpoint = fields.nth(1)?;
+    let options = fields.next()?;
     let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
     Some(Mount {
         device: String::from_utf8(device.to_vec()).ok()?,
         mountpoint: OsString::from_vec(unescape(mountpoint)).into(),
         kind: String::from_utf8_lossy(kind).into_owned(),
+        is_writable: !options.split(|byte| *byte == b',').any(|option| option == b"ro"),
     })
 }
 
@@ -122,8 +126,9 @@ mod tests {
         let entry = |line: &str| parse(line.as_bytes()).unwrap();
         let ours = entry(r"36 35 0:52 / /mnt/a\040b\134 ro,nosuid shared:1 master:2 - fuse.vhdmount img ro");
         assert_eq!(ours.mountpoint, Path::new(r"/mnt/a b\"));
-        assert!(ours.is_ours() && ours.device == "0:52");
-        assert!(!entry("36 35 8:1 / / rw - ext4 /dev/root rw").is_ours());
+        assert!(ours.is_ours() && ours.device == "0:52" && !ours.is_writable);
+        let other = entry("36 35 8:1 / / rw - ext4 /dev/root rw");
+        assert!(!other.is_ours() && other.is_writable);
         assert_eq!(parse(b""), None);
         assert_eq!(parse(b"36 35 8:1 / / rw ext4"), None);
     }

@@ -38,10 +38,11 @@ pub(super) struct Attributes {
 
 impl Attributes {
     pub(super) fn of(options: &MountOptions) -> Result<Self, MountError> {
+        let access = if options.writable { MountFlags::empty() } else { MountFlags::RDONLY };
         let mut this = Self {
             source: options.source.clone(),
-            flags: MountFlags::RDONLY | MountFlags::NODEV | MountFlags::NOSUID,
-            flag_names: vec!["ro", "nodev", "nosuid"],
+            flags: access | MountFlags::NODEV | MountFlags::NOSUID,
+            flag_names: vec![if options.writable { "rw" } else { "ro" }, "nodev", "nosuid"],
             // The kernel checks the permission bits itself, without a request for each access.
             kernel: vec!["default_permissions".into()],
             auto_unmount: false,
@@ -59,7 +60,7 @@ impl Attributes {
         let refuse = |problem: &str| Err(MountError::Option(format!("-o {raw}: {problem}")));
         match raw {
             "ro" | "default_permissions" | "nodev" | "nosuid" | "exec" | "atime" | "async" => {}
-            "rw" => return refuse("images are only ever mounted read-only"),
+            "rw" => return refuse("this mount is read-only"),
             "auto_unmount" => self.auto_unmount = true,
             "nosymfollow" => {
                 self.flags |= MountFlags::NOSYMFOLLOW;

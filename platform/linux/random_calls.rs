@@ -52,7 +52,7 @@ pub(crate) fn run(data: &[u8]) {
             direct_io: false,
             server_pid: None,
         };
-        let adapter = Adapter::new(tree.clone(), settings);
+        let adapter = Adapter::new(tree.clone(), settings, None);
         let known = Mutex::new(Known { nodes: vec![tree.root().0], names: Vec::new() });
         Mounted { adapter, tree, known }
     };

@@ -1,5 +1,5 @@
-//! Implements fuser's requests: each unpacks its arguments, calls the [`Adapter`] and replies. Requests that would write
-//! are refused.
+//! Implements fuser's requests: each unpacks its arguments, calls the [`Adapter`] and replies. Requests that would
+//! write are refused, but for those to the raw views of a mount that is written.
 #![allow(clippy::too_many_arguments, reason = "the signatures are fuser's")]
 
 use std::{
@@ -33,6 +33,16 @@ const MAX_BACKGROUND: u16 = 64;
 /// Generation of every inode: names are immutable and node numbers are never reused.
 const GENERATION: Generation = Generation(0);
 
+/// Replies to a request with an attribute structure or an error.
+macro_rules! respond {
+    ($reply:ident, $answer:expr, |$value:pat_param| $send:expr) => {
+        match $answer {
+            Ok($value) => $send,
+            Err(errno) => $reply.error(errno),
+        }
+    };
+}
+
 /// The fuser filesystem around an [`Adapter`].
 pub(super) struct Requests {
     adapter: Adapter,
@@ -50,6 +60,15 @@ impl Requests {
     pub(super) fn new(adapter: Adapter, auto_unmount: bool) -> Self {
         let opendir_flags = Some(FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_CACHE_DIR);
         Self { adapter, opendir_flags, opens_directories: auto_unmount, no_open: false }
+    }
+
+    /// What was written before, to whatever file, is durable when this replies.
+    fn sync(&self, ino: INodeNo, reply: ReplyEmpty) {
+        let synced = match self.adapter.writing() {
+            Some(_) => self.adapter.change("fsync", ino, |writing, _| writing.fsync()),
+            None => Ok(()),
+        };
+        respond!(reply, synced, |()| reply.ok());
     }
 }
 
@@ -72,11 +91,13 @@ struct Attributes<'a> {
     adapter: &'a Adapter,
     entries: Entries,
     is_empty: bool,
+    /// How long the kernel may take the names of this directory for the same nodes.
+    name_ttl: Duration,
 }
 
 impl Listing for Attributes<'_> {
     fn add(&mut self, node: NodeId, offset: u64, kind: NodeKind, name: &OsStr) -> bool {
-        let Self { reply, adapter, entries, is_empty } = self;
+        let Self { reply, adapter, entries, is_empty, name_ttl } = self;
         *is_empty = false;
         // For these two the kernel passes on the inode number and the type only.
         if matches!(name.as_bytes(), b"." | b"..") {
@@ -93,7 +114,8 @@ impl Listing for Attributes<'_> {
             {
                 (attr, Duration::ZERO)
             }
-            Ok(Ok(attr)) => (attr, adapter.attr_ttl(node)),
+            // One time for both, the name and the attributes.
+            Ok(Ok(attr)) => (attr, adapter.attr_ttl(node).min(*name_ttl)),
             // Time to live 0: the next access looks the node up again and gets the error.
             _ => (adapter.placeholder(node, kind), Duration::ZERO),
         };
@@ -112,16 +134,6 @@ impl Listing for Attributes<'_> {
     }
 }
 
-/// Replies to a request with an attribute structure or an error.
-macro_rules! respond {
-    ($reply:ident, $answer:expr, |$value:pat_param| $send:expr) => {
-        match $answer {
-            Ok($value) => $send,
-            Err(errno) => $reply.error(errno),
-        }
-    };
-}
-
 impl Filesystem for Requests {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
         // Without READDIRPLUS_AUTO: that falls back to plain listings within a large directory, and then `ls -l` or
@@ -134,6 +146,11 @@ impl Filesystem for Requests {
             | InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP
             | InitFlags::FUSE_NO_OPEN_SUPPORT
             | InitFlags::FUSE_NO_OPENDIR_SUPPORT;
+        let wanted = match self.adapter.writing() {
+            None => wanted,
+            // Otherwise the kernel asks for an attribute that a write would remove, at each write.
+            Some(_) => wanted | InitFlags::FUSE_WRITEBACK_CACHE | InitFlags::FUSE_HANDLE_KILLPRIV_V2,
+        };
         let mut offered = wanted & config.capabilities();
         if self.opens_directories {
             offered -= InitFlags::FUSE_NO_OPENDIR_SUPPORT;
@@ -155,11 +172,21 @@ impl Filesystem for Requests {
         respond!(reply, self.adapter.find(parent, name.as_bytes()), |found| match found {
             Some(found) => reply.entry_with_ttls(&FOREVER, &found.name_ttl, &found.attr, GENERATION),
             // Node 0 means "no such name", and the kernel caches that.
-            None => reply.entry(&FOREVER, &self.adapter.placeholder(NodeId(0), NodeKind::File), GENERATION),
+            None => reply.entry(
+                &self.adapter.name_ttl(NodeId(parent.0)),
+                &self.adapter.placeholder(NodeId(0), NodeKind::File),
+                GENERATION
+            ),
         });
     }
 
-    fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+    fn getattr(&self, _: &Request, ino: INodeNo, handle: Option<FileHandle>, reply: ReplyAttr) {
+        if handle.is_some()
+            && self.adapter.writing().is_some()
+            && let Err(errno) = self.adapter.change("write", ino, |writing, node| writing.check_handle(node))
+        {
+            return reply.error(errno);
+        }
         respond!(reply, self.adapter.stat(ino), |(attr, ttl)| reply.attr(&ttl, &attr));
     }
 
@@ -197,26 +224,35 @@ impl Filesystem for Requests {
         &self,
         _: &Request,
         _: INodeNo,
-        _: FileHandle,
+        handle: FileHandle,
         _: OpenFlags,
         _: Option<LockOwner>,
         _: bool,
         reply: ReplyEmpty,
     ) {
+        if let Some(writing) = self.adapter.writing() {
+            writing.release(handle.0);
+        }
         reply.ok();
     }
 
-    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
-        // Nothing is ever written; after ENOSYS the kernel sends no FLUSH at close.
-        reply.error(Errno::ENOSYS);
+    fn flush(&self, _: &Request, _: INodeNo, handle: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        match self.adapter.writing() {
+            Some(writing) => {
+                writing.flushed(handle.0);
+                reply.ok();
+            }
+            // Nothing is ever written; after ENOSYS the kernel sends no FLUSH at close.
+            None => reply.error(Errno::ENOSYS),
+        }
     }
 
-    fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        reply.ok();
+    fn fsync(&self, _: &Request, ino: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        self.sync(ino, reply);
     }
 
-    fn fsyncdir(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        reply.ok();
+    fn fsyncdir(&self, _: &Request, ino: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        self.sync(ino, reply);
     }
 
     fn opendir(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
@@ -243,7 +279,8 @@ impl Filesystem for Requests {
         mut reply: ReplyDirectoryPlus,
     ) {
         let (adapter, entries) = (&self.adapter, Entries::default());
-        let mut listing = Attributes { reply: &mut reply, adapter, entries, is_empty: true };
+        let name_ttl = adapter.name_ttl(NodeId(ino.0));
+        let mut listing = Attributes { reply: &mut reply, adapter, entries, is_empty: true, name_ttl };
         let errno = adapter.list(ino, offset, &mut listing);
         let Attributes { entries, is_empty, .. } = listing;
         match errno {
@@ -315,11 +352,11 @@ impl Filesystem for Requests {
     fn setattr(
         &self,
         _: &Request,
-        _: INodeNo,
-        _: Option<u32>,
-        _: Option<u32>,
-        _: Option<u32>,
-        _: Option<u64>,
+        ino: INodeNo,
+        mode: Option<u32>,
+        user: Option<u32>,
+        group: Option<u32>,
+        size: Option<u64>,
         _: Option<TimeOrNow>,
         _: Option<TimeOrNow>,
         _: Option<SystemTime>,
@@ -330,7 +367,10 @@ impl Filesystem for Requests {
         _: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        reply.error(Errno::EROFS);
+        let owner_or_mode = mode.is_some() || user.is_some() || group.is_some();
+        respond!(reply, self.adapter.set_attributes(ino, owner_or_mode, size), |attr| {
+            reply.attr(&self.adapter.attr_ttl(NodeId(ino.0)), &attr);
+        });
     }
 
     fn mknod(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, _: u32, _: u32, reply: ReplyEntry) {
@@ -373,16 +413,20 @@ impl Filesystem for Requests {
     fn write(
         &self,
         _: &Request,
-        _: INodeNo,
+        ino: INodeNo,
         _: FileHandle,
-        _: u64,
-        _: &[u8],
-        _: WriteFlags,
+        offset: u64,
+        bytes: &[u8],
+        flags: WriteFlags,
         _: OpenFlags,
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        reply.error(Errno::EROFS);
+        let cached = flags.contains(WriteFlags::FUSE_WRITE_CACHE);
+        let written =
+            self.adapter.change("write", ino, |writing, node| writing.write(node, offset, bytes, cached));
+        // No request has more than 1 MiB.
+        respond!(reply, written, |written| reply.written(u32::try_from(written).unwrap_or(u32::MAX)));
     }
 
     fn setxattr(&self, _: &Request, _: INodeNo, _: &OsStr, _: &[u8], _: i32, _: u32, reply: ReplyEmpty) {
@@ -397,8 +441,26 @@ impl Filesystem for Requests {
         reply.error(Errno::EROFS);
     }
 
-    fn fallocate(&self, _: &Request, _: INodeNo, _: FileHandle, _: u64, _: u64, _: i32, reply: ReplyEmpty) {
-        reply.error(Errno::EROFS);
+    fn fallocate(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        len: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        use rustix::fs::FallocateFlags as Mode;
+        let mode = Mode::from_bits_retain(mode.cast_unsigned());
+        let makes_zeros =
+            mode == Mode::PUNCH_HOLE | Mode::KEEP_SIZE || mode - Mode::KEEP_SIZE == Mode::ZERO_RANGE;
+        if self.adapter.writing().is_some() && !makes_zeros {
+            return reply.error(Errno::EOPNOTSUPP);
+        }
+        let discarded =
+            self.adapter.change("discard", ino, |writing, node| writing.discard(node, offset, len));
+        respond!(reply, discarded, |()| reply.ok());
     }
 
     fn copy_file_range(
@@ -414,6 +476,7 @@ impl Filesystem for Requests {
         _: CopyFileRangeFlags,
         reply: ReplyWrite,
     ) {
-        reply.error(Errno::EROFS);
+        // After ENOSYS the kernel copies by itself.
+        reply.error(if self.adapter.writing().is_some() { Errno::ENOSYS } else { Errno::EROFS });
     }
 }

@@ -3,7 +3,8 @@
 
 use std::{
     fs::File,
-    os::fd::OwnedFd,
+    io::Read,
+    os::{fd::OwnedFd, unix::net::UnixStream},
     panic,
     sync::{
         Arc,
@@ -14,9 +15,10 @@ use std::{
 use nix::unistd::Pid;
 
 use super::{
-    MountError, MountOptions, Prepared, announce, background,
+    MountError, MountOptions, Prepared, announce, background, keeper,
     sandbox::{self, Client, Request, Restriction},
     session,
+    writing::Writing,
 };
 
 /// What the server is started with.
@@ -36,17 +38,22 @@ pub(super) struct Server<'a> {
 ///
 /// # Errors
 /// When the image cannot be opened or served.
-pub(super) fn run<E: From<MountError>>(
+pub(super) fn run<E: From<MountError>, F>(
     server: Server<'_>,
-    prepare: impl FnOnce() -> Result<Prepared, E>,
+    open_written: impl FnOnce() -> Result<F, E>,
+    prepare: impl FnOnce(F) -> Result<Prepared, E>,
 ) -> Result<bool, E> {
     let Server { options, restriction, keeper, keepers, clone_device, detaches } = server;
     sandbox::end_with(keeper);
+    if options.writable {
+        sandbox::may_be_needed_for_memory();
+    }
+    let files = open_written()?;
     let client = Arc::new(Client::new(keepers));
     if let Some(restriction) = &restriction {
         sandbox::confine_server(restriction, client.clone())?;
     }
-    let Prepared { fs, announcement, complete } = prepare()?;
+    let Prepared { fs, announcement, complete, written } = prepare(files)?;
     log_panics();
     let pid = u32::try_from(keeper.as_raw()).ok();
     let mut files = ask(&client, &Request::Mount).into_iter();
@@ -60,7 +67,10 @@ pub(super) fn run<E: From<MountError>>(
         restriction.is_some_and(|restriction| restriction.user.is_some()) && !options.allow_root;
     // Another user may not open the device again.
     let clone_device = clone_device && File::options().read(true).write(true).open("/dev/fuse").is_ok();
-    let workers = session::serve(&options, fs, pid, device, clone_device)?;
+    let (workers, writing) = session::serve(&options, fs, written, pid, device, clone_device)?;
+    if let Some(writing) = &writing {
+        end_at_signal(writing.clone())?;
+    }
     if client.ask_while(&Request::Serving, || !workers.guard.is_finished()).is_err() {
         if !workers.guard.is_finished() {
             // The keeper says why.
@@ -75,13 +85,26 @@ pub(super) fn run<E: From<MountError>>(
     }
     ask(&client, &Request::Announced(complete));
     // The keeper has already returned to its caller, or will with this status.
-    std::process::exit(match session::join(workers) {
-        Ok(()) => 0,
-        Err(error) => {
-            log::error!("FUSE: {error}");
-            1
+    let served = session::join(workers).inspect_err(|error| log::error!("FUSE: {error}")).is_ok();
+    let ended = writing.is_none_or(|writing| session::end(&writing));
+    std::process::exit(i32::from(!(served && ended)))
+}
+
+/// Publishes and ends when the keeper says so, though files are open.
+fn end_at_signal(writing: Arc<Writing>) -> Result<(), MountError> {
+    let wait = move |mut signals: UnixStream| {
+        let mut number = [0];
+        if signals.read_exact(&mut number).is_ok() {
+            let ended = session::end(&writing);
+            std::process::exit(if ended { 0 } else { 1 });
         }
-    })
+    };
+    let start = || {
+        let (signals, sender) = UnixStream::pair()?;
+        keeper::register(signal_hook::consts::SIGTERM, sender)?;
+        std::thread::Builder::new().name("signals".into()).spawn(move || wait(signals)).map(drop)
+    };
+    start().map_err(|error: std::io::Error| MountError::System(error.to_string()))
 }
 
 /// Asks the keeper. Where it cannot do what it is asked for, it says so itself, and this process has to end.

@@ -13,11 +13,14 @@ use std::{
 };
 
 use fuser::BackgroundSession;
-use rustix::fs::{AtFlags, CWD, StatxFlags};
+use rustix::{
+    fs::{AtFlags, CWD, StatxFlags},
+    mount::MountFlags,
+};
 use vhdmount::tree::Namespace;
 
 use super::{
-    MountError, MountLock, MountOptions,
+    MountError, MountLock, MountOptions, Written,
     adapter::{Adapter, Settings},
     attr::Ownership,
     checks,
@@ -26,6 +29,7 @@ use super::{
     options::{self, Attributes},
     requests::Requests,
     unmount,
+    writing::{HELD_BY_KERNEL, Writing},
 };
 
 /// Read-ahead in KiB. With the kernel's default of 128 one sequential reader gets a fraction of the image's throughput.
@@ -36,6 +40,7 @@ const READ_AHEAD_KIB: u32 = 2048;
 pub(crate) struct Session {
     mount: Mounted,
     background: Option<BackgroundSession>,
+    writing: Option<Arc<Writing>>,
     /// The socket to fusermount3, which unmounts when it is closed.
     #[expect(dead_code, reason = "open as long as the session")]
     auto_unmount: Option<OwnedFd>,
@@ -190,6 +195,9 @@ impl Site {
         let mounted = self.mounted();
         if let Some(identity) = &mounted.identity {
             read_ahead(&identity.device);
+            if !self.attributes.flags.contains(MountFlags::RDONLY) {
+                limit_dirty(&identity.device);
+            }
         }
         mounted
     }
@@ -208,10 +216,11 @@ pub(super) fn may_clone_device(options: &MountOptions) -> Result<bool, MountErro
 pub(super) fn serve(
     options: &MountOptions,
     fs: Arc<dyn Namespace>,
+    written: Option<Written>,
     server_pid: Option<u32>,
     device: OwnedFd,
     clone_device: bool,
-) -> Result<BackgroundSession, MountError> {
+) -> Result<(BackgroundSession, Option<Arc<Writing>>), MountError> {
     let refused = |error: io::Error| checks::explain(&options.mountpoint, &error);
     let settings = Settings {
         ownership: Ownership {
@@ -226,26 +235,38 @@ pub(super) fn serve(
         server_pid,
     };
     let config = options::config(options, clone_device);
-    let adapter = Adapter::new(fs, settings);
+    let writing = written.map(|written| {
+        let Written { image, publishing, reserve } = written;
+        Writing::new(image, publishing, reserve, fs.clone())
+    });
+    let adapter = Adapter::new(fs, settings, writing.clone());
     let prefill = adapter.prefill().clone();
     let workers = config.n_threads;
     let requests = Requests::new(adapter, Attributes::of(options)?.auto_unmount);
     let session =
         fuser::Session::from_fd(requests, device, options::acl(options), config).map_err(refused)?;
-    if workers.is_some_and(|workers| workers > 1) && !options.direct_io {
-        prefill.start(session.notifier());
+    match &writing {
+        Some(writing) => writing.start(session.notifier()).map_err(refused)?,
+        None if workers.is_some_and(|workers| workers > 1) && !options.direct_io => {
+            prefill.start(session.notifier());
+        }
+        None => {}
     }
-    session.spawn().map_err(refused)
+    Ok((session.spawn().map_err(refused)?, writing))
 }
 
 impl Session {
-    pub(super) fn start(options: &MountOptions, fs: Arc<dyn Namespace>) -> Result<Self, MountError> {
+    pub(super) fn start(
+        options: &MountOptions,
+        fs: Arc<dyn Namespace>,
+        written: Option<Written>,
+    ) -> Result<Self, MountError> {
         let clone_device = may_clone_device(options)?;
         let site = Site::new(options)?;
         let (Connection { device, auto_unmount }, unserved) = site.connect()?;
-        let background = serve(options, fs, None, device, clone_device)?;
+        let (background, writing) = serve(options, fs, written, None, device, clone_device)?;
         let background = wait_until_served(background, site.mountpoint())?;
-        Ok(Self { mount: site.into_served(unserved), background: Some(background), auto_unmount })
+        Ok(Self { mount: site.into_served(unserved), background: Some(background), writing, auto_unmount })
     }
 }
 
@@ -261,6 +282,9 @@ impl Drop for Session {
                 if let Err(error) = join(background) {
                     log::warn!("{}: {error}", self.mount.mountpoint.display());
                 }
+                if let Some(writing) = self.writing.take() {
+                    end(&writing);
+                }
             }
             Err(error) => log::error!("{error}"),
         }
@@ -270,6 +294,12 @@ impl Drop for Session {
 /// Waits for the workers. [`Mounted::detach`] does the unmount, since fuser knows only the connection.
 pub(super) fn join(background: BackgroundSession) -> io::Result<()> {
     background.guard.join().unwrap_or_else(|_| Err(io::Error::other("a worker panicked")))
+}
+
+/// Publishes what was written, and closes the image. False, with the reason in the log, when that fails.
+pub(super) fn end(writing: &Writing) -> bool {
+    let ended = writing.end();
+    ended.inspect_err(|error| log::error!("{error}; what was published before stays")).is_ok()
 }
 
 /// The state after [`Mounted::detach`].
@@ -325,5 +355,13 @@ fn read_ahead(device: &str) {
     let path = format!("/sys/class/bdi/{device}/read_ahead_kb");
     if let Err(error) = fs::write(&path, READ_AHEAD_KIB.to_string()) {
         log::debug!("{path}: {error}: the read-ahead stays as it is");
+    }
+}
+
+/// Lets the kernel hold as much of a written mount as space is kept for on the host. Where it cannot be set it is less.
+fn limit_dirty(device: &str) {
+    let path = format!("/sys/class/bdi/{device}/max_bytes");
+    if let Err(error) = fs::write(&path, HELD_BY_KERNEL.to_string()) {
+        log::debug!("{path}: {error}: the limit stays as it is");
     }
 }

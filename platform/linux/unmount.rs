@@ -23,7 +23,7 @@ use super::{
     patience,
 };
 
-/// Longest wait for the serving process. It has nothing to write; one that takes longer is stuck on its storage.
+/// Longest wait for the serving process of a read-only mount. It has nothing to write; one that takes longer is stuck on its storage.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// Longest wait for the server to answer from memory.
@@ -56,7 +56,10 @@ pub(crate) fn unmount(mountpoint: &Path, wait: bool) -> Result<(), MountError> {
             abort(&entry.device);
             detached
         }
-        Server::Process(server) if wait => detach(&entry.mountpoint, false).and_then(|()| wait_for(server)),
+        Server::Process(server) if wait => {
+            let limit = (!entry.is_writable).then_some(MAX_WAIT);
+            detach(&entry.mountpoint, false).and_then(|()| wait_for(server, limit))
+        }
         _ => detach(&entry.mountpoint, false),
     }
 }
@@ -147,10 +150,11 @@ fn process(pid: i32) -> Option<Pid> {
     Pid::from_raw(pid).filter(|pid| name == own && *pid != rustix::process::getpid())
 }
 
-fn wait_for(server: Pid) -> Result<(), MountError> {
+/// `limit`: `None` for a server that has something to publish, however long that takes.
+fn wait_for(server: Pid, limit: Option<Duration>) -> Result<(), MountError> {
     let start = Instant::now();
     while !has_ended(server) {
-        if start.elapsed() > MAX_WAIT {
+        if limit.is_some_and(|limit| start.elapsed() > limit) {
             let pid = server.as_raw_nonzero();
             return Err(MountError::System(format!("unmounted, but process {pid} has not ended after 30 s")));
         }

@@ -5,7 +5,10 @@ use std::{
     fs::{File, OpenOptions},
     ops::Range,
     path::Path,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use super::{ByteSink, ByteSource, Extent, FileSink, check_range, file};
@@ -52,12 +55,22 @@ fn write_zeros<B: Backing + ?Sized>(file: &B, range: Range<u64>) -> Result<()> {
     Ok(())
 }
 
+/// Space that is kept on the host for a file until the host is full.
+pub trait Room: Send + Sync {
+    /// Gives some of it back to the host. False when nothing is left.
+    ///
+    /// # Errors
+    /// Of the host.
+    fn make(&self) -> std::io::Result<bool>;
+}
+
 /// A file, or a Unix block device, that is open for reading and writing.
 pub struct BackingFile {
     sink: FileSink,
     len: AtomicU64,
     /// Set by a failed flush. The kernel reports a lost write once: a later flush would succeed without it.
     lost: AtomicBool,
+    room: OnceLock<Arc<dyn Room>>,
 }
 
 impl BackingFile {
@@ -81,7 +94,30 @@ impl BackingFile {
     pub fn new(file: File, path: &Path) -> Result<Self> {
         let opened = file.try_clone().map_err(|error| Error::io(path.display().to_string(), error))?;
         let len = super::FileSource::of_open(opened, path)?.size();
-        Ok(Self { sink: FileSink::new(file, path), len: AtomicU64::new(len), lost: AtomicBool::new(false) })
+        let sink = FileSink::new(file, path);
+        Ok(Self { sink, len: AtomicU64::new(len), lost: AtomicBool::new(false), room: OnceLock::new() })
+    }
+
+    /// Writes that find the host full take space from here before they fail.
+    pub fn keep_room(&self, room: Arc<dyn Room>) {
+        let _ = self.room.set(room);
+    }
+
+    /// Writes, again when the host was full and has space now.
+    fn with_room(&self, write: impl Fn() -> Result<()>) -> Result<()> {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        loop {
+            match write() {
+                Err(Error::Io { context, source })
+                    if matches!(source.kind(), StorageFull | QuotaExceeded) =>
+                {
+                    if !self.room.get().is_some_and(|room| room.make().unwrap_or(false)) {
+                        return Err(Error::Io { context, source });
+                    }
+                }
+                written => return written,
+            }
+        }
     }
 
     /// The host's file handle.
@@ -122,14 +158,14 @@ impl ByteSource for BackingFile {
 impl ByteSink for BackingFile {
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         self.unless_lost()?;
-        self.sink.write_all_at(offset, bytes)?;
+        self.with_room(|| self.sink.write_all_at(offset, bytes))?;
         self.len.fetch_max(offset + bytes.len() as u64, Ordering::AcqRel);
         Ok(())
     }
 
     fn set_len(&self, len: u64) -> Result<()> {
         self.unless_lost()?;
-        self.sink.set_len(len)?;
+        self.with_room(|| self.sink.set_len(len))?;
         self.len.store(len, Ordering::Release);
         Ok(())
     }
@@ -137,7 +173,7 @@ impl ByteSink for BackingFile {
     fn reserve(&self, range: Range<u64>) -> Result<()> {
         self.unless_lost()?;
         let end = range.end;
-        self.sink.reserve(range)?;
+        self.with_room(|| self.sink.reserve(range.clone()))?;
         self.len.fetch_max(end, Ordering::AcqRel);
         Ok(())
     }

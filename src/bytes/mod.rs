@@ -25,7 +25,7 @@ pub mod windows_path;
 pub(crate) mod wrapper;
 
 pub use ahead::{DecodeAhead, Decoders};
-pub use backing::{Backing, BackingFile};
+pub use backing::{Backing, BackingFile, Room};
 pub use file::{DeviceSize, FileSource, Guarded, Opener, is_of_the_kernel};
 pub use identity::FileId;
 pub use joined::Joined;

@@ -147,6 +147,20 @@ pub(crate) struct Mount {
     #[arg(short = 'o', value_name = "OPTIONS", help = help::MOUNT_OPTIONS)]
     pub(crate) options: Vec<String>,
 
+    /// Make the raw views writable (.vhdmount/disk.raw, pN.raw); what is written goes to CHILD, a differencing disk over IMAGE that is made
+    /// if there is none, and IMAGE stays as it is (Linux)
+    #[arg(long, value_name = "CHILD", conflicts_with = "in_place")]
+    pub(crate) overlay: Option<PathBuf>,
+
+    /// Make the raw views writable, and write into IMAGE itself (Linux)
+    #[arg(long)]
+    pub(crate) in_place: bool,
+
+    /// When what is written is published in the file: with each fsync (sync), every five seconds (5s), or at the unmount alone, all or
+    /// nothing (unmount)
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) publish: Option<Publish>,
+
     /// Stay in the foreground; Ctrl-C unmounts
     #[arg(short, long)]
     pub(crate) foreground: bool,
@@ -173,6 +187,18 @@ pub(crate) struct Mount {
 
     #[command(flatten)]
     pub(crate) view: View,
+}
+
+/// When what is written is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Publish {
+    /// With each fsync, and every five seconds
+    Sync,
+    /// Every five seconds; fsync does not wait
+    #[value(name = "5s")]
+    Timed,
+    /// At the unmount: all or nothing
+    Unmount,
 }
 
 /// How an image is opened: the same for every command.
@@ -235,6 +261,15 @@ impl View {
 }
 
 impl Open {
+    /// The option that looks at an image in a way in which it cannot be written.
+    pub(crate) fn of_readers_alone(&self) -> Option<&'static str> {
+        match (self.no_replay, self.force_parent) {
+            (true, _) => Some("--no-replay"),
+            (_, true) => Some("--force-parent"),
+            _ => None,
+        }
+    }
+
     /// The library's options.
     pub(crate) fn options(&self, view: &View) -> OpenOptions {
         let mut fs = fs::Options::default();
@@ -261,6 +296,9 @@ impl Open {
 impl Mount {
     /// Takes an option of `-o` that says how to open the image and what to show. `None`: not one of those.
     pub(crate) fn set(&mut self, name: &str, value: Option<&str>) -> Option<Result<(), Failure>> {
+        if matches!(name, "overlay" | "in_place" | "publish") {
+            return Some(self.set_writing(name, value));
+        }
         let (open, view) = (&mut self.open, &mut self.view);
         let path = || match value {
             Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
@@ -284,6 +322,27 @@ impl Mount {
             _ => return None,
         };
         Some(done)
+    }
+}
+
+impl Mount {
+    fn set_writing(&mut self, name: &str, value: Option<&str>) -> Result<(), Failure> {
+        let value = value.filter(|value| !value.is_empty());
+        match (name, value) {
+            ("in_place", None) => self.in_place = true,
+            ("overlay", Some(child)) => self.overlay = Some(child.into()),
+            ("publish", Some(when)) => {
+                let when = <Publish as clap::ValueEnum>::from_str(when, false);
+                self.publish =
+                    Some(when.map_err(|_| Failure::usage("-o publish takes sync, 5s or unmount"))?);
+            }
+            ("in_place", _) => return Err(Failure::usage("-o in_place takes no value")),
+            _ => return Err(Failure::usage(format_args!("-o {name} needs a value"))),
+        }
+        match self.in_place && self.overlay.is_some() {
+            true => Err(Failure::usage("-o overlay and in_place: what is written goes to one of the two")),
+            false => Ok(()),
+        }
     }
 }
 

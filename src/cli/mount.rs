@@ -5,13 +5,13 @@ mod linux;
 #[cfg(windows)]
 mod windows;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use vhdmount::{
     Error,
     container::LogState,
     fs::probe::Probe,
-    image::{DiskInfo, VolumeState},
+    image::{DiskInfo, Image, VolumeState},
     json,
     printable::printable,
     tree::Tree,
@@ -47,6 +47,18 @@ pub(super) struct Config {
     /// How the process that reads the image is confined.
     sandbox: Sandbox,
     platform: system::Options,
+    /// What is written; `None`: nothing.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "refused there"))]
+    writing: Option<Writing>,
+}
+
+/// How a mount is written.
+#[derive(Debug, Clone)]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "refused there"))]
+struct Writing {
+    /// `None`: the image itself.
+    overlay: Option<PathBuf>,
+    publish: args::Publish,
 }
 
 /// The text printed when the image is mounted.
@@ -90,10 +102,42 @@ impl Config {
             announcement,
             sandbox,
             fake: call.helper.is_some_and(|helper| helper.fake),
+            writing: writing(&mount, &of_mount)?,
             source: Source::new(image.clone(), &mount.open, &mount.view),
             platform: system::resolve(mount, &image, &of_mount, &call)?,
         })
     }
+}
+
+/// What the options say of writing.
+fn writing(mount: &args::Mount, of_mount: &[String]) -> Result<Option<Writing>, Failure> {
+    let publish = mount.publish.unwrap_or(args::Publish::Sync);
+    if !mount.in_place && mount.overlay.is_none() {
+        return match mount.publish {
+            Some(_) => {
+                Err(Failure::usage("--publish: nothing is written without --overlay CHILD or --in-place"))
+            }
+            None => Ok(None),
+        };
+    }
+    if cfg!(not(target_os = "linux")) {
+        let option = if mount.in_place { "--in-place" } else { "--overlay" };
+        return Err(Failure::usage(format_args!(
+            "{option}: mounts of this system (WinFsp) are read-only so far"
+        )));
+    }
+    if let Some(option) = mount.open.of_readers_alone() {
+        return Err(Failure::usage(format_args!(
+            "{option}: an image that is opened in that way is not written"
+        )));
+    }
+    if of_mount.iter().any(|option| option == "ro") {
+        return Err(Failure::usage("-o ro: the mount is to be written; leave out one of the two"));
+    }
+    // A mount changes its working directory.
+    let overlay =
+        mount.overlay.as_ref().map(|child| std::path::absolute(child).unwrap_or_else(|_| child.clone()));
+    Ok(Some(Writing { overlay, publish }))
 }
 
 /// Mounts the image.
@@ -107,6 +151,12 @@ pub(super) fn run(mount: Config) -> Result<(), Failure> {
 fn open(source: &Source, announcement: Announcement) -> Result<(Tree, String, bool), Failure> {
     let opened = source.open()?;
     let tree = source.tree(&opened)?;
+    let (text, readable) = describe(source, announcement, &opened);
+    Ok((tree, text, readable))
+}
+
+/// The text to print when the image is mounted, and whether any volume can be read.
+fn describe(source: &Source, announcement: Announcement, opened: &Image) -> (String, bool) {
     let mut info = if announcement == Announcement::Json { opened.info() } else { opened.quick_info() };
     info.partitions.retain(|found| {
         announcement == Announcement::Json || source.partition.is_none_or(|n| n == found.partition.number)
@@ -118,7 +168,7 @@ fn open(source: &Source, announcement: Announcement) -> Result<(Tree, String, bo
         Announcement::Problems => unreadable(&info) + &problems(&info),
     };
     let readable = opened.partitions().any(|(_, content)| matches!(content, Probe::Readable(_)));
-    Ok((tree, announcement, readable))
+    (announcement, readable)
 }
 
 /// Why volumes are not shown, for a mount that prints no table.
@@ -248,8 +298,8 @@ impl OptionError {
         match self {
             Self::Refused(failure) => failure,
             Self::Writable => Failure::usage(
-                "-o rw: vhdmount never writes to an image; leave it out, or say ro (mount -o ro: mount(8) adds rw \
-                 by itself)",
+                "-o rw: say where writes go: --overlay CHILD (a differencing disk over the image, which stays as it is) or \
+                 --in-place (the image itself); or say ro (mount -o ro: mount(8) adds rw by itself)",
             ),
             Self::Unknown => {
                 Failure::usage(format_args!("-o {option} is not known; vhdmount --help lists the options"))

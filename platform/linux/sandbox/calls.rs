@@ -27,6 +27,8 @@ pub(super) enum Calls {
     Copy,
     /// Serves a mount.
     Serve,
+    /// The same, and writes files that are open.
+    Write,
     /// Opens files for one of those, and reads no more of them than signatures.
     Open,
     /// Keeps a mount as root: makes it and ends it. What may be ended is the server alone.
@@ -48,8 +50,8 @@ const NAMESPACES: u64 = (libc::CLONE_NEWUSER
     | libc::CLONE_NEWUTS
     | libc::CLONE_NEWCGROUP) as u64;
 
-/// A new mount has these flags.
-const NEW_MOUNT: u64 = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV;
+/// A new mount has these flags; it is read-only unless its raw views are written.
+const NEW_MOUNT: u64 = libc::MS_NOSUID | libc::MS_NODEV;
 /// A call of mount(2) with one of these changes a mount.
 const CHANGED_MOUNT: u64 = libc::MS_REMOUNT
     | libc::MS_BIND
@@ -77,7 +79,7 @@ impl Calls {
     pub(super) fn capabilities(self) -> CapabilitySet {
         let read = CapabilitySet::DAC_READ_SEARCH | CapabilitySet::FOWNER;
         read | match self {
-            Self::Read | Self::Draw | Self::Serve => CapabilitySet::empty(),
+            Self::Read | Self::Draw | Self::Serve | Self::Write => CapabilitySet::empty(),
             Self::Copy => CapabilitySet::DAC_OVERRIDE,
             // Quotas of others; no call is left for what else it permits.
             Self::Open => CapabilitySet::SYS_ADMIN,
@@ -90,7 +92,7 @@ impl Calls {
     /// ahead or wait for signals.
     pub(super) fn threads(self) -> u64 {
         match self {
-            Self::Serve => 80,
+            Self::Serve | Self::Write => 80,
             Self::Copy => 32,
             Self::Read | Self::Draw => 16,
             Self::Open | Self::Keep(_) => 1,
@@ -132,6 +134,7 @@ impl Calls {
             Self::Read | Self::Draw => lists.push(list::NARROW),
             Self::Copy => lists.extend([list::NARROW, list::COPY, list::OLD_COPY]),
             Self::Serve => lists.extend([list::NARROW, list::SERVE]),
+            Self::Write => lists.extend([list::NARROW, list::SERVE, list::WRITE]),
             Self::Open => {}
             Self::Keep(_) => lists.extend([list::KEEP, list::OLD_KEEP]),
         }
@@ -168,7 +171,7 @@ impl Calls {
             let mut requests = list::REQUESTS.to_vec();
             match self {
                 Self::Copy => requests.push(list::SHARE),
-                Self::Serve => requests.push(list::CLONE_CONNECTION),
+                Self::Serve | Self::Write => requests.push(list::CLONE_CONNECTION),
                 _ => {}
             }
             let settings =

@@ -24,7 +24,7 @@ use std::{
 
 pub(super) use self::{
     broker::{Broker, Client, Event, Request, pair, reply},
-    privileges::{end_with, ignore_signals},
+    privileges::{end_with, ignore_signals, may_be_needed_for_memory},
 };
 use nix::unistd::Pid;
 
@@ -86,7 +86,8 @@ pub(crate) fn confine(restriction: &Restriction) -> Result<(), MountError> {
 /// # Errors
 /// As [`confine`].
 pub(super) fn confine_server(restriction: &Restriction, keeper: Arc<Client>) -> Result<(), MountError> {
-    restrict(restriction, Some(keeper), Calls::Serve)
+    let writes = restriction.rights.written;
+    restrict(restriction, Some(keeper), if writes { Calls::Write } else { Calls::Serve })
 }
 
 /// Confines the keeper of a mount, or its guard, which has no server to end. Landlock would refuse them the unmount.
@@ -126,7 +127,7 @@ fn restrict(restriction: &Restriction, broker: Option<Arc<Client>>, calls: Calls
     let rights = &restriction.rights;
     // The rules are made by the user who may see the files.
     let (mut lasting, all) = (Rules::lasting(rights), Rules::of_search(rights));
-    if calls == Calls::Serve {
+    if matches!(calls, Calls::Serve | Calls::Write) {
         lasting.push(Rule::of_fuse());
     }
     if let Some(user) = &restriction.user {

@@ -61,6 +61,18 @@ pub(in super::super) fn end_with(parent: Pid) {
     ignore_signals();
 }
 
+/// This process writes what the kernel may have to get rid of before it has memory for it: it does not wait for memory that only its own
+/// work makes free (`PR_SET_IO_FLUSHER`). Root alone may say so.
+pub(in super::super) fn may_be_needed_for_memory() {
+    use nix::libc;
+    /// From linux/prctl.h
+    const PR_SET_IO_FLUSHER: libc::c_int = 57;
+    // SAFETY: the call takes numbers alone.
+    if unsafe { libc::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) } != 0 {
+        log::debug!("PR_SET_IO_FLUSHER: {}", std::io::Error::last_os_error());
+    }
+}
+
 /// Leaves the signals of a terminal and of `kill` to another process.
 pub(in super::super) fn ignore_signals() {
     use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};

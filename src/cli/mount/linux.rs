@@ -1,5 +1,7 @@
 //! Resolves mount options for FUSE, and creates the mountpoint when none is given.
 
+mod written;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -18,7 +20,8 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(mount: Config) -> Result<(), Failure> {
-    let Config { source, announcement, fake, sandbox, platform: Options { mut options, mountpoint } } = mount;
+    let Config { source, announcement, fake, sandbox, platform, writing } = mount;
+    let Options { mut options, mountpoint } = platform;
     match mountpoint {
         Some(mountpoint) => options.mountpoint = mountpoint,
         None => make_mountpoint(&source.image, &mut options)?,
@@ -30,13 +33,27 @@ pub(super) fn run(mount: Config) -> Result<(), Failure> {
     let made = options.remove_mountpoint.then(|| options.mountpoint.clone());
     // The lock is held until the mountpoint is removed.
     let _lock = made.as_ref().and(options.lock.clone());
-    let mounted = platform::mount(options, sandbox.restriction(|| sandbox::of(&source))?, move || {
-        let (tree, mut text, complete) = super::open(&source, announcement)?;
+    let restriction = sandbox.restriction(|| written::rights(sandbox::of(&source), writing.as_ref()))?;
+    if let Some(writing) = &writing {
+        options.writable = true;
+        let image = std::path::absolute(&source.image).unwrap_or_else(|_| source.image.clone());
+        options.redo_of = Some(writing.overlay.clone().unwrap_or(image));
+    }
+    let open_written = || writing.as_ref().map(|writing| written::open(&source, writing)).transpose();
+    let prepare = |files: Option<written::Files>| {
+        let (fs, mut text, complete, written) = match (files, &writing) {
+            (Some(files), Some(writing)) => written::prepare(files, &source, writing, announcement)?,
+            _ => {
+                let (tree, text, complete) = super::open(&source, announcement)?;
+                (tree, text, complete, None)
+            }
+        };
         if announcement == Announcement::Table {
             text += &how_to_end;
         }
-        Ok::<_, Failure>(Prepared { fs: Arc::new(tree), announcement: text, complete })
-    });
+        Ok::<_, Failure>(Prepared { fs: Arc::new(fs), announcement: text, complete, written })
+    };
+    let mounted = platform::mount(options, restriction, open_written, prepare);
     match (&mounted, made) {
         // The background process has removed the mountpoint.
         (Err(failure), Some(_)) if failure.text().is_empty() => {}
@@ -95,9 +112,11 @@ pub(super) fn resolve(
     for option in of_mount {
         let (name, value) = name_and_value(option);
         match (set(&mut options, option, name, value), call.helper) {
+            // What is written is said by other options.
+            (Err(OptionError::Writable), _) if mount.in_place || mount.overlay.is_some() => {}
             (Err(OptionError::Writable), Some(_)) => {
                 log::warn!(
-                    "{}: rw is ignored, images are only ever mounted read-only; say ro",
+                    "{}: rw is ignored without overlay=CHILD or in_place, which say where writes go; say ro",
                     image.display()
                 );
             }

@@ -15,7 +15,7 @@ use crate::platform::{self, MountError, MountOptions, Mountpoint, Prepared};
 pub(super) type Options = MountOptions;
 
 pub(super) fn run(mount: Config) -> Result<(), Failure> {
-    let Config { source, announcement, fake, sandbox, platform: options } = mount;
+    let Config { source, announcement, fake, sandbox, platform: options, writing: _ } = mount;
     let restriction = sandbox.restriction(|| super::super::sandbox::of(&source))?;
     if fake {
         return Ok(());

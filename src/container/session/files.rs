@@ -11,7 +11,7 @@ use std::{
 use super::{Target, reader};
 use crate::{
     Error, Result,
-    bytes::{Backing, BackingFile, ByteSource, FileSource},
+    bytes::{Backing, BackingFile, ByteSource, FileSource, Room},
     container::redo,
 };
 
@@ -129,6 +129,11 @@ impl SessionFiles {
     /// process may do that, or by [`redo::remove_retired`].
     pub fn redo_path(&self) -> Option<PathBuf> {
         self.redo.as_ref().map(|_| redo::path_beside(self.path()))
+    }
+
+    /// Writes that find the host full take space from here before they fail.
+    pub fn keep_room(&self, room: Arc<dyn Room>) {
+        self.file.keep_room(room);
     }
 
     pub(super) fn is_overlay(&self) -> bool {

@@ -103,6 +103,10 @@ pub(super) const SERVE: &[c_long] = &[
     libc::SYS_chdir,
 ];
 
+/// Changes files that are open.
+pub(super) const WRITE: &[c_long] =
+    &[libc::SYS_ftruncate, libc::SYS_fallocate, libc::SYS_fsync, libc::SYS_fdatasync];
+
 /// Makes and ends a mount, and processes that ask it or guard it.
 pub(super) const KEEP: &[c_long] = &[
     libc::SYS_getxattr,
