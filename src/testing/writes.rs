@@ -14,6 +14,7 @@ use crate::{
     container::{
         Disk, Format, Kind, Layer, NewParent, Plan,
         create::Writer,
+        detect::{Detected, detect},
         raw, vhd, vhdx,
         write::{Below, WritableDisk, WriteOptions},
     },
@@ -82,6 +83,10 @@ fn written(mut input: Input<'_>, format: Format, kind: Kind, size: u64, block_si
         assert_eq!(recording.position(), 0, "an image was written that is refused");
         return false;
     };
+    // A fixed VHD without its footer is a raw disk like any other.
+    if matches!(detect(&file, "image"), Ok(Detected::Raw)) {
+        return false;
+    }
     let Some(mut plain) = read(&file, format, below.as_ref()) else {
         panic!("an image is opened for writing that cannot be read");
     };

@@ -80,15 +80,13 @@ impl Bat {
         let first = page * PAGE;
         let count = usize::try_from(self.entries).map_or(PAGE, |entries| (entries - first).min(PAGE));
         let at = self.offset.saturating_add(first as u64 * 4);
+        // Asked again for each of its blocks, a page that is cut off must cost no read.
+        if at.saturating_add(count as u64 * 4) > source.size() {
+            let problem = "lies beyond the end of the file";
+            return Err(Error::corrupt("VHD block allocation table", Place::Byte(at), problem));
+        }
         let mut bytes = vec![0; count * 4];
-        source.read_exact_at(at, &mut bytes).map_err(|e| match e {
-            Error::Invalid(_) => Error::corrupt(
-                "VHD block allocation table",
-                Place::Byte(at),
-                "lies beyond the end of the file",
-            ),
-            other => other,
-        })?;
+        source.read_exact_at(at, &mut bytes)?;
         let entry = |raw: &[u8]| u32::from_be_bytes([raw[0], raw[1], raw[2], raw[3]]);
         Ok(bytes.chunks_exact(4).map(entry).collect())
     }

@@ -12,8 +12,10 @@ use crate::{
     bytes::{ByteSource, Extent, ExtentKind},
 };
 
-/// Bytes per read when a whole table is scanned.
+/// Maximum bytes per read when a whole table is scanned.
 const SCAN_PIECE: u64 = 1 << 20;
+/// Minimum bytes per read, and the unit of what is skipped. Where a table is stored in patches, larger ones would read mostly holes.
+const SCAN_UNIT: u64 = 16 << 10;
 
 /// Maximum number of copies used. There are two, rarely four; 255 would multiply the time that a damaged chain takes.
 const MAX_COPIES: u8 = 4;
@@ -156,18 +158,18 @@ impl Table {
         };
         let mut offset = 0;
         while offset < len {
-            let take = usize::try_from((len - offset).min(SCAN_PIECE)).expect("at most SCAN_PIECE");
+            let piece = self.piece(volume, offset, len);
             // A hole is zeros, and zero entries mark free clusters.
-            let hole = self.hole_pieces(volume, offset, len);
-            if hole > 0 {
+            if piece.kind == ExtentKind::Hole {
                 let first = cluster;
-                cluster += u32::try_from(hole * 8 / self.width.bits()).expect("below 2^28 entries");
+                cluster += u32::try_from(piece.len * 8 / self.width.bits()).expect("below 2^28 entries");
                 if mark(first, 0).is_break() || first < 2 && mark(2, 0).is_break() {
                     return Ok(());
                 }
-                offset += hole;
+                offset += piece.len;
                 continue;
             }
+            let take = usize::try_from(piece.len).expect("at most SCAN_PIECE");
             let piece = &mut buf[..take];
             self.read_piece(volume, offset, piece)?;
             let flow = match self.width {
@@ -199,14 +201,23 @@ impl Table {
         Ok(())
     }
 
-    /// Number of bytes in whole pieces, from `offset` of the table on, that are in a hole.
-    fn hole_pieces(&self, volume: &dyn ByteSource, offset: u64, len: u64) -> u64 {
+    /// What a scan does next, at `offset` of the table: skips a hole, or reads what is stored.
+    fn piece(&self, volume: &dyn ByteSource, offset: u64, len: u64) -> Extent {
+        let (left, whole) = (len - offset, |len: u64| len.next_multiple_of(SCAN_UNIT));
         match volume.extent_at(self.copies[0] + offset) {
-            Ok(Extent { kind: ExtentKind::Hole, len: hole }) if self.width != Width::Fat12 => {
-                let hole = hole.min(len - offset);
-                hole - hole % SCAN_PIECE
+            // FAT12 is read at once.
+            _ if self.width == Width::Fat12 => Extent { kind: ExtentKind::Data, len: left },
+            Ok(Extent { kind: ExtentKind::Hole, len: hole }) if hole >= left => {
+                Extent { kind: ExtentKind::Hole, len: left }
             }
-            _ => 0,
+            Ok(Extent { kind: ExtentKind::Hole, len: hole }) if hole >= SCAN_UNIT => {
+                Extent { kind: ExtentKind::Hole, len: hole - hole % SCAN_UNIT }
+            }
+            Ok(extent) => {
+                let stored = whole(extent.len.min(SCAN_PIECE)).max(SCAN_UNIT);
+                Extent { kind: ExtentKind::Data, len: stored.min(left) }
+            }
+            Err(_) => Extent { kind: ExtentKind::Data, len: left.min(SCAN_PIECE) },
         }
     }
 

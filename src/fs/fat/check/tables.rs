@@ -1,7 +1,11 @@
 //! The check of the table's copies against each other, and of the first two entries, which are marks.
 
 use super::{super::boot::Width, Check};
-use crate::{bytes::ExtentKind, check::Severity, fs::findings::Kind};
+use crate::{
+    bytes::{Extent, ExtentKind},
+    check::Severity,
+    fs::findings::Kind,
+};
 
 const COPIES: Kind = Kind {
     severity: Severity::Warning,
@@ -20,8 +24,10 @@ const MEDIA: Kind = Kind {
     meaning: "The table's first entry should repeat the boot sector's descriptor: the table may be damaged there.",
 };
 
-/// Bytes of the tables that are compared at once.
+/// Bytes of the tables that are compared at once, at most and at least: where they are stored in patches, large pieces would be
+/// mostly holes.
 const PIECE: u64 = 1 << 20;
+const LEAST: u64 = 16 << 10;
 
 impl Check<'_, '_> {
     pub(super) fn tables(&mut self) {
@@ -56,16 +62,20 @@ impl Check<'_, '_> {
         // A truncation of the volume is reported with the volume.
         let len = len.min(volume.size().saturating_sub(table.position(0).max(table.position(copy))));
         while offset < len {
-            let hole = |copy| match volume.extent_at(table.position(copy) + offset) {
-                Ok(extent) if extent.kind == ExtentKind::Hole => extent.len,
-                _ => 0,
-            };
-            let holes = hole(0).min(hole(copy)).min(len - offset);
-            if holes > 0 {
-                offset += holes;
+            // How far both copies are holes, or at least one is not.
+            let extents = [0, copy].map(|copy| volume.extent_at(table.position(copy) + offset).ok());
+            let hole = |extent: Option<Extent>| extent.filter(|extent| extent.kind == ExtentKind::Hole);
+            let holes = extents.map(|extent| hole(extent).map_or(0, |extent| extent.len));
+            let both = holes[0].min(holes[1]).min(len - offset);
+            if both > 0 {
+                offset += both;
                 continue;
             }
-            let take = (len - offset).min(PIECE);
+            let stored = extents.map(|extent| match extent {
+                Some(extent) if extent.kind == ExtentKind::Hole => 0,
+                extent => extent.map_or(PIECE, |extent| extent.len),
+            });
+            let take = stored[0].max(stored[1]).clamp(LEAST, PIECE).min(len - offset);
             let step = usize::try_from(take).expect("at most a piece");
             let mut read = true;
             for (buffer, copy) in buffers.iter_mut().zip([0, copy]) {
