@@ -9,7 +9,7 @@ use super::{
     Container, LayerInfo, OpenOptions, chain,
     detect::{Detected, detect},
     image::Image,
-    raw, split, vhd, vhdx,
+    raw, redo, split, vhd, vhdx,
 };
 use crate::{
     Error, Result,
@@ -28,6 +28,8 @@ pub struct Subject {
     format: Detected,
     /// Opening takes it for something else, or refuses it: its signature is damaged.
     disguised: bool,
+    /// A redo file beside it has something to apply, or does not fit it.
+    redo: Option<Finding>,
 }
 
 /// What is to be examined: the files, and what the chain as a whole is like.
@@ -132,7 +134,21 @@ impl Subjects {
 
 impl Subject {
     fn open(path: &Path, host: &dyn Host) -> Result<Self> {
-        Self::new(split::open(path, host)?.source, path.to_owned())
+        let split::Opened { mut source, files } = split::open(path, host)?;
+        let redo = match redo::over_beside(&source, path) {
+            Ok(Some(over)) if files.len() == 1 => {
+                source = over;
+                let problem = "it has changes that are not in the image yet; the image is examined with them";
+                let meaning = "other programs do not see them before `vhdmount recover`";
+                Some(Finding::warning("redo file", problem, meaning))
+            }
+            Err(error) if files.len() == 1 => {
+                let meaning = "the image is examined as it is, perhaps in the middle of a commit";
+                Some(Finding::error("redo file", error.to_string(), meaning))
+            }
+            _ => None,
+        };
+        Ok(Self { redo, ..Self::new(source, path.to_owned())? })
     }
 
     fn new(source: Arc<dyn ByteSource>, path: PathBuf) -> Result<Self> {
@@ -147,7 +163,7 @@ impl Subject {
             }
             Err(error) => return Err(error),
         };
-        Ok(Self { path, source, format, disguised })
+        Ok(Self { path, source, format, disguised, redo: None })
     }
 
     /// The file; empty for a source that is not one.
@@ -178,6 +194,9 @@ impl Subject {
     /// # Errors
     /// [`Error::Io`] when it cannot be read.
     pub fn check(&self, replay: bool, report: &mut dyn FindingSink) -> Result<()> {
+        if let Some(finding) = &self.redo {
+            report.finding(finding.clone());
+        }
         match self.format {
             Detected::Vhdx => vhdx::check::check(&self.source, replay, report),
             Detected::Vhd => vhd::check::check(&self.source, report),

@@ -235,6 +235,8 @@ fn recover_applies_a_redo_file_and_removes_it() {
     assert_eq!(read(), [2; 512]);
     let (_, _, errors) = answer(&["info"], &[&image]);
     let redo = folder.path().join("disk.img.redo");
+    let (code, text, _) = answer(&["check"], &[&image]);
+    assert!(code == Some(5) && text.contains("redo file"), "{text}");
     assert!(errors.contains("redo file") || answer(&["info"], &[&image]).1.contains("redo file"), "{errors}");
     let (code, text, errors) = answer(&["recover"], &[&image]);
     assert!(code == Some(0) && text.contains("redo file is applied"), "{text}{errors}");

@@ -4,6 +4,7 @@ mod model;
 mod refused;
 mod vhd;
 mod vhdx;
+mod whole;
 
 use std::sync::Arc;
 

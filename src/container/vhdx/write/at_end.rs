@@ -21,9 +21,10 @@ const COPIED: usize = 256 << 10;
 impl Writer {
     /// Refuses a change to a block where the entry that publishes the session could not have its pages any more.
     pub(super) fn reserve_entries(&self, number: u64) -> Result<()> {
-        let chunk = number / self.geometry.chunk_ratio();
-        let pages = [self.geometry.payload_index(number), self.geometry.bitmap_index(chunk)];
-        let mut pages: Vec<u64> = pages.into_iter().map(|index| self.entry_page(index)).collect();
+        let bitmap = self.geometry.bitmap_index(number / self.geometry.chunk_ratio());
+        let bitmap = self.geometry.has_parent.then_some(bitmap);
+        let entries = std::iter::once(self.geometry.payload_index(number)).chain(bitmap);
+        let mut pages: Vec<u64> = entries.map(|index| self.entry_page(index)).collect();
         pages.dedup();
         pages.retain(|page| !self.pages.staged.contains_key(page));
         let has = self.pages.staged.range(self.table..self.table_end()).count();
