@@ -37,13 +37,20 @@ impl Reserve {
         Some(Self { file: file.ok()?.into(), held: Mutex::new(0) })
     }
 
-    /// Takes what is missing. False when the host does not have it.
+    /// Takes what is missing. False when the host does not have it all: then it is what the host has.
     pub(super) fn fill(&self) -> bool {
-        let mut held = self.held();
-        if *held == HELD_BY_KERNEL + METADATA {
-            return true;
+        let (mut held, wanted) = (self.held(), HELD_BY_KERNEL + METADATA);
+        // A small host, or one that is nearly full: what it has is taken piece by piece, and given to data in the same way.
+        let mut goes_on = *held < wanted && !self.take(&mut held, wanted);
+        while goes_on && *held < wanted {
+            let next = (*held + STEP).min(wanted);
+            goes_on = self.take(&mut held, next);
         }
-        let wanted = HELD_BY_KERNEL + METADATA;
+        *held == wanted
+    }
+
+    /// Takes space up to `wanted`, all of it or none.
+    fn take(&self, held: &mut u64, wanted: u64) -> bool {
         let taken = rustix::fs::fallocate(&self.file, FallocateFlags::empty(), *held, wanted - *held);
         match taken {
             Ok(()) => *held = wanted,
@@ -55,7 +62,7 @@ impl Reserve {
 
     /// False when no more data can be taken: what is left is for metadata.
     pub(super) fn has_room_for_data(&self) -> bool {
-        *self.held() > METADATA || self.fill()
+        *self.held() > METADATA || self.fill() || *self.held() > METADATA
     }
 
     fn held(&self) -> MutexGuard<'_, u64> {
