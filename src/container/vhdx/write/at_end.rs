@@ -37,7 +37,7 @@ impl Writer {
             false => "qemu reads no more from one entry of a log",
         };
         Err(Error::invalid(format!(
-            "too much of the disk was changed to be published in one step: {most} pages of the block table, and {why}. Publish now, or              write with --publish=sync"
+            "too much of the disk was changed to be published in one step: {most} pages of the block table, and {why}. Publish now, or write with --publish=sync"
         )))
     }
 
