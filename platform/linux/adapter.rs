@@ -24,7 +24,7 @@ use super::{
     Streams,
     attr::Ownership,
     directory::{self, Listed, Listing},
-    errno::{LOOKUP, Reporter},
+    errno::{LOOKUP, Reporter, errno},
     names,
     prefill::Prefill,
     seek,
@@ -188,8 +188,8 @@ impl Adapter {
     }
 
     pub(super) fn attr_ttl(&self, node: NodeId) -> Duration {
-        let is_exceeded = || self.writing.as_ref().is_some_and(|writing| writing.is_exceeded(node));
-        if self.fs().is_volatile(node) || is_exceeded() { Duration::ZERO } else { FOREVER }
+        let asks_first = || self.writing.as_ref().is_some_and(|writing| writing.asks_first(node));
+        if self.fs().is_volatile(node) || asks_first() { Duration::ZERO } else { FOREVER }
     }
 
     /// How long the kernel may take a name in `dir` to lead to the same node.
@@ -348,17 +348,19 @@ impl Adapter {
     /// Looks up a name in a directory.
     pub(super) fn find(&self, parent: INodeNo, name: &[u8]) -> Answer<Option<NodeReply>> {
         let found = self.answer(LOOKUP, parent, || {
-            // Where the root is that of a volume, the tree's own files are found all the same.
-            let is_root = NodeId(parent.0) == self.fs().root();
+            let (dir, writing) = (NodeId(parent.0), self.writing.is_some());
+            let is_root = dir == self.fs().root();
             if !is_root {
-                self.look(NodeId(parent.0))?;
+                self.look(dir)?;
             }
-            let found = names::lookup(&*self.fs(), NodeId(parent.0), name)?;
-            match found.filter(|_| is_root) {
-                Some(node) if self.fs().parent(node).is_ok_and(|parent| parent != node) => {
-                    self.look(node).map(|()| found)
-                }
-                _ => Ok(found),
+            let found = names::lookup(&*self.fs(), dir, name)?;
+            match found.filter(|_| is_root && writing) {
+                // Of the root only what lies in a volume is closed, and a volume may be another one by now.
+                Some(node) => match self.look(node) {
+                    Err(error) if errno(&error) != Errno::ESTALE => Err(error),
+                    _ => names::lookup(&*self.fs(), dir, name),
+                },
+                None => Ok(found),
             }
         })?;
         let Some(node) = found else { return Ok(None) };

@@ -144,7 +144,7 @@ fn exit_codes_of_a_mount_are_those_of_the_help_text() {
     let not_empty = folder.path().join("text");
     std::fs::write(&not_empty, "text").unwrap();
     for (command, expected, part) in [
-        (vhdmount().arg(&image).arg(folder.path()).args(["-o", "rw"]), 1, "never writes"),
+        (vhdmount().arg(&image).arg(folder.path()).args(["-o", "rw"]), 1, "--overlay CHILD"),
         (vhdmount().arg(&image).arg(folder.path()).args(["-o", "codepage=1"]), 1, "437"),
         (vhdmount().arg(&image).arg(folder.path()).args(["-o", "parent="]), 1, "path"),
         (vhdmount().arg(&image).arg(folder.path()).arg("p3"), 1, "\"p3\""),

@@ -45,6 +45,8 @@ mod parents;
 mod partition;
 #[cfg(target_os = "linux")]
 mod printed;
+#[cfg(target_os = "linux")]
+mod raw_views;
 // One of its sessions copies a symbolic link, which Wine cannot make.
 #[cfg(target_os = "linux")]
 mod readme;

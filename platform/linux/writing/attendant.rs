@@ -23,8 +23,8 @@ pub(super) enum Event {
     Tick,
     /// The last writer of a part has closed it.
     Closed(usize),
-    /// A program wrote beyond the end of this raw view.
-    Exceeded(NodeId),
+    /// The kernel accepts no more writes to this raw view before it has asked.
+    AskFirst(NodeId),
     /// End.
     End,
 }

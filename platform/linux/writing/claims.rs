@@ -120,6 +120,20 @@ impl Claims {
         self.wait(part, false).map(drop)
     }
 
+    /// Returns when the part's handles whose descriptors have been closed have ended, and nothing is being opened anew behind them.
+    pub(super) fn wait_for_end(&self, part: usize) {
+        let (mut state, end) = (self.state(), Instant::now() + self.patience);
+        loop {
+            let closed = |handle: &Handle| handle.part == part && handle.was_closed;
+            let is_ending = state.parts[part].is_closing || state.handles.values().any(closed);
+            let left = end.saturating_duration_since(Instant::now());
+            if !is_ending || left.is_zero() {
+                return;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
     /// Returns when nothing is in the way any more.
     fn wait(&self, part: usize, writes: bool) -> Result<MutexGuard<'_, State>, Busy> {
         let mut state = self.state();

@@ -67,6 +67,8 @@ pub(super) struct Writing {
     attendant: Mutex<Option<Attendant>>,
     /// For each part: a program wrote beyond its end, which the kernel has taken for a longer file.
     exceeded: Vec<AtomicBool>,
+    /// The host is full: the kernel asks before it accepts a write.
+    asks_first: AtomicBool,
     /// The lack of space has been logged.
     is_short: AtomicBool,
     /// Where the raw views are.
@@ -78,6 +80,9 @@ impl std::fmt::Debug for Writing {
         out.debug_struct("Writing").field("image", &self.image.path()).finish_non_exhaustive()
     }
 }
+
+/// Why nothing more is accepted.
+const FULL: &str = "the host is full: what was written before has its place, and no more is accepted";
 
 fn no_space(problem: &str) -> Error {
     Error::io(problem.to_owned(), rustix::io::Errno::NOSPC.into())
@@ -121,6 +126,7 @@ impl Writing {
             tree: RwLock::new(tree),
             kernel: OnceLock::new(),
             attendant: Mutex::new(None),
+            asks_first: AtomicBool::new(false),
             is_short: AtomicBool::new(false),
         })
     }
@@ -167,14 +173,18 @@ impl Writing {
         matches!(self.writable(node), Ok(Some(_)))
     }
 
-    /// Whether a node may be looked at: not while another view of its bytes is written.
+    /// Whether a node may be looked at: not while another view of its bytes is written. A volume that is being opened anew is waited for;
+    /// the kernel then looks for the file again.
     pub(super) fn look(&self, node: NodeId) -> Result<()> {
         let Some(part) = self.part_of(node)? else { return Ok(()) };
-        let part_name = || &self.claims.parts()[part].name;
-        match self.claims.parts()[part].kind {
+        let shown = &self.claims.parts()[part];
+        match shown.kind {
             // An open raw view is read by its own readers.
             Kind::Raw => Ok(()),
-            Kind::Volume => self.claims.look(part).map_err(|Busy| busy(part_name())),
+            Kind::Volume => {
+                self.claims.look(part).map_err(|Busy| busy(&shown.name))?;
+                self.part_of(node).map(drop)
+            }
         }
     }
 
@@ -185,7 +195,18 @@ impl Writing {
             return Err(Error::io("this is only read", rustix::io::Errno::ROFS.into()));
         }
         let Some(part) = part else { return Ok((0, Caching::Kept)) };
+        if self.exceeded[part].load(Ordering::Relaxed) {
+            // What the kernel takes for a longer file is given up when its last handle is closed; then it looks for the name again.
+            self.claims.wait_for_end(part);
+            if !self.exceeded[part].load(Ordering::Relaxed) {
+                return Err(Error::io("a view that seemed longer", rustix::io::Errno::STALE.into()));
+            }
+        }
         let opened = self.claims.open(part, writes).map_err(|Busy| busy(&self.claims.parts()[part].name))?;
+        if let Err(error) = self.part_of(node) {
+            self.claims.release(opened.handle);
+            return Err(error);
+        }
         let caching = match (writes && !self.has_space(), opened.is_stale) {
             (true, _) => Caching::Bypassed,
             (false, true) => Caching::Dropped,
@@ -242,20 +263,39 @@ impl Writing {
             return Err(no_space("a raw view does not grow: this is its end"));
         }
         if self.reserve.as_ref().is_some_and(|reserve| !reserve.has_room_for_data()) {
-            return Err(no_space("the host is full: what is left is for what was written before"));
+            self.watch_space(node);
+            return Err(no_space(FULL));
         }
         self.claims.wrote(part);
         self.image.disk().write_all_at(range.start + offset, &bytes[..room])?;
+        self.watch_space(node);
         match room < bytes.len() && cached {
             true => Err(no_space("a raw view does not grow: this is its end")),
             false => Ok(room),
         }
     }
 
+    /// When the host gets full, what the kernel has accepted so far has its place in the reserve. It must not accept more: from here on
+    /// it asks before each write.
+    fn watch_space(&self, node: NodeId) {
+        let is_full = self.is_full();
+        if self.asks_first.swap(is_full, Ordering::Relaxed) != is_full && is_full {
+            log::warn!("{}: {FULL}", self.image.path().display());
+            self.send(Event::AskFirst(node));
+        }
+    }
+
+    /// True when the reserve is not whole, and the host has nothing for it.
+    fn is_full(&self) -> bool {
+        self.reserve.as_ref().is_some_and(|reserve| !reserve.fill())
+    }
+
     /// The kernel believes that the view is longer, until nobody has it open any more. From here on it asks before each write.
     fn exceed(&self, part: usize, node: NodeId) {
+        // Its end is noticed as that of a writer.
+        self.claims.wrote(part);
         if !self.exceeded[part].swap(true, Ordering::Relaxed) {
-            self.send(Event::Exceeded(node));
+            self.send(Event::AskFirst(node));
         }
     }
 
@@ -265,14 +305,20 @@ impl Writing {
             Some(part) if self.exceeded[part].load(Ordering::Relaxed) => {
                 Err(no_space("a raw view does not grow: this is its end"))
             }
+            Some(_) if self.asks_first.load(Ordering::Relaxed) => {
+                let is_full = self.is_full();
+                self.asks_first.store(is_full, Ordering::Relaxed);
+                if is_full { Err(no_space(FULL)) } else { Ok(()) }
+            }
             _ => Ok(()),
         }
     }
 
     /// True when the attributes of a node must not be cached.
-    pub(super) fn is_exceeded(&self, node: NodeId) -> bool {
+    pub(super) fn asks_first(&self, node: NodeId) -> bool {
         let part = self.part_of(node).ok().flatten();
-        part.is_some_and(|part| self.exceeded[part].load(Ordering::Relaxed))
+        let asks_first = self.asks_first.load(Ordering::Relaxed);
+        part.is_some_and(|part| asks_first || self.exceeded[part].load(Ordering::Relaxed))
     }
 
     /// Makes a range of a raw view read as zeros, and gives back its space.
@@ -312,7 +358,7 @@ impl Writing {
                 }
             }
             Event::Closed(part) => self.open_anew(part),
-            Event::Exceeded(node) => self.invalidate(node),
+            Event::AskFirst(node) => self.invalidate(node),
             Event::End => {}
         }
     }
@@ -350,6 +396,14 @@ impl Writing {
                 log::error!("{name}.raw was written, but its volumes cannot be opened anew: {error}")
             }
         }
+        if self.exceeded[part].load(Ordering::Relaxed) {
+            if let Some(kernel) = self.kernel.get() {
+                // With the name the kernel gives up the file that it takes for a longer one.
+                let view = format!("{name}.raw");
+                log_failure(kernel.inval_entry(INodeNo(self.folder.0), view.as_ref()));
+            }
+            self.exceeded[part].store(false, Ordering::Relaxed);
+        }
         self.claims.settled(part);
         // Afterwards, as the kernel waits for those who look up names in the root.
         let Some(kernel) = self.kernel.get() else { return };
@@ -358,10 +412,6 @@ impl Writing {
             log_failure(kernel.inval_entry(root, name.as_ref()));
         }
         log_failure(kernel.inval_inode(root, 0, 0));
-        if self.exceeded[part].swap(false, Ordering::Relaxed) {
-            // With the name the kernel gives up the file that it takes for a longer one.
-            log_failure(kernel.inval_entry(INodeNo(self.folder.0), format!("{name}.raw").as_ref()));
-        }
     }
 
     fn invalidate(&self, node: NodeId) {

@@ -116,7 +116,7 @@ pub(super) fn resolve(
             (Err(OptionError::Writable), _) if mount.in_place || mount.overlay.is_some() => {}
             (Err(OptionError::Writable), Some(_)) => {
                 log::warn!(
-                    "{}: rw is ignored without overlay=CHILD or in_place, which say where writes go; say ro",
+                    "{}: rw is ignored, the mount is read-only: overlay=CHILD or in_place would say where writes go; say ro",
                     image.display()
                 );
             }
