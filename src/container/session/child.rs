@@ -121,7 +121,7 @@ pub(super) fn verify(top: &Image, files: &SessionFiles, below: &[Image]) -> Resu
         && linkage.accepts(base.identity)
     {
         return Err(Error::invalid(format!(
-            "{image} was written at another time than the overlay {child} says: it has changed since, or it is a copy. If it is an              unchanged copy, `vhdmount reconnect {child} --parent {image} --reset-identity` says so"
+            "{image} was written at another time than the overlay {child} says: it has changed since, or it is a copy. If it is an unchanged copy, `vhdmount reconnect {child} --parent {image} --reset-identity` says so"
         )));
     }
     if linkage.accepts(base.identity) && !linkage.is_anonymous() {
