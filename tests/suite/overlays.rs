@@ -18,7 +18,7 @@ use vhdmount::{
 
 use crate::support::{
     demo::{outcome, unpack, vhdmount},
-    have, run, scratch, tool,
+    have, have_fuse, run, scratch, tool,
 };
 
 const MIB: u64 = 1 << 20;
@@ -314,4 +314,39 @@ fn reconnect_follows_a_parent_that_was_moved() {
             run(tool("7z").args(["t", "-bd"]).arg(&child).stdout(std::process::Stdio::null()));
         }
     }
+}
+
+#[test]
+fn libvhdi_reads_what_was_written_over_a_parent() {
+    if !have(&["vhdimount", "fusermount"]) || !have_fuse() {
+        return;
+    }
+    for (name, child) in [("base.vhdx", "fix.vhdx"), ("base.vhd", "fix.vhd")] {
+        let folder = scratch();
+        let (image, child) = (folder.path().join(name), folder.path().join(child));
+        run(vhdmount().args(["create", "-q", "--size", "12M"]).arg(&image));
+        let session = open(&image, &child, Publish::Unmount);
+        session.disk().write_all_at(5 * MIB + 512, &[3; 4096]).unwrap();
+        session.disk().write_all_at(11 * MIB, &[4; 1 << 20]).unwrap();
+        let expected = read_vec(&**session.disk(), 0, 12 << 20).unwrap();
+        session.close().unwrap();
+        let at = folder.path().join("at");
+        fs::create_dir(&at).unwrap();
+        run(tool("vhdimount").arg(&child).arg(&at));
+        let read = fs::read(at.join("vhdi2"));
+        run(tool("fusermount").arg("-u").arg(&at));
+        assert!(read.unwrap() == expected, "{name}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn only_files_are_overlays() {
+    let folder = scratch();
+    let (image, pipe) = (unpack(folder.path()), folder.path().join("pipe"));
+    run(tool("mkfifo").arg(&pipe));
+    let opened = WritingSession::overlay(&image, &pipe, &OpenOptions::default(), &SessionOptions::default());
+    assert!(opened.map(|_| ()).unwrap_err().to_string().contains("is no file"));
+    assert_eq!(answer(&["recover"], &[&pipe]).0, Some(2));
+    assert_eq!(answer(&["discard", "-f"], &[folder.path()]).0, Some(2));
 }

@@ -85,7 +85,11 @@ pub(super) fn named(child: &Path, base: &Image, path: &Path) -> Result<NewParent
     let info = base.layer.info();
     let is_raw = info.format == Format::Raw;
     let relative_path = parent_path::relative(path, child, true);
-    let absolute_path = if cfg!(windows) || is_raw { parent_path::absolute(path) } else { None };
+    let absolute_path = parent_path::absolute(path).map(|path| match cfg!(windows) || is_raw {
+        true => path,
+        // libvhdi takes the parent's name from it, and looks beside the child; Windows tries the relative path first.
+        false => path.replace('/', "\\"),
+    });
     if relative_path.is_none() && absolute_path.is_none() {
         return Err(Error::invalid(format!(
             "no path in Unicode leads from {} to {}: give them other names or folders",

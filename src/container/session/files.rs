@@ -45,6 +45,9 @@ impl SessionFiles {
             // Another process may open it for this one, or it is a disk of Windows.
             Err(_) => None,
         };
+        if child.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(Error::invalid(format!("{} is no file: an overlay is one", child.display())));
+        }
         let (file, is_made_here) = match BackingFile::open(child) {
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
                 (Self::create(child)?, true)
@@ -73,7 +76,7 @@ impl SessionFiles {
     /// # Errors
     /// [`Error::Io`] of the host.
     pub fn in_place(image: &Path) -> Result<Self> {
-        let mut files = Self::new(image, None, BackingFile::open(image)?);
+        let mut files = Self::new(image, None, open_to_write(image)?);
         let mut head = [0; 8];
         let is_vhdx = files.file.read_exact_at(0, &mut head).is_ok() && head == *b"vhdxfile";
         if !is_vhdx {
@@ -89,7 +92,7 @@ impl SessionFiles {
     pub fn to_recover(image: &Path) -> Result<Self> {
         match redo::path_beside(image).is_file() {
             true => Self::in_place(image),
-            false => Ok(Self::new(image, None, BackingFile::open(image)?)),
+            false => Ok(Self::new(image, None, open_to_write(image)?)),
         }
     }
 
@@ -187,6 +190,18 @@ impl Drop for SessionFiles {
             let _ = std::fs::remove_file(self.path());
         }
     }
+}
+
+/// Opens an image that is written itself. Opening a pipe would wait for a reader.
+fn open_to_write(image: &Path) -> Result<BackingFile> {
+    #[cfg(unix)]
+    if let Ok(kind) = image.metadata().map(|metadata| metadata.file_type()) {
+        use std::os::unix::fs::FileTypeExt;
+        if !kind.is_file() && !kind.is_block_device() {
+            return Err(Error::invalid(format!("{} is neither a file nor a block device", image.display())));
+        }
+    }
+    BackingFile::open(image)
 }
 
 /// True for the signatures of a VHD, at its beginning or its end.
