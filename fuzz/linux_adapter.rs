@@ -1,5 +1,5 @@
 //! The part of `platform/linux` that answers the kernel, without what mounts and serves: for the targets of the adapter.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 #[path = "../platform/linux/adapter.rs"]
 mod adapter;
@@ -25,6 +25,8 @@ mod snapshots;
 mod sources;
 #[path = "../platform/linux/walk_detector.rs"]
 mod walk_detector;
+#[path = "../platform/linux/writing/mod.rs"]
+mod writing;
 #[path = "../platform/linux/xattr.rs"]
 mod xattr;
 
