@@ -103,6 +103,17 @@ fn has_ended(pid: &str) -> bool {
     zombie && fs::read_dir(process.join("task")).map_or(0, Iterator::count) <= 1
 }
 
+/// True when every thread of a process has stopped: the signal's sender does not wait for that, and a thread that runs on may
+/// still answer a request.
+fn has_stopped(pid: &str) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let is_stopped =
+        |stat: String| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'));
+    let mut states =
+        threads.map(|thread| fs::read_to_string(thread.path().join("stat")).is_ok_and(is_stopped));
+    states.all(|is_stopped| is_stopped)
+}
+
 fn kill(signal: &str, pid: &str) {
     run(support::tool("kill").arg(signal).arg(pid));
 }
@@ -250,6 +261,7 @@ fn a_stopped_mount_is_unmounted_in_time() {
     let Some(served) = serve() else { return };
     let server = served.server();
     kill("-STOP", &server);
+    wait("the server stops", || has_stopped(&server));
     let output = vhdmount().arg("-u").arg(&served.at).output().unwrap();
     kill("-CONT", &server);
     served.wait_until_ended();
