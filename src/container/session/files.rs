@@ -113,7 +113,8 @@ impl SessionFiles {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true);
         #[cfg(windows)]
-        std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, 1);
+        // FILE_SHARE_READ and FILE_SHARE_DELETE: it is removed while it is open if the session cannot begin.
+        std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, 1 | 4);
         let file = options.open(child).map_err(|error| Error::io(child.display().to_string(), error))?;
         BackingFile::new(file, child)
     }

@@ -114,15 +114,15 @@ fn raw_image_that_was_written_since_is_another_parent() {
     // Found by the child's own locator as well.
     assert_eq!(read(&child, 4096, 512), [1; 512]);
     assert_eq!(read(&child, 0, 512), [7; 512]);
-    let file = std::fs::File::options().write(true).open(&image).unwrap();
-    let modified = file.metadata().unwrap().modified().unwrap();
-    file.set_modified(modified + std::time::Duration::from_secs(1)).unwrap();
+    // Closed each time: on Windows an image that is open for writing is no parent.
+    let open = || std::fs::File::options().write(true).open(&image).unwrap();
+    let modified = open().metadata().unwrap().modified().unwrap();
+    open().set_modified(modified + std::time::Duration::from_secs(1)).unwrap();
     assert!(refusal(overlay(&image, &child)).contains("another time"));
-    file.set_modified(modified).unwrap();
+    open().set_modified(modified).unwrap();
     overlay(&image, &child).unwrap().close().unwrap();
-    FileSink::new(file, &image).write_all_at(512, &[9; 512]).unwrap();
-    let file = std::fs::File::options().write(true).open(&image).unwrap();
-    file.set_modified(modified).unwrap();
+    FileSink::new(open(), &image).write_all_at(512, &[9; 512]).unwrap();
+    open().set_modified(modified).unwrap();
     assert!(refusal(overlay(&image, &child)).contains("has changed since"));
     assert!(container::open(&child, &OpenOptions::default()).is_err());
 }
