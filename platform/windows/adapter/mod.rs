@@ -73,6 +73,7 @@ pub(crate) struct Adapter {
 pub(crate) struct Handle {
     place: Place,
     volatile: bool,
+    is_directory: bool,
     content: OnceLock<Arc<dyn ByteSource>>,
 }
 
@@ -190,13 +191,17 @@ impl Adapter {
     fn opened(&self, place: Place, options: u32, access: u32) -> Result<(Handle, Info), Refusal> {
         let mut info = self.info_of(place)?;
         let volatile = self.fs.is_volatile(place.file);
-        let handle = Handle { place, volatile, content: OnceLock::new() };
+        let is_directory = info.attributes & info::attribute::DIRECTORY != 0;
+        let handle = Handle { place, volatile, is_directory, content: OnceLock::new() };
         let is_link = info.reparse_tag != 0 && options & OPEN_REPARSE_POINT != 0;
-        let has_content = info.attributes & info::attribute::DIRECTORY == 0 && !is_link;
-        // A file that cannot be decoded fails here; its attributes and streams can still be opened.
-        if has_content && access & READING != 0 {
-            let content = self.content(&handle)?;
-            info.size = content.size();
+        if !is_directory && access & READING != 0 {
+            match self.content(&handle) {
+                Ok(content) => info.size = content.size(),
+                // A link is opened for what it stores besides content.
+                Err(_) if is_link => info.size = 0,
+                // A file that cannot be decoded fails here; its attributes and streams can still be opened.
+                Err(refusal) => return Err(refusal),
+            }
         }
         Ok((handle, info))
     }
@@ -244,6 +249,10 @@ impl Adapter {
     /// Fills `buf` with the file's bytes from `offset` on; fewer only at its end.
     pub(crate) fn read(&self, handle: &Handle, offset: u64, buf: &mut [u8]) -> Answer<usize> {
         self.answer("read", handle.node(), || {
+            // A damaged record may have both an index of names and content.
+            if handle.is_directory {
+                return Err(Status::INVALID_DEVICE_REQUEST.into());
+            }
             let content = self.content(handle)?;
             let left = content.size().saturating_sub(offset);
             if left == 0 && !buf.is_empty() {

@@ -15,6 +15,7 @@ impl Status {
     pub(crate) const REPARSE: Self = Self(0x0000_0104);
     pub(crate) const BUFFER_OVERFLOW: Self = Self(0x8000_0005);
     pub(crate) const INVALID_PARAMETER: Self = Self(0xC000_000D);
+    pub(crate) const INVALID_DEVICE_REQUEST: Self = Self(0xC000_0010);
     pub(crate) const END_OF_FILE: Self = Self(0xC000_0011);
     pub(crate) const ACCESS_DENIED: Self = Self(0xC000_0022);
     pub(crate) const BUFFER_TOO_SMALL: Self = Self(0xC000_0023);

@@ -184,7 +184,8 @@ fn a_junction_shows_what_is_stored_and_leads_inside() {
     let adapter = adapter(None, false);
     let path = units("\\p3\\Documents and Settings");
     let (handle, info) = adapter.open(&path, OPEN | OPEN_REPARSE_POINT, READ).unwrap();
-    assert_eq!(info.reparse_tag, 0xA000_0003);
+    assert_eq!((info.reparse_tag, info.size), (0xA000_0003, 0));
+    assert_eq!(adapter.read(&handle, 0, &mut [0; 8]), Err(Status::INVALID_DEVICE_REQUEST));
     let stored = adapter.reparse_point(&handle).unwrap();
     assert_eq!(stored[..4], 0xA000_0003_u32.to_le_bytes());
     let text: Vec<u8> = r"C:\Users".encode_utf16().flat_map(u16::to_le_bytes).collect();
