@@ -97,10 +97,11 @@ impl Space {
     }
 }
 
-/// The MiB that a range touches, up to the last tracked one.
+/// The MiB that a range touches, up to the last tracked one; none where it begins behind that.
 pub(super) fn mib(bytes: &Range<u64>) -> Range<u64> {
-    let end = if bytes.is_empty() { bytes.start } else { bytes.end };
-    bytes.start / MIB..end.div_ceil(MIB).min(MAX_TRACKED)
+    let start = bytes.start / MIB;
+    let end = if bytes.is_empty() { start } else { bytes.end.div_ceil(MIB).min(MAX_TRACKED) };
+    start..end.max(start)
 }
 
 #[cfg(test)]
@@ -128,6 +129,7 @@ mod tests {
         assert!(space.is_partial());
         space.claim(&(u64::MAX - 1..u64::MAX));
         assert_eq!(space.free(MIB), (MAX_TRACKED, MAX_TRACKED));
+        assert!(space.contested.range(mib(&(u64::MAX - MIB..u64::MAX))).next().is_none());
         space.reserve(&(0..5000 * MIB));
         (0..5000).for_each(|unit| space.claim(&(unit * MIB..(unit + 1) * MIB)));
         assert_eq!((space.contested.len(), space.forgotten), (1000, 4000));
