@@ -14,7 +14,6 @@ pub mod writing;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 pub use find::{Discovery, find};
@@ -58,6 +57,8 @@ impl OpenOptions {
         let container = container::OpenOptions {
             parents: absolute(&self.container.parents),
             parent_dirs: absolute(&self.container.parent_dirs),
+            // Known since the first time.
+            find_children: false,
             ..self.container.clone()
         };
         Self { container, ..self.clone() }
@@ -121,7 +122,7 @@ impl Image {
         let modified =
             file.and_then(|file| file.file().metadata().and_then(|metadata| metadata.modified()).ok());
         let disk: Arc<dyn ByteSource> = container.disk.clone();
-        let time = modified.map_or(Timestamp::default(), timestamp);
+        let time = modified.map_or(Timestamp::default(), Timestamp::from);
         let image = Self::assemble(container, disk, time, options)?;
         // A mount changes its working directory, and may look again much later.
         let origin = std::path::absolute(path).ok().map(|path| (path, options.absolute()));
@@ -258,9 +259,20 @@ impl Image {
             .volumes()
             .map(|(volume, _)| RawView { name: format!("{}.raw", volume.name), bytes: volume.bytes.clone() });
         let whole = RawView { name: "disk.raw".into(), bytes: self.opened.bytes.clone() };
+        let hidden = self.opened.partitions().filter(|(_, content)| content.readable().is_none());
+        let hidden = hidden.map(|(partition, content)| {
+            let state = VolumeState::of_partition(partition, &content.probe);
+            tree::HiddenVolume {
+                name: content.volume.name.clone(),
+                esp: partition.esp,
+                has_files: !matches!(state, VolumeState::NoFilesystem { .. }),
+                why: state.to_string(),
+            }
+        });
         let generator = Synthesis::new(self);
         let tree = Tree::new(Parts {
             volumes: volumes.collect(),
+            hidden: hidden.collect(),
             only,
             raw_views: std::iter::once(whole).chain(views).collect(),
             generator: Box::new(generator),
@@ -313,11 +325,6 @@ fn piece(table: &Table, partition: &Partition, disk: &Arc<dyn ByteSource>) -> Pi
         },
         bytes: partition.window(disk),
     }
-}
-
-fn timestamp(time: SystemTime) -> Timestamp {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp { seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX), nanos: since.subsec_nanos() }
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use fuser::{FileAttr, FileType, INodeNo};
 use vhdmount::fs::{NodeId, NodeKind, Posix, Stat, Timestamp};
 
-/// Owner and group of every file, and the masks that clear bits of `r-x` on directories and `r--` on files.
+/// Owner and group of every file, and the masks that clear bits of 0755 on directories and 0644 on files. The owner may write, so
+/// that a copy with its modes (`cp -a`, `rsync -a`) can be changed and deleted; that a mount is read-only, the kernel enforces.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ownership {
     pub(super) uid: u32,
@@ -22,16 +23,16 @@ impl Ownership {
     /// The attributes of a node.
     pub(super) fn attr(&self, node: NodeId, stat: &Stat) -> FileAttr {
         let (kind, perm, rdev) = match stat.kind {
-            NodeKind::Directory => (FileType::Directory, 0o555 & !self.dmask, 0),
+            NodeKind::Directory => (FileType::Directory, 0o755 & !self.dmask, 0),
             NodeKind::Symlink => (FileType::Symlink, 0o777, 0),
-            NodeKind::File => (FileType::RegularFile, 0o444 & !self.fmask, 0),
-            NodeKind::Fifo => (FileType::NamedPipe, 0o444 & !self.fmask, 0),
-            NodeKind::Socket => (FileType::Socket, 0o444 & !self.fmask, 0),
+            NodeKind::File => (FileType::RegularFile, 0o644 & !self.fmask, 0),
+            NodeKind::Fifo => (FileType::NamedPipe, 0o644 & !self.fmask, 0),
+            NodeKind::Socket => (FileType::Socket, 0o644 & !self.fmask, 0),
             NodeKind::CharDevice(major, minor) => {
-                (FileType::CharDevice, 0o444 & !self.fmask, rdev(major, minor))
+                (FileType::CharDevice, 0o644 & !self.fmask, rdev(major, minor))
             }
             NodeKind::BlockDevice(major, minor) => {
-                (FileType::BlockDevice, 0o444 & !self.fmask, rdev(major, minor))
+                (FileType::BlockDevice, 0o644 & !self.fmask, rdev(major, minor))
             }
         };
         FileAttr {

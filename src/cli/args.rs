@@ -286,6 +286,7 @@ impl Open {
                 force_parent: self.force_parent,
                 confine: self.confine,
                 replay: !self.no_replay,
+                find_children: false,
                 host: super::system::host(),
             },
             fs,
@@ -369,8 +370,11 @@ pub(crate) fn number<T: std::str::FromStr>(name: &str, value: Option<&str>) -> R
 /// `vhdmount info`
 #[derive(Debug, Args)]
 pub(crate) struct Info {
-    /// VHD, VHDX, raw image or disk
+    /// VHD, VHDX, raw image or disk; a folder with --recursive
     pub(crate) image: PathBuf,
+    /// Draw which image below the folder IMAGE is a child of which other one
+    #[arg(short, long)]
+    pub(crate) recursive: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -60,6 +60,8 @@ pub(crate) struct Source {
 /// `vhdmount info`
 pub(crate) struct Info {
     pub(crate) source: Source,
+    /// The image is a folder, whose chains are drawn.
+    pub(crate) recursive: bool,
     pub(crate) json: bool,
 }
 
@@ -234,7 +236,9 @@ pub(crate) struct Reconnect {
 
 impl Source {
     pub(crate) fn new(image: PathBuf, open: &Open, view: &View) -> Self {
-        Self { image, options: open.options(view), partition: view.partition }
+        let mut options = open.options(view);
+        options.container.find_children = true;
+        Self { image, options, partition: view.partition }
     }
 
     /// # Errors
@@ -281,8 +285,8 @@ impl Command {
     fn resolve(self, quiet: bool) -> Result<Action, Failure> {
         let whole = View::default;
         Ok(match self {
-            Self::Info(args::Info { image, json, open }) => {
-                Action::Info(Info { source: Source::new(image, &open, &whole()), json })
+            Self::Info(args::Info { image, recursive, json, open }) => {
+                Action::Info(Info { source: Source::new(image, &open, &whole()), recursive, json })
             }
             Self::Ls(ls) => Action::Ls(ls.resolve()),
             Self::Cat(args::Cat { image, path, open, view }) => {

@@ -55,12 +55,15 @@ pub(super) fn list(
     out: impl Write,
     terminal: bool,
 ) -> Result<(), Failure> {
-    let mut volumes: Vec<&Volume> = Vec::new();
+    let (mut volumes, mut notes) = (Vec::<&Volume>::new(), Notes::default());
     for path in &command.paths {
         let node = find(tree, path)?;
         match tree.volume_at(node) {
             Some(volume) => volumes.push(volume),
-            None if node == Tree::ROOT => volumes.extend(tree.volumes()),
+            None if node == Tree::ROOT => {
+                volumes.extend(tree.volumes());
+                notes.hidden(tree);
+            }
             None => {
                 let option = lost.option();
                 let text = format!("{path}: {option} lists whole volumes, as in `ls {option} IMAGE p3`");
@@ -69,7 +72,7 @@ pub(super) fn list(
         }
     }
     let headings = volumes.len() > 1 && !command.json;
-    let mut list = Listing { command, out, terminal, rows: 0, notes: Notes::default() };
+    let mut list = Listing { command, out, terminal, rows: 0, notes };
     let mut failed = None;
     let written = list.begin().and_then(|()| {
         volumes.iter().try_for_each(|volume| {
@@ -106,7 +109,10 @@ pub(super) struct Listing<'a, W> {
 impl<W: Write> Listing<'_, W> {
     /// Lists a volume: `Err` when the output is closed, `Ok(Err)` when the volume cannot be read any further.
     fn volume(&mut self, volume: &Volume) -> std::io::Result<Result<()>> {
-        let Some(undelete) = volume.fs.deleted() else { return Ok(Ok(())) };
+        let Some(undelete) = volume.fs.deleted() else {
+            self.notes.not_examined(volume, "deleted files");
+            return Ok(Ok(()));
+        };
         let mut written = Ok(());
         let listed = undelete.each(0, &mut |found| {
             written = rows(&*undelete, volume, &found).try_for_each(|row| self.row(&row));

@@ -73,6 +73,9 @@ impl<W: Write> Listing<'_, W> {
         for path in &self.command.paths {
             let node = find(self.tree, path)?;
             let inside = |error| Failure::inside(path, error);
+            if node == Tree::ROOT {
+                self.notes.hidden(self.tree);
+            }
             let written = match self.tree.stat(node).map_err(inside)?.kind {
                 NodeKind::Directory => self.directory(path, node),
                 _ => self.entry(b"", path.as_bytes(), node, None),

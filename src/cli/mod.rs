@@ -45,7 +45,7 @@ pub(crate) use exit::{Class, Failure};
 use vhdmount::{
     fs::NodeId,
     printable::printable_lines,
-    tree::{Resolver, Tree},
+    tree::{HiddenVolume, Resolver, Tree},
 };
 
 /// Runs the command.
@@ -124,6 +124,12 @@ fn find(tree: &Tree, path: &str) -> Result<NodeId, Failure> {
     let first = path.split('/').find(|part| !part.is_empty()).unwrap_or_default();
     let resolve = |path: &str| Resolver::new(tree).resolve(path.as_bytes(), true);
     resolve(path).map(|found| found.node).map_err(|error| {
+        let names = |volume: &&HiddenVolume| {
+            volume.name.eq_ignore_ascii_case(first) || volume.esp && first.eq_ignore_ascii_case("esp")
+        };
+        if let (Err(_), Some(volume)) = (resolve(first), tree.hidden_volumes().iter().find(names)) {
+            return Failure::inside(path, format_args!("{} cannot be listed: {}", volume.name, volume.why));
+        }
         let hint = match resolve(first) {
             _ if path.contains('\\') => "; here `/` separates names, as in p3/Windows/System32",
             Err(_) => "; `vhdmount ls IMAGE` lists where paths begin",

@@ -5,12 +5,15 @@ mod linux;
 #[cfg(windows)]
 mod windows;
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
 
 use vhdmount::{
     Error,
     container::LogState,
-    fs::probe::Probe,
+    fs::{Timestamp, probe::Probe},
     image::{DiskInfo, Image, VolumeState},
     json,
     printable::printable,
@@ -21,7 +24,10 @@ use vhdmount::{
 use self::linux as system;
 #[cfg(windows)]
 use self::windows as system;
-use super::{Failure, args, config::Source, helper::MountHelper, info::text::volume_table, sandbox::Sandbox};
+use super::{
+    Failure, args, config::Source, date::date, helper::MountHelper, info::text::volume_table,
+    sandbox::Sandbox,
+};
 use crate::platform;
 
 pub(super) fn unmount(mountpoint: &Path) -> Result<(), Failure> {
@@ -164,11 +170,31 @@ fn describe(source: &Source, announcement: Announcement, opened: &Image) -> (Str
     let announcement = match announcement {
         Announcement::Json => json::to_text(&info),
         Announcement::Nothing => String::new(),
-        Announcement::Table => volume_table(&info) + &problems(&info),
+        Announcement::Table => volume_table(&info) + &chain(opened) + &problems(&info),
         Announcement::Problems => unreadable(&info) + &problems(&info),
     };
     let readable = opened.partitions().any(|(_, content)| matches!(content, Probe::Readable(_)));
     (announcement, readable)
+}
+
+/// The chain of a differencing disk, each image with the time when it was last written: that of a checkpoint is easily mistaken
+/// for another's.
+fn chain(opened: &Image) -> String {
+    let container = opened.container();
+    let images = container.infos().zip(container.files()).map(|(layer, file)| {
+        let name =
+            Path::new(&layer.path).file_name().map_or(layer.path.as_str().into(), OsStr::to_string_lossy);
+        let metadata = file.as_ref().and_then(|file| file.file().metadata().ok());
+        let modified = metadata.and_then(|metadata| metadata.modified().ok());
+        let modified = modified.map_or_else(|| "?".into(), |time| date(Timestamp::from(time)));
+        printable(&format!("{name} ({modified})")).into_owned()
+    });
+    let images: Vec<_> = images.collect();
+    if images.len() > 1 {
+        format!("Chain, written (UTC): {}\n", images.join(" \u{2192} "))
+    } else {
+        String::new()
+    }
 }
 
 /// Why volumes are not shown, for a mount that prints no table.

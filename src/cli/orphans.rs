@@ -32,7 +32,10 @@ impl<W: Write> Listing<'_, W> {
     /// Lists the orphans of a volume. `Err` when the output is closed; unreadable entries are noted, the rest is listed.
     pub(super) fn orphans(&mut self, volume: &Volume) -> std::io::Result<()> {
         let view = View::new(volume.fs.clone());
-        let Some(orphans) = volume.fs.orphans() else { return Ok(()) };
+        let Some(orphans) = volume.fs.orphans() else {
+            self.notes.not_examined(volume, "files without a name");
+            return Ok(());
+        };
         let mut path = format!("{}/{NAME}", volume.name).into_bytes();
         let mut levels = vec![Level { node: DIRECTORY, path: path.len(), below: Vec::new() }];
         let mut listed = false;

@@ -67,6 +67,11 @@ pub(super) fn narrow(container: Option<&Container>) {
 
 fn rights(action: &Action) -> Option<Rights> {
     Some(match action {
+        Action::Info(command) if command.recursive => {
+            let mut rights = Rights::to_open([], &command.source.options.container);
+            rights.folders.push(command.source.image.clone());
+            rights
+        }
         Action::Info(command) => of(&command.source),
         Action::Ls(command) => of(&command.source),
         Action::Cat(command) => of(&command.source),

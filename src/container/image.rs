@@ -63,6 +63,11 @@ impl Identity {
         matches!(self, Self::Vhd(id) | Self::Vhdx(id) if id.is_zero())
     }
 
+    /// True for what a VHD or VHDX says of itself.
+    pub(super) fn is_of_file(self) -> bool {
+        matches!(self, Self::Vhd(_) | Self::Vhdx(_))
+    }
+
     pub(super) fn text(self) -> String {
         match self {
             Self::Vhd(id) => format!("VHD {id}"),

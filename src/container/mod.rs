@@ -36,7 +36,7 @@ pub use disk::Disk;
 pub use fingerprint::{Fingerprint, RawParent};
 pub use host_file::open_file;
 pub use log_state::LogState;
-pub use open::{open, open_chain, open_source};
+pub use open::{describe, describe_alone, open, open_chain, open_source};
 pub use opened::Container;
 pub use options::OpenOptions;
 pub use plan::{NewParent, Plan};

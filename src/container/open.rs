@@ -1,9 +1,15 @@
 //! From a path to a disk: opens the image and finds its parents.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use super::{chain, image::Image, locks, opened::Container, options::OpenOptions};
+use super::{LayerInfo, chain, image::Image, locks, opened::Container, options::OpenOptions};
 use crate::{Error, Result, bytes::ByteSource};
+
+/// Children that a warning names.
+const MAX_NAMED: usize = 5;
 
 /// Opens an image file or block device and its parents, read-only.
 ///
@@ -11,7 +17,9 @@ use crate::{Error, Result, bytes::ByteSource};
 /// [`Error::NotFound`] for a missing image or parent, with where it was looked for; [`Error::Denied`] for a locked or
 /// protected one; [`Error::Unsupported`] for a known format that is not read; what the format's own structures say.
 pub fn open(path: &Path, options: &OpenOptions) -> Result<Container> {
-    let walk = chain::walk(Image::open(path, options)?, options);
+    let top = Image::open(path, options)?;
+    let children = if options.find_children { chain::children(&top, options) } else { Vec::new() };
+    let walk = chain::walk(top, options);
     if let Some(error) = walk.stopped {
         return Err(error);
     }
@@ -23,6 +31,7 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Container> {
              before `vhdmount recover {path}`"
         )
     }));
+    warnings.extend(of_children(path, &children));
     let written =
         walk.images.iter().filter_map(|image| image.file.as_deref()).filter(|file| locks::has_writer(file));
     warnings.extend(written.map(|file| {
@@ -30,6 +39,42 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Container> {
         format!("{path} is being written by another program: what is read of it may be old in one place and new in another")
     }));
     Ok(Container::new(walk.images, warnings))
+}
+
+/// What the images of a chain say of themselves, top first, as far as the chain can be followed; and why it ends there, where a
+/// parent is missing.
+///
+/// # Errors
+/// As [`open`], for the image at `path`.
+pub fn describe(path: &Path, options: &OpenOptions) -> Result<(Vec<LayerInfo>, Option<Error>)> {
+    let walk = chain::walk(Image::open(path, options)?, options);
+    Ok((walk.images.iter().map(|image| image.layer.info().clone()).collect(), walk.stopped))
+}
+
+/// What one image says of itself; its parents are not looked for.
+///
+/// # Errors
+/// As [`open`].
+pub fn describe_alone(path: &Path, options: &OpenOptions) -> Result<LayerInfo> {
+    Ok(Image::open(path, options)?.layer.info().clone())
+}
+
+/// The warning about images that continue the one at `path`.
+fn of_children(path: &Path, children: &[PathBuf]) -> Option<String> {
+    let name = |child: &PathBuf| {
+        child
+            .file_name()
+            .map_or_else(|| child.display().to_string(), |name| name.to_string_lossy().into_owned())
+    };
+    let names: Vec<_> = children.iter().take(MAX_NAMED).map(name).collect();
+    let more = if children.len() > MAX_NAMED { ", …" } else { "" };
+    let path = path.display();
+    (!names.is_empty()).then(|| {
+        format!(
+            "{path} has children beside it ({}{more}): this is the disk as it was before them; open a child for what came later",
+            names.join(", ")
+        )
+    })
 }
 
 /// Opens an image that is not a file of the host (an image inside an image). It has no folder, so no parents.

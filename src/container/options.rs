@@ -18,6 +18,9 @@ pub struct OpenOptions {
     pub confine: bool,
     /// Replays a dirty VHDX log (in memory).
     pub replay: bool,
+    /// Looks for children in the image's own folder, for a warning; each file there that is named as a virtual disk costs a few
+    /// reads.
+    pub find_children: bool,
     /// Asked about disks, and about the space below image files.
     pub host: Arc<dyn Host>,
 }
@@ -30,6 +33,7 @@ impl Default for OpenOptions {
             force_parent: false,
             confine: false,
             replay: true,
+            find_children: false,
             host: Arc::new(System),
         }
     }

@@ -1,5 +1,7 @@
 //! Metadata of nodes: plain values, the same for every format.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use super::{Name, NameBuf};
 
 /// Identifies a node; computed from the disk, stable over mounts. From the lowest bit on:
@@ -54,6 +56,14 @@ pub struct Timestamp {
     pub seconds: i64,
     /// 0 .. 999 999 999, counted forward from `seconds`.
     pub nanos: u32,
+}
+
+/// A time before 1970, which no host gives its files, becomes 1970.
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX), nanos: since.subsec_nanos() }
+    }
 }
 
 /// The times of a node; a format that lacks one of them repeats the modification time.

@@ -63,10 +63,25 @@ pub struct RawView {
     pub bytes: Arc<dyn ByteSource>,
 }
 
+/// A volume that has no directory in the tree.
+#[derive(Debug, Clone)]
+pub struct HiddenVolume {
+    /// `p2`
+    pub name: String,
+    /// True for an EFI system partition.
+    pub esp: bool,
+    /// What it holds, and why its files are not shown.
+    pub why: String,
+    /// False for a partition that by its type never holds a filesystem.
+    pub has_files: bool,
+}
+
 /// The parts of a tree.
 pub struct Parts {
     /// Readable volumes by number.
     pub volumes: Vec<Volume>,
+    /// The other ones.
+    pub hidden: Vec<HiddenVolume>,
     /// The index in `volumes` of the only volume to mount, as the root.
     pub only: Option<usize>,
     /// Raw views.
@@ -82,6 +97,7 @@ pub struct Parts {
 /// The namespace that is mounted.
 pub struct Tree {
     volumes: Vec<Volume>,
+    hidden: Vec<HiddenVolume>,
     /// The drive letters known to the Windows on each volume; read when a link needs them.
     databases: Vec<OnceLock<Option<MountedDevices>>>,
     /// The added directories of each volume.
@@ -111,8 +127,8 @@ impl Tree {
         let databases = parts.volumes.iter().map(|_| OnceLock::new()).collect();
         let added = parts.volumes.iter().map(|volume| AddedDirectories::of(&volume.fs)).collect();
         let numbers = (1..=parts.volumes.len() as u64).collect();
-        let (volumes, list_deleted) = (parts.volumes, parts.list_deleted);
-        Self { volumes, databases, added, list_deleted, only, numbers, synthetic }
+        let (volumes, hidden, list_deleted) = (parts.volumes, parts.hidden, parts.list_deleted);
+        Self { volumes, hidden, databases, added, list_deleted, only, numbers, synthetic }
     }
 
     /// The same tree with other numbers of its volumes, in their order: one that was opened anew takes a number that leads nowhere
@@ -139,6 +155,11 @@ impl Tree {
     /// The volumes, in the order of their directories.
     pub fn volumes(&self) -> &[Volume] {
         &self.volumes
+    }
+
+    /// The volumes that have no directory here.
+    pub fn hidden_volumes(&self) -> &[HiddenVolume] {
+        &self.hidden
     }
 
     /// The number of the volume that holds a node; 0 for one of the tree's own.

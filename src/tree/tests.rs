@@ -154,6 +154,7 @@ fn tree(only: Option<usize>) -> Tree {
         fs: Arc::new(fs),
     };
     Tree::new(Parts {
+        hidden: Vec::new(),
         volumes: vec![volume("p1", "", false, system), volume("p2", ID, true, data)],
         only,
         raw_views: vec![RawView { name: "disk.raw".into(), bytes: Arc::new(MemorySource(vec![7; 9])) }],
@@ -297,6 +298,7 @@ fn the_last_volume_of_many_has_numbers_of_its_own() {
             fs: Arc::new(Small(vec![(0, "", Dir), (0, "f", File("x"))], "")),
         };
         Tree::new(Parts {
+            hidden: Vec::new(),
             volumes: (0..count).map(volume).collect(),
             only: None,
             raw_views: Vec::new(),

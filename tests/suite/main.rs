@@ -9,6 +9,8 @@ mod avhdx;
 mod bad_sectors;
 mod chain;
 mod check;
+#[cfg(target_os = "linux")]
+mod checkpoints;
 mod cli;
 #[cfg(target_os = "linux")]
 mod containers;

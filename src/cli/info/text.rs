@@ -30,10 +30,7 @@ pub(in crate::cli) fn volume_table(info: &DiskInfo) -> String {
 
 /// The whole report.
 pub(in crate::cli) fn of(info: &DiskInfo) -> String {
-    let mut out = String::new();
-    for (depth, layer) in info.layers.iter().enumerate() {
-        push_layer(&mut out, depth, layer);
-    }
+    let mut out = of_layers(&info.layers);
     if let [first, .., last] = &info.pieces[..] {
         let text = format!("{} files joined: {first} to {last}", info.pieces.len());
         push(&mut out, "split image", &text);
@@ -56,6 +53,15 @@ pub(in crate::cli) fn of(info: &DiskInfo) -> String {
         for problem in partition.problems() {
             out += &format!("{}: PROBLEM: {}\n", partition.volume_name, printable(problem));
         }
+    }
+    out
+}
+
+/// What each image of a chain says of itself.
+pub(in crate::cli) fn of_layers(layers: &[LayerInfo]) -> String {
+    let mut out = String::new();
+    for (depth, layer) in layers.iter().enumerate() {
+        push_layer(&mut out, depth, layer);
     }
     out
 }

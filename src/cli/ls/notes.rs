@@ -1,9 +1,13 @@
 //! Notes on entries that could not be listed: the first of each kind by name, the rest counted, as a damaged volume can
 //! have millions.
 
-use vhdmount::Error;
+use vhdmount::{
+    Error,
+    printable::printable,
+    tree::{Tree, Volume},
+};
 
-use super::super::Failure;
+use super::super::{Failure, complain};
 
 /// Errors reported one by one.
 const MAX_REPORTED: u64 = 20;
@@ -15,6 +19,7 @@ const MAX_NAMED: usize = 3;
 pub(in crate::cli) struct Notes {
     errors: u64,
     misplaced: u64,
+    hidden: Vec<String>,
     named: Vec<String>,
     failed: Option<Failure>,
 }
@@ -30,6 +35,25 @@ impl Notes {
         self.failed.get_or_insert_with(|| Failure::inside(path, error));
     }
 
+    /// Notes the volumes that the root does not list. They fail nothing: what is listed is whole.
+    pub(in crate::cli) fn hidden(&mut self, tree: &Tree) {
+        if tree.volume_at(Tree::ROOT).is_some() {
+            return;
+        }
+        let hidden = tree.hidden_volumes().iter().filter(|volume| volume.has_files);
+        self.hidden.extend(hidden.map(|volume| format!("{} is not listed: {}", volume.name, volume.why)));
+    }
+
+    /// Notes a volume whose kind of filesystem is not searched for `what`.
+    pub(in crate::cli) fn not_examined(&mut self, volume: &Volume, what: &str) {
+        let kind = volume.fs.volume().filesystem;
+        self.hidden.push(format!(
+            "{} is not searched for {what}: {} is not examined for them",
+            volume.name,
+            kind.name()
+        ));
+    }
+
     /// Notes a directory listed in a place from which it is not entered (`fs::reach`); `why` is called for the first one
     /// only.
     pub(in crate::cli) fn misplaced(&mut self, path: &[u8], why: impl FnOnce() -> Error) {
@@ -43,6 +67,7 @@ impl Notes {
 
     /// Reports the counted errors; returns the first failure.
     pub(in crate::cli) fn end(&mut self) -> Option<Failure> {
+        std::mem::take(&mut self.hidden).iter().for_each(|volume| complain(&printable(volume)));
         if let Some(more @ 1..) = self.errors.checked_sub(MAX_REPORTED) {
             log::warn!("{more} more entries or directories could not be read");
         }

@@ -102,7 +102,7 @@ impl Search<'_> {
     }
 
     /// The names in a folder; where this process may not list it, those of its virtual disks.
-    fn names(&self, folder: &Path) -> std::io::Result<Vec<OsString>> {
+    pub(super) fn names(&self, folder: &Path) -> std::io::Result<Vec<OsString>> {
         match places::names(folder) {
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                 self.options.host.parents_in(folder).map_err(|_| error)
@@ -149,7 +149,7 @@ fn prefer(matching: &mut Vec<Known>, is_better: impl Fn(&Known) -> bool) {
 }
 
 /// The name of a virtual disk.
-fn is_usual(name: &OsString) -> bool {
+pub(super) fn is_usual(name: &OsString) -> bool {
     let extension = Path::new(name).extension().unwrap_or_default().to_ascii_lowercase();
     ["vhd", "vhdx", "avhd", "avhdx"].iter().any(|usual| extension == *usual)
 }

@@ -5,6 +5,7 @@
 //! the parent when its *identity* is the one that the child's linkage names; names only say where to look. What an image
 //! may open that way, and what is said of it, is decided in `bounds`.
 
+mod beside;
 mod bounds;
 mod folder;
 mod missing;
@@ -16,6 +17,7 @@ use std::{
     sync::Arc,
 };
 
+pub(super) use self::beside::children;
 pub use self::places::{names, similar_name};
 use self::{
     bounds::Bounds,
