@@ -1,5 +1,7 @@
 //! The only assembler: a path becomes a disk, its partitions, their volumes, and the tree that is mounted.
 
+pub mod bcd;
+pub mod boot;
 pub mod check;
 pub mod diff;
 mod find;

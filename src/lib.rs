@@ -42,6 +42,8 @@
 //! Every byte of an image is hostile: parsers validate once, every loop and allocation is bounded, nothing panics.
 #![forbid(unsafe_code)]
 
+pub mod bcd;
+pub mod boot;
 pub mod bytes;
 pub mod cache;
 pub mod capacity;
@@ -57,6 +59,7 @@ pub mod image;
 pub mod json;
 pub mod map;
 pub mod partition;
+pub mod pe;
 pub mod printable;
 pub mod registry;
 pub mod size;

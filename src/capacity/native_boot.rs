@@ -36,6 +36,12 @@ impl NativeBoot {
         Self { expand_at_boot, boot_needs: needs, boot_fits: needs.map(|needs| needs <= host_free) }
     }
 
+    /// What becomes of a dynamic disk when the Windows on `fs` is booted from it; `None` when there is none, or one that
+    /// knows no native boot.
+    pub fn expansion(fs: &dyn FileSystem) -> Option<Expansion> {
+        expansion(fs)
+    }
+
     /// The lines of its volume's table.
     pub(super) fn push_toml(&self, out: &mut String) {
         expansion_line(out, self.expand_at_boot);

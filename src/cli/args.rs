@@ -1,5 +1,6 @@
 //! The arguments. Doc comments are the help text.
 
+mod boot;
 mod capacity;
 mod cp;
 mod generate;
@@ -12,6 +13,7 @@ mod overlay;
 
 use std::path::PathBuf;
 
+pub(crate) use boot::{Bcd, Boot, Firmware};
 pub(crate) use capacity::Capacity;
 use clap::{Args, Parser, Subcommand};
 pub(crate) use cp::{Cp, Streams};
@@ -88,6 +90,10 @@ pub(super) enum Command {
     Capacity(Capacity),
     /// Examine an image for damage: container, parents, partition table, volumes
     Check(Check),
+    /// Show whether a disk would boot, step by step, with a BIOS and with UEFI
+    Boot(Boot),
+    /// List boot configuration data as bcdedit does, and what each entry means on this disk
+    Bcd(Bcd),
     /// Draw where a disk's partitions, files and blocks lie, and how far the host can follow
     Map(Map),
     /// Make a new VHDX, VHD or raw image

@@ -9,7 +9,7 @@ use std::{
 
 use vhdmount::{
     container::{Format, Kind, session::SessionFiles},
-    image::{Image, OpenOptions, check::CheckOptions},
+    image::{Image, OpenOptions, boot::Firmware, check::CheckOptions},
     map::Style,
     tree::Tree,
 };
@@ -36,6 +36,8 @@ pub(crate) enum Action {
     Cp(Cp),
     Capacity(Capacity),
     Check(Check),
+    Boot(Boot),
+    Bcd(Bcd),
     Map(Map),
     Create(Create),
     Convert(Convert),
@@ -152,6 +154,24 @@ pub(crate) struct Check {
     pub(crate) options: CheckOptions,
     pub(crate) json: bool,
     pub(crate) quiet: bool,
+}
+
+/// `vhdmount boot`
+pub(crate) struct Boot {
+    pub(crate) source: Source,
+    /// With this kind alone.
+    pub(crate) firmware: Option<Firmware>,
+    pub(crate) json: bool,
+    /// Print verdicts alone.
+    pub(crate) quiet: bool,
+}
+
+/// `vhdmount bcd`
+pub(crate) struct Bcd {
+    pub(crate) source: Source,
+    /// Identifiers in full.
+    pub(crate) full: bool,
+    pub(crate) json: bool,
 }
 
 /// `vhdmount map`
@@ -271,7 +291,7 @@ impl Action {
         let sandbox = arguments.sandbox();
         let Arguments { command, mount, verbose, quiet, debug, unmount, .. } = arguments;
         Ok(match (command, unmount) {
-            (Some(command), _) => command.resolve(quiet)?,
+            (Some(command), _) => command.resolve(quiet, verbose > 0)?,
             (None, Some(mountpoint)) => Self::Unmount(mountpoint),
             (None, None) => {
                 let call = mount::Call { debug, quiet, verbose: verbose > 0, helper, sandbox };
@@ -282,7 +302,7 @@ impl Action {
 }
 
 impl Command {
-    fn resolve(self, quiet: bool) -> Result<Action, Failure> {
+    fn resolve(self, quiet: bool, verbose: bool) -> Result<Action, Failure> {
         let whole = View::default;
         Ok(match self {
             Self::Info(args::Info { image, recursive, json, open }) => {
@@ -295,6 +315,10 @@ impl Command {
             Self::Cp(cp) => Action::Cp(cp.resolve(quiet)),
             Self::Capacity(capacity) => Action::Capacity(capacity.resolve()),
             Self::Check(check) => Action::Check(check.resolve(quiet)),
+            Self::Boot(boot) => Action::Boot(boot.resolve(quiet)),
+            Self::Bcd(args::Bcd { image, json, open }) => {
+                Action::Bcd(Bcd { source: Source::new(image, &open, &whole()), full: verbose, json })
+            }
             Self::Map(map) => Action::Map(map.resolve()),
             Self::Create(create) => Action::Create(create.resolve(quiet)),
             Self::Convert(convert) => Action::Convert(convert.resolve(quiet)),
@@ -409,6 +433,18 @@ impl args::Check {
             json: self.json,
             quiet,
         }
+    }
+}
+
+impl args::Boot {
+    fn resolve(self, quiet: bool) -> Boot {
+        let firmware = self.firmware.map(|kind| match kind {
+            args::Firmware::Bios => Firmware::Bios,
+            args::Firmware::Uefi => Firmware::Uefi,
+            args::Firmware::Native => Firmware::Native,
+        });
+        let source = Source::new(self.image, &self.open, &View::default());
+        Boot { source, firmware, json: self.json, quiet }
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod advice;
 mod args;
+mod bcd;
+mod boot;
 mod capacity;
 mod capacity_self;
 mod cat;
@@ -106,6 +108,8 @@ fn run(action: Action) -> Result<(), Failure> {
         Action::Cp(command) => cp::run(&command),
         Action::Capacity(command) => capacity::run(&command),
         Action::Check(command) => check::run(&command),
+        Action::Boot(command) => boot::run(&command),
+        Action::Bcd(command) => bcd::run(&command),
         Action::Map(command) => map::run(&command),
         Action::Create(command) => create::run(&command),
         Action::Convert(command) => convert::run(&command),

@@ -77,6 +77,8 @@ fn rights(action: &Action) -> Option<Rights> {
         Action::Cat(command) => of(&command.source),
         Action::Cp(command) => Rights { copy_to: Some(command.dest.clone()), ..of(&command.source) },
         Action::Check(command) => Rights::to_open([&command.image], &command.options.open.container),
+        Action::Boot(command) => of(&command.source),
+        Action::Bcd(command) => of(&command.source),
         Action::Map(command) => {
             let outputs = match &command.drawing {
                 Drawing::Text(_) => Vec::new(),

@@ -3,6 +3,7 @@
 //! can leave of what a writer did.
 
 pub mod bodies;
+pub mod boot;
 pub mod container;
 pub mod crash;
 mod exercise;

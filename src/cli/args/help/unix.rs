@@ -15,7 +15,7 @@ that are not on the disk, solid or split WIMs. Names without reading: exFAT, ReF
 In fstab: IMAGE MOUNTPOINT fuse.vhdmount ro,noauto 0 0 (vhdmount in /usr/bin, or linked as \
 /sbin/mount.fuse.vhdmount).
 
-Exit codes: 0 fine, 1 usage, 2 the image, 3 the mountpoint or FUSE, or the destination of cp, 4 a path inside the image, or standard output; cp: 130 interrupted; check: 5 warnings, 6 errors found; 7 mounted, but no volume is readable; called as \
+Exit codes: 0 fine, 1 usage, 2 the image, 3 the mountpoint or FUSE, or the destination of cp, 4 a path inside the image, or standard output; cp: 130 interrupted; check: 5 warnings, 6 errors found; boot: 5 cannot tell, 6 would not boot; 7 mounted, but no volume is readable; called as \
 mount.fuse.vhdmount (fstab) those of mount(8), for which such a mount is one. Messages: RUST_LOG=debug or -v.";
 
 /// Of the argument MOUNTPOINT.

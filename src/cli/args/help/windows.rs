@@ -27,7 +27,7 @@ deduplication, streams, deleted files; FAT12, FAT16, FAT32. Refuses with a reaso
 that are not on the disk, solid or split WIMs. Names without reading: exFAT, ReFS, BitLocker, ext2/3/4 and others.
 
 Exit codes: 0 fine, 1 usage, 2 the image, 3 the mountpoint or WinFsp, or the destination of cp, 4 a path inside the image, or standard \
-output; cp: 130 interrupted; check: 5 warnings, 6 errors found; 7 mounted, but no volume is readable. Messages: RUST_LOG=debug or -v.
+output; cp: 130 interrupted; check: 5 warnings, 6 errors found; boot: 5 cannot tell, 6 would not boot; 7 mounted, but no volume is readable. Messages: RUST_LOG=debug or -v.
 
 WinFsp - Windows File System Proxy, Copyright (C) Bill Zissimopoulos, https://github.com/winfsp/winfsp";
 
