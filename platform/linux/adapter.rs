@@ -50,6 +50,9 @@ const WRITABLE: u16 = 0o200;
 /// Extended attribute of the root directory that holds the process id of the server. Never listed.
 pub(super) const SERVER_PID: &str = "user.vhdmount.server_pid";
 
+/// Extended attribute of the root directory with what the user should know at the end of a written mount. Never listed.
+pub(super) const NOTE: &str = "user.vhdmount.note";
+
 /// The mount options that the adapter uses.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Settings {
@@ -407,6 +410,12 @@ impl Adapter {
 
     /// The value of an extended attribute.
     pub(super) fn xattr(&self, ino: INodeNo, name: &OsStr) -> Answer<xattr::XattrReply> {
+        if ino == INodeNo::ROOT
+            && name == NOTE
+            && let Some(note) = self.writing.as_ref().and_then(|writing| writing.note())
+        {
+            return Ok(xattr::XattrReply::Value(note.into_bytes()));
+        }
         match self.settings.server_pid {
             Some(pid) if ino == INodeNo::ROOT && name == SERVER_PID => {
                 Ok(xattr::XattrReply::Value(pid.to_string().into_bytes()))

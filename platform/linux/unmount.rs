@@ -17,7 +17,7 @@ use rustix::{
 
 use super::{
     MountError,
-    adapter::SERVER_PID,
+    adapter::{NOTE, SERVER_PID},
     checks, connection,
     mount_table::{self, text},
     patience,
@@ -58,7 +58,12 @@ pub(crate) fn unmount(mountpoint: &Path, wait: bool) -> Result<(), MountError> {
         }
         Server::Process(server) if wait => {
             let limit = (!entry.is_writable).then_some(MAX_WAIT);
-            detach(&entry.mountpoint, false).and_then(|()| wait_for(server, limit))
+            let note = entry.is_writable.then(|| note(&entry.mountpoint)).flatten();
+            detach(&entry.mountpoint, false)?;
+            if let Some(note) = note {
+                log::warn!("{}: {note}", text(mountpoint));
+            }
+            wait_for(server, limit)
         }
         _ => detach(&entry.mountpoint, false),
     }
@@ -143,11 +148,20 @@ pub(super) fn pid_text(mountpoint: &Path) -> Option<Vec<u8>> {
     }
 }
 
+/// What a written mount has to say at its end. Its server has just answered.
+fn note(mountpoint: &Path) -> Option<String> {
+    let mut value = [0; 1024];
+    let len = rustix::fs::getxattr(mountpoint, NOTE, &mut value).ok()?;
+    String::from_utf8(value.get(..len)?.to_vec()).ok()
+}
+
 fn process(pid: i32) -> Option<Pid> {
     // In a container with its own process ids, the id may belong to another process here.
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
     let own = fs::read_to_string("/proc/self/comm").ok()?;
-    Pid::from_raw(pid).filter(|pid| name == own && *pid != rustix::process::getpid())
+    // As the helper of mount(8) it has the helper's name, of which the kernel keeps 15 bytes.
+    let is_known = ["vhdmount", "mount.vhdmount", "mount.fuse.vhdm"].contains(&name.trim_end());
+    Pid::from_raw(pid).filter(|pid| (name == own || is_known) && *pid != rustix::process::getpid())
 }
 
 /// `limit`: `None` for a server that has something to publish, however long that takes.

@@ -87,7 +87,10 @@ impl Capacity {
     }
 
     /// As [`Self::report`]; `note` is part of [`Report::problem`].
-    pub(crate) fn report_with(&self, note: &str) -> Result<Report> {
+    ///
+    /// # Errors
+    /// As [`Self::report`].
+    pub fn report_with(&self, note: &str) -> Result<Report> {
         let space = self.space()?;
         let scan = self.scan(&space)?;
         let budget = HostBudget::new(self.top(), &space, &scan.allocation);

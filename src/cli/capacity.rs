@@ -73,8 +73,9 @@ fn report(image: &Path, options: &OpenOptions, and_then: AndThen) -> Result<Stri
     let image = Image::open(image, options)?;
     if and_then == AndThen::Ends {
         sandbox::narrow(Some(image.container()));
+        image.container().writers().iter().for_each(|text| log::warn!("{text}"));
     }
-    Ok(image.capacity().report()?.to_toml())
+    Ok(image.capacity().report_with(&image.container().pending().join("; "))?.to_toml())
 }
 
 fn text(fleet: &FleetReport, form: Form) -> String {

@@ -269,6 +269,11 @@ impl Source {
         Ok(image)
     }
 
+    /// Warns of files that another program writes, where the report itself does not say so.
+    pub(crate) fn warn_of_writers(&self, image: &Image) {
+        image.container().writers().iter().for_each(|text| log::warn!("{text}"));
+    }
+
     /// The tree that a mount of the open image would show.
     ///
     /// # Errors

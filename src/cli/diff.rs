@@ -56,10 +56,13 @@ fn line(difference: &Difference) -> String {
 
 fn summary(volume: &VolumeDifferences) -> String {
     let mut text = format!("{}: ", volume.name);
-    if volume.held == 0 && volume.not_compared.is_empty() {
+    if volume.held == 0 && volume.not_compared.is_empty() && volume.note.is_empty() {
         return text + "unchanged\n";
     }
     text += &format!("the overlay holds {}; ", human(volume.held));
+    if !volume.note.is_empty() {
+        text += &format!("{}: ", volume.note);
+    }
     text += &match volume.not_compared.as_str() {
         "" => format!("{} added, {} removed, {} changed", volume.added, volume.removed, volume.changed),
         reason => format!("files are not compared: {reason}"),

@@ -20,6 +20,7 @@ use super::{
 pub(super) fn run(command: &Map) -> Result<(), Failure> {
     let fail = |error| command.source.failure(&error);
     let image = command.source.open()?;
+    command.source.warn_of_writers(&image);
     let (svg, png) = match &command.drawing {
         Drawing::Text(style) => {
             let map = map::Map::of(&image, style.columns()).map_err(fail)?;

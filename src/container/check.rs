@@ -9,7 +9,7 @@ use super::{
     Container, LayerInfo, OpenOptions, chain,
     detect::{Detected, detect},
     image::Image,
-    raw, redo, split, vhd, vhdx,
+    pending, raw, redo, split, vhd, vhdx,
 };
 use crate::{
     Error, Result,
@@ -110,6 +110,10 @@ impl Subjects {
                 None => Subject::open(&image.path, host)?,
             };
             files.push((subject, Vec::new()));
+        }
+        for writer in pending::writers(&walk.images) {
+            let meaning = "what is found wrong may be a change that is not complete: examine it again when the other program has ended";
+            files[writer.index].1.push(Finding::note("image file", writer.text(), meaning));
         }
         for (index, finding) in walk.findings {
             files[index].1.push(finding);

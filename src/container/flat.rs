@@ -116,6 +116,10 @@ impl ImageWriter for FlatWriter {
         redo.commit(&*self.file, &sectors)
     }
 
+    fn synced_file(&self) -> Option<&Arc<dyn Backing>> {
+        Some(&self.file)
+    }
+
     fn flush(&mut self) -> Result<()> {
         self.file.flush()
     }

@@ -18,6 +18,7 @@ mod open;
 mod opened;
 mod options;
 pub mod parent_path;
+mod pending;
 mod plan;
 pub mod raw;
 pub mod redo;

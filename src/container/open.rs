@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{LayerInfo, chain, image::Image, locks, opened::Container, options::OpenOptions};
+use super::{LayerInfo, chain, image::Image, opened::Container, options::OpenOptions, pending};
 use crate::{Error, Result, bytes::ByteSource};
 
 /// Children that a warning names.
@@ -32,13 +32,9 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Container> {
         )
     }));
     warnings.extend(of_children(path, &children));
-    let written =
-        walk.images.iter().filter_map(|image| image.file.as_deref()).filter(|file| locks::has_writer(file));
-    warnings.extend(written.map(|file| {
-        let path = file.path().display();
-        format!("{path} is being written by another program: what is read of it may be old in one place and new in another")
-    }));
-    Ok(Container::new(walk.images, warnings))
+    let writers = pending::writers(&walk.images);
+    warnings.extend(writers.iter().map(|writer| writer.text()));
+    Ok(Container::new(walk.images, warnings).with_writers(&writers))
 }
 
 /// What the images of a chain say of themselves, top first, as far as the chain can be followed; and why it ends there, where a

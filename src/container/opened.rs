@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Disk, LayerInfo, image::Image};
+use super::{Disk, LayerInfo, image::Image, pending::Writer};
 use crate::bytes::FileSource;
 
 /// An open image with its parents.
@@ -14,6 +14,9 @@ pub struct Container {
     pub warnings: Vec<String>,
     files: Vec<Option<Arc<FileSource>>>,
     pieces: Vec<Arc<FileSource>>,
+    writers: Vec<String>,
+    pending: Vec<String>,
+    is_written: bool,
 }
 
 impl Container {
@@ -46,12 +49,48 @@ impl Container {
             warnings: Vec::new(),
             files,
             pieces: self.pieces.clone(),
+            writers: Vec::new(),
+            pending: Vec::new(),
+            is_written: false,
         })
+    }
+
+    /// For each file that another program was writing when the image was opened, what that means. They are among the warnings as well.
+    pub fn writers(&self) -> &[String] {
+        &self.writers
+    }
+
+    /// Of these, what is in a file and not seen before a session publishes it.
+    pub fn pending(&self) -> &[String] {
+        &self.pending
+    }
+
+    /// True for the chain of a session, whose first file changes with what is written.
+    pub fn is_written(&self) -> bool {
+        self.is_written
+    }
+
+    pub(super) fn of_session(self) -> Self {
+        Self { is_written: true, ..self }
+    }
+
+    pub(super) fn with_writers(mut self, writers: &[Writer]) -> Self {
+        self.writers = writers.iter().map(Writer::text).collect();
+        self.pending = writers.iter().filter_map(Writer::pending).collect();
+        self
     }
 
     pub(super) fn new(images: Vec<Image>, warnings: Vec<String>) -> Self {
         let pieces = images.iter().flat_map(|image| image.pieces.iter().cloned()).collect();
         let (layers, files) = images.into_iter().map(|image| (image.layer, image.file)).unzip();
-        Self { disk: Arc::new(Disk::new(layers)), warnings, files, pieces }
+        Self {
+            disk: Arc::new(Disk::new(layers)),
+            warnings,
+            files,
+            pieces,
+            writers: Vec::new(),
+            pending: Vec::new(),
+            is_written: false,
+        }
     }
 }

@@ -82,6 +82,9 @@ pub(super) trait ImageWriter: Send + Sync {
     /// Makes all changes visible at once: after a power cut all of them are there or none. Earlier commits come first.
     fn commit(&mut self, changes: &Changes) -> Result<()>;
 
+    /// The file that a flush syncs first; `None` where a flush syncs nothing.
+    fn synced_file(&self) -> Option<&Arc<dyn Backing>>;
+
     /// Returns when everything so far survives a power cut.
     fn flush(&mut self) -> Result<()>;
 

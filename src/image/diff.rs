@@ -55,6 +55,8 @@ pub struct VolumeDifferences {
     pub changed: u64,
     /// Why its files were not compared; empty if they were.
     pub not_compared: String,
+    /// Why all of its files were added or removed; empty if they were compared with others.
+    pub note: String,
     /// Directories and files that could not be read, so that more may differ.
     pub problems: Vec<String>,
 }
@@ -93,9 +95,21 @@ pub fn against_parent(
         let old = parent.opened.volumes.iter().find(|old| is_same(new, old));
         let mut found = differences(&new.volume.name, held(image.container(), new)?);
         let flow = match (&new.probe, old.map(|old| &old.probe)) {
+            (Probe::Readable(new), None) => {
+                found.note = "the parent has no such volume".to_owned();
+                walk::one_side(&**new, Change::Added, &mut found, sink)
+            }
             (_, None) => {
                 found.not_compared = "the parent has no such volume".to_owned();
                 ControlFlow::Continue(())
+            }
+            (Probe::Readable(new), Some(Probe::Unformatted | Probe::Unknown)) => {
+                found.note = "unformatted in the parent".to_owned();
+                walk::one_side(&**new, Change::Added, &mut found, sink)
+            }
+            (Probe::Unformatted | Probe::Unknown, Some(Probe::Readable(old))) => {
+                found.note = "no filesystem any more".to_owned();
+                walk::one_side(&**old, Change::Removed, &mut found, sink)
             }
             (Probe::Readable(new), Some(Probe::Readable(old))) if found.held > 0 => {
                 walk::compare(&**new, &**old, &mut found, sink)
@@ -114,8 +128,21 @@ pub fn against_parent(
     for old in &parent.opened.volumes {
         if !image.opened.volumes.iter().any(|new| is_same(new, old)) {
             let mut found = differences(&old.volume.name, 0);
-            found.not_compared = "the parent alone has this volume".to_owned();
+            let why = "the parent alone has this volume".to_owned();
+            let flow = match &old.probe {
+                Probe::Readable(old) => {
+                    found.note = why;
+                    walk::one_side(&**old, Change::Removed, &mut found, sink)
+                }
+                _ => {
+                    found.not_compared = why;
+                    ControlFlow::Continue(())
+                }
+            };
             all.push(found);
+            if flow.is_break() {
+                break;
+            }
         }
     }
     Ok(all)
@@ -129,6 +156,7 @@ fn differences(name: &str, held: u64) -> VolumeDifferences {
         removed: 0,
         changed: 0,
         not_compared: String::new(),
+        note: String::new(),
         problems: Vec::new(),
     }
 }

@@ -78,7 +78,8 @@ impl Live {
             current: Mutex::new(Current {
                 capacity,
                 same_volumes: true,
-                stamp: file.as_deref().and_then(Stamp::of),
+                // What a session has not published is seen by opening its file anew.
+                stamp: file.as_deref().filter(|_| !image.container().is_written()).and_then(Stamp::of),
                 problem: String::new(),
                 not_before: Instant::now(),
             }),
@@ -123,7 +124,7 @@ impl Live {
             Some(Ok(image)) => {
                 current.capacity = Arc::new(image.capacity());
                 current.same_volumes = volumes(&image) == self.volumes;
-                current.problem.clear();
+                current.problem = image.container().pending().join("; ");
             }
             Some(Err(error)) => {
                 current.problem =

@@ -247,6 +247,7 @@ fn apply(disk: &WritableDisk, plain: &mut [u8], step: &Step) -> crate::Result<()
             }
         }
         Step::Flush | Step::Reopen => disk.flush()?,
+        Step::Pieces(_) => unreachable!("only recorded workloads have them"),
     }
     Ok(())
 }

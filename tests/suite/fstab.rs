@@ -67,6 +67,32 @@ fn a_line_of_fstab_is_mounted_by_root_and_by_users() {
 }
 
 #[test]
+fn a_line_with_an_overlay_is_mounted_for_writing() {
+    let script = r#"
+        ln -s "$program" "$folder/helpers/mount.fuse.vhdmount"
+        mount -t overlay overlay -o lowerdir="$folder/helpers:/usr/sbin" /usr/sbin || { echo no overlay; exit 0; }
+        fstab "$image $folder/mnt fuse.vhdmount rw,overlay=$folder/fix.vhdx,publish=unmount 0 0"
+        before=$(sha256sum < "$image")
+        mount -a -T "$folder/fstab"
+        grep -c " $folder/mnt rw,nosuid,nodev.* fuse.vhdmount $image " /proc/self/mountinfo
+        head -c 65536 /dev/urandom > "$folder/bytes"
+        dd if="$folder/bytes" of="$folder/mnt/.vhdmount/disk.raw" bs=64k seek=1 conv=notrunc,fsync status=none
+        "$program" -u "$folder/mnt"
+        mount -a -T "$folder/fstab"
+        dd if="$folder/mnt/.vhdmount/disk.raw" bs=64k skip=1 count=1 status=none | cmp - "$folder/bytes" && echo same
+        "$program" -u "$folder/mnt"
+        [ "$(sha256sum < "$image")" = "$before" ] && echo untouched
+    "#;
+    let Some((code, stdout, stderr)) = prepared(script) else { return };
+    if stdout.starts_with("no overlay") {
+        support::skip("no overlay in this kernel");
+        return;
+    }
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    assert_eq!(stdout, "1\nsame\nuntouched\n", "{stderr}");
+}
+
+#[test]
 fn without_a_helper_the_type_names_the_command() {
     let script = r#"
         cp "$program" "$folder/helpers/vhdmount"

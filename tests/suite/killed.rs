@@ -68,6 +68,7 @@ fn apply(disk: &WritableDisk, number: usize, step: &Step) {
             transaction.commit().unwrap();
         }
         Step::Flush | Step::Reopen => disk.flush().unwrap(),
+        Step::Pieces(_) => unreachable!("only recorded workloads have them"),
     }
 }
 
@@ -86,6 +87,7 @@ fn note(model: &mut Model, number: usize, step: &Step) {
             model.committed(transaction);
         }
         Step::Flush | Step::Reopen => {}
+        Step::Pieces(_) => unreachable!("only recorded workloads have them"),
     }
 }
 

@@ -48,6 +48,12 @@ mod partition;
 #[cfg(target_os = "linux")]
 mod printed;
 #[cfg(target_os = "linux")]
+mod raw_crash;
+#[cfg(target_os = "linux")]
+mod raw_faults;
+#[cfg(target_os = "linux")]
+mod raw_judged;
+#[cfg(target_os = "linux")]
 mod raw_views;
 // One of its sessions copies a symbolic link, which Wine cannot make.
 #[cfg(target_os = "linux")]

@@ -325,6 +325,8 @@ fn libvhdi_reads_what_was_written_over_a_parent() {
         let folder = scratch();
         let (image, child) = (folder.path().join(name), folder.path().join(child));
         run(vhdmount().args(["create", "-q", "--size", "12M"]).arg(&image));
+        // One that `create` has made is an overlay, too.
+        run(vhdmount().args(["create", "-q", "--parent"]).arg(&image).arg(&child));
         let session = open(&image, &child, Publish::Unmount);
         session.disk().write_all_at(5 * MIB + 512, &[3; 4096]).unwrap();
         session.disk().write_all_at(11 * MIB, &[4; 1 << 20]).unwrap();

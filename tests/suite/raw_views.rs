@@ -2,8 +2,8 @@
 //! the overlay, who may open what meanwhile, and what is left when a process is killed or the host is full.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{ErrorKind, Write},
+    fs::{self, File},
+    io::ErrorKind,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -13,56 +13,15 @@ use crate::support::{
     demo::vhdmount,
     have, have_fuse,
     host::{Host, MIB, Mounted},
-    run, run_mount, scratch, sha256, tool,
+    run, scratch, sha256, tool,
+    written_mount::{Mount, partition, processes, writable},
 };
-
-/// A written mount, unmounted when dropped.
-struct Mount {
-    at: PathBuf,
-}
-
-impl Mount {
-    fn new(options: &[&str], image: &Path, at: PathBuf) -> Self {
-        fs::create_dir_all(&at).unwrap();
-        run_mount(vhdmount().arg("-q").args(options).arg(image).arg(&at));
-        Self { at }
-    }
-
-    fn raw(&self, name: &str) -> PathBuf {
-        self.at.join(".vhdmount").join(name)
-    }
-
-    fn end(&mut self) {
-        // Another test's child has copies of all open files until it runs its program.
-        let mut left = 100;
-        while !vhdmount().arg("-u").arg(&self.at).output().unwrap().status.success() {
-            left -= 1;
-            assert!(left > 0, "{} stays busy", self.at.display());
-        }
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = tool("umount").arg("-l").arg(&self.at).stderr(Stdio::null()).status();
-    }
-}
-
-fn writable(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().read(true).write(true).open(path)
-}
 
 /// A VHDX without content.
 fn base(folder: &Path, size: &str, more: &[&str]) -> PathBuf {
     let image = folder.join("base.vhdx");
     run(vhdmount().args(["create", "-q", "--size", size]).args(more).arg(&image));
     image
-}
-
-fn partition(disk: &Path, table: &str) {
-    let mut child = tool("sfdisk").arg("-q").arg(disk).stdin(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(table.as_bytes()).unwrap();
-    assert!(child.wait().unwrap().success());
 }
 
 /// A folder with files of some sizes.
@@ -196,17 +155,6 @@ fn holes_are_made_and_found() {
     mount.end();
 }
 
-/// The processes of a mount: the one that keeps it, and the one that serves it.
-fn processes(at: &Path) -> [u32; 2] {
-    let text = xattr::get(at, "user.vhdmount.server_pid").unwrap().unwrap();
-    let keeper: u32 = String::from_utf8(text).unwrap().parse().unwrap();
-    let children = fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children")).unwrap();
-    let named =
-        |pid: &u32| fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|threads| threads.count() > 1);
-    let server = children.split_whitespace().map(|pid| pid.parse().unwrap()).find(named).unwrap();
-    [keeper, server]
-}
-
 #[test]
 fn what_was_synced_is_there_after_a_process_was_killed() {
     if !have_fuse() || !have(&["umount"]) {
@@ -242,7 +190,7 @@ fn what_was_synced_is_there_after_a_process_was_killed() {
             .output()
             .is_ok_and(|out| matches!(out.status.code(), Some(0 | 7)))
         {}
-        let mut mount = Mount { at: again };
+        let mut mount = Mount::at(again);
         let file = File::open(mount.raw("disk.raw")).unwrap();
         for (round, write) in (0..synced).flat_map(|round| (0..4).map(move |write| (round, write))) {
             let mut found = vec![0; 20_000];

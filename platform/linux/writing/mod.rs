@@ -73,6 +73,8 @@ pub(super) struct Writing {
     is_short: AtomicBool,
     /// Where the raw views are.
     folder: NodeId,
+    /// What the user should know at the end.
+    note: Mutex<Option<String>>,
 }
 
 impl std::fmt::Debug for Writing {
@@ -128,6 +130,7 @@ impl Writing {
             attendant: Mutex::new(None),
             asks_first: AtomicBool::new(false),
             is_short: AtomicBool::new(false),
+            note: Mutex::new(None),
         })
     }
 
@@ -383,12 +386,16 @@ impl Writing {
         let mut names = Vec::new();
         match reopened {
             Ok(reopened) => {
-                if reopened.has_other_table {
-                    log::warn!(
-                        "{name}.raw was written, and the disk has another partition table now: the mount shows the partitions of before; \
-                         unmount it and mount it again"
-                    );
+                let note = reopened.has_other_table.then(|| {
+                    format!(
+                        "{name}.raw was written, and the disk has another partition table now: this mount shows the partitions of before, the \
+                         next one the new ones"
+                    )
+                });
+                if let Some(note) = &note {
+                    log::warn!("{note}; unmount it and mount it again");
                 }
+                *self.note.lock().unwrap_or_else(PoisonError::into_inner) = note;
                 names = reopened.volumes;
                 *self.tree.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(reopened.tree);
             }
@@ -412,6 +419,13 @@ impl Writing {
             log_failure(kernel.inval_entry(root, name.as_ref()));
         }
         log_failure(kernel.inval_inode(root, 0, 0));
+    }
+
+    /// What the user should know at the end of the mount.
+    pub(super) fn note(&self) -> Option<String> {
+        // What is being closed may have something to say.
+        (0..self.claims.parts().len()).for_each(|part| self.claims.wait_for_end(part));
+        self.note.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn invalidate(&self, node: NodeId) {

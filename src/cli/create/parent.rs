@@ -29,7 +29,11 @@ pub(super) fn link(plan: &mut Plan, base: &Path, child: &Path) -> Result<String,
         ));
     }
     let relative_path = parent_path::relative(base, child, false);
-    let absolute_path = if cfg!(windows) { parent_path::absolute(base) } else { None };
+    // libvhdi takes the parent's name from it alone. Where no path leads on, Windows is not helped by one of this machine.
+    let absolute_path = match cfg!(windows) || relative_path.is_some() {
+        true => parent_path::absolute(base).map(|path| path.replace('/', "\\")),
+        false => None,
+    };
     if relative_path.is_none() && absolute_path.is_none() {
         return refuse(format!(
             "{} and {} have no folder in common but the root, so that no path leads from one to the other on the machine \

@@ -111,8 +111,8 @@ fn log_length(plan: &Plan) -> u64 {
     ((pages + pages / 64 + 64) * 4096).next_multiple_of(MIB).clamp(4 * MIB, 16 * MIB)
 }
 
-/// Refuses a file that is no overlay of this image.
-pub(super) fn verify(top: &Image, files: &SessionFiles, below: &[Image]) -> Result<()> {
+/// Refuses a file that is no overlay of this image, and one whose image has changed. Returns what the user should know.
+pub(super) fn verify(top: &Image, files: &SessionFiles, below: &[Image]) -> Result<Vec<String>> {
     let (child, image) = (files.path().display(), files.image().display());
     let base = first(below)?;
     let Some(linkage) = &top.linkage else {
@@ -129,7 +129,7 @@ pub(super) fn verify(top: &Image, files: &SessionFiles, below: &[Image]) -> Resu
         )));
     }
     if linkage.accepts(base.identity) && !linkage.is_anonymous() {
-        return Ok(());
+        return vhd_changes(top, linkage, files, base);
     }
     let named: Vec<_> = linkage.identities.iter().map(|identity| identity.text()).collect();
     let state = match names(linkage, files.image()) {
@@ -146,6 +146,31 @@ pub(super) fn verify(top: &Image, files: &SessionFiles, below: &[Image]) -> Resu
         ),
     };
     Err(Error::invalid(state))
+}
+
+/// The identity of a VHD stays when its content or its size changes. Its size says something for certain. The time that the overlay has
+/// noted does not: every copy has another one, and so has an image that Windows attached without a write. So that is a warning.
+fn vhd_changes(top: &Image, linkage: &Linkage, files: &SessionFiles, base: &Image) -> Result<Vec<String>> {
+    let (child, image) = (files.path().display(), files.image().display());
+    if base.layer.info().format != Format::Vhd {
+        return Ok(Vec::new());
+    }
+    let (size, below) = (top.layer.virtual_size(), base.layer.virtual_size());
+    if size != below {
+        return Err(Error::invalid(format!(
+            "{image} has {below} bytes, its overlay {child} has {size}: one of them was resized since, and nothing shows whether the overlay \
+             still fits. `vhdmount convert {child} NEW` makes one image of both, which can be written"
+        )));
+    }
+    let modified = base.file.as_deref().map_or(0, modified);
+    Ok(match linkage.time_stamp {
+        Some(noted) if noted != modified && modified != 0 => vec![format!(
+            "{image} was modified at another time than the overlay {child} has noted. A VHD keeps its identity when it is written: if it is an \
+             unchanged copy, all is well (`vhdmount reconnect {child} --parent {image}` notes its time); if something has written to it since, the \
+             overlay shows a mixture of both"
+        )],
+        _ => Vec::new(),
+    })
 }
 
 /// True when the linkage names a file that is called as the image is.

@@ -105,7 +105,7 @@ impl WritingSession {
             if let (Some(linkage), Some(base)) = (&top.linkage, below.first_mut()) {
                 base.identify(linkage);
             }
-            child::verify(&top, &files, &below)?;
+            warnings.extend(child::verify(&top, &files, &below)?);
             below.insert(0, top);
         }
         let write = WriteOptions {
@@ -125,7 +125,7 @@ impl WritingSession {
         // Once more: opening it for writing has replayed its log.
         drop(top);
         let top = Image::of_file(files.reader()?, files.path(), options)?;
-        let container = Container::new(std::iter::once(top).chain(rest).collect(), warnings);
+        let container = Container::new(std::iter::once(top).chain(rest).collect(), warnings).of_session();
         Ok(Self { disk, container, lock: Some(lock), parents, files })
     }
 

@@ -206,3 +206,33 @@ fn session_that_publishes_at_its_end_is_not_seen_before() {
         assert_eq!(in_place.is_err(), format == Format::Raw, "{name}");
     }
 }
+
+#[test]
+fn vhd_that_was_modified_since_is_warned_of_and_a_resized_one_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = image(folder.path(), "base.vhd", Format::Vhd, 7);
+    let child = folder.path().join("fix.vhd");
+    let warnings = |session: WritingSession| {
+        let warnings = session.container().warnings.clone();
+        session.close().unwrap();
+        warnings
+    };
+    overlay(&image, &child).unwrap().close().unwrap();
+    assert!(warnings(overlay(&image, &child).unwrap()).is_empty());
+    let file = std::fs::File::options().write(true).open(&image).unwrap();
+    let modified = file.metadata().unwrap().modified().unwrap();
+    file.set_modified(modified - std::time::Duration::from_secs(60)).unwrap();
+    drop(file);
+    let warned = warnings(overlay(&image, &child).unwrap());
+    assert!(warned.iter().any(|warning| warning.contains("modified at another time")), "{warned:?}");
+    // Another size under the same identity, in both footers.
+    let mut bytes = std::fs::read(&image).unwrap();
+    for footer in [0, bytes.len() - 512] {
+        bytes[footer + 48..footer + 56].copy_from_slice(&(15 * MIB).to_be_bytes());
+        bytes[footer + 64..footer + 68].fill(0);
+        let sum: u32 = bytes[footer..footer + 512].iter().map(|byte| u32::from(*byte)).sum();
+        bytes[footer + 64..footer + 68].copy_from_slice(&(!sum).to_be_bytes());
+    }
+    std::fs::write(&image, bytes).unwrap();
+    assert!(refusal(overlay(&image, &child)).contains("was resized since"));
+}

@@ -7,7 +7,10 @@ mod below;
 mod tests;
 mod transaction;
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{
+    Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    atomic::{AtomicU64, Ordering},
+};
 
 pub use below::Below;
 pub use transaction::Transaction;
@@ -34,7 +37,27 @@ pub struct WritableDisk {
     ended: Mutex<Option<Ended>>,
     size: u64,
     sector_size: u64,
+    /// Bytes that were written since the last flush.
+    unsynced: AtomicU64,
+    #[cfg(any(test, feature = "testing"))]
+    observer: std::sync::OnceLock<Arc<dyn Observer>>,
 }
+
+/// Notes what was done to a disk, for tests: each call comes after the change and before the next one.
+#[cfg(any(test, feature = "testing"))]
+pub trait Observer: Send + Sync {
+    /// Bytes were written.
+    fn wrote(&self, offset: u64, bytes: &[u8]);
+    /// A range was discarded.
+    fn discarded(&self, offset: u64, len: u64);
+    /// A flush returned.
+    fn flushed(&self);
+}
+
+/// With less than this that the host has not synced, a flush does not keep others waiting for long.
+const MIN_AHEAD: u64 = 1 << 20;
+/// A program that writes all the time would let a flush wait for ever.
+const MAX_AHEAD: usize = 3;
 
 /// Why nothing is written any more.
 enum Ended {
@@ -66,7 +89,28 @@ impl WritableDisk {
             }
         };
         let (size, sector_size) = (writer.size(), writer.sector_size().into());
-        Ok(Self { writer: RwLock::new(writer), ended: Mutex::new(None), size, sector_size })
+        Ok(Self {
+            writer: RwLock::new(writer),
+            ended: Mutex::new(None),
+            size,
+            sector_size,
+            unsynced: AtomicU64::new(0),
+            #[cfg(any(test, feature = "testing"))]
+            observer: std::sync::OnceLock::new(),
+        })
+    }
+
+    /// Lets an observer note what is done from here on.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn observe(&self, observer: Arc<dyn Observer>) {
+        let _ = self.observer.set(observer);
+    }
+
+    #[cfg(any(test, feature = "testing"))]
+    fn note(&self, note: impl FnOnce(&dyn Observer)) {
+        if let Some(observer) = self.observer.get() {
+            note(&**observer);
+        }
     }
 
     /// Bytes per logical sector.
@@ -89,7 +133,7 @@ impl WritableDisk {
         }
         let sector = self.sector_size;
         if offset.is_multiple_of(sector) && len.is_multiple_of(sector) {
-            return self.change(|writer| writer.discard(offset, len));
+            return self.discard_sectors(offset, len);
         }
         let (start, end) = (offset.next_multiple_of(sector), (offset + len) / sector * sector);
         if start >= end {
@@ -101,7 +145,16 @@ impl WritableDisk {
         };
         zeros(offset, start)?;
         zeros(end, offset + len)?;
-        self.change(|writer| writer.discard(start, end - start))
+        self.discard_sectors(start, end - start)
+    }
+
+    fn discard_sectors(&self, offset: u64, len: u64) -> Result<()> {
+        self.change(|writer| {
+            writer.discard(offset, len)?;
+            #[cfg(any(test, feature = "testing"))]
+            self.note(|observer| observer.discarded(offset, len));
+            Ok(())
+        })
     }
 
     /// Makes everything so far survive, and leaves the image as one that was closed properly: without a log to replay, and no longer
@@ -121,6 +174,23 @@ impl WritableDisk {
     pub fn stop(&self, reason: &str) {
         let _writer = self.writing();
         self.ended().get_or_insert_with(|| Ended::Stopped(reason.to_owned()));
+    }
+
+    /// Lets the host sync what was written while others write on. A sync of the host alone changes nothing that is visible: the flush that
+    /// follows keeps its order, and has little left to wait for.
+    fn sync_ahead(&self) -> Result<()> {
+        for _ in 0..MAX_AHEAD {
+            if self.unsynced.load(Ordering::Relaxed) < MIN_AHEAD {
+                break;
+            }
+            self.refuse_after_end()?;
+            let Some(file) = self.reading().synced_file().cloned() else { break };
+            self.unsynced.store(0, Ordering::Relaxed);
+            file.flush().inspect_err(|error| {
+                self.ended().get_or_insert_with(|| Ended::Failed(error.to_string()));
+            })?;
+        }
+        Ok(())
     }
 
     /// Makes a change, unless one failed before.
@@ -194,11 +264,15 @@ impl ByteSink for WritableDisk {
         if bytes.is_empty() {
             return Ok(());
         }
+        self.unsynced.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         let sector = self.sector_size;
         let end = offset + bytes.len() as u64;
         self.change(|writer| {
             if offset.is_multiple_of(sector) && end.is_multiple_of(sector) {
-                return writer.write(offset, bytes);
+                writer.write(offset, bytes)?;
+                #[cfg(any(test, feature = "testing"))]
+                self.note(|observer| observer.wrote(offset, bytes));
+                return Ok(());
             }
             let (start, stop) = (offset / sector * sector, end.next_multiple_of(sector));
             let mut whole = vec![0; usize::try_from(stop - start).expect("little more than a buffer")];
@@ -208,7 +282,10 @@ impl ByteSink for WritableDisk {
             writer.read(stop - sector, &mut whole[last..])?;
             let from = usize::try_from(offset - start).expect("below a sector");
             whole[from..from + bytes.len()].copy_from_slice(bytes);
-            writer.write(start, &whole)
+            writer.write(start, &whole)?;
+            #[cfg(any(test, feature = "testing"))]
+            self.note(|observer| observer.wrote(start, &whole));
+            Ok(())
         })
     }
 
@@ -225,6 +302,13 @@ impl ByteSink for WritableDisk {
     }
 
     fn flush(&self) -> Result<()> {
-        self.change(ImageWriter::flush)
+        self.sync_ahead()?;
+        self.unsynced.store(0, Ordering::Relaxed);
+        self.change(|writer| {
+            writer.flush()?;
+            #[cfg(any(test, feature = "testing"))]
+            self.note(|observer| observer.flushed());
+            Ok(())
+        })
     }
 }

@@ -81,3 +81,73 @@ fn read_source(file: Arc<dyn ByteSource>, parent: Option<&Arc<dyn ByteSource>>) 
 fn problems_of(file: &Arc<dyn ByteSource>) -> Vec<String> {
     crate::testing::crash::problems(file).unwrap()
 }
+
+/// A file whose syncs last until somebody has written to the disk.
+struct Slow {
+    file: MemoryFile,
+    /// Says that a sync has begun, and hears that there was a write; for one sync.
+    during: Mutex<Option<(std::sync::mpsc::Sender<()>, std::sync::mpsc::Receiver<()>)>>,
+}
+
+impl ByteSource for Slow {
+    fn size(&self) -> u64 {
+        self.file.size()
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.file.read_exact_at(offset, buf)
+    }
+
+    fn extent_at(&self, offset: u64) -> Result<Extent> {
+        self.file.extent_at(offset)
+    }
+}
+
+impl ByteSink for Slow {
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.file.write_all_at(offset, bytes)
+    }
+
+    fn set_len(&self, len: u64) -> Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn reserve(&self, range: std::ops::Range<u64>) -> Result<()> {
+        self.file.reserve(range)
+    }
+
+    fn flush(&self) -> Result<()> {
+        if let Some((begun, written)) = self.during.lock().unwrap().take() {
+            begun.send(()).unwrap();
+            let patience = std::time::Duration::from_secs(60);
+            written.recv_timeout(patience).expect("a write while the host syncs");
+        }
+        self.file.flush()
+    }
+}
+
+impl Backing for Slow {}
+
+#[test]
+fn writes_go_on_while_the_host_syncs() {
+    for plan in
+        [dynamic(64 * MIB, 2 * MIB), Plan::new(Format::Vhd, 64 * MIB, 0), Plan::new(Format::Raw, 64 * MIB, 0)]
+    {
+        let slow = Arc::new(Slow { file: MemoryFile::new(made(&plan, &[])), during: Mutex::new(None) });
+        let disk = WritableDisk::open(slow.clone(), None, &WriteOptions::default()).unwrap();
+        disk.write_all_at(0, &pattern(4 * MIB, 1)).unwrap();
+        let ((begun, has_begun), (wrote, written)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+        *slow.during.lock().unwrap() = Some((begun, written));
+        std::thread::scope(|scope| {
+            let flushed = scope.spawn(|| disk.flush());
+            has_begun.recv().unwrap();
+            disk.write_all_at(8 * MIB, &pattern(MIB, 2)).unwrap();
+            assert_eq!(read_vec(&disk, 0, 512).unwrap(), pattern(512, 1));
+            wrote.send(()).unwrap();
+            flushed.join().unwrap().unwrap();
+        });
+        disk.close().unwrap();
+        let read = read_only(slow.file.content(), None);
+        assert!(read_vec(&*read, 8 * MIB, 1 << 20).unwrap() == pattern(MIB, 2));
+    }
+}

@@ -38,6 +38,24 @@ pub(super) fn compare(
     ControlFlow::Continue(())
 }
 
+/// All of a tree that only one side has.
+pub(super) fn one_side(
+    fs: &dyn FileSystem,
+    change: Change,
+    found: &mut VolumeDifferences,
+    sink: &mut Sink<'_>,
+) -> ControlFlow<()> {
+    let root = fs.root();
+    // The other side has no node, so that nothing is asked of it.
+    let mut walk = Walk { new: fs, old: fs, found, sink };
+    let (new, old) = if change == Change::Removed { (None, Some(root)) } else { (Some(root), None) };
+    let mut open = vec![Pair { path: String::new(), new, old }];
+    while let Some(pair) = open.pop() {
+        walk.directory(&pair, &mut open)?;
+    }
+    ControlFlow::Continue(())
+}
+
 /// The entries of a directory: by the bytes of the name, how it is shown, and the node.
 type Entries = BTreeMap<Vec<u8>, (String, NodeId)>;
 

@@ -1,6 +1,10 @@
 //! Workloads on virtual disks: an image in a recording, its redo file beside it, its parent below; and what each state must be.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    sync::{Arc, Mutex},
+};
 
 use super::{Model, Recording, Shape, State, Step, stamp};
 use crate::{
@@ -51,8 +55,7 @@ impl Workload {
 
     fn parent(&self) -> Option<Arc<dyn ByteSource>> {
         let sectors = self.parent_sectors();
-        let bytes = (0..sectors).flat_map(|sector| stamp(BELOW, sector)).collect();
-        (sectors > 0).then(|| Arc::new(MemorySource(bytes)) as Arc<dyn ByteSource>)
+        (sectors > 0).then(|| below(sectors))
     }
 
     fn parent_sectors(&self) -> u64 {
@@ -143,6 +146,14 @@ impl Workload {
     }
 }
 
+/// A disk of so many sectors, each of the version below. It is made once: states read it again and again.
+fn below(sectors: u64) -> Arc<dyn ByteSource> {
+    static MADE: Mutex<BTreeMap<u64, Arc<MemorySource>>> = Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock().expect("no holder of the lock panics");
+    let make = || Arc::new(MemorySource((0..sectors).flat_map(|sector| stamp(BELOW, sector)).collect()));
+    made.entry(sectors).or_insert_with(make).clone()
+}
+
 /// What `check` finds in an image without its parents, but for notes and a log to replay.
 ///
 /// # Errors
@@ -172,11 +183,25 @@ fn same(one: &dyn ByteSource, other: &dyn ByteSource) -> Result<(), String> {
         let len = usize::try_from(PIECE.min(one.size() - at)).expect("a piece");
         let read = |disk| read_vec(disk, at, len).map_err(|error| error.to_string());
         let (before, after) = (read(one)?, read(other)?);
+        if before == after {
+            continue;
+        }
         if let Some(differs) = (0..len).find(|index| before[*index] != after[*index]) {
             return Err(format!("byte {:#x} is another one", at + differs as u64));
         }
     }
     Ok(())
+}
+
+/// What pieces are written with.
+fn content(pieces: &[(Range<u64>, bool)], version: u32) -> Vec<u8> {
+    let of = |sector, zeros: bool| stamp(if zeros { 0 } else { version }, sector);
+    pieces.iter().flat_map(|(sectors, zeros)| sectors.clone().flat_map(|sector| of(sector, *zeros))).collect()
+}
+
+/// The first sector of pieces.
+fn start(pieces: &[(Range<u64>, bool)]) -> u64 {
+    pieces.first().map_or(0, |(sectors, _)| sectors.start)
 }
 
 /// A workload that runs.
@@ -222,16 +247,23 @@ impl Run<'_> {
     fn step_of_session(&mut self, step: &Step) -> Result<()> {
         self.version += 1;
         let version = self.version;
-        let at =
-            |sectors: &std::ops::Range<u64>| (sectors.start * SECTOR, (sectors.end - sectors.start) * SECTOR);
-        let bytes = |sectors: &std::ops::Range<u64>| -> Vec<u8> {
+        let at = |sectors: &Range<u64>| (sectors.start * SECTOR, (sectors.end - sectors.start) * SECTOR);
+        let bytes = |sectors: &Range<u64>| -> Vec<u8> {
             sectors.clone().flat_map(|sector| stamp(version, sector)).collect()
         };
-        let mut done: Vec<(std::ops::Range<u64>, u32)> = Vec::new();
+        let mut done: Vec<(Range<u64>, u32)> = Vec::new();
         match step {
             Step::Write(sectors) => {
                 self.disk()?.write_all_at(at(sectors).0, &bytes(sectors))?;
                 done.push((sectors.clone(), version));
+            }
+            Step::Pieces(pieces) => {
+                let content = content(pieces, version);
+                self.disk()?.write_all_at(start(pieces) * SECTOR, &content)?;
+                let versions = pieces.iter();
+                done.extend(
+                    versions.map(|(sectors, zeros)| (sectors.clone(), if *zeros { 0 } else { version })),
+                );
             }
             Step::Discard(sectors) => {
                 self.disk()?.discard(at(sectors).0, at(sectors).1)?;
@@ -277,16 +309,25 @@ impl Run<'_> {
     fn step(&mut self, step: &Step) -> Result<()> {
         let now = self.recording.position();
         let version = self.model.next_version();
-        let bytes = |sectors: &std::ops::Range<u64>, version| -> Vec<u8> {
+        let bytes = |sectors: &Range<u64>, version| -> Vec<u8> {
             sectors.clone().flat_map(|sector| stamp(version, sector)).collect()
         };
-        let place =
-            |sectors: &std::ops::Range<u64>| (sectors.start * SECTOR, (sectors.end - sectors.start) * SECTOR);
+        let place = |sectors: &Range<u64>| (sectors.start * SECTOR, (sectors.end - sectors.start) * SECTOR);
         match step {
             Step::Write(sectors) => {
                 let change = self.model.write(now, sectors.clone(), version);
                 let result = self.disk()?.write_all_at(place(sectors).0, &bytes(sectors, version));
                 result.inspect_err(|_| self.model.failed(change))
+            }
+            Step::Pieces(pieces) => {
+                let versions = pieces.iter();
+                let versions =
+                    versions.map(|(sectors, zeros)| (sectors.clone(), if *zeros { 0 } else { version }));
+                let changes: Vec<_> =
+                    versions.map(|(sectors, version)| self.model.write(now, sectors, version)).collect();
+                let content = content(pieces, version);
+                let result = self.disk()?.write_all_at(start(pieces) * SECTOR, &content);
+                result.inspect_err(|_| changes.into_iter().for_each(|change| self.model.failed(change)))
             }
             Step::Discard(sectors) => {
                 let change = self.model.write(now, sectors.clone(), 0);

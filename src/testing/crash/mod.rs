@@ -16,6 +16,7 @@ mod states;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 pub use disks::Workload;
 #[cfg(test)]
@@ -25,3 +26,4 @@ pub use model::{Model, stamp};
 pub use recording::{Event, Fault, Recorded, Recording};
 pub use states::State;
 pub use steps::{Shape, Step, steps};
+pub use trace::{Recorder, Traced, VARIABLE as TRACE_VARIABLE, read_trace, steps_of};

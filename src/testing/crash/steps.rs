@@ -9,6 +9,8 @@ use super::states::mix;
 pub enum Step {
     /// Writes.
     Write(Range<u64>),
+    /// Writes ranges that follow each other, all at once; those with `true` are zeros.
+    Pieces(Vec<(Range<u64>, bool)>),
     /// Discards.
     Discard(Range<u64>),
     /// Commits a transaction: ranges that do not overlap, and whether each is discarded.

@@ -15,6 +15,8 @@ pub(crate) mod vhdx_writer;
 pub(crate) mod wim;
 #[cfg(target_os = "linux")]
 pub(crate) mod wine;
+#[cfg(target_os = "linux")]
+pub(crate) mod written_mount;
 
 use std::{
     io::Write,

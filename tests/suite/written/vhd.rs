@@ -66,6 +66,7 @@ fn write_both(image: &Path, parent: Option<&Path>, plan: &Plan, commit: CommitMo
                 transaction.commit().unwrap();
             }
             Step::Flush => disk.flush().unwrap(),
+            Step::Pieces(_) => unreachable!("only recorded workloads have them"),
             Step::Reopen => {
                 disk.close().unwrap();
                 disk = open();

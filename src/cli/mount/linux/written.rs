@@ -22,6 +22,8 @@ use crate::{
 pub(super) struct Files {
     session: SessionFiles,
     reserve: Option<Arc<Reserve>>,
+    #[cfg(feature = "testing")]
+    recorder: Option<Arc<vhdmount::testing::crash::Recorder>>,
 }
 
 /// The rights of a mount, with what it takes to write.
@@ -48,7 +50,20 @@ pub(super) fn open(source: &Source, writing: &Writing) -> Result<Files, Failure>
     if let Some(reserve) = &reserve {
         session.keep_room(reserve.clone());
     }
-    Ok(Files { session, reserve })
+    Ok(Files {
+        session,
+        reserve,
+        #[cfg(feature = "testing")]
+        recorder: recorder(),
+    })
+}
+
+/// Where tests want what is written to be recorded.
+#[cfg(feature = "testing")]
+fn recorder() -> Option<Arc<vhdmount::testing::crash::Recorder>> {
+    use vhdmount::testing::crash::{Recorder, TRACE_VARIABLE};
+    let path = std::env::var_os(TRACE_VARIABLE)?;
+    Some(Arc::new(Recorder::create(path.as_ref()).expect("a trace can be written")))
 }
 
 /// Opens the image, in the process that serves it.
@@ -61,7 +76,7 @@ pub(super) fn prepare(
     writing: &Writing,
     announcement: Announcement,
 ) -> Result<(Tree, String, bool, Option<Written>), Failure> {
-    let Files { session, reserve } = files;
+    let Files { session, reserve, .. } = files;
     let (publish, publishing) = match writing.publish {
         args::Publish::Sync => (Publish::Sync, Publishing::Sync),
         args::Publish::Timed => (Publish::Sync, Publishing::Timed),
@@ -70,6 +85,10 @@ pub(super) fn prepare(
     let options = SessionOptions { publish, ..SessionOptions::default() };
     let image = WritableImage::open(session, &source.options, &options, source.partition)
         .map_err(|error| source.failure(&error))?;
+    #[cfg(feature = "testing")]
+    if let Some(recorder) = files.recorder {
+        image.disk().observe(recorder);
+    }
     let opened = image.image();
     sandbox::narrow(Some(opened.container()));
     let tree = image.tree().map_err(|error| source.failure(&error))?;

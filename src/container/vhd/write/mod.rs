@@ -311,6 +311,10 @@ impl ImageWriter for VhdWriter {
         commit::commit(self, changes)
     }
 
+    fn synced_file(&self) -> Option<&Arc<dyn Backing>> {
+        (!self.at_end()).then_some(&self.file)
+    }
+
     fn flush(&mut self) -> Result<()> {
         if self.at_end() { Ok(()) } else { self.publish() }
     }

@@ -102,6 +102,10 @@ impl ImageWriter for Writer {
         if self.at_end { self.apply(changes, How::Switched) } else { self.commit_changes(changes) }
     }
 
+    fn synced_file(&self) -> Option<&Arc<dyn Backing>> {
+        (!self.at_end).then_some(&self.file)
+    }
+
     fn flush(&mut self) -> Result<()> {
         self.flush_all()
     }
