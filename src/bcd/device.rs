@@ -143,11 +143,11 @@ impl FilePath {
         let rest = data.get(..len).unwrap_or(data).get(12..)?;
         // 5: a device, then the path on it.
         if kind != 5 {
-            return Some(Self { device: None, path: super::store::string(rest) });
+            return Some(Self { device: None, path: string(rest) });
         }
         let size = usize::try_from(u32_at(rest, 8)?).ok()?;
         let device = BlockDevice::parse(rest, depth)?;
-        Some(Self { device: Some(device), path: super::store::string(rest.get(size..)?) })
+        Some(Self { device: Some(device), path: string(rest.get(size..)?) })
     }
 }
 
@@ -205,7 +205,7 @@ fn locate(data: &[u8], depth: usize) -> Option<BlockDevice> {
         offset => Some(Box::new(BlockDevice::parse(data.get(offset..)?, depth)?)),
     };
     let end = if offset == 0 { data.len() } else { offset };
-    let path = data.get(BODY + 12..end).map(super::store::string).unwrap_or_default();
+    let path = data.get(BODY + 12..end).map(string).unwrap_or_default();
     Some(BlockDevice::Locate {
         element: if kind == 0 || path.is_empty() { element } else { 0 },
         path,
@@ -219,4 +219,16 @@ fn u32_at(data: &[u8], offset: usize) -> Option<u32> {
 
 fn guid_at(data: &[u8], offset: usize) -> Option<Guid> {
     Some(Guid(*data.get(offset..)?.first_chunk()?))
+}
+
+/// Units of UTF-16.
+pub(super) fn units(data: &[u8]) -> Vec<u16> {
+    data.as_chunks().0.iter().map(|unit| u16::from_le_bytes(*unit)).collect()
+}
+
+/// The text up to its end.
+pub(super) fn string(data: &[u8]) -> String {
+    let units = units(data);
+    let end = units.iter().position(|unit| *unit == 0).unwrap_or(units.len());
+    String::from_utf16_lossy(&units[..end])
 }

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Device, Element, Object, ObjectType, Value, elements, well_known};
+use super::{
+    Device, Element, Object, ObjectType, Value,
+    device::{string, units},
+    elements, well_known,
+};
 use crate::{
     Error, Result,
     bytes::ByteSource,
@@ -229,17 +233,6 @@ fn integer(data: &[u8]) -> Option<u64> {
     let part = bytes.get_mut(..data.len()).filter(|part| !part.is_empty())?;
     part.copy_from_slice(data);
     Some(u64::from_le_bytes(bytes))
-}
-
-fn units(data: &[u8]) -> Vec<u16> {
-    data.as_chunks().0.iter().map(|unit| u16::from_le_bytes(*unit)).collect()
-}
-
-/// The text up to its end.
-pub(super) fn string(data: &[u8]) -> String {
-    let units = units(data);
-    let end = units.iter().position(|unit| *unit == 0).unwrap_or(units.len());
-    String::from_utf16_lossy(&units[..end])
 }
 
 fn objects(data: &[u8]) -> Option<Vec<Guid>> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+pub use super::boot::PATHS;
 use super::{
     Image,
     boot::{self, Verdict},
@@ -16,9 +17,6 @@ use crate::{
     json::Document,
     printable::printable,
 };
-
-/// Where stores are: on an EFI system partition, on a system partition for a BIOS.
-pub const PATHS: [&str; 2] = [r"\EFI\Microsoft\Boot\BCD", r"\Boot\BCD"];
 
 /// The stores of a disk, or one that is a file of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

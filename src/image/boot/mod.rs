@@ -29,6 +29,9 @@ use crate::{
 /// Beyond this a master boot record's numbers of sectors do not reach.
 const MBR_REACH: u64 = 2 << 40;
 
+/// Where stores of boot configuration are: on an EFI system partition, on a system partition for a BIOS.
+pub const PATHS: [&str; 2] = [r"\EFI\Microsoft\Boot\BCD", r"\Boot\BCD"];
+
 /// What firmware would do with a disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BootReport {
@@ -250,7 +253,7 @@ pub(super) struct Stored {
 pub(super) fn stores(image: &Image) -> Vec<Stored> {
     let mut found = Vec::new();
     for volume in Files::new(image).volumes() {
-        for path in super::bcd::PATHS {
+        for path in PATHS {
             if let Some(content) = volume.open(path).transpose() {
                 found.push(Stored { volume: volume.name().to_owned(), path, content });
             }
