@@ -59,7 +59,7 @@ fn a_line_of_fstab_is_mounted_by_root_and_by_users() {
         return;
     }
     assert_eq!(code, Some(0), "{stdout}{stderr}");
-    assert!(stdout.starts_with("of 7 555\n1\n"), "mounted once: {stdout}{stderr}");
+    assert!(stdout.starts_with("of 7 755\n1\n"), "mounted once: {stdout}{stderr}");
     assert_eq!(stdout.matches("\nWindows\n").count(), 2, "{stdout}{stderr}");
     // Keeper, guard and server.
     assert!(stdout.contains("3 NoNewPrivs:\t1Seccomp:\t2"), "{stdout}");
