@@ -117,7 +117,9 @@ impl ByteSink for Slow {
     }
 
     fn flush(&self) -> Result<()> {
-        if let Some((begun, written)) = self.during.lock().unwrap().take() {
+        // Not locked below: a write that makes the file longer syncs it, too.
+        let during = self.during.lock().unwrap().take();
+        if let Some((begun, written)) = during {
             begun.send(()).unwrap();
             let patience = std::time::Duration::from_secs(60);
             written.recv_timeout(patience).expect("a write while the host syncs");
