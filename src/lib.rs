@@ -47,6 +47,7 @@ pub mod boot;
 pub mod bytes;
 pub mod cache;
 pub mod capacity;
+mod case;
 pub mod check;
 pub mod codec;
 pub mod container;

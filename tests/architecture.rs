@@ -11,7 +11,7 @@ use imports::{Module, Siblings, absolute, library, paths, siblings};
 /// Each layer with its modules. A module imports from itself and from earlier layers, never from its siblings.
 const LAYERS: [&[&str]; 10] = [
     &["error", "printable"],
-    &["guid", "cache", "check", "codec", "json", "size"],
+    &["guid", "cache", "case", "check", "codec", "json", "size"],
     &["identity"],
     &["bytes"],
     &["host"],

@@ -70,7 +70,8 @@ pub(super) fn expansion_line(out: &mut String, expansion: Expansion) {
 
 /// The setting of the Windows on `fs`; `None` when there is none, or one that knows no native boot.
 pub(super) fn expansion(fs: &dyn FileSystem) -> Option<Expansion> {
-    let found = Hive::open(system_hive(fs)?).and_then(|hive| read(&hive));
+    let files = system_hive(fs)?;
+    let found = Hive::open_with_logs(files.hive, &files.logs).and_then(|hive| read(&hive));
     found.inspect_err(|error| log::debug!("native boot: {error}")).ok().flatten()
 }
 

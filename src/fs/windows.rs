@@ -2,26 +2,48 @@
 
 use std::sync::Arc;
 
-use super::{FileSystem, NameBuf};
+use super::{FileSystem, NameBuf, NodeId};
 use crate::bytes::ByteSource;
 
 /// Windows 2000 used another folder name.
 const SYSTEM_HIVES: [&[&str]; 2] =
     [&["Windows", "System32", "config", "SYSTEM"], &["WINNT", "System32", "config", "SYSTEM"]];
 
-/// The registry hive `SYSTEM` of the Windows that is installed on `fs`; `None` if there is none that can be opened.
-pub fn system_hive(fs: &dyn FileSystem) -> Option<Arc<dyn ByteSource>> {
-    SYSTEM_HIVES.iter().find_map(|path| open(fs, path))
+/// What the files of a hive's logs end with, in the order in which Windows uses them.
+const LOGS: [&str; 3] = [".LOG", ".LOG1", ".LOG2"];
+
+/// A registry hive and its transaction logs.
+pub struct HiveFiles {
+    /// The hive.
+    pub hive: Arc<dyn ByteSource>,
+    /// Those of its logs that are there and hold anything, in Windows' order.
+    pub logs: Vec<Arc<dyn ByteSource>>,
 }
 
-/// Opens a file by its path from the root.
-fn open(fs: &dyn FileSystem, path: &[&str]) -> Option<Arc<dyn ByteSource>> {
-    let mut node = fs.root();
-    for part in path {
-        node = fs.lookup(node, NameBuf::literal(part).as_name()).ok()??;
+/// The registry hive `SYSTEM` of the Windows that is installed on `fs`; `None` if there is none that can be opened.
+pub fn system_hive(fs: &dyn FileSystem) -> Option<HiveFiles> {
+    SYSTEM_HIVES.iter().find_map(|path| hive(fs, path))
+}
+
+/// A hive by its path from the root, with its logs.
+pub fn hive(fs: &dyn FileSystem, path: &[&str]) -> Option<HiveFiles> {
+    let (name, folders) = path.split_last()?;
+    let mut folder = fs.root();
+    for part in folders {
+        folder = fs.lookup(folder, NameBuf::literal(part).as_name()).ok()??;
     }
+    hive_in(fs, folder, name)
+}
+
+/// A hive by its name in a folder, with its logs.
+pub fn hive_in(fs: &dyn FileSystem, folder: NodeId, name: &str) -> Option<HiveFiles> {
+    let hive = open(fs, folder, name)?;
+    let logs = LOGS.iter().filter_map(|suffix| open(fs, folder, &format!("{name}{suffix}")));
+    Some(HiveFiles { hive, logs: logs.filter(|log| log.size() > 0).collect() })
+}
+
+fn open(fs: &dyn FileSystem, folder: NodeId, name: &str) -> Option<Arc<dyn ByteSource>> {
+    let node = fs.lookup(folder, NameBuf::literal(name).as_name()).ok()??;
     let opened = fs.open(node);
-    opened
-        .inspect_err(|error| log::warn!("the registry hive {} cannot be opened: {error}", path.join("/")))
-        .ok()
+    opened.inspect_err(|error| log::warn!("the file {name} of the registry cannot be opened: {error}")).ok()
 }

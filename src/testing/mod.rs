@@ -10,6 +10,7 @@ mod exercise;
 pub mod fat;
 mod faults;
 mod fields;
+pub mod hive;
 mod input;
 pub mod ntfs;
 mod pieces;

@@ -1,15 +1,17 @@
 //! Windows' database of mounted devices: the volume of each drive letter and volume GUID, identified by its partition
 //! table entry. Key `MountedDevices` of the hive `SYSTEM`, one binary value per name.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use crate::{
     Error, Result,
-    bytes::ByteSource,
-    fs::{FileSystem, windows::system_hive},
+    fs::{
+        FileSystem,
+        windows::{HiveFiles, system_hive},
+    },
     guid::Guid,
     identity::PartitionId,
-    registry::Hive,
+    registry::{Hive, Replay},
 };
 
 const KEY: &str = "MountedDevices";
@@ -37,8 +39,7 @@ pub(super) struct MountedDevices {
 impl MountedDevices {
     /// The database of the Windows installation on `fs`; `None` when there is none that can be read.
     pub(super) fn of(fs: &dyn FileSystem) -> Option<Self> {
-        let hive = system_hive(fs)?;
-        match Self::read(hive) {
+        match Self::read(&system_hive(fs)?) {
             Ok(found) => Some(found),
             Err(error) => {
                 log::warn!("drive letters and volumes of links cannot be looked up: {error}");
@@ -47,10 +48,10 @@ impl MountedDevices {
         }
     }
 
-    fn read(hive: Arc<dyn ByteSource>) -> Result<Self> {
-        let hive = Hive::open(hive)?;
-        if hive.is_dirty() {
-            log::info!("the registry hive SYSTEM was not written completely: it is used as it is");
+    fn read(files: &HiveFiles) -> Result<Self> {
+        let hive = Hive::open_with_logs(files.hive.clone(), &files.logs)?;
+        if *hive.replay() != Replay::NotNeeded {
+            log::info!("the registry hive SYSTEM was {}", hive.replay());
         }
         let key = hive.subkey(&hive.root()?, KEY)?;
         let key = key.ok_or_else(|| Error::not_found(format!("the registry hive SYSTEM has no {KEY}")))?;

@@ -27,6 +27,7 @@ mod formats;
 mod fstab;
 mod generated;
 #[cfg(target_os = "linux")]
+mod hives;
 mod hosts;
 #[cfg(unix)]
 mod killed;

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, LazyLock, Mutex},
 };
 
-use crate::{Error, Place, Result};
+use crate::{Error, Place, Result, case::simple_upper};
 
 const UNITS: usize = 0x1_0000;
 /// Maximum number of units with the same upper case. In the tables of Windows and mkntfs these are at most three: `DŽ`,
@@ -110,18 +110,6 @@ impl UpCase {
     /// True if two names differ at most in case.
     pub fn eq(&self, a: &[u16], b: &[u16]) -> bool {
         a.len() == b.len() && self.compare(a, b).is_eq()
-    }
-}
-
-fn simple_upper(unit: u16) -> u16 {
-    let Some(lower) = char::from_u32(unit.into()) else { return unit };
-    let mut upper = lower.to_uppercase();
-    match (upper.next(), upper.next()) {
-        // Windows maps only pairs: no dotless i, long s or final sigma, which share their upper case with another letter.
-        (Some(upper), None) if upper.to_lowercase().eq([lower]) => {
-            u16::try_from(u32::from(upper)).unwrap_or(unit)
-        }
-        _ => unit,
     }
 }
 

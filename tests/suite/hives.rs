@@ -1,0 +1,178 @@
+//! Registry hives that Windows wrote, with logs, and what Windows made of them. They are not part of the project: the folder
+//! `data/hives` beside that of `VHDMOUNT_CORPUS`.
+
+use std::{
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use vhdmount::{
+    Result,
+    bytes::{ByteSource, FileSource, read_vec},
+    registry::{Deleted, Hive, Key, MAX_DEPTH, Replay},
+};
+
+use crate::support::{have, run, scratch, tool};
+
+/// The hives, unpacked; `None` (SKIPPED) where they are not.
+fn hives() -> Option<(tempfile::TempDir, PathBuf)> {
+    let corpus = PathBuf::from(std::env::var_os("VHDMOUNT_CORPUS")?);
+    let packed = corpus.join("../data/hives/yarp-hives.tar.xz");
+    if !packed.exists() || !have(&["tar", "xz"]) {
+        return None;
+    }
+    let folder = scratch();
+    run(tool("tar").arg("xf").arg(packed).arg("-C").arg(folder.path()));
+    let path = folder.path().to_owned();
+    Some((folder, path))
+}
+
+fn source(path: &Path) -> Arc<dyn ByteSource> {
+    Arc::new(FileSource::open(path).unwrap())
+}
+
+fn open(path: &Path) -> Result<Hive> {
+    let logs: Vec<_> = ["LOG", "LOG1", "LOG2"]
+        .iter()
+        .map(|suffix| PathBuf::from(format!("{}.{suffix}", path.display())))
+        .filter(|log| log.exists())
+        .map(|log| source(&log))
+        .collect();
+    Hive::open_with_logs(source(path), &logs)
+}
+
+/// Offsets in the hive bins that differ, as ranges.
+fn differences(a: &Hive, b: &Hive) -> Vec<(usize, usize)> {
+    let bins = |hive: &Hive| {
+        let len = usize::try_from(hive.bytes().size()).unwrap();
+        read_vec(&**hive.bytes(), 4096, len - 4096).unwrap()
+    };
+    let (a, b) = (bins(a), bins(b));
+    assert_eq!(a.len(), b.len());
+    let mut ranges: Vec<(usize, usize)> = Vec::new();
+    for at in (0..a.len()).filter(|at| a[*at] != b[*at]) {
+        match ranges.last_mut() {
+            Some((_, end)) if *end == at => *end += 1,
+            _ => ranges.push((at, at + 1)),
+        }
+    }
+    ranges
+}
+
+/// Everything in a hive, one line for each key and value.
+fn everything(hive: &Hive) -> (Vec<String>, usize) {
+    let (mut lines, mut errors) = (Vec::new(), 0);
+    let root = hive.root().unwrap();
+    let mut stack = vec![(String::new(), root, 0)];
+    while let Some((path, key, depth)) = stack.pop() {
+        let security = hive.security(&key).map(|descriptor| descriptor.map(|bytes| bytes.len()));
+        errors += usize::from(security.is_err());
+        lines.push(format!("{path} {} {:?} {security:?}", key.last_written, hive.class(&key).ok()));
+        let listed = hive.each_value(&key, usize::MAX, &mut |value| match value {
+            Ok(value) => lines.push(format!(
+                "{path} {} {} {:x?}",
+                String::from_utf16_lossy(&value.name),
+                value.data_type,
+                value.data
+            )),
+            Err(_) => errors += 1,
+        });
+        errors += usize::from(listed.is_err());
+        let mut below = Vec::new();
+        let listed = hive.each_subkey(&key, &mut |key| match key {
+            Ok(key) if depth < MAX_DEPTH => {
+                below.push((format!("{path}/{}", String::from_utf16_lossy(&key.name)), key, depth + 1));
+            }
+            _ => errors += 1,
+        });
+        errors += usize::from(listed.is_err());
+        stack.extend(below);
+    }
+    (lines, errors)
+}
+
+fn find(hive: &Hive, path: &str) -> Option<Key> {
+    let names: Vec<Vec<u16>> = path.split('/').map(|name| name.encode_utf16().collect()).collect();
+    hive.descend(&hive.root().unwrap(), names.iter().map(|name| &name[..])).unwrap()
+}
+
+#[test]
+fn dirty_hives_read_as_windows_recovered_them() {
+    let Some((_folder, path)) = hives() else { return };
+    // Entries: the bins are the same, byte for byte.
+    let ours = open(&path.join("NewDirtyHive1/NewDirtyHive")).unwrap();
+    let theirs = open(&path.join("NewDirtyHive1/RecoveredHive_Windows10")).unwrap();
+    assert!(matches!(ours.replay(), Replay::Applied { flushes: 4, sequence: 5, .. }), "{:?}", ours.replay());
+    assert_eq!(differences(&ours, &theirs), []);
+    assert_eq!(everything(&ours), everything(&theirs));
+    assert!(find(&ours, "Key3/Key3_2").is_some() && find(&ours, "Key1").is_none());
+    // A dirty vector: Windows has written the recovered hive once more, which gave the first bin another time (seven bytes of it
+    // differ), and it made a hint smaller, the length of the longest value's name of one key.
+    let ours = open(&path.join("OldDirtyHive/OldDirtyHive")).unwrap();
+    let theirs = open(&path.join("OldDirtyHive/RecoveredHive_Windows7")).unwrap();
+    assert!(matches!(ours.replay(), Replay::Applied { flushes: 1, sequence: 5, .. }));
+    assert_eq!(differences(&ours, &theirs), [(0x14, 0x19), (0x6_adc8, 0x6_adc9)]);
+    assert_eq!(everything(&ours), everything(&theirs));
+    assert!(find(&ours, "key_with_many_subkeys/5000/find_me_in_log").is_some());
+}
+
+#[test]
+fn a_damaged_base_block_is_recovered_and_damaged_logs_are_not_used() {
+    let Some((_folder, path)) = hives() else { return };
+    let hive = open(&path.join("BadBaseBlockHive/BadBaseBlockHive")).unwrap();
+    let expected = open(&path.join("OldDirtyHive/OldDirtyHive")).unwrap();
+    assert_eq!(differences(&hive, &expected), []);
+    for (path, name) in [("BadLogHive1", "BadLogHive"), ("BadLogHive3", "BadLogHive")].map(|(a, b)| (path.join(a), b)) {
+        let hive = open(&path.join(name)).unwrap();
+        assert!(matches!(hive.replay(), Replay::Impossible { .. }));
+        assert!(everything(&hive).0.len() > 5);
+    }
+}
+
+#[test]
+fn damaged_hives_read_as_far_as_they_are_sound() {
+    let Some((_folder, path)) = hives() else { return };
+    // Lines and errors of each.
+    let expected = [
+        ("BadListHive", 2, 1),
+        ("BadSubkeyHive", 2, 1),
+        ("BigDataHive", 5, 0),
+        ("EffectiveSizeHive", 5006, 0),
+        ("GarbageHive", 1, 0),
+        ("ManySubkeysHive", 5003, 0),
+    ];
+    for (name, lines, errors) in expected {
+        let found = everything(&open(&path.join(name)).unwrap());
+        assert_eq!((found.0.len(), found.1), (lines, errors), "{name}");
+    }
+    let truncated = open(&path.join("TruncatedHive")).unwrap();
+    assert!(everything(&truncated).1 > 0);
+}
+
+#[test]
+fn names_of_every_script_are_found() {
+    let Some((_folder, path)) = hives() else { return };
+    for (hive, key) in
+        [("UnicodeHive", "ПРИВЕТ/клЮч"), ("ExtendedASCIIHive", "ËIGENAARDIG"), ("UpcaseHive", "ß2"), ("UpcaseHive", "ss1")]
+    {
+        assert!(find(&open(&path.join(hive)).unwrap(), key).is_some(), "{key}");
+    }
+}
+
+#[test]
+fn searches_for_deleted_keys_end_in_every_hive() {
+    let Some((_folder, path)) = hives() else { return };
+    let (mut keys, mut hives) = (0, 0);
+    for entry in std::fs::read_dir(&path).unwrap() {
+        let entry = entry.unwrap().path();
+        let Some(hive) = entry.is_file().then(|| open(&entry).unwrap()) else { continue };
+        hives += 1;
+        hive.each_deleted(&mut |deleted| {
+            keys += u32::from(matches!(deleted, Deleted::Key { .. }));
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    }
+    assert!(hives > 15 && keys > 0, "{hives} {keys}");
+}
