@@ -64,19 +64,16 @@ impl Base {
             (major, minor, 0, 1) => {
                 Err(Error::unsupported(format!("registry hive of version {major}.{minor}")))
             }
-            (_, _, 1 | 2 | 6, _) => Err(Error::unsupported("a log of a registry hive, no hive: name the hive")),
+            (_, _, 1 | 2 | 6, _) => {
+                Err(Error::unsupported("a log of a registry hive, no hive: name the hive"))
+            }
             (_, _, kind, _) => Err(Error::unsupported(format!("registry hive of type {kind}"))),
         }
     }
 
     /// Writes what a replay changes into a base block, as the hive's own.
     pub(super) fn write_into(&self, block: &mut [u8]) {
-        let fields = [
-            (4, self.primary_sequence),
-            (8, self.secondary_sequence),
-            (28, 0),
-            (40, self.bins),
-        ];
+        let fields = [(4, self.primary_sequence), (8, self.secondary_sequence), (28, 0), (40, self.bins)];
         for (at, number) in fields {
             block[at..at + 4].copy_from_slice(&number.to_le_bytes());
         }

@@ -30,6 +30,8 @@ pub(super) struct Cells {
     pub(super) bins: u64,
     /// Bytes before a cell's content.
     header: u32,
+    /// Bytes that are stored, in the hive and its logs: the measure of the work. A log may claim hive bins far beyond them.
+    stored: u64,
     read: AtomicU64,
     count: AtomicU64,
 }
@@ -43,9 +45,16 @@ pub(super) enum State {
 }
 
 impl Cells {
-    pub(super) fn new(source: Arc<dyn ByteSource>, bins: u64, minor: u32) -> Self {
+    pub(super) fn new(source: Arc<dyn ByteSource>, bins: u64, minor: u32, stored: u64) -> Self {
         let header = if minor <= format::LAST_MINOR_WITH_BACK_LINKS { 8 } else { 4 };
-        Self { source, bins, header, read: AtomicU64::new(0), count: AtomicU64::new(0) }
+        Self {
+            source,
+            bins,
+            header,
+            stored: stored.min(bins),
+            read: AtomicU64::new(0),
+            count: AtomicU64::new(0),
+        }
     }
 
     /// The content of the cell in use at `at`.
@@ -68,7 +77,7 @@ impl Cells {
         if !accepted || len < LEAST || u64::from(len) > left || len > MAX_CELL {
             return Err(corrupt(at, format!("no cell in use: size {size}, {left} bytes are left")));
         }
-        charge(&self.read, len.into(), MAX_READ + READ_FACTOR * self.bins, at)?;
+        charge(&self.read, len.into(), MAX_READ + READ_FACTOR * self.stored, at)?;
         let have = bytes.len();
         bytes.resize(usize::try_from(len).expect("at most 64 MiB"), 0);
         if bytes.len() > have {
@@ -80,7 +89,7 @@ impl Cells {
 
     /// Counts work that reads no whole cell.
     pub(super) fn count(&self, cells: u64, at: u32) -> Result<()> {
-        charge(&self.count, cells, MAX_CELLS + self.bins / BYTES_PER_CELL, at)
+        charge(&self.count, cells, MAX_CELLS + self.stored / BYTES_PER_CELL, at)
     }
 
     /// Cells and bytes that were read.

@@ -3,11 +3,7 @@
 
 use std::{collections::HashSet, ops::ControlFlow};
 
-use super::{
-    Hive, Key, MAX_DEPTH, Value, bins,
-    cells::State,
-    format, keys,
-};
+use super::{Hive, Key, MAX_DEPTH, Value, bins, cells::State, format, keys};
 use crate::Result;
 
 /// Longest name of a key in bytes: 255 characters.
@@ -100,10 +96,7 @@ impl Hive {
     }
 
     /// Calls `f` with each place in free cells where a former cell may have begun, and the bytes of its content.
-    fn free_places(
-        &self,
-        f: &mut dyn FnMut(u32, &[u8]) -> ControlFlow<()>,
-    ) -> Result<ControlFlow<()>> {
+    fn free_places(&self, f: &mut dyn FnMut(u32, &[u8]) -> ControlFlow<()>) -> Result<ControlFlow<()>> {
         let mut bin = 0_u32;
         while u64::from(bin) < self.cells.bins {
             let Ok(header) = bins::header(&*self.cells.source, bin) else {

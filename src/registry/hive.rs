@@ -42,6 +42,7 @@ impl Hive {
         let len = source.size().min(format::BASE_BLOCK);
         let block = read_vec(&*source, 0, usize::try_from(len).expect("at most 4096"))?;
         let own = Base::parse(&block);
+        let stored = logs.iter().fold(source.size(), |sum, log| sum.saturating_add(log.size()));
         let dirty = own.as_ref().map_or(true, Base::is_dirty);
         let (source, base, replay) = match dirty {
             false => (source, own?, Replay::NotNeeded),
@@ -52,7 +53,8 @@ impl Hive {
         };
         base.check_version()?;
         let there = source.size().saturating_sub(format::BASE_BLOCK);
-        let first = if there >= format::BIN_HEADER { read_vec(&*source, format::BASE_BLOCK, 4)? } else { vec![] };
+        let first =
+            if there >= format::BIN_HEADER { read_vec(&*source, format::BASE_BLOCK, 4)? } else { vec![] };
         if first != b"hbin" {
             return Err(Error::corrupt("registry hive", Place::Byte(format::BASE_BLOCK), "no hive bin"));
         }
@@ -62,7 +64,7 @@ impl Hive {
             false => bins::end(&*source, there).max(base.bins.into()),
         };
         Ok(Self {
-            cells: Cells::new(source, there.min(size), base.minor),
+            cells: Cells::new(source, there.min(size), base.minor, stored),
             root: base.root,
             minor: base.minor,
             last_written: base.last_written,
@@ -97,11 +99,7 @@ impl Hive {
     ///
     /// # Errors
     /// As [`Self::subkey_named`].
-    pub fn descend<'a>(
-        &self,
-        key: &Key,
-        path: impl IntoIterator<Item = &'a [u16]>,
-    ) -> Result<Option<Key>> {
+    pub fn descend<'a>(&self, key: &Key, path: impl IntoIterator<Item = &'a [u16]>) -> Result<Option<Key>> {
         let mut key = key.clone();
         for name in path {
             match self.subkey_named(&key, name)? {

@@ -101,13 +101,14 @@ impl Hive {
         }
         let cell = self.cells.get(key.security)?;
         let at = key.security;
-        let (head, rest) =
-            KeySecurity::ref_from_prefix(&cell).map_err(|_| corrupt(at, "no room for a security descriptor"))?;
+        let (head, rest) = KeySecurity::ref_from_prefix(&cell)
+            .map_err(|_| corrupt(at, "no room for a security descriptor"))?;
         if head.signature != *b"sk" {
             return Err(corrupt(at, "no security descriptor"));
         }
         let len = usize::try_from(head.length.get()).unwrap_or(usize::MAX);
-        let descriptor = rest.get(..len).ok_or_else(|| corrupt(at, "a security descriptor that is cut off"))?;
+        let descriptor =
+            rest.get(..len).ok_or_else(|| corrupt(at, "a security descriptor that is cut off"))?;
         Ok(Some(descriptor.to_vec()))
     }
 

@@ -18,8 +18,6 @@ mod name;
 mod tests;
 mod values;
 
-#[cfg(any(test, feature = "testing"))]
-pub(crate) use self::{format::checksum, logs::hash_of_entries};
 pub use self::{
     deleted::Deleted,
     hive::Hive,
@@ -28,3 +26,5 @@ pub use self::{
     name::same,
     values::Value,
 };
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use self::{format::checksum, logs::hash_of_entries};

@@ -132,12 +132,15 @@ fn deleted_keys_and_values_are_found_in_free_cells() {
                 let data: Vec<u8> = values.into_iter().flat_map(|value| value.unwrap().data).collect();
                 format!("{} {path:?} {}", text(&key.name), String::from_utf8(data).unwrap())
             }
-            Deleted::Value(value) => format!("{}={}", text(&value.name), String::from_utf8(value.data).unwrap()),
+            Deleted::Value(value) => {
+                format!("{}={}", text(&value.name), String::from_utf8(value.data).unwrap())
+            }
         });
         ControlFlow::Continue(())
     })
     .unwrap();
-    let expected = ["Above Some(\"\") ", "Gone Some(\"Above\") still here", "Lost None ", "w=in another value"];
+    let expected =
+        ["Above Some(\"\") ", "Gone Some(\"Above\") still here", "Lost None ", "w=in another value"];
     assert_eq!(found, expected);
 }
 
@@ -214,7 +217,8 @@ fn a_small_key_that_is_named_again_and_again_is_not_read_as_often() {
     let mut hive = Builder::new(5);
     let key = hive.key("K", &KeyFields::default());
     let list = hive.list(*b"lf", &[key; 60_000]);
-    let root = hive.key("ROOT", &KeyFields { subkeys: (60_000, list), values: (0, NONE), ..KeyFields::default() });
+    let root =
+        hive.key("ROOT", &KeyFields { subkeys: (60_000, list), values: (0, NONE), ..KeyFields::default() });
     let hive = open(hive.finish(root)).unwrap();
     let root = hive.root().unwrap();
     let failed = (0..100).any(|_| hive.subkey(&root, "absent").is_err());

@@ -96,7 +96,8 @@ impl Hive {
 
     /// Data stored outside of its value: in one cell or in segments.
     fn data(&self, at: u32, size: u32, state: State) -> Result<Vec<u8>> {
-        let len = usize::try_from(size).ok().filter(|_| size <= MAX_CELL && u64::from(size) <= self.cells.bins);
+        let len =
+            usize::try_from(size).ok().filter(|_| size <= MAX_CELL && u64::from(size) <= self.cells.bins);
         let len = len.ok_or_else(|| corrupt(at, format!("{size} bytes of data are too much")))?;
         let cell = self.cells.get_in(at, state)?;
         if self.minor < 4 || size <= format::MAX_SEGMENT {

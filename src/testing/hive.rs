@@ -103,13 +103,8 @@ impl Tree {
     fn add(&self, builder: &mut Builder, parent: u32, security: u32, flags: u16) -> u32 {
         let values: Vec<u32> = self.values.iter().map(|value| value.add(builder)).collect();
         let list = if values.is_empty() { NONE } else { builder.offsets(&values) };
-        let mut fields = KeyFields {
-            values: (len(&values), list),
-            parent,
-            security,
-            flags,
-            ..KeyFields::default()
-        };
+        let mut fields =
+            KeyFields { values: (len(&values), list), parent, security, flags, ..KeyFields::default() };
         let at = builder.key(&self.name, &fields);
         let keys: Vec<u32> = self.keys.iter().map(|key| key.add(builder, at, security, 0)).collect();
         if !keys.is_empty() {
@@ -198,7 +193,9 @@ impl Builder {
         let (name, encoding) = encoded(name, 1);
         let mut cell = b"vk".to_vec();
         cell.extend(short(name.len()));
-        [size, offset, data_type, encoding.into()].iter().for_each(|number| cell.extend(number.to_le_bytes()));
+        [size, offset, data_type, encoding.into()]
+            .iter()
+            .for_each(|number| cell.extend(number.to_le_bytes()));
         cell.extend(name);
         self.cell(&cell)
     }

@@ -26,8 +26,8 @@ mod formats;
 #[cfg(target_os = "linux")]
 mod fstab;
 mod generated;
-#[cfg(target_os = "linux")]
 mod hives;
+#[cfg(target_os = "linux")]
 mod hosts;
 #[cfg(unix)]
 mod killed;

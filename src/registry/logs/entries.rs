@@ -48,7 +48,8 @@ fn one(bytes: &[u8], start: usize) -> Option<(Entry, usize)> {
         && bins.is_multiple_of(format::BIN_UNIT)
         && bins > 0;
     let body = bytes.get(HEADER..size).filter(|_| sound)?;
-    if head.hash_of_header.get() != marvin32(&bytes[..HASHED_HEADER]) || head.hash_of_pages.get() != marvin32(body)
+    if head.hash_of_header.get() != marvin32(&bytes[..HASHED_HEADER])
+        || head.hash_of_pages.get() != marvin32(body)
     {
         return None;
     }

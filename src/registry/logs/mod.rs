@@ -47,7 +47,9 @@ impl fmt::Display for Replay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotNeeded => write!(f, "written completely"),
-            Self::Applied { flushes: 1, .. } => write!(f, "not written completely: 1 flush in its logs is applied"),
+            Self::Applied { flushes: 1, .. } => {
+                write!(f, "not written completely: 1 flush in its logs is applied")
+            }
             Self::Applied { flushes, .. } => {
                 write!(f, "not written completely: {flushes} flushes in its logs are applied")
             }
@@ -129,7 +131,8 @@ fn apply_entries(
     base: Option<&Base>,
     logs: &[&Log],
 ) -> Result<Replayed, String> {
-    let mut parsed: Vec<(&Log, Vec<Entry>)> = logs.iter().map(|log| (*log, entries::parse(&log.bytes))).collect();
+    let mut parsed: Vec<(&Log, Vec<Entry>)> =
+        logs.iter().map(|log| (*log, entries::parse(&log.bytes))).collect();
     parsed.retain(|(_, entries)| !entries.is_empty());
     // Windows changes from one log to the other and back; which is the older one, their numbers say.
     parsed.sort_by_key(|(log, entries)| (entries[0].sequence, log.place));
@@ -205,8 +208,13 @@ fn apply_dirty_vector(
         },
         None => log.base.clone(),
     };
-    let replayed =
-        finish(source, overlay, base, model, Replay::Applied { logs: vec![log.place], flushes: 1, sequence: 0 })?;
+    let replayed = finish(
+        source,
+        overlay,
+        base,
+        model,
+        Replay::Applied { logs: vec![log.place], flushes: 1, sequence: 0 },
+    )?;
     // Pages have no checksum: what shows a wrong log are hive bins that it leaves without a header.
     match bins::first_invalid(&*replayed.source, replayed.base.bins, &pages) {
         Ok(None) => Ok(replayed),

@@ -10,7 +10,9 @@ use crate::{
 fn state(generation: u32) -> Vec<u8> {
     let text = |n: u32| format!("{n}").repeat(200);
     let filler = Tree::new("Filler").text("f", &"x".repeat(4000));
-    let tree = Tree::new("ROOT").key(filler).key(Tree::new("Now").dword("n", generation).text("t", &text(generation)));
+    let tree = Tree::new("ROOT")
+        .key(filler)
+        .key(Tree::new("Now").dword("n", generation).text("t", &text(generation)));
     tree.hive()
 }
 
@@ -190,7 +192,8 @@ fn logs_that_are_damaged_or_empty_leave_the_hive_as_it_is() {
 
 #[test]
 fn hives_grow_and_shrink_in_a_replay() {
-    let (small, large) = (state(0), Tree::new("ROOT").key(Tree::new("Now").dword("n", 9).text("t", &"y".repeat(9000))).hive());
+    let (small, large) =
+        (state(0), Tree::new("ROOT").key(Tree::new("Now").dword("n", 9).text("t", &"y".repeat(9000))).hive());
     assert!(large.len() > small.len());
     let mut header = dirty(small.clone(), 8, 7);
     header.truncate(small.len());
