@@ -185,12 +185,14 @@ fn apply_dirty_vector(
     logs: &[Log],
 ) -> Result<Replayed, String> {
     let intact = base.filter(|base| base.intact);
-    // The first hive bin repeats the time of the base block.
-    let written = match intact {
-        Some(base) => Some(base.last_written),
-        None => bins::header(&**source, 0).ok().map(|first| first.timestamp.get()),
+    let first = bins::header(&**source, 0).ok().map(|first| first.timestamp.get());
+    let fits = |log: &&Log| match (intact, first) {
+        (Some(base), _) => log.base.last_written == base.last_written,
+        // The first hive bin has the time of the last write that reached it: a log of that write or of a later one is newer than the
+        // hive, an earlier one is not.
+        (None, Some(first)) => log.base.last_written >= first,
+        (None, None) => false,
     };
-    let fits = |log: &&Log| Some(log.base.last_written) == written;
     let log = logs.iter().find(fits).ok_or("its logs were written for another state of it")?;
     let pages = dirty_vector::parse(&log.bytes, log.base.bins).ok_or("its log is cut off")?;
     if pages.is_empty() {
