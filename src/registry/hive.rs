@@ -77,6 +77,11 @@ impl Hive {
         &self.replay
     }
 
+    /// The last write was not finished, and no log completes it: the hive is read as it is.
+    pub fn is_dirty(&self) -> bool {
+        matches!(self.replay, Replay::Impossible { .. })
+    }
+
     /// When the hive was written last, as FILETIME.
     pub fn last_written(&self) -> u64 {
         self.last_written
