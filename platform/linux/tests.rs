@@ -189,9 +189,9 @@ fn attributes_and_permissions_come_from_the_disk_and_the_options() {
     let Some(mount) = mount_with(change) else { return };
     let metadata = fs::metadata(mount.path("file.bin")).unwrap();
     assert_eq!((metadata.uid(), metadata.gid(), metadata.len()), (7, 8, memory::content().len() as u64));
-    assert_eq!(metadata.permissions().mode() & 0o7777, 0o440);
+    assert_eq!(metadata.permissions().mode() & 0o7777, 0o640);
     assert_eq!((metadata.mtime(), metadata.mtime_nsec()), (1_600_000_000, 123_456_700));
-    assert_eq!(fs::metadata(mount.path("many")).unwrap().permissions().mode() & 0o7777, 0o500);
+    assert_eq!(fs::metadata(mount.path("many")).unwrap().permissions().mode() & 0o7777, 0o700);
 }
 
 #[test]

@@ -2,13 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    Key, Replay,
-    base_block::Base,
-    bins,
-    cells::{Cells, State},
-    format, logs,
-};
+use super::{Replay, base_block::Base, bins, cells::Cells, format, logs};
 use crate::{
     Error, Place, Result,
     bytes::{ByteSource, read_vec},
@@ -90,28 +84,5 @@ impl Hive {
     /// The hive as a file, with its logs applied.
     pub fn bytes(&self) -> &Arc<dyn ByteSource> {
         &self.cells.source
-    }
-
-    /// The root key.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`] when its cell is invalid.
-    pub fn root(&self) -> Result<Key> {
-        self.key(self.root, State::InUse)
-    }
-
-    /// The key at `path` below `key`; an empty path is `key` itself.
-    ///
-    /// # Errors
-    /// As [`Self::subkey_named`].
-    pub fn descend<'a>(&self, key: &Key, path: impl IntoIterator<Item = &'a [u16]>) -> Result<Option<Key>> {
-        let mut key = key.clone();
-        for name in path {
-            match self.subkey_named(&key, name)? {
-                Some(below) => key = below,
-                None => return Ok(None),
-            }
-        }
-        Ok(Some(key))
     }
 }

@@ -44,6 +44,29 @@ impl Key {
 }
 
 impl Hive {
+    /// The root key.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when its cell is invalid.
+    pub fn root(&self) -> Result<Key> {
+        self.key(self.root, State::InUse)
+    }
+
+    /// The key at `path` below `key`; an empty path is `key` itself.
+    ///
+    /// # Errors
+    /// As [`Self::subkey_named`].
+    pub fn descend<'a>(&self, key: &Key, path: impl IntoIterator<Item = &'a [u16]>) -> Result<Option<Key>> {
+        let mut key = key.clone();
+        for name in path {
+            match self.subkey_named(&key, name)? {
+                Some(below) => key = below,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(key))
+    }
+
     /// The subkey of `key` named `name`, ignoring case.
     ///
     /// # Errors

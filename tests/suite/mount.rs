@@ -184,7 +184,7 @@ fn an_image_inside_a_mounted_image_has_the_space_of_its_volume() {
 fn one_partition_is_mounted_as_the_root() {
     let Some(mounted) = Mounted::new(&["-o", "partition=3,umask=027"]) else { return };
     let metadata = std::fs::metadata(mounted.path("Windows/System32")).unwrap();
-    assert_eq!(metadata.mode() & 0o777, 0o550);
+    assert_eq!(metadata.mode() & 0o777, 0o750);
     assert!(mounted.path(".capacity").exists());
 }
 

@@ -355,7 +355,8 @@ fn parents_are_found_by_any_user() {
     let image = scattered(folder.path());
     fs::rename(folder.path().join("roots/root.vhd"), folder.path().join("roots/renamed.vhd")).unwrap();
     let program = folder.path().join("vhdmount");
-    fs::copy(env!("CARGO_BIN_EXE_vhdmount"), &program).unwrap();
+    // By another process: a descriptor of this one that writes could be inherited by what other tests start, and the program be busy.
+    support::run(support::tool("cp").arg(env!("CARGO_BIN_EXE_vhdmount")).arg(&program));
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);

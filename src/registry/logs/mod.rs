@@ -178,7 +178,7 @@ fn apply_entries(
     finish(source, overlay, base, model, Replay::Applied { logs: used, flushes, sequence: 0 })
 }
 
-/// Applies the first log that was written for this state of the hive.
+/// Applies the log that was written for this state of the hive.
 fn apply_dirty_vector(
     source: &Arc<dyn ByteSource>,
     base: Option<&Base>,
@@ -193,7 +193,13 @@ fn apply_dirty_vector(
         (None, Some(first)) => log.base.last_written >= first,
         (None, None) => false,
     };
-    let log = logs.iter().find(fits).ok_or("its logs were written for another state of it")?;
+    // Of several the one of the very state, else the newest.
+    let wanted = intact.map(|base| base.last_written).or(first);
+    let log = logs
+        .iter()
+        .filter(fits)
+        .max_by_key(|log| (Some(log.base.last_written) == wanted, log.base.last_written));
+    let log = log.ok_or("its logs were written for another state of it")?;
     let pages = dirty_vector::parse(&log.bytes, log.base.bins).ok_or("its log is cut off")?;
     if pages.is_empty() {
         return Err("its log holds nothing".to_owned());

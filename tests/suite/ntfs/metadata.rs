@@ -272,9 +272,9 @@ fn what_wsl_stored_is_shown_when_asked_for() {
         run(vhdmount().arg("-u").arg(&at));
         seen
     };
-    let default = (99, 98, 0o444);
-    assert_eq!(seen("uid=99,gid=98"), [default, default, default, default, (99, 98, 0o555)]);
-    let stored = [(1234, 56, 0o755), (1234, 56, 0o640), (7, 98, 0o444), default, (1234, 56, 0o711)];
+    let default = (99, 98, 0o644);
+    assert_eq!(seen("uid=99,gid=98"), [default, default, default, default, (99, 98, 0o755)]);
+    let stored = [(1234, 56, 0o755), (1234, 56, 0o640), (7, 98, 0o644), default, (1234, 56, 0o711)];
     assert_eq!(seen("uid=99,gid=98,wsl_metadata"), stored);
     assert_eq!(seen("metadata,fmask=077,uid=99,gid=98")[0], (1234, 56, 0o700));
 }
