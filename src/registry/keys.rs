@@ -47,7 +47,7 @@ impl Hive {
     /// The root key.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when its cell is invalid.
+    /// [`crate::Error::Corrupt`] when its cell is invalid.
     pub fn root(&self) -> Result<Key> {
         self.key(self.root, State::InUse)
     }
