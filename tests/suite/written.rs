@@ -120,6 +120,38 @@ fn written_images_are_sound_for_others() {
 }
 
 #[test]
+fn largest_vhdx_is_written_at_both_ends() {
+    if !have(&["qemu-img", "qemu-io", "vhdiinfo"]) {
+        return;
+    }
+    let size: u64 = 64 << 40;
+    for (name, plan) in plans(size).into_iter().filter(|(_, plan)| plan.kind == Kind::Dynamic) {
+        for commit in [CommitMode::Logged, CommitMode::Switched] {
+            let folder = scratch();
+            let path = image(folder.path(), "disk.vhdx", &plan);
+            let disk = open(&path, None, &WriteOptions { commit, ..WriteOptions::default() });
+            // Whole pages of the block table lie between these places.
+            let places = [(size - 4096, 1), (0, 2), (size / 2 - 2048, 3), (1 << 40, 4)];
+            for (at, byte) in places {
+                let mut transaction = disk.begin();
+                transaction.write(at, &[byte; 4096]).unwrap();
+                transaction.commit().unwrap();
+            }
+            disk.close().unwrap();
+            run(tool("qemu-img").args(["check", "-f", "vhdx"]).arg(&path));
+            let info = String::from_utf8_lossy(&run(tool("vhdiinfo").arg(&path)).stdout).into_owned();
+            assert!(info.contains(&format!("({size} bytes)")), "{name}: {info}");
+            let reads = places.map(|(at, byte)| format!("read -P {byte} {at} 4096"));
+            let asked = reads.iter().flat_map(|read| ["-c", read]);
+            let answer = run(tool("qemu-io").args(["-r", "-f", "vhdx"]).args(asked).arg(&path));
+            let answer = String::from_utf8_lossy(&answer.stdout).into_owned();
+            assert!(!answer.contains("verification failed"), "{name}, {commit:?}: {answer}");
+            assert_eq!(answer.matches("read 4096/4096 bytes").count(), places.len(), "{name}: {answer}");
+        }
+    }
+}
+
+#[test]
 fn qemu_replays_what_a_power_cut_leaves() {
     if !have(&["qemu-img"]) {
         return;
