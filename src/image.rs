@@ -9,6 +9,7 @@ mod free;
 mod info;
 mod live;
 mod probe;
+pub mod registry;
 mod session;
 mod synthesis;
 pub mod writing;
@@ -145,6 +146,14 @@ impl Image {
     /// As [`Self::open`].
     pub fn open_chain(sources: Vec<Arc<dyn ByteSource>>, options: &OpenOptions) -> Result<Self> {
         Self::of_container(container::open_chain(sources, &options.container)?, options)
+    }
+
+    /// The disk as its parent has it; `None` for an image without a parent.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn below(&self, options: &OpenOptions) -> Result<Option<Self>> {
+        self.container().below().map(|parent| Self::of_container(parent, options)).transpose()
     }
 
     fn of_container(container: Container, options: &OpenOptions) -> Result<Self> {

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Imports form a DAG, checked by `tests/architecture.rs`:
-//! `error, guid, identity, cache, check, codec, json, size ← bytes ← host ← {container, partition, volume, fs, registry} ← {capacity, tree} ←
+//! `error, guid, identity, cache, check, codec, json, security, size ← bytes ← host ← {container, partition, volume, fs, registry} ← {capacity, tree} ←
 //! image ← map ← binary`.
 //! Opening an image, walking it, and reading a file as any `Read`:
 //!
@@ -63,6 +63,7 @@ pub mod partition;
 pub mod pe;
 pub mod printable;
 pub mod registry;
+pub mod security;
 pub mod size;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

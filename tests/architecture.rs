@@ -12,7 +12,7 @@ use imports::{Module, Siblings, absolute, library, paths, siblings};
 const LAYERS: [&[&str]; 10] = [
     &["error", "printable"],
     &["guid", "cache", "case", "check", "codec", "json", "size"],
-    &["identity"],
+    &["identity", "security"],
     &["bytes"],
     &["host"],
     &["boot", "container", "partition", "pe", "volume", "fs", "registry"],

@@ -36,7 +36,7 @@ pub struct Store {
     pub objects: Vec<Object>,
     /// What could not be read.
     pub problems: Vec<String>,
-    /// True when the hive was not written completely.
+    /// True when the hive was not written completely, and no log completes it.
     pub dirty: bool,
 }
 
@@ -46,8 +46,16 @@ impl Store {
     /// # Errors
     /// [`Error::Corrupt`] when it is no sound hive, [`Error::Unsupported`] when the hive is no store.
     pub fn open(source: Arc<dyn ByteSource>) -> Result<Self> {
-        let hive = Hive::open(source)?;
-        Self::read(&hive)
+        Self::open_with_logs(source, &[])
+    }
+
+    /// Reads a store from the bytes of its file and of its logs (`BCD.LOG`, `.LOG1`, `.LOG2`, in this order), which are applied if the
+    /// store was not written completely.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with_logs(source: Arc<dyn ByteSource>, logs: &[Arc<dyn ByteSource>]) -> Result<Self> {
+        Self::read(&Hive::open_with_logs(source, logs)?)
     }
 
     /// Reads a store from its hive.

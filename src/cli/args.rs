@@ -10,6 +10,7 @@ pub(super) mod help;
 mod map;
 mod new_image;
 mod overlay;
+mod reg;
 
 use std::path::PathBuf;
 
@@ -21,6 +22,7 @@ pub(crate) use generate::{Completions, Man};
 pub(crate) use map::{Color, Map};
 pub(crate) use new_image::{Convert, Create, Format, Kind, Layout};
 pub(crate) use overlay::{Diff, Discard, Reconnect, Recover};
+pub(crate) use reg::{Of, Reg, RegCommand, RegDiff, RegExport, RegQuery};
 use vhdmount::{
     container,
     fs::{self, fat::CodePage},
@@ -94,6 +96,8 @@ pub(super) enum Command {
     Boot(Boot),
     /// List boot configuration data as bcdedit does, and what each entry means on this disk
     Bcd(Bcd),
+    /// Read the registry of the Windows on a disk, as reg.exe and regedit show it
+    Reg(Reg),
     /// Draw where a disk's partitions, files and blocks lie, and how far the host can follow
     Map(Map),
     /// Make a new VHDX, VHD or raw image

@@ -1,10 +1,12 @@
 //! `vhdmount bcd`
 
-use std::{fmt::Write, sync::Arc};
+use std::fmt::Write;
 
 use vhdmount::{
-    bytes::{ByteSource, FileSource},
-    image::bcd::{BcdReport, of_file},
+    image::{
+        bcd::{BcdReport, of_file},
+        registry::HiveFile,
+    },
     json,
     printable::printable_lines,
 };
@@ -38,17 +40,14 @@ pub(super) fn run(command: &Bcd) -> Result<(), Failure> {
 
 fn report(command: &Bcd) -> Result<BcdReport, Failure> {
     let path = &command.source.image;
-    // A store is a hive. A device is no file of its own, and opening it twice could have an effect.
-    if path.is_file()
-        && let Ok(source) = FileSource::open(path)
+    let host = &*command.source.options.container.host;
+    // A store is a hive.
+    if let Some(HiveFile { hive, logs }) =
+        HiveFile::open(path, host).map_err(|error| command.source.failure(&error))?
     {
-        let mut magic = [0; 4];
-        if source.read_exact_at(0, &mut magic).is_ok() && magic == *b"regf" {
-            sandbox::narrow(None);
-            let name = path.display().to_string();
-            return of_file(&name, Arc::new(source), command.full)
-                .map_err(|error| command.source.failure(&error));
-        }
+        sandbox::narrow(None);
+        let name = path.display().to_string();
+        return of_file(&name, hive, &logs, command.full).map_err(|error| command.source.failure(&error));
     }
     Ok(command.source.open()?.boot_configuration(command.full))
 }
@@ -60,7 +59,7 @@ fn text(report: &BcdReport) -> String {
             let _ = writeln!(out, "# {}:{}", store.volume, store.path);
         }
         if store.dirty {
-            out += "# not written completely: its log may have newer entries\n";
+            out += "# not written completely, and no log beside it completes it\n";
         }
         store.problems.iter().for_each(|problem| {
             let _ = writeln!(out, "# {problem}");

@@ -20,7 +20,7 @@ use super::{
     capacity::Threshold,
     cp,
     helper::MountHelper,
-    mount, sandbox, screen,
+    mount, reg, sandbox, screen,
 };
 
 /// Most workers of a copy: more of them wait for each other longer than they gain.
@@ -38,6 +38,7 @@ pub(crate) enum Action {
     Check(Check),
     Boot(Boot),
     Bcd(Bcd),
+    Reg(reg::Config),
     Map(Map),
     Create(Create),
     Convert(Convert),
@@ -324,6 +325,7 @@ impl Command {
             Self::Bcd(args::Bcd { image, json, open }) => {
                 Action::Bcd(Bcd { source: Source::new(image, &open, &whole()), full: verbose, json })
             }
+            Self::Reg(reg) => Action::Reg(reg::Config::resolve(reg.command)?),
             Self::Map(map) => Action::Map(map.resolve()),
             Self::Create(create) => Action::Create(create.resolve(quiet)),
             Self::Convert(convert) => Action::Convert(convert.resolve(quiet)),

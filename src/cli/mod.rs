@@ -32,6 +32,7 @@ mod orphans;
 mod progress;
 mod reconnect;
 mod recover;
+mod reg;
 mod sandbox;
 mod screen;
 mod system;
@@ -110,6 +111,7 @@ fn run(action: Action) -> Result<(), Failure> {
         Action::Check(command) => check::run(&command),
         Action::Boot(command) => boot::run(&command),
         Action::Bcd(command) => bcd::run(&command),
+        Action::Reg(command) => reg::run(&command),
         Action::Map(command) => map::run(&command),
         Action::Create(command) => create::run(&command),
         Action::Convert(command) => convert::run(&command),

@@ -16,6 +16,7 @@ pub(super) struct NewFile {
     pub(super) sink: FileSink,
     partial: PathBuf,
     path: PathBuf,
+    replace: bool,
     published: bool,
 }
 
@@ -25,8 +26,18 @@ impl NewFile {
     /// # Errors
     /// When one of both names exists, or the folder cannot be written.
     pub(super) fn create(path: &Path) -> Result<Self, Failure> {
-        if path.symlink_metadata().is_ok() {
-            return Err(exists(path));
+        Self::create_or_replace(path, false)
+    }
+
+    /// The same; with `replace` a file of that name is replaced when the new one is complete.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub(super) fn create_or_replace(path: &Path, replace: bool) -> Result<Self, Failure> {
+        match path.symlink_metadata() {
+            Ok(there) if replace && there.is_file() => {}
+            Ok(_) => return Err(exists(path)),
+            Err(_) => {}
         }
         let mut name = OsString::from(path);
         name.push(".partial");
@@ -43,7 +54,7 @@ impl NewFile {
                 }
             })?;
         let sink = FileSink::new(file, &partial);
-        Ok(Self { sink, partial, path: path.to_owned(), published: false })
+        Ok(Self { sink, partial, path: path.to_owned(), replace, published: false })
     }
 
     /// Gives the complete file its name.
@@ -51,6 +62,12 @@ impl NewFile {
     /// # Errors
     /// When another program has made a file of that name meanwhile.
     pub(super) fn publish(mut self) -> Result<(), Failure> {
+        if self.replace {
+            fs::rename(&self.partial, &self.path)
+                .map_err(|error| Failure::destination(&self.path, &error))?;
+            self.published = true;
+            return Ok(());
+        }
         // A second name for the file, as no system replaces an existing file for that.
         match fs::hard_link(&self.partial, &self.path) {
             Ok(()) => {}

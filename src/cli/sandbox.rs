@@ -7,7 +7,7 @@ use vhdmount::container::{Container, OpenOptions};
 use super::{
     Failure,
     config::{Action, Capacity, Drawing, Source, Subject},
-    system,
+    reg, system,
 };
 use crate::rights::Rights;
 
@@ -59,9 +59,9 @@ impl Sandbox {
     }
 }
 
-/// The chain is open: leaves only its files; none if it could not be opened.
-pub(super) fn narrow(container: Option<&Container>) {
-    let files = container.into_iter().flat_map(|open| open.files().iter().flatten().chain(open.pieces()));
+/// The chains are open: leaves only their files; none if nothing could be opened.
+pub(super) fn narrow<'a>(containers: impl IntoIterator<Item = &'a Container>) {
+    let files = containers.into_iter().flat_map(|open| open.files().iter().flatten().chain(open.pieces()));
     system::narrow(&mut files.map(|file| file.file()));
 }
 
@@ -79,6 +79,7 @@ fn rights(action: &Action) -> Option<Rights> {
         Action::Check(command) => Rights::to_open([&command.image], &command.options.open.container),
         Action::Boot(command) => of(&command.source),
         Action::Bcd(command) => of(&command.source),
+        Action::Reg(command) => of_registry(command),
         Action::Map(command) => {
             let outputs = match &command.drawing {
                 Drawing::Text(_) => Vec::new(),
@@ -106,6 +107,19 @@ fn rights(action: &Action) -> Option<Rights> {
 /// For opening an image as the user named it.
 pub(super) fn of(source: &Source) -> Rights {
     Rights::to_open([&source.image], &source.options.container)
+}
+
+/// The logs of a hive lie in its folder, as parents do.
+fn of_registry(command: &reg::Config) -> Rights {
+    match command {
+        reg::Config::Query(query) => of(&query.place.source),
+        reg::Config::Export(export) => Rights { copy_to: export.file.clone(), ..of(&export.place.source) },
+        reg::Config::Diff(diff) => {
+            let source = &diff.old.source;
+            let images = std::iter::once(source).chain(diff.new.as_ref().map(|new| &new.source));
+            Rights::to_open(images.map(|source| &source.image), &source.options.container)
+        }
+    }
 }
 
 /// For a new image, which is read as well.

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use super::{FileSystem, NameBuf, NodeId};
 use crate::bytes::ByteSource;
 
-/// Windows 2000 used another folder name.
-const SYSTEM_HIVES: [&[&str]; 2] =
-    [&["Windows", "System32", "config", "SYSTEM"], &["WINNT", "System32", "config", "SYSTEM"]];
+/// Windows' folder; Windows 2000 used another name.
+const FOLDERS: [&str; 2] = ["Windows", "WINNT"];
 
 /// What the files of a hive's logs end with, in the order in which Windows uses them.
-const LOGS: [&str; 3] = [".LOG", ".LOG1", ".LOG2"];
+pub const LOGS: [&str; 3] = [".LOG", ".LOG1", ".LOG2"];
 
 /// A registry hive and its transaction logs.
 pub struct HiveFiles {
@@ -22,17 +21,25 @@ pub struct HiveFiles {
 
 /// The registry hive `SYSTEM` of the Windows that is installed on `fs`; `None` if there is none that can be opened.
 pub fn system_hive(fs: &dyn FileSystem) -> Option<HiveFiles> {
-    SYSTEM_HIVES.iter().find_map(|path| hive(fs, path))
+    FOLDERS.iter().find_map(|folder| hive(fs, &[folder, "System32", "config", "SYSTEM"]))
+}
+
+/// The folder of the Windows that is installed on `fs`, by its name in the root; `None` without one that has a hive `SYSTEM`.
+pub fn folder(fs: &dyn FileSystem) -> Option<&'static str> {
+    FOLDERS.into_iter().find(|folder| find(fs, &[folder, "System32", "config", "SYSTEM"]).is_some())
+}
+
+/// The file or folder at a path from the root.
+pub fn find(fs: &dyn FileSystem, path: &[&str]) -> Option<NodeId> {
+    path.iter().try_fold(fs.root(), |folder, part| {
+        fs.lookup(folder, NameBuf::literal(part).as_name()).ok().flatten()
+    })
 }
 
 /// A hive by its path from the root, with its logs.
 pub fn hive(fs: &dyn FileSystem, path: &[&str]) -> Option<HiveFiles> {
     let (name, folders) = path.split_last()?;
-    let mut folder = fs.root();
-    for part in folders {
-        folder = fs.lookup(folder, NameBuf::literal(part).as_name()).ok()??;
-    }
-    hive_in(fs, folder, name)
+    hive_in(fs, find(fs, folders)?, name)
 }
 
 /// A hive by its name in a folder, with its logs.

@@ -34,7 +34,7 @@ pub struct StoreReport {
     pub volume: String,
     /// Its path there.
     pub path: String,
-    /// True when it was not written completely.
+    /// True when it was not written completely, and no log completes it.
     pub dirty: bool,
     /// Its objects.
     pub objects: Vec<ObjectReport>,
@@ -92,8 +92,8 @@ impl Image {
     /// those that are the same everywhere. Stores that cannot be read are reported as such.
     pub fn boot_configuration(&self, full: bool) -> BcdReport {
         let mut stores = Vec::new();
-        for boot::Stored { volume, path, content } in boot::stores(self) {
-            stores.push(match content.and_then(Store::open) {
+        for boot::Stored { volume, path, content, logs, .. } in boot::stores(self) {
+            stores.push(match content.and_then(|store| Store::open_with_logs(store, &logs)) {
                 Ok(store) => report(&store, &volume, path, full, Some(self)),
                 Err(error) => StoreReport {
                     volume,
@@ -109,12 +109,17 @@ impl Image {
     }
 }
 
-/// A store that is a file of its own.
+/// A store that is a file of its own, with the logs beside it (`.LOG`, `.LOG1`, `.LOG2`, in this order).
 ///
 /// # Errors
 /// When it is none.
-pub fn of_file(name: &str, source: Arc<dyn ByteSource>, full: bool) -> Result<BcdReport> {
-    let store = Store::open(source)?;
+pub fn of_file(
+    name: &str,
+    source: Arc<dyn ByteSource>,
+    logs: &[Arc<dyn ByteSource>],
+    full: bool,
+) -> Result<BcdReport> {
+    let store = Store::open_with_logs(source, logs)?;
     Ok(BcdReport { image: name.to_owned(), stores: vec![report(&store, "", name, full, None)] })
 }
 

@@ -84,12 +84,11 @@ pub fn against_parent(
     options: &OpenOptions,
     sink: &mut Sink<'_>,
 ) -> Result<Vec<VolumeDifferences>> {
-    let parent = image.container().below().ok_or_else(|| {
+    let parent = image.below(options)?.ok_or_else(|| {
         Error::invalid(
             "the image has no parent, so that there is nothing to compare it with: it is no overlay",
         )
     })?;
-    let parent = Image::of_container(parent, options)?;
     let mut all = Vec::new();
     for new in &image.opened.volumes {
         let old = parent.opened.volumes.iter().find(|old| is_same(new, old));

@@ -24,6 +24,8 @@ pub struct Key {
     pub last_written: u64,
     /// `KEY_…`
     pub flags: u16,
+    /// Offset of its cell.
+    pub(super) at: u32,
     pub(super) parent: u32,
     pub(super) subkeys: (u32, u32),
     pub(super) values: (u32, u32),
@@ -194,6 +196,7 @@ pub(super) fn parse(cell: &[u8], at: u32) -> Result<Key> {
         name: name.ok_or_else(|| corrupt(at, "the key's name does not fit"))?,
         last_written: node.last_written.get(),
         flags,
+        at,
         parent: node.parent.get(),
         subkeys: (node.subkeys.get(), node.subkeys_list.get()),
         values,

@@ -14,17 +14,23 @@ mod hive;
 mod keys;
 mod logs;
 mod name;
+mod reg_file;
 #[cfg(test)]
 mod tests;
+pub mod types;
 mod values;
+mod walk;
 
+pub(crate) use self::walk::Entered;
 pub use self::{
     deleted::Deleted,
     hive::Hive,
     keys::{Key, MAX_DEPTH},
     logs::Replay,
-    name::same,
+    name::{fold, same},
+    reg_file::{RegFile, Unrepresentable},
     values::Value,
+    walk::Visit,
 };
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::{format::checksum, logs::hash_of_entries};

@@ -7,6 +7,11 @@ pub fn same(a: &[u16], b: &[u16]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a == b || simple_upper(*a) == simple_upper(*b))
 }
 
+/// A name in upper case: names that are [`same`] have the same one, and in its order Windows sorts keys.
+pub fn fold(name: &[u16]) -> Vec<u16> {
+    name.iter().map(|unit| simple_upper(*unit)).collect()
+}
+
 /// The name of `length` bytes at the beginning of `bytes`; `None` if it does not fit.
 pub(super) fn decode(bytes: &[u8], length: u16, in_bytes: bool) -> Option<Vec<u16>> {
     let bytes = bytes.get(..length.into())?;

@@ -5,7 +5,7 @@ use std::{ops::ControlFlow, sync::Arc};
 use crate::{
     Error, Result,
     bytes::{ByteSource, read_vec},
-    fs::{DirCursor, FileSystem, NameBuf, NodeId, NodeKind, probe::Probe},
+    fs::{DirCursor, FileSystem, NameBuf, NodeId, NodeKind, probe::Probe, windows},
     image::Image,
     partition::Partition,
     volume::Volume,
@@ -88,6 +88,12 @@ impl Readable<'_> {
             NodeKind::File => self.fs.open(node).map(Some),
             _ => Ok(None),
         }
+    }
+
+    /// The logs of the registry hive at a path, those that can be opened.
+    pub(super) fn logs(&self, path: &str) -> Vec<Arc<dyn ByteSource>> {
+        let log = |suffix| self.open(&format!("{path}{suffix}")).ok().flatten();
+        windows::LOGS.into_iter().filter_map(log).filter(|log| log.size() > 0).collect()
     }
 
     /// All bytes of a file.

@@ -247,6 +247,10 @@ pub(super) struct Stored {
     pub(super) volume: String,
     pub(super) path: &'static str,
     pub(super) content: Result<Arc<dyn ByteSource>>,
+    /// Those of its logs that can be opened.
+    pub(super) logs: Vec<Arc<dyn ByteSource>>,
+    /// It lies on an EFI system partition.
+    pub(super) esp: bool,
 }
 
 /// The stores of boot configuration data on the volumes of a disk.
@@ -255,7 +259,11 @@ pub(super) fn stores(image: &Image) -> Vec<Stored> {
     for volume in Files::new(image).volumes() {
         for path in PATHS {
             if let Some(content) = volume.open(path).transpose() {
-                found.push(Stored { volume: volume.name().to_owned(), path, content });
+                let esp = image
+                    .partitions()
+                    .any(|(partition, _)| partition.esp && volume.name() == format!("p{}", partition.number));
+                let (volume, logs) = (volume.name().to_owned(), volume.logs(path));
+                found.push(Stored { volume, path, content, logs, esp });
             }
         }
     }

@@ -63,13 +63,13 @@ pub(super) fn from_store(
         }
         Err(error) => return walk.unknown(format!("{place} cannot be read: {error}")),
     };
-    let store = match Store::open(source) {
+    let store = match Store::open_with_logs(source, &boot.logs(path)) {
         Ok(store) => store,
         Err(error @ Error::Corrupt(_)) => return walk.stop(format!("{place} is damaged: {error}")),
         Err(error) => return walk.unknown(format!("{place}: {error}")),
     };
     if store.dirty {
-        walk.note(format!("{place} was not written completely: its log may have newer entries"));
+        walk.note(format!("{place} was not written completely, and no log beside it completes it"));
     }
     store.problems.iter().for_each(|problem| walk.note(format!("{place}: {}", printable(problem))));
     let entry = default_entry(walk, &store, &place)?;
