@@ -40,9 +40,14 @@ fn write_pages(directory: &Path) -> io::Result<()> {
     let mut root = Arguments::command().disable_help_subcommand(true).subcommand_help_heading("COMMANDS");
     root.build();
     fs::write(section.join(format!("{NAME}.1")), root_page(&root)?)?;
-    for command in root.get_subcommands().filter(|command| !command.is_hide_set()) {
+    let mut commands: Vec<&Command> = root.get_subcommands().collect();
+    while let Some(command) = commands.pop() {
+        if command.is_hide_set() {
+            continue;
+        }
         let page = Page::new(command.clone());
         fs::write(section.join(page.get_filename()), command_page(command)?)?;
+        commands.extend(command.get_subcommands());
     }
     if !MOUNT_HELPERS.is_empty() {
         let section = directory.join("man8");
@@ -77,8 +82,16 @@ fn root_page(root: &Command) -> io::Result<Vec<u8>> {
 
 fn command_page(command: &Command) -> io::Result<Vec<u8>> {
     let mut page = begin(command)?;
+    if command.has_subcommands() {
+        Page::new(command.clone()).render_subcommands_section(&mut page)?;
+    }
     notes(command, &mut page)?;
-    see_also(&[(NAME.to_owned(), "1")], &mut page)?;
+    // The page above it, and those below.
+    let name = |command: &Command| command.get_display_name().unwrap_or(NAME).to_owned();
+    let above = name(command).rsplit_once('-').map_or_else(|| NAME.to_owned(), |(above, _)| above.to_owned());
+    let below = command.get_subcommands().filter(|command| !command.is_hide_set());
+    let pages: Vec<_> = std::iter::once(above).chain(below.map(name)).map(|page| (page, "1")).collect();
+    see_also(&pages, &mut page)?;
     Ok(page)
 }
 

@@ -1,6 +1,7 @@
 //! Keys, values and damage; logs have tests of their own.
 
 mod logs;
+mod reg_file;
 
 use super::*;
 use crate::{

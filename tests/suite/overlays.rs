@@ -23,13 +23,13 @@ use crate::support::{
 
 const MIB: u64 = 1 << 20;
 
-fn open(image: &Path, child: &Path, publish: Publish) -> WritingSession {
+pub(crate) fn open(image: &Path, child: &Path, publish: Publish) -> WritingSession {
     let write = SessionOptions { publish, ..SessionOptions::default() };
     WritingSession::overlay(image, child, &OpenOptions::default(), &write).unwrap()
 }
 
 /// Writes what differs of a raw file into a session.
-fn write(session: &WritingSession, from: &Path) {
+pub(crate) fn write(session: &WritingSession, from: &Path) {
     let file = File::open(from).unwrap();
     let disk = session.disk();
     let mut new = vec![0; 64 << 10];

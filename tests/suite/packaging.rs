@@ -36,7 +36,8 @@ fn every_command_has_a_manual_page() {
     let commands = commands();
     assert!(commands.len() >= 9, "{commands:?}");
     let mut pages = vec!["man1/vhdmount.1".to_owned()];
-    pages.extend(commands.iter().map(|name| format!("man1/vhdmount-{name}.1")));
+    let below = ["reg-query", "reg-export", "reg-diff"].map(str::to_owned);
+    pages.extend(commands.iter().chain(&below).map(|name| format!("man1/vhdmount-{name}.1")));
     let root = fs::read_to_string(folder.path().join(&pages[0])).unwrap();
     for page in &pages {
         let text = fs::read_to_string(folder.path().join(page)).unwrap_or_else(|e| panic!("{page}: {e}"));

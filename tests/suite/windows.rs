@@ -4,6 +4,7 @@
 
 mod alike;
 mod copying;
+mod registry;
 mod sandbox;
 
 use std::{
