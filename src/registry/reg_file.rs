@@ -115,7 +115,7 @@ impl RegFile {
 
 /// Text of a `REG_SZ` that quotes hold completely, but for the NUL at its end.
 fn plain(value: &Value) -> Option<Vec<u16>> {
-    if value.data_type != types::SZ || value.data.len() % 2 != 0 {
+    if value.data_type != types::SZ || !value.data.len().is_multiple_of(2) {
         return None;
     }
     let mut units = value.units();

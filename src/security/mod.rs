@@ -58,7 +58,7 @@ impl<'a> Descriptor<'a> {
                 offset => descriptor.get(offset..).map(Some),
             }
         };
-        let sid = |at| Some(part(at)?.map(Sid::parse).map_or(Some(None), |sid| sid.map(Some))?);
+        let sid = |at| part(at)?.map(Sid::parse).map_or(Some(None), |sid| sid.map(Some));
         let acl = |at, flag| match control & flag {
             0 => Some(None),
             _ => Some(Some(part(at)?.map(Acl::parse).map_or(Some(None), |acl| acl.map(Some))?)),

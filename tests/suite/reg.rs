@@ -181,7 +181,7 @@ fn searches_find_keys_values_and_data() {
         ),
         (
             &[r"hklm\software\vendor", "/f", "0x7", "/d", "/e"],
-            "\nHKEY_LOCAL_MACHINE\\software\\vendor\n    Build    REG_DWORD    0x7\n\nEnd of search: 1 match(es) found.\n".to_owned(),
+            "\nHKEY_LOCAL_MACHINE\\SOFTWARE\\vendor\n    Build    REG_DWORD    0x7\n\nEnd of search: 1 match(es) found.\n".to_owned(),
         ),
         (
             &["-s", "--type", "reg_dword"],
@@ -235,7 +235,7 @@ fn an_overlay_differs_from_its_parent_by_what_was_changed_in_it() {
     let before = volume(folder.path(), "before", &files("1.0"));
     let after = volume(folder.path(), "after", &files("2.0"));
     let (base, child) = (folder.path().join("base.vhdx"), folder.path().join("child.vhdx"));
-    run(vhdmount().args(["-q", "convert"]).arg(&before).arg(&base));
+    run(vhdmount().args(["convert", "-q"]).arg(&before).arg(&base));
     let session = overlays::open(&base, &child, Publish::Sync);
     overlays::write(&session, &after);
     session.close().unwrap();

@@ -32,12 +32,10 @@ pub(super) fn run(command: &Diff) -> Result<(), Failure> {
     match &mut output.text {
         Some(out) => written = written.and_then(|()| out.flush()),
         None => {
-            let name = |place: &Place| place.source.image.display().to_string();
-            output.report.old = name(&command.old);
-            output.report.new = command.new.as_ref().map_or_else(|| output.report.old.clone(), name);
-            if command.new.is_none() {
-                output.report.old += " (its parent)";
-            }
+            let [old, new] = [&command.old, command.new.as_ref().unwrap_or(&command.old)]
+                .map(|place: &Place| place.source.image.display().to_string());
+            let of_parent = if command.new.is_none() { " (its parent)" } else { "" };
+            (output.report.old, output.report.new) = (old + of_parent, new);
             print(&json::to_text(&output.report))?;
         }
     }
@@ -228,8 +226,8 @@ fn text(path: &str, difference: &KeyDifference) -> String {
             }
         }
     }
-    if let Some((old, new)) = &difference.security {
-        for (sign, descriptor) in [("-", old), ("+", new)] {
+    if let Some(pair) = &difference.security {
+        for (sign, descriptor) in [("-", &pair.old), ("+", &pair.new)] {
             let descriptor = descriptor.as_ref().map_or_else(|| "none".to_owned(), |bytes| security(bytes));
             let _ = writeln!(text, "{sign}    security {}", printable(&descriptor));
         }
@@ -247,6 +245,6 @@ fn report(path: String, difference: &KeyDifference) -> DifferenceReport {
         path,
         change: difference.change,
         values: difference.values.iter().map(pair).collect(),
-        security: difference.security.as_ref().map(|(old, new)| [sddl(old), sddl(new)]),
+        security: difference.security.as_ref().map(|pair| [sddl(&pair.old), sddl(&pair.new)]),
     }
 }

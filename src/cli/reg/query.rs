@@ -21,17 +21,13 @@ use crate::cli::{Class, Failure, complain, exit::ended, print};
 
 pub(super) fn run(command: &Query) -> Result<(), Failure> {
     let registry = command.place.registry()?;
-    let asked = match &*command.key {
-        "" if command.place.prefix.is_none() => registry.find(""),
-        key => registry.find(key),
-    };
     // Without a key of a disk: what has hives at all.
-    let found = match asked {
+    let found = match registry.find(&command.key) {
         Err(Error::Invalid(_)) if command.key.is_empty() => {
             let below = registry.hives().map_err(|error| command.place.source.failure(&error))?;
             return names(command, "", &below);
         }
-        found => found.map_err(|error| Failure::inside_text(error))?,
+        found => found.map_err(Failure::inside_text)?,
     };
     match found {
         Found::Names { name, below } => {
@@ -381,7 +377,10 @@ struct Documents<'a> {
 
 impl Output for Documents<'_> {
     fn first(&mut self, item: &Item<'_>) -> io::Result<()> {
-        self.below(item, true)
+        self.below(item, true)?;
+        let link = self.found.link.map(str::to_owned);
+        self.keys.iter_mut().for_each(|key| key.subkeys.extend(link.clone()));
+        Ok(())
     }
 
     fn below(&mut self, item: &Item<'_>, block: bool) -> io::Result<()> {

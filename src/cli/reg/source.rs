@@ -74,7 +74,7 @@ impl Opened {
 
 /// What a name leads to.
 pub(super) fn find(registry: &Registry, key: &str) -> Result<Found, Failure> {
-    registry.find(key).map_err(|error| Failure::inside_text(error))
+    registry.find(key).map_err(Failure::inside_text)
 }
 
 /// A key of a hive.

@@ -18,8 +18,17 @@ pub struct KeyDifference {
     pub change: Change,
     /// Its values that differ; of a key that was added or removed all of them.
     pub values: Vec<ValueDifference>,
-    /// Security descriptors, where they differ: before and after.
-    pub security: Option<(Option<Vec<u8>>, Option<Vec<u8>>)>,
+    /// Security descriptors, where they differ.
+    pub security: Option<SecurityDifference>,
+}
+
+/// A security descriptor that differs, self-relative.
+#[derive(Debug)]
+pub struct SecurityDifference {
+    /// Before.
+    pub old: Option<Vec<u8>>,
+    /// After.
+    pub new: Option<Vec<u8>>,
 }
 
 /// A value that differs. One of both is there.
@@ -56,7 +65,8 @@ pub fn same_bytes(old: &LoadedHive, new: &LoadedHive) -> Result<bool> {
     let (mut a, mut b) = (Vec::new(), Vec::new());
     while at < old.size() {
         let len = usize::try_from(PIECE.min(old.size() - at)).expect("at most 1 MiB");
-        (a.resize(len, 0), b.resize(len, 0));
+        a.resize(len, 0);
+        b.resize(len, 0);
         old.read_exact_at(at, &mut a)?;
         new.read_exact_at(at, &mut b)?;
         if a != b {
@@ -138,7 +148,7 @@ impl Comparison<'_> {
         let mut security = None;
         if self.security {
             match (self.old.security(&pair.old), self.new.security(&pair.new)) {
-                (Ok(old), Ok(new)) => security = (old != new).then_some((old, new)),
+                (Ok(old), Ok(new)) => security = (old != new).then_some(SecurityDifference { old, new }),
                 (Err(error), _) | (_, Err(error)) => sink(Item::Problem(pair.path.clone(), error))?,
             }
         }

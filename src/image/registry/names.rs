@@ -7,7 +7,7 @@ use crate::{Error, Result};
 pub(super) enum Root {
     LocalMachine,
     Users,
-    ClassesRoot,
+    Classes,
     CurrentUser,
     CurrentConfig,
 }
@@ -16,7 +16,7 @@ pub(super) enum Root {
 const ROOTS: [(Root, &str, &str); 5] = [
     (Root::LocalMachine, "HKLM", "HKEY_LOCAL_MACHINE"),
     (Root::Users, "HKU", "HKEY_USERS"),
-    (Root::ClassesRoot, "HKCR", "HKEY_CLASSES_ROOT"),
+    (Root::Classes, "HKCR", "HKEY_CLASSES_ROOT"),
     (Root::CurrentUser, "HKCU", "HKEY_CURRENT_USER"),
     (Root::CurrentConfig, "HKCC", "HKEY_CURRENT_CONFIG"),
 ];
