@@ -113,7 +113,10 @@ pub(super) fn of(source: &Source) -> Rights {
 fn of_registry(command: &reg::Config) -> Rights {
     match command {
         reg::Config::Query(query) => of(&query.place.source),
-        reg::Config::Export(export) => Rights { copy_to: export.file.clone(), ..of(&export.place.source) },
+        reg::Config::Export(export) => match &export.file {
+            Some(file) => to_make(file, of(&export.place.source)),
+            None => of(&export.place.source),
+        },
         reg::Config::Diff(diff) => {
             let source = &diff.old.source;
             let images = std::iter::once(source).chain(diff.new.as_ref().map(|new| &new.source));

@@ -314,7 +314,8 @@ fn boot_configuration_is_read_with_the_logs_of_its_store() {
 #[test]
 fn exported_files_replace_nothing_and_hold_no_lines_of_a_hive() {
     let folder = scratch();
-    let (hive, file) = (folder.path().join("SOFTWARE"), folder.path().join("out.reg"));
+    let (hive, file) = (folder.path().join("SOFTWARE"), folder.path().join("new/out.reg"));
+    fs::create_dir(folder.path().join("new")).unwrap();
     let evil = "x\r\n[-HKEY_LOCAL_MACHINE\\SYSTEM]\r\n";
     let tree = Tree::new("ROOT").text("a", evil).text(evil, "b").key(Tree::new(evil)).text("z", "last");
     fs::write(&hive, tree.hive()).unwrap();
@@ -329,6 +330,9 @@ fn exported_files_replace_nothing_and_hold_no_lines_of_a_hive() {
         code == Some(4) && errors.lines().count() == 2 && errors.contains("left out"),
         "{code:?} {errors}"
     );
+    // Nor does a listing have any.
+    let listed = reg("query", &[&hive], &["/s"]).1;
+    assert!(listed.contains('\u{fffd}') && !listed.contains('\r') && !listed.contains("\n["), "{listed}");
     let bytes = fs::read(&file).unwrap();
     assert!(bytes.starts_with(&[0xff, 0xfe]));
     let units: Vec<u16> = bytes[2..].as_chunks().0.iter().map(|unit| u16::from_le_bytes(*unit)).collect();
@@ -341,5 +345,5 @@ fn exported_files_replace_nothing_and_hold_no_lines_of_a_hive() {
     assert_eq!(export(&["--force"]).0, Some(4));
     assert_eq!(fs::read(&file).unwrap(), bytes);
     // Nothing is left beside it.
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    assert_eq!(fs::read_dir(folder.path().join("new")).unwrap().count(), 1);
 }
