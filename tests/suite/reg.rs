@@ -342,7 +342,7 @@ fn exported_files_replace_nothing_and_hold_no_lines_of_a_hive() {
     );
     assert_eq!(export(&[]).0, Some(3));
     fs::write(&file, "old").unwrap();
-    assert_eq!(export(&["--force"]).0, Some(4));
+    assert_eq!(export(&["/y"]).0, Some(4));
     assert_eq!(fs::read(&file).unwrap(), bytes);
     // Nothing is left beside it.
     assert_eq!(fs::read_dir(folder.path().join("new")).unwrap().count(), 1);

@@ -130,13 +130,16 @@ pub(crate) struct RegQuery {
 
 /// `vhdmount reg export`
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "vhdmount reg export [OPTIONS] IMAGE KEY [FILE]",
+    after_help = "\
 UTF-16 with CR LF, as regedit and reg export write it; both, and Wine's, import it. Texts that have line breaks, or data behind the NUL \
 that ends them, are written as hex(1), which keeps all of it. Keys and values whose names no .reg file can hold (line breaks, NULs) are left \
 out, and listed.
 
 Exit codes: 0 everything was written, 1 usage, 2 the image, 3 FILE, 4 there is no such key, some of it could not be read or written, or \
-standard output.")]
+standard output."
+)]
 pub(crate) struct RegExport {
     /// VHD, VHDX, raw image or disk; or a hive
     pub(crate) image: PathBuf,
@@ -144,7 +147,10 @@ pub(crate) struct RegExport {
     pub(crate) key: String,
     /// The .reg file; standard output by itself, or with -
     pub(crate) file: Option<PathBuf>,
-    /// Replace FILE if it exists
+    /// As of reg.exe
+    #[arg(hide = true)]
+    pub(crate) switches: Vec<String>,
+    /// Replace FILE if it exists (/y)
     #[arg(short = 'f', long)]
     pub(crate) force: bool,
     #[command(flatten)]

@@ -76,7 +76,7 @@ impl Config {
     pub(crate) fn resolve(command: RegCommand) -> Result<Self, Failure> {
         Ok(match command {
             RegCommand::Query(query) => Self::Query(of_query(*query)?),
-            RegCommand::Export(export) => Self::Export(of_export(export)),
+            RegCommand::Export(export) => Self::Export(of_export(export)?),
             RegCommand::Diff(diff) => Self::Diff(of_diff(diff)?),
         })
     }
@@ -153,7 +153,9 @@ fn take_switches(query: &mut RegQuery, switches: Vec<String>) -> Result<(), Fail
                 Some(name) => query.value = Some(name),
                 None => bare_value = true,
             },
-            "/z" | "/reg:32" | "/reg:64" => {
+            // What is on the disk is what 64-bit programs see.
+            "/reg:64" => {}
+            "/z" | "/reg:32" => {
                 return Err(Failure::usage(format_args!(
                     "{switch} is not offered: 32-bit programs' keys stand below WOW6432Node; types are numbers in --json"
                 )));
@@ -178,13 +180,21 @@ fn take_switches(query: &mut RegQuery, switches: Vec<String>) -> Result<(), Fail
     }
 }
 
-fn of_export(export: RegExport) -> Export {
-    Export {
+fn of_export(export: RegExport) -> Result<Export, Failure> {
+    let mut force = export.force;
+    for switch in &export.switches {
+        match &*switch.to_ascii_lowercase() {
+            "/y" => force = true,
+            "/reg:64" => {}
+            _ => return Err(Failure::usage(format_args!("{switch} is no switch of reg export"))),
+        }
+    }
+    Ok(Export {
         place: place(export.image, &export.of),
         key: export.key,
         file: export.file.filter(|file| file.as_os_str() != "-"),
-        force: export.force,
-    }
+        force,
+    })
 }
 
 fn of_diff(diff: RegDiff) -> Result<Diff, Failure> {
