@@ -22,7 +22,7 @@ pub(crate) use generate::{Completions, Man};
 pub(crate) use map::{Color, Map};
 pub(crate) use new_image::{Convert, Create, Format, Kind, Layout};
 pub(crate) use overlay::{Diff, Discard, Reconnect, Recover};
-pub(crate) use reg::{Of, Reg, RegCommand, RegDiff, RegExport, RegQuery};
+pub(crate) use reg::{Of, Reg, RegCommand, RegComplete, RegDiff, RegExport, RegQuery};
 use vhdmount::{
     container,
     fs::{self, fat::CodePage},

@@ -5,6 +5,7 @@
 use std::{fs, io, path::Path};
 
 use clap::{Command, CommandFactory};
+use clap_complete::Shell;
 use clap_mangen::{
     Man as Page,
     roff::{Roff, bold, roman},
@@ -31,7 +32,23 @@ pub(super) fn completions(command: &Completions) -> Result<(), Failure> {
     let text = String::from_utf8_lossy(&text);
     // These words would be parts of a path with a space. With an empty list bash completes the path itself, and quotes
     // it.
-    print(&text.replace(r#"COMPREPLY=($(compgen -f "${cur}"))"#, "COMPREPLY=()"))
+    let text = text.replace(r#"COMPREPLY=($(compgen -f "${cur}"))"#, "COMPREPLY=()");
+    print(&with_keys(&text, command.shell))
+}
+
+/// Adds the completion of registry keys, for which the shell asks the program.
+fn with_keys(text: &str, shell: Shell) -> String {
+    match shell {
+        Shell::Bash => text.to_owned() + include_str!("generate/keys.bash"),
+        Shell::Fish => text.to_owned() + include_str!("generate/keys.fish"),
+        Shell::Zsh => {
+            // Before the function that uses it, and in its first line.
+            let head = "_vhdmount() {\n";
+            let keys = include_str!("generate/keys.zsh");
+            text.replacen(head, &format!("{keys}{head}    _vhdmount_keys && return 0\n"), 1)
+        }
+        _ => text.to_owned(),
+    }
 }
 
 fn write_pages(directory: &Path) -> io::Result<()> {

@@ -113,6 +113,7 @@ pub(super) fn of(source: &Source) -> Rights {
 fn of_registry(command: &reg::Config) -> Rights {
     match command {
         reg::Config::Query(query) => of(&query.place.source),
+        reg::Config::Complete(complete) => of(&complete.place.source),
         reg::Config::Export(export) => match &export.file {
             Some(file) => to_make(file, of(&export.place.source)),
             None => of(&export.place.source),

@@ -347,3 +347,48 @@ fn exported_files_replace_nothing_and_hold_no_lines_of_a_hive() {
     // Nothing is left beside it.
     assert_eq!(fs::read_dir(folder.path().join("new")).unwrap().count(), 1);
 }
+
+#[test]
+fn shells_complete_keys_by_asking_the_program() {
+    if !have(&["bash", "fish"]) {
+        return;
+    }
+    let folder = scratch();
+    let hive = folder.path().join("SOFTWARE");
+    fs::write(&hive, software("1.0").hive()).unwrap();
+    let program = PathBuf::from(vhdmount().get_program());
+    let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let shell = |shell: &str, arguments: &[&str], script: &str| {
+        let completions = run(vhdmount().args(["completions", shell])).stdout;
+        fs::write(folder.path().join(shell), completions).unwrap();
+        let mut command = Command::new(shell);
+        command.args(arguments).arg(script).current_dir(folder.path()).env("PATH", &path);
+        String::from_utf8(run(command.env("HOME", folder.path())).stdout).unwrap()
+    };
+    let bash = |command: &str, typed: &str| {
+        // compopt works in a running completion alone.
+        let script = format!(
+            "compopt() {{ :; }}; source ./bash; COMP_WORDS=(vhdmount reg {command} \"$1\"); \
+             COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _vhdmount_or_keys vhdmount \"$1\" x; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        );
+        shell("bash", &["--norc", "-c"], &format!("set -- '{}'; {script}", typed.replace('\'', r"'\''")))
+    };
+    assert_eq!(bash("query SOFTWARE", "Ven"), "Vendor\nVendor\\\\\n");
+    assert_eq!(
+        bash("query --parent x SOFTWARE", r"'microsoft\windows nt\c"),
+        "microsoft\\windows nt\\CurrentVersion\nmicrosoft\\windows nt\\CurrentVersion\\\n"
+    );
+    assert_eq!(
+        bash("export SOFTWARE", r"HKLM\\SOFTWARE\\M"),
+        "HKLM\\\\SOFTWARE\\\\Microsoft\nHKLM\\\\SOFTWARE\\\\Microsoft\\\\\n"
+    );
+    assert_eq!(bash("diff SOFTWARE SOFTWARE", r"Vendor\O"), "Vendor\\\\Only\\ 1.0\n");
+    // Of an option, and of the image itself, as without keys.
+    assert!(bash("query SOFTWARE Vendor", "--rec").contains("--recursive"));
+    let fish = shell(
+        "fish",
+        &["--no-config", "-c"],
+        r#"source ./fish; complete -C "vhdmount reg query SOFTWARE Vendor\\\\""#,
+    );
+    assert!(fish.lines().any(|line| line == r"Vendor\Only 1.0"), "{fish}");
+}

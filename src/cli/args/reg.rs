@@ -35,6 +35,21 @@ pub(crate) enum RegCommand {
     Export(RegExport),
     /// List the keys and values that differ between two disks, or between an overlay or checkpoint and its parent
     Diff(RegDiff),
+    /// Print the keys that begin so, for completions of shells
+    #[command(hide = true)]
+    Complete(RegComplete),
+}
+
+/// `vhdmount reg complete`
+#[derive(Debug, Args)]
+pub(crate) struct RegComplete {
+    /// VHD, VHDX, raw image or disk; or a hive
+    pub(crate) image: PathBuf,
+    /// What was typed of a key
+    #[arg(default_value = "")]
+    pub(crate) start: String,
+    #[command(flatten)]
+    pub(crate) of: Of,
 }
 
 /// Whose registry: the same for `query` and `export`.

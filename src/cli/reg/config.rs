@@ -7,7 +7,7 @@ use vhdmount::registry::types::type_of_name;
 use super::search::{Pattern, Search};
 use crate::cli::{
     Failure,
-    args::{Of, RegCommand, RegDiff, RegExport, RegQuery},
+    args::{Of, RegCommand, RegComplete, RegDiff, RegExport, RegQuery},
     config::Source,
 };
 
@@ -16,6 +16,7 @@ pub(crate) enum Config {
     Query(Query),
     Export(Export),
     Diff(Diff),
+    Complete(Complete),
 }
 
 /// A disk or a hive.
@@ -23,6 +24,13 @@ pub(crate) struct Place {
     pub(crate) source: Source,
     /// What the root of a hive is called that is a file of its own.
     pub(super) prefix: Option<String>,
+}
+
+/// `vhdmount reg complete`
+pub(crate) struct Complete {
+    pub(crate) place: Place,
+    /// What was typed of a key.
+    pub(super) start: String,
 }
 
 /// `vhdmount reg query`
@@ -78,6 +86,9 @@ impl Config {
             RegCommand::Query(query) => Self::Query(of_query(*query)?),
             RegCommand::Export(export) => Self::Export(of_export(export)?),
             RegCommand::Diff(diff) => Self::Diff(of_diff(diff)?),
+            RegCommand::Complete(RegComplete { image, start, of }) => {
+                Self::Complete(Complete { place: place(image, &of), start })
+            }
         })
     }
 }

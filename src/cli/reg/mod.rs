@@ -1,5 +1,6 @@
 //! `vhdmount reg`
 
+mod complete;
 mod config;
 mod diff;
 mod export;
@@ -17,5 +18,6 @@ pub(super) fn run(command: &Config) -> Result<(), Failure> {
         Config::Query(query) => query::run(query),
         Config::Export(export) => export::run(export),
         Config::Diff(diff) => diff::run(diff),
+        Config::Complete(complete) => complete::run(complete),
     }
 }
