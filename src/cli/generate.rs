@@ -39,7 +39,10 @@ pub(super) fn completions(command: &Completions) -> Result<(), Failure> {
 /// Adds the completion of registry keys, for which the shell asks the program.
 fn with_keys(text: &str, shell: Shell) -> String {
     match shell {
-        Shell::Bash => text.to_owned() + include_str!("generate/keys.bash"),
+        Shell::Bash => {
+            let text = text.replace("complete -F _vhdmount ", "complete -F _vhdmount_or_keys ");
+            text + include_str!("generate/keys.bash")
+        }
         Shell::Fish => text.to_owned() + include_str!("generate/keys.fish"),
         Shell::Zsh => {
             // Before the function that uses it, and in its first line.

@@ -34,4 +34,3 @@ _vhdmount_keys() {
 _vhdmount_or_keys() {
     _vhdmount_keys || _vhdmount "$@"
 }
-complete -F _vhdmount_or_keys -o bashdefault -o default vhdmount
