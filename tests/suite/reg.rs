@@ -139,6 +139,12 @@ fn keys_have_the_names_that_windows_gives_them() {
             "{key}"
         );
     }
+    // Without the list of profiles their folders say who there is.
+    let mut damaged = files("1.0");
+    damaged[1].1.truncate(5000);
+    let damaged = volume(folder.path(), "damaged", &damaged);
+    let (code, text, errors) = reg("query", &[&damaged], &[r"HKU\Ada\Environment", "/v", "who"]);
+    assert!(code == Some(0) && text.contains("Ada"), "{errors}");
     let listed = reg("query", &[&disk], &["HKU"]).1;
     for name in [".DEFAULT", ADA, &format!("{ADA}_Classes"), "Bob"] {
         assert!(listed.contains(&format!("\nHKEY_USERS\\{name}\n")), "{name} in {listed}");

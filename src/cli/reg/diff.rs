@@ -80,13 +80,8 @@ fn pairs(
     let keys = match &command.key {
         Some(key) => vec![key.clone()],
         None => {
-            let list = |registry: &Registry| {
-                registry
-                    .hives()
-                    .map_err(|error| Failure::image_text(format_args!("the list of hives: {error}")))
-            };
-            let mut keys = list(old)?;
-            for key in list(new)? {
+            let mut keys = old.hives();
+            for key in new.hives() {
                 if !keys.iter().any(|known| known.eq_ignore_ascii_case(&key)) {
                     keys.push(key);
                 }

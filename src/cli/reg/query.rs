@@ -24,7 +24,7 @@ pub(super) fn run(command: &Query) -> Result<(), Failure> {
     // Without a key of a disk: what has hives at all.
     let found = match registry.find(&command.key) {
         Err(Error::Invalid(_)) if command.key.is_empty() => {
-            let below = registry.hives().map_err(|error| command.place.source.failure(&error))?;
+            let below = registry.hives();
             return names(command, "", &below);
         }
         found => found.map_err(Failure::inside_text)?,

@@ -60,7 +60,7 @@ impl Registry {
             (Root::LocalMachine, [hive, below @ ..]) => {
                 self.in_hive(self.machine_hive(hive)?, name.into(), below.to_vec(), links)
             }
-            (Root::Users, []) => Ok(Found::Names { name: name.into(), below: self.user_names()? }),
+            (Root::Users, []) => Ok(Found::Names { name: name.into(), below: self.user_names() }),
             (Root::Users, [user, below @ ..]) => {
                 self.in_hive(self.user_hive(user)?, name.into(), below.to_vec(), links)
             }
@@ -73,7 +73,7 @@ impl Registry {
                 self.follow(name, &elsewhere(Root::LocalMachine, &above), links)
             }
             (Root::CurrentUser, _) => {
-                let users = self.user_names().unwrap_or_default();
+                let users = self.user_names();
                 Err(Error::invalid(format!(
                     "nobody is logged on to a disk, so that there is no HKEY_CURRENT_USER: name the user, as in HKU\\Ada{}",
                     match users.is_empty() {

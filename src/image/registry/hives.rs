@@ -60,18 +60,18 @@ impl Registry {
     }
 
     /// The hives below `HKEY_USERS`, as Windows would name them with every user logged on.
-    pub(super) fn user_names(&self) -> Result<Vec<String>> {
-        let Ok(windows) = self.windows() else { return Ok(Vec::new()) };
+    pub(super) fn user_names(&self) -> Vec<String> {
+        let Ok(windows) = self.windows() else { return Vec::new() };
         let mut names = Vec::new();
         if windows.hive_of("DEFAULT").is_some() {
             names.push(".DEFAULT".to_owned());
         }
-        for user in windows.users()?.iter().filter(|user| user.sid != LOCAL_SYSTEM) {
+        for user in windows.users().iter().filter(|user| user.sid != LOCAL_SYSTEM) {
             let name = if user.sid.is_empty() { &user.name } else { &user.sid };
             names.extend(windows.user_hive(user).map(|_| name.clone()));
             names.extend(windows.classes_hive(user).map(|_| format!("{name}{CLASSES}")));
         }
-        Ok(names)
+        names
     }
 
     pub(super) fn user_hive(&self, name: &str) -> Result<Arc<LoadedHive>> {
@@ -79,7 +79,7 @@ impl Registry {
         if name.eq_ignore_ascii_case(".DEFAULT") || name.eq_ignore_ascii_case(LOCAL_SYSTEM) {
             return windows.load("DEFAULT");
         }
-        let users = windows.users()?;
+        let users = windows.users();
         let named = |name: &str| {
             let name = fold(&name.encode_utf16().collect::<Vec<_>>());
             let is = |text: &str| fold(&text.encode_utf16().collect::<Vec<_>>()) == name;
@@ -95,7 +95,7 @@ impl Registry {
             (None, None) => {
                 return Err(Error::not_found(format!(
                     "HKEY_USERS has no {name} on this disk; there are {}",
-                    self.user_names()?.join(", ")
+                    self.user_names().join(", ")
                 )));
             }
         };

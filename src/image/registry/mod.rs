@@ -180,15 +180,12 @@ impl Registry {
     }
 
     /// The names of all hives that are there, as [`Self::find`] takes them.
-    ///
-    /// # Errors
-    /// When the list of users cannot be read.
-    pub fn hives(&self) -> Result<Vec<String>> {
+    pub fn hives(&self) -> Vec<String> {
         match &self.content {
-            Content::Hive(..) => Ok(vec![String::new()]),
+            Content::Hive(..) => vec![String::new()],
             Content::Disk { .. } => {
                 let machine = self.machine_names().into_iter().map(|name| format!("HKLM\\{name}"));
-                Ok(machine.chain(self.user_names()?.into_iter().map(|name| format!("HKU\\{name}"))).collect())
+                machine.chain(self.user_names().into_iter().map(|name| format!("HKU\\{name}"))).collect()
             }
         }
     }

@@ -36,15 +36,16 @@ pub struct User {
 }
 
 impl Windows {
-    /// The users of this Windows, by its list of profiles and by the folders of profiles.
-    ///
-    /// # Errors
-    /// When the hive `SOFTWARE`, which has the list, cannot be read.
-    pub fn users(&self) -> Result<Vec<User>> {
-        let mut users = match self.hive_of("SOFTWARE") {
-            Some(files) => self.listed(&Hive::open_with_logs(files.hive, &files.logs)?)?,
-            None => Vec::new(),
-        };
+    /// The users of this Windows, by its list of profiles, as far as that can be read, and by the folders of profiles.
+    pub fn users(&self) -> Vec<User> {
+        let listed = self.hive_of("SOFTWARE").map(|files| {
+            let software = Hive::open_with_logs(files.hive, &files.logs)?;
+            self.listed(&software)
+        });
+        let mut users = listed.unwrap_or_else(|| Ok(Vec::new())).unwrap_or_else(|error| {
+            log::warn!("the list of users' profiles in SOFTWARE cannot be read: {error}");
+            Vec::new()
+        });
         for user in self.unlisted() {
             let known = |listed: &User| {
                 listed.folder.last().is_some_and(|folder| folder.eq_ignore_ascii_case(&user.name))
@@ -53,7 +54,7 @@ impl Windows {
                 users.push(user);
             }
         }
-        Ok(users)
+        users
     }
 
     fn listed(&self, software: &Hive) -> Result<Vec<User>> {
