@@ -3,6 +3,7 @@
 mod boot;
 mod capacity;
 mod cp;
+mod find;
 mod generate;
 #[cfg_attr(windows, path = "args/help/windows.rs")]
 #[cfg_attr(not(windows), path = "args/help/unix.rs")]
@@ -18,6 +19,7 @@ pub(crate) use boot::{Bcd, Boot, Firmware};
 pub(crate) use capacity::Capacity;
 use clap::{Args, Parser, Subcommand};
 pub(crate) use cp::{Cp, Streams};
+pub(crate) use find::Find;
 pub(crate) use generate::{Completions, Man};
 pub(crate) use map::{Color, Map};
 pub(crate) use new_image::{Convert, Create, Format, Kind, Layout};
@@ -84,6 +86,8 @@ pub(super) enum Command {
     Info(Info),
     /// List a directory inside an image, without mounting it
     Ls(Ls),
+    /// Find files inside an image by name, size, kind and time, as find(1) does, without mounting it
+    Find(Find),
     /// Write a file inside an image to standard output, without mounting it
     Cat(Cat),
     /// Copy files and directories out of an image, without mounting it
@@ -398,7 +402,7 @@ pub(crate) struct Info {
 pub(crate) struct Ls {
     /// VHD, VHDX, raw image or disk
     pub(crate) image: PathBuf,
-    /// As in a mount: p3/Windows, esp/EFI, …
+    /// As in a mount: p3/Windows, esp/EFI, …; or a pattern, 'p3/Users/*'
     #[arg(default_value = "/")]
     pub(crate) path: Vec<String>,
     /// Print kind, size, time (UTC) and link target as well
@@ -435,7 +439,7 @@ pub(crate) struct Ls {
 pub(crate) struct Cat {
     /// VHD, VHDX, raw image or disk
     pub(crate) image: PathBuf,
-    /// As in a mount: p3/Windows/win.ini; FILE:STREAM for a named stream
+    /// As in a mount: p3/Windows/win.ini; FILE:STREAM for a named stream; or a pattern, 'p3/Windows/*.ini'
     #[arg(required = true)]
     pub(crate) path: Vec<String>,
     #[command(flatten)]

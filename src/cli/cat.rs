@@ -6,13 +6,13 @@ use std::io::Write;
 
 use vhdmount::fs::{FileSystem, NodeKind};
 
-use super::{Failure, config::Cat, find, system};
+use super::{Failure, config::Cat, expand::expand_all, find, system};
 
 pub(super) fn run(command: &Cat) -> Result<(), Failure> {
     let image = command.source.open()?;
     let tree = command.source.tree(&image)?;
     let mut out = system::stdout();
-    for path in &command.paths {
+    for path in &expand_all(&tree, &command.paths)? {
         let inside = |error| Failure::inside(path, error);
         let node = find(&tree, path)?;
         if tree.stat(node).map_err(inside)?.kind == NodeKind::Directory {

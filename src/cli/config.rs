@@ -20,7 +20,7 @@ use super::{
     capacity::Threshold,
     cp,
     helper::MountHelper,
-    mount, reg, sandbox, screen,
+    mount, reg, sandbox, screen, search,
 };
 
 /// Most workers of a copy: more of them wait for each other longer than they gain.
@@ -32,6 +32,7 @@ pub(crate) enum Action {
     Unmount(PathBuf),
     Info(Info),
     Ls(Ls),
+    Find(search::Config),
     Cat(Cat),
     Cp(Cp),
     Capacity(Capacity),
@@ -315,6 +316,7 @@ impl Command {
                 Action::Info(Info { source: Source::new(image, &open, &whole()), recursive, json })
             }
             Self::Ls(ls) => Action::Ls(ls.resolve()),
+            Self::Find(find) => Action::Find(search::Config::resolve(find)?),
             Self::Cat(args::Cat { image, path, open, view }) => {
                 Action::Cat(Cat { source: Source::new(image, &open, &view), paths: path })
             }

@@ -1,7 +1,8 @@
-//! Dates as text, in UTC.
+//! Dates as text and from text, in UTC.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use jiff::{civil::DateTime, tz::TimeZone};
 use vhdmount::fs::Timestamp;
 
 /// Formats a time as `2026-11-21 08:03:00` in UTC, by the civil calendar counted in days from 0000-03-01.
@@ -16,6 +17,26 @@ pub(super) fn date(time: Timestamp) -> String {
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = era * 400 + year_of_era + i64::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
+}
+
+/// Formats a time by ISO 8601 as `2026-11-21T08:03:00.123456700Z`.
+pub(super) fn iso(time: Timestamp) -> String {
+    format!("{}.{:09}Z", date(time).replacen(' ', "T", 1), time.nanos)
+}
+
+/// Parses a time as people write it: `2026-11-21`, `2026-11-21 08:03`, both in UTC; `2026-11-21T08:03:00+01:00`; `@SECONDS` since
+/// 1970.
+pub(super) fn parse(text: &str) -> Option<Timestamp> {
+    if let Some(seconds) = text.strip_prefix('@') {
+        return Some(Timestamp { seconds: seconds.parse().ok()?, nanos: 0 });
+    }
+    let in_utc =
+        || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
+    let time = text.parse::<jiff::Timestamp>().ok().or_else(in_utc)?;
+    // Before 1970 jiff counts both parts backwards.
+    let nanos = time.as_nanosecond();
+    let seconds = i64::try_from(nanos.div_euclid(1_000_000_000)).ok()?;
+    Some(Timestamp { seconds, nanos: u32::try_from(nanos.rem_euclid(1_000_000_000)).ok()? })
 }
 
 /// The current time in seconds since 2000-01-01 UTC, as VHD counts.
@@ -49,6 +70,23 @@ mod tests {
             (1_795_248_180, "2026-11-21 08:03:00"),
         ] {
             assert_eq!(date(Timestamp { seconds, nanos: 0 }), text);
+        }
+    }
+    #[test]
+    fn dates_are_parsed_as_people_write_them() {
+        for (text, printed) in [
+            ("2026-11-21", "2026-11-21T00:00:00.000000000Z"),
+            ("2026-11-21 08:03", "2026-11-21T08:03:00.000000000Z"),
+            ("2026-11-21T08:03:00.5", "2026-11-21T08:03:00.500000000Z"),
+            ("2026-11-21T08:03:00Z", "2026-11-21T08:03:00.000000000Z"),
+            ("2026-11-21T08:03:00+02:00", "2026-11-21T06:03:00.000000000Z"),
+            ("1601-01-01T00:00:00.25Z", "1601-01-01T00:00:00.250000000Z"),
+            ("@-1", "1969-12-31T23:59:59.000000000Z"),
+        ] {
+            assert_eq!(parse(text).map(iso).as_deref(), Some(printed), "{text}");
+        }
+        for text in ["", "Tuesday", "2026-13-01", "@", "21.11.2026"] {
+            assert_eq!(parse(text), None, "{text}");
         }
     }
 }

@@ -19,6 +19,7 @@ use super::{
     config::{Ls, Unlisted},
     date::date,
     exit::ended,
+    expand::expand_all,
     find,
     ls::{Notes, letter, shown},
 };
@@ -56,7 +57,7 @@ pub(super) fn list(
     terminal: bool,
 ) -> Result<(), Failure> {
     let (mut volumes, mut notes) = (Vec::<&Volume>::new(), Notes::default());
-    for path in &command.paths {
+    for path in &expand_all(tree, &command.paths)? {
         let node = find(tree, path)?;
         match tree.volume_at(node) {
             Some(volume) => volumes.push(volume),

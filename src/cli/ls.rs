@@ -17,7 +17,7 @@ use vhdmount::{
 };
 
 pub(super) use self::notes::Notes;
-use super::{Failure, config::Ls, date::date, deleted, exit::ended, find};
+use super::{Failure, config::Ls, date::date, deleted, exit::ended, expand::expand_all, find};
 
 /// Longest path in bytes: Windows' longest has 32,767 units of at most three bytes each. Deeper directories are listed,
 /// not entered: each listing prints its path, so a chain of a million directories would print a million long paths.
@@ -42,7 +42,7 @@ pub(super) fn list(
         return deleted::list(tree, command, lost, out, terminal);
     }
     let notes = Notes::default();
-    let mut list = Listing { tree, command, out: &mut out, terminal, begun: false, notes };
+    let mut list = Listing { tree, command, out: &mut out, terminal, begun: false, headings: false, notes };
     let written = list.paths()?;
     let failed = list.notes.end();
     ended(written.and_then(|()| out.flush()), failed)
@@ -63,6 +63,8 @@ struct Listing<'a, W> {
     terminal: bool,
     /// True after the first directory: later headings are preceded by an empty line.
     begun: bool,
+    /// Directories are preceded by their paths.
+    headings: bool,
     /// Notes on entries that could not be listed.
     notes: Notes,
 }
@@ -70,7 +72,9 @@ struct Listing<'a, W> {
 impl<W: Write> Listing<'_, W> {
     /// Lists every path of the command: `Err` when one cannot be found, `Ok(Err)` when the output is closed.
     fn paths(&mut self) -> std::result::Result<std::io::Result<()>, Failure> {
-        for path in &self.command.paths {
+        let paths = expand_all(self.tree, &self.command.paths)?;
+        self.headings = self.command.recursive || paths.len() > 1;
+        for path in &paths {
             let node = find(self.tree, path)?;
             let inside = |error| Failure::inside(path, error);
             if node == Tree::ROOT {
@@ -121,7 +125,7 @@ impl<W: Write> Listing<'_, W> {
 
     /// Lists one directory; returns the subdirectories to enter, the first one last.
     fn list(&mut self, path: &[u8], dir: NodeId) -> std::io::Result<Vec<(Vec<u8>, NodeId)>> {
-        if self.command.recursive || self.command.paths.len() > 1 {
+        if self.headings {
             let shown = if path.is_empty() { b"/" } else { path };
             let gap: &[u8] = if self.begun { b"\n" } else { b"" };
             self.out.write_all(&[gap, &self.shown(shown), b":\n"].concat())?;

@@ -18,6 +18,7 @@ mod demo;
 mod diff;
 mod discard;
 mod exit;
+mod expand;
 mod generate;
 #[cfg(any(fuzzing, all(test, unix)))]
 pub(crate) mod generated;
@@ -29,12 +30,14 @@ mod map;
 mod mount;
 mod new_file;
 mod orphans;
+mod pattern;
 mod progress;
 mod reconnect;
 mod recover;
 mod reg;
 mod sandbox;
 mod screen;
+mod search;
 mod system;
 mod warnings;
 mod watch;
@@ -67,6 +70,7 @@ pub(crate) fn main() -> ExitCode {
         }
         false => (arguments, None),
     };
+    let arguments = search::words::set_apart(arguments);
     let parsed = match Arguments::try_parse_from(&arguments) {
         Ok(parsed) => parsed,
         Err(error) => {
@@ -105,6 +109,7 @@ fn run(action: Action) -> Result<(), Failure> {
         Action::Unmount(mountpoint) => mount::unmount(&mountpoint),
         Action::Info(command) => info::run(&command),
         Action::Ls(command) => ls::run(&command),
+        Action::Find(command) => search::run(&command),
         Action::Cat(command) => cat::run(&command),
         Action::Cp(command) => cp::run(&command),
         Action::Capacity(command) => capacity::run(&command),

@@ -74,6 +74,7 @@ fn rights(action: &Action) -> Option<Rights> {
         }
         Action::Info(command) => of(&command.source),
         Action::Ls(command) => of(&command.source),
+        Action::Find(command) => of(&command.source),
         Action::Cat(command) => of(&command.source),
         Action::Cp(command) => Rights { copy_to: Some(command.dest.clone()), ..of(&command.source) },
         Action::Check(command) => Rights::to_open([&command.image], &command.options.open.container),

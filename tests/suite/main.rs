@@ -21,6 +21,8 @@ mod cp;
 mod deleted;
 mod demo;
 mod fat;
+#[cfg(target_os = "linux")]
+mod find;
 mod fleet;
 mod formats;
 #[cfg(target_os = "linux")]

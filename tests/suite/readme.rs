@@ -46,7 +46,7 @@ fn sessions_of_the_readme_print_what_it_shows() {
     for Session { command, shown } in sessions() {
         let words: Vec<&str> = command.split(' ').collect();
         let runs = words[0] == "vhdmount"
-            && ["ls", "cp", "check"].contains(&words[1])
+            && ["ls", "find", "cp", "check"].contains(&words[1])
             && words.contains(&"demo.vhdx")
             && !command.contains('|');
         if !runs {
@@ -54,7 +54,8 @@ fn sessions_of_the_readme_print_what_it_shows() {
         }
         let binary = demo::vhdmount();
         let output = Command::new(binary.get_program())
-            .args(&words[1..])
+            // Quotes keep the shell from a pattern.
+            .args(words[1..].iter().map(|word| word.trim_matches('\'')))
             .current_dir(folder.path())
             .output()
             .expect("the command runs");

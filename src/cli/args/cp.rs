@@ -28,7 +28,8 @@ pub(crate) struct Cp {
     /// VHD, VHDX, raw image or disk
     pub(crate) image: PathBuf,
 
-    /// What to copy, as in a mount: p3/Users, p3/Windows/win.ini, FILE:STREAM, pN/.deleted/NUMBER, pN/.orphans, …
+    /// What to copy, as in a mount: p3/Users, p3/Windows/win.ini, FILE:STREAM, pN/.deleted/NUMBER, pN/.orphans, …; or a
+    /// pattern, 'p3/Users/*'
     #[arg(required = true)]
     pub(crate) path: Vec<String>,
 

@@ -112,7 +112,7 @@ fn copy_all<'a>(tree: &'a Tree, images: Vec<FileId>, command: &Cp) -> Result<Con
     let log = Log::default();
     let Cp { paths, options, quiet, .. } = command;
     let sources = places::sources(tree, paths, options.recursive, &log);
-    let destination = places::destination(&command.dest, &sources, paths.len())?;
+    let destination = places::destination(&command.dest, &sources, paths.len().max(sources.len()))?;
     let target = Target::open(&destination.folder)
         .map_err(|error| Failure::destination(&destination.folder, &error))?;
     let context = Context {

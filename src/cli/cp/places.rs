@@ -1,6 +1,7 @@
 //! Resolves the user's source and destination paths, as cp(1) does.
 
 use std::{
+    collections::HashSet,
     ffi::OsString,
     fs, io,
     ops::ControlFlow,
@@ -10,7 +11,7 @@ use std::{
 use vhdmount::fs::{DirCursor, FileSystem, NameBuf, NodeId, NodeKind};
 
 use super::{Context, folder::Folder, log::Log, names::ItemName, walk::Walker, work};
-use crate::cli::{Failure, find};
+use crate::cli::{Failure, expand::expand, find, pattern::is_pattern};
 
 /// A source that the user named.
 pub(super) struct Source {
@@ -40,19 +41,37 @@ pub(super) fn sources(
     log: &Log,
 ) -> Vec<Source> {
     let mut sources: Vec<Source> = Vec::new();
+    let mut names = HashSet::new();
     for path in paths {
-        match source(tree, path, recursive) {
-            Ok(source) if source.name.is_some() && sources.iter().any(|other| same_name(other, &source)) => {
-                log.failure(path.as_bytes(), "another PATH has the same name: copy them one after the other");
+        let found = match expand(tree, path) {
+            Ok(found) => found,
+            Err(failure) => {
+                log.failure(path.as_bytes(), failure.text());
+                continue;
             }
-            Ok(source) => sources.push(source),
-            Err(why) => log.failure(path.as_bytes(), why),
+        };
+        // The last name that a pattern matches is spelled as on the disk already.
+        let is_spelled = found.first() != Some(path) && path.rsplit('/').next().is_some_and(is_pattern);
+        for path in &found {
+            match source(tree, path, recursive, is_spelled) {
+                Ok(Source { name: Some(name), .. }) if !names.insert(fold(&name)) => {
+                    let why = "another PATH has the same name: copy them one after the other";
+                    log.failure(path.as_bytes(), why);
+                }
+                Ok(source) => sources.push(source),
+                Err(why) => log.failure(path.as_bytes(), why),
+            }
         }
     }
     sources
 }
 
-fn source(tree: &vhdmount::tree::Tree, path: &str, recursive: bool) -> Result<Source, String> {
+fn source(
+    tree: &vhdmount::tree::Tree,
+    path: &str,
+    recursive: bool,
+    is_spelled: bool,
+) -> Result<Source, String> {
     let node = find(tree, path).map_err(|failure| failure.text().to_owned())?;
     let stat = tree.stat(node).map_err(|error| error.to_string())?;
     let directory = stat.kind == NodeKind::Directory;
@@ -65,7 +84,10 @@ fn source(tree: &vhdmount::tree::Tree, path: &str, recursive: bool) -> Result<So
         "" | "." | ".." => None,
         last => NameBuf::from_text(last.as_bytes()),
     };
-    let name = name.map(|name| spelling(tree, above, node, &name).unwrap_or(name));
+    let name = match is_spelled {
+        true => name,
+        false => name.map(|name| spelling(tree, above, node, &name).unwrap_or(name)),
+    };
     // For a directory's content, the prefix is the directory's own path.
     let above = if name.is_some() { above } else { trimmed };
     Ok(Source { node, directory, above: above.trim_start_matches('/').into(), name })
@@ -89,10 +111,6 @@ fn spelling(tree: &vhdmount::tree::Tree, above: &str, node: NodeId, name: &NameB
 
 fn fold(name: &NameBuf) -> String {
     name.to_string().to_lowercase()
-}
-
-fn same_name(one: &Source, two: &Source) -> bool {
-    one.name.as_ref().map(fold) == two.name.as_ref().map(fold)
 }
 
 /// Decides as cp(1) does: copies into DEST if it is a directory, else DEST is the new name of the only source.
