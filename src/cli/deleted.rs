@@ -22,6 +22,7 @@ use super::{
     expand::expand_all,
     find,
     ls::{Notes, letter, shown},
+    rows::Rows,
 };
 
 /// The row of one file or stream.
@@ -57,7 +58,8 @@ pub(super) fn list(
     terminal: bool,
 ) -> Result<(), Failure> {
     let (mut volumes, mut notes) = (Vec::<&Volume>::new(), Notes::default());
-    for path in &expand_all(tree, &command.paths)? {
+    let missed = &mut |path: &str, error| notes.error(path.as_bytes(), error);
+    for path in &expand_all(tree, &command.paths, missed)? {
         let node = find(tree, path)?;
         match tree.volume_at(node) {
             Some(volume) => volumes.push(volume),
@@ -73,26 +75,21 @@ pub(super) fn list(
         }
     }
     let headings = volumes.len() > 1 && !command.json;
-    let mut list = Listing { command, out, terminal, rows: 0, notes };
+    let schema = if lost == Unlisted::Orphans { "orphans/1" } else { "deleted/1" };
+    let json = command.json.then(|| Rows::new(schema, &[], "files"));
+    let mut list = Listing { command, out, terminal, begun: false, json, notes };
     let mut failed = None;
-    let written = list.begin().and_then(|()| {
-        volumes.iter().try_for_each(|volume| {
-            if headings {
-                let gap = if list.rows > 0 {
-                    "
-"
-                } else {
-                    ""
-                };
-                writeln!(list.out, "{gap}{}:", volume.name)?;
-            }
-            if lost == Unlisted::Orphans {
-                list.orphans(volume)?;
-            } else if let Err(error) = list.volume(volume)? {
-                failed.get_or_insert_with(|| Failure::inside(&volume.name, error));
-            }
-            Ok(())
-        })
+    let written = volumes.iter().try_for_each(|volume| {
+        if headings {
+            let gap = if list.begun { "\n" } else { "" };
+            writeln!(list.out, "{gap}{}:", volume.name)?;
+        }
+        if lost == Unlisted::Orphans {
+            list.orphans(volume)?;
+        } else if let Err(error) = list.volume(volume)? {
+            failed.get_or_insert_with(|| Failure::inside(&volume.name, error));
+        }
+        Ok(())
     });
     let written = written.and_then(|()| list.end());
     let noted = list.notes.end();
@@ -103,7 +100,10 @@ pub(super) struct Listing<'a, W> {
     command: &'a Ls,
     out: W,
     terminal: bool,
-    rows: u64,
+    /// True after the first row: later headings are preceded by an empty line.
+    begun: bool,
+    /// `None`: text.
+    json: Option<Rows>,
     pub(super) notes: Notes,
 }
 
@@ -127,11 +127,9 @@ impl<W: Write> Listing<'_, W> {
     }
 
     pub(super) fn row(&mut self, row: &Row) -> std::io::Result<()> {
-        self.rows += 1;
-        if self.command.json {
-            let separator = if self.rows == 1 { "\n" } else { ",\n" };
-            self.out.write_all(separator.as_bytes())?;
-            return serde_json::to_writer(&mut self.out, row).map_err(Into::into);
+        self.begun = true;
+        if let Some(json) = &mut self.json {
+            return json.row(&mut self.out, row);
         }
         let size = if self.command.human_readable { human(row.size) } else { row.size.to_string() };
         write!(self.out, "{} {size:>14} {} ", row.kind, row.modified)?;
@@ -147,18 +145,10 @@ impl<W: Write> Listing<'_, W> {
         self.out.write_all(&[&shown(path.as_bytes(), self.terminal), &b"\n"[..]].concat())
     }
 
-    /// Opens the document: one file per line, as they are found.
-    fn begin(&mut self) -> std::io::Result<()> {
-        let schema = if self.command.lost == Some(Unlisted::Orphans) { "orphans/1" } else { "deleted/1" };
-        match self.command.json {
-            true => write!(self.out, "{{\"schema\": \"{schema}\", \"files\": ["),
-            false => Ok(()),
-        }
-    }
-
     fn end(&mut self) -> std::io::Result<()> {
-        if self.command.json {
-            self.out.write_all(if self.rows == 0 { b"]}\n" } else { b"\n]}\n" })?;
+        if let Some(json) = &mut self.json {
+            json.end(&mut self.out)?;
+            self.out.write_all(b"}\n")?;
         }
         self.out.flush()
     }

@@ -19,11 +19,14 @@ use super::{
 /// a directory has links.
 const MAX_PATHS: usize = 1 << 20;
 
+/// What a search calls for what it could not look into, and why: what it has found is not everything then.
+pub(super) type Missed<'a> = dyn FnMut(&str, Error) + 'a;
+
 /// The paths that `path` names: itself, or those that match, by name.
 ///
 /// # Errors
 /// When nothing matches, or too much.
-pub(super) fn expand(tree: &Tree, path: &str) -> Result<Vec<String>, Failure> {
+pub(super) fn expand(tree: &Tree, path: &str, missed: &mut Missed<'_>) -> Result<Vec<String>, Failure> {
     // Below a file there is nothing either.
     let is_found = |path: &str| !matches!(resolve(tree, path), Err(Error::NotFound(_) | Error::Invalid(_)));
     if !is_pattern(path) || is_found(path) {
@@ -40,7 +43,7 @@ pub(super) fn expand(tree: &Tree, path: &str) -> Result<Vec<String>, Failure> {
         for above in &paths {
             if is_pattern(part) {
                 let is_last = index + 1 == parts.len();
-                matching(tree, above, part, is_last, &mut next)?;
+                matching(tree, above, part, is_last, &mut next, missed);
             } else {
                 next.push(joined(above, part));
             }
@@ -63,10 +66,14 @@ pub(super) fn expand(tree: &Tree, path: &str) -> Result<Vec<String>, Failure> {
 ///
 /// # Errors
 /// Those of the first path that has one.
-pub(super) fn expand_all(tree: &Tree, paths: &[String]) -> Result<Vec<String>, Failure> {
+pub(super) fn expand_all(
+    tree: &Tree,
+    paths: &[String],
+    missed: &mut Missed<'_>,
+) -> Result<Vec<String>, Failure> {
     let mut all = Vec::new();
     for path in paths {
-        all.extend(expand(tree, path)?);
+        all.extend(expand(tree, path, missed)?);
     }
     Ok(all)
 }
@@ -78,11 +85,18 @@ fn matching(
     part: &str,
     is_last: bool,
     found: &mut Vec<String>,
-) -> Result<(), Failure> {
-    let Ok(dir) = resolve(tree, above) else { return Ok(()) };
-    if !tree.stat(dir).is_ok_and(|stat| stat.kind == NodeKind::Directory) || reach::is_misplaced(dir) {
-        return Ok(());
-    }
+    missed: &mut Missed<'_>,
+) {
+    let dir = resolve(tree, above).and_then(|dir| Ok((dir, tree.stat(dir)?.kind)));
+    let dir = match dir {
+        Ok((dir, NodeKind::Directory)) if reach::is_misplaced(dir) => {
+            return missed(above, Error::not_found("it is entered from another place"));
+        }
+        Ok((dir, NodeKind::Directory)) => dir,
+        // A file, or a link that leads nowhere: nothing is below it.
+        Ok(_) | Err(Error::NotFound(_) | Error::Invalid(_)) => return,
+        Err(error) => return missed(above, error),
+    };
     // The name of a stream stands for itself.
     let (name, stream) = part.split_once(':').map_or((part, None), |(name, stream)| (name, Some(stream)));
     let pattern = Pattern::new(name, true);
@@ -97,12 +111,13 @@ fn matching(
         if names.len() > MAX_PATHS { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     if let Err(error) = listed {
-        log::warn!("{above}: {error}; what is listed before that is searched for {part}");
+        missed(above, error);
     }
     names.sort();
     for name in names {
         let Ok(name) = String::from_utf8(name) else {
-            log::warn!("{above}: a name that matches {part} has half a character, and is left out");
+            let why = format!("a name that matches {part} has half a character, which no path can name");
+            missed(above, Error::unsupported(why));
             continue;
         };
         let path = joined(above, &name);
@@ -114,7 +129,6 @@ fn matching(
             }
         }
     }
-    Ok(())
 }
 
 fn resolve(tree: &Tree, path: &str) -> vhdmount::Result<vhdmount::fs::NodeId> {

@@ -72,7 +72,9 @@ struct Listing<'a, W> {
 impl<W: Write> Listing<'_, W> {
     /// Lists every path of the command: `Err` when one cannot be found, `Ok(Err)` when the output is closed.
     fn paths(&mut self) -> std::result::Result<std::io::Result<()>, Failure> {
-        let paths = expand_all(self.tree, &self.command.paths)?;
+        let notes = &mut self.notes;
+        let missed = &mut |path: &str, error| notes.error(path.as_bytes(), error);
+        let paths = expand_all(self.tree, &self.command.paths, missed)?;
         self.headings = self.command.recursive || paths.len() > 1;
         for path in &paths {
             let node = find(self.tree, path)?;

@@ -35,6 +35,7 @@ mod progress;
 mod reconnect;
 mod recover;
 mod reg;
+mod rows;
 mod sandbox;
 mod screen;
 mod search;

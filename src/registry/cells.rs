@@ -12,7 +12,7 @@ use crate::{Error, Place, Result, bytes::ByteSource};
 /// Longest cell read, in bytes. Windows bounds no value, but programs keep them far below this.
 pub(super) const MAX_CELL: u32 = 64 << 20;
 /// Total bytes that are read of every hive, and how often a hive's own size beyond that.
-const MAX_READ: u64 = 256 << 20;
+const MAX_READ: u64 = 32 << 20;
 const READ_FACTOR: u64 = 4;
 /// Cells that are read of every hive, as small reads take time too; and bytes of the hive for which one more is read: half the size of the
 /// smallest cell.

@@ -210,7 +210,7 @@ fn a_large_key_that_is_named_again_and_again_is_not_read_as_often() {
     let error = hive.subkey(&hive.root().unwrap(), "absent").unwrap_err();
     assert!(error.to_string().contains("again and again"), "{error}");
     let (_, bytes) = hive.cells.work();
-    assert!(bytes <= (256 << 20) + (4 << 21), "{bytes}");
+    assert!(bytes <= (32 << 20) + (4 << 21), "{bytes}");
 }
 
 #[test]

@@ -209,3 +209,45 @@ fn find_refuses_what_it_cannot_do() {
         assert!(error.contains(says), "{words:?}: {error}");
     }
 }
+
+#[test]
+fn what_a_pattern_could_not_look_into_is_named() {
+    if !have(&["mkfs.fat", "mcopy"]) {
+        return;
+    }
+    let folder = scratch();
+    let (image, tree) = (folder.path().join("fat.img"), folder.path().join("tree"));
+    fs::File::create(&image).unwrap().set_len(4 << 20).unwrap();
+    run(tool("mkfs.fat").arg(&image));
+    for name in ["DIR1", "DIR2"] {
+        fs::create_dir_all(tree.join(name)).unwrap();
+        fs::write(tree.join(name).join("FILE"), name).unwrap();
+    }
+    run(tool("mcopy")
+        .arg("-i")
+        .arg(&image)
+        .arg("-s")
+        .args(["DIR1", "DIR2"].map(|dir| tree.join(dir)))
+        .arg("::"));
+    let ask = |command: &str, more: &[&Path]| {
+        outcome(&vhdmount().arg(command).arg(&image).arg("p1/DIR?/*").args(more).output().unwrap())
+    };
+    assert_eq!(ask("cat", &[]), (Some(0), "DIR1DIR2".to_owned(), String::new()));
+    // The first directory's cluster is none.
+    let mut bytes = fs::read(&image).unwrap();
+    let entry = bytes.windows(11).position(|name| name == b"DIR1       ").unwrap();
+    bytes[entry + 26..entry + 28].copy_from_slice(&[0xf0, 0x0f]);
+    fs::write(&image, bytes).unwrap();
+    let copied = folder.path().join("copied");
+    fs::create_dir(&copied).unwrap();
+    for (command, more, text) in
+        [("cat", None, "DIR2"), ("ls", None, "p1/DIR2/FILE\n"), ("cp", Some(&*copied), "1 file, 4 B")]
+    {
+        let (code, out, errors) = ask(command, more.as_slice());
+        assert!(code == Some(4) && out.starts_with(text), "{command}: {out} {errors}");
+        assert!(errors.contains("p1/DIR1"), "{command}: {errors}");
+    }
+    assert_eq!(fs::read(copied.join("FILE")).unwrap(), b"DIR2");
+    let (code, out, errors) = outcome(&vhdmount().arg("find").arg(&image).arg("-empty").output().unwrap());
+    assert!(code == Some(4) && out.is_empty() && errors.contains("not known whether"), "{out} {errors}");
+}

@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 use vhdmount::{
     container::session::Publish,
-    testing::hive::{Tree, log_of_entries, number, utf16},
+    testing::hive::{Builder, KeyFields, Tree, log_of_entries, number, utf16},
 };
 
 use crate::{
@@ -352,6 +352,36 @@ fn exported_files_replace_nothing_and_hold_no_lines_of_a_hive() {
     assert_eq!(fs::read(&file).unwrap(), bytes);
     // Nothing is left beside it.
     assert_eq!(fs::read_dir(folder.path().join("new")).unwrap().count(), 1);
+}
+
+#[test]
+fn output_is_bounded_by_what_a_hive_stores() {
+    let folder = scratch();
+    let path = folder.path().join("hive");
+    let mut hive = Builder::new(3);
+    let data =
+        hive.cell(&"\u{4e2d}".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>().repeat(30_000));
+    let value = hive.value(&[0x76], 1, 60_000, data);
+    let list = hive.offsets(&[value; 10_000]);
+    let damaged = hive.cell(b"no descriptor");
+    let fields = KeyFields { values: (10_000, list), security: damaged, ..KeyFields::default() };
+    let root = hive.key("ROOT", &fields);
+    fs::write(&path, hive.finish(root)).unwrap();
+    let stored = fs::metadata(&path).unwrap().len();
+    let (code, text, errors) = reg("query", &[&path], &["", "--security"]);
+    assert!(code == Some(4) && errors.contains("again and again"), "{code:?} {errors}");
+    assert!(errors.contains("security descriptor"), "{errors}");
+    // Three bytes in UTF-8 for two in the hive.
+    let budget = ((32 << 20) + 4 * stored) * 3 / 2;
+    assert!(text.len() as u64 <= budget + budget / 8, "{}", text.len());
+    let (code, text, _) = reg("query", &[&path], &["", "--security", "--json"]);
+    assert_eq!(code, Some(4));
+    let report: Value = serde_json::from_str(&text).unwrap();
+    let problems = report["problems"].as_array().unwrap();
+    assert!(
+        problems.iter().any(|problem| problem["problem"].as_str().unwrap().contains("security descriptor"))
+    );
+    assert!(report["keys"][0]["security"].is_null());
 }
 
 #[test]

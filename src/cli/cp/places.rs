@@ -43,7 +43,7 @@ pub(super) fn sources(
     let mut sources: Vec<Source> = Vec::new();
     let mut names = HashSet::new();
     for path in paths {
-        let found = match expand(tree, path) {
+        let found = match expand(tree, path, &mut |path, error| log.failure(path.as_bytes(), error)) {
             Ok(found) => found,
             Err(failure) => {
                 log.failure(path.as_bytes(), failure.text());

@@ -12,35 +12,34 @@ use vhdmount::{
         Found, FoundKey, Registry,
         diff::{Change, Item, KeyDifference, compare, one_side, same_bytes},
     },
-    json,
     printable::printable,
 };
 
 use super::{
     config::{Diff, Place},
-    json::{DiffReport, DifferenceReport, Problem, ValuePair},
+    json::{self, DifferenceReport, Problem, Problems, ValuePair},
     source::Opened,
     text::{security, value_line},
 };
-use crate::cli::{Class, Failure, complain, exit::ended, print};
+use crate::cli::{Class, Failure, complain, exit::ended, rows::Rows};
 
 pub(super) fn run(command: &Diff) -> Result<(), Failure> {
     let (old, new) = registries(command)?;
-    let text = (!command.json).then(|| BufWriter::with_capacity(1 << 16, io::stdout().lock()));
-    let mut output = Output { command, text, report: DiffReport::default(), problems: 0 };
-    let mut written = pairs(command, &old, &new, &mut output)?;
-    match &mut output.text {
-        Some(out) => written = written.and_then(|()| out.flush()),
-        None => {
-            let [old, new] = [&command.old, command.new.as_ref().unwrap_or(&command.old)]
-                .map(|place: &Place| place.source.image.display().to_string());
-            let of_parent = if command.new.is_none() { " (its parent)" } else { "" };
-            (output.report.old, output.report.new) = (old + of_parent, new);
-            print(&json::to_text(&output.report))?;
-        }
-    }
-    let failed = (output.problems > 0).then(|| Failure::printed(Class::Inside));
+    let out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    let json = command.json.then(|| rows(command));
+    let mut output = Output { command, out, json, problems: Problems::default() };
+    let written = pairs(command, &old, &new, &mut output)?;
+    let written = written.and_then(|()| output.end());
+    let failed = (!output.problems.0.is_empty()).then(|| Failure::printed(Class::Inside));
     ended(written, failed)
+}
+
+/// The document, up to its differences.
+fn rows(command: &Diff) -> Rows {
+    let [old, new] = [&command.old, command.new.as_ref().unwrap_or(&command.old)]
+        .map(|place: &Place| place.source.image.display().to_string());
+    let of_parent = if command.new.is_none() { " (its parent)" } else { "" };
+    Rows::new(json::DIFF, &[("old", &(old + of_parent)), ("new", &new)], "differences")
 }
 
 /// Both registries: of two images, or of an image's parent and of the image.
@@ -114,10 +113,10 @@ fn pairs(
 
 struct Output<'a> {
     command: &'a Diff,
-    /// `None`: JSON.
-    text: Option<BufWriter<io::StdoutLock<'static>>>,
-    report: DiffReport,
-    problems: usize,
+    out: BufWriter<io::StdoutLock<'static>>,
+    /// `None`: text.
+    json: Option<Rows>,
+    problems: Problems,
 }
 
 impl Output<'_> {
@@ -180,29 +179,28 @@ impl Output<'_> {
             }
             Item::Difference(difference) => {
                 let path = full(&difference.path);
-                match &mut self.text {
-                    Some(out) => out.write_all(text(&path, &difference).as_bytes()),
-                    None => {
-                        self.report.differences.push(report(path, &difference));
-                        Ok(())
-                    }
+                match &mut self.json {
+                    Some(rows) => rows.row(&mut self.out, &report(path, &difference)),
+                    None => self.out.write_all(text(&path, &difference).as_bytes()),
                 }
             }
         }
     }
 
     fn problem(&mut self, path: &str, problem: &str) {
-        const MAX_PROBLEMS: usize = 100;
-        self.problems += 1;
-        if self.problems > MAX_PROBLEMS {
-            return;
+        self.problems.add(path, problem);
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        if let Some(rows) = &mut self.json {
+            rows.end(&mut self.out)?;
+            return json::problems(&mut self.out, &self.problems.0);
         }
-        if self.text.is_some() {
+        self.out.flush()?;
+        for Problem { path, problem } in &self.problems.0 {
             complain(&printable(&format!("{path}: {problem}")));
-        } else {
-            let problem = Problem { path: path.to_owned(), problem: problem.to_owned() };
-            self.report.problems.push(problem);
         }
+        Ok(())
     }
 }
 

@@ -1,33 +1,23 @@
 //! The JSON of `vhdmount reg`.
 
+use std::io::{self, Write};
+
 use serde::Serialize;
 use vhdmount::{
-    json::Document,
+    Error,
     registry::{Hive, Key, Value, types::type_name},
 };
 
 use super::text::{hex, security, time};
+use crate::cli::rows::Rows;
 
-/// `reg query --json`
-#[derive(Default, Serialize)]
-pub(super) struct Report {
-    pub(super) image: String,
-    pub(super) key: String,
-    /// The hive's file; empty above the hives.
-    pub(super) hive: String,
-    pub(super) keys: Vec<KeyReport>,
-    /// Of a search.
-    pub(super) matches: Option<u64>,
-    pub(super) deleted: Vec<DeletedReport>,
-    pub(super) problems: Vec<Problem>,
-}
-
-impl Document for Report {
-    const SCHEMA: &'static str = "reg_query/1";
-}
+/// The document of `reg query --json`.
+pub(super) const QUERY: &str = "reg_query/1";
+/// The document of `reg diff --json`.
+pub(super) const DIFF: &str = "reg_diff/1";
 
 /// A key.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 pub(super) struct KeyReport {
     pub(super) path: String,
     pub(super) last_written: String,
@@ -39,9 +29,20 @@ pub(super) struct KeyReport {
 }
 
 impl KeyReport {
-    pub(super) fn new(hive: &Hive, path: String, key: &Key, with_security: bool, values: &[Value]) -> Self {
-        let class = hive.class(key).ok().flatten().map(|class| String::from_utf16_lossy(&class));
-        let security = with_security.then(|| hive.security(key).ok().flatten().map(|bytes| security(&bytes)));
+    /// `problem` is called for what of the key cannot be read.
+    pub(super) fn new(
+        hive: &Hive,
+        path: String,
+        key: &Key,
+        with_security: bool,
+        values: &[Value],
+        problem: &mut dyn FnMut(Error),
+    ) -> Self {
+        let mut readable = |read: vhdmount::Result<_>| read.map_err(&mut *problem).ok().flatten();
+        let class =
+            readable(hive.class(key).map(|class| class.map(|class| String::from_utf16_lossy(&class))));
+        let security = || hive.security(key).map(|bytes| bytes.map(|bytes| security(&bytes)));
+        let security = with_security.then(|| readable(security()));
         Self {
             path,
             last_written: time(key.last_written),
@@ -103,17 +104,18 @@ pub(super) struct Problem {
     pub(super) problem: String,
 }
 
-/// `reg diff --json`
-#[derive(Default, Serialize)]
-pub(super) struct DiffReport {
-    pub(super) old: String,
-    pub(super) new: String,
-    pub(super) differences: Vec<DifferenceReport>,
-    pub(super) problems: Vec<Problem>,
-}
+/// What could not be read of a hive, the first ones: a damaged one may have a problem for each of its cells.
+#[derive(Default)]
+pub(super) struct Problems(pub(super) Vec<Problem>);
 
-impl Document for DiffReport {
-    const SCHEMA: &'static str = "reg_diff/1";
+impl Problems {
+    pub(super) const MAX: usize = 1000;
+
+    pub(super) fn add(&mut self, path: &str, problem: impl std::fmt::Display) {
+        if self.0.len() < Self::MAX {
+            self.0.push(Problem { path: path.to_owned(), problem: problem.to_string() });
+        }
+    }
 }
 
 /// A key that differs.
@@ -131,4 +133,13 @@ pub(super) struct DifferenceReport {
 pub(super) struct ValuePair {
     pub(super) old: Option<ValueReport>,
     pub(super) new: Option<ValueReport>,
+}
+
+/// Ends a document with what could not be read.
+pub(super) fn problems(out: &mut impl Write, problems: &[Problem]) -> io::Result<()> {
+    let mut rows = Rows::further("problems");
+    problems.iter().try_for_each(|problem| rows.row(out, problem))?;
+    rows.end(out)?;
+    out.write_all(b"}\n")?;
+    out.flush()
 }

@@ -8,16 +8,15 @@ use std::{
 use vhdmount::{
     Error,
     image::registry::{Found, FoundKey},
-    json,
     registry::{Deleted, Key, Value, fold},
 };
 
 use super::{
     config::{Query, Which},
-    json::{DeletedReport, KeyReport, Problem, Report},
+    json::{self, DeletedReport, KeyReport, Problem, Problems},
     text::{Printer, notes, time},
 };
-use crate::cli::{Class, Failure, complain, exit::ended, print};
+use crate::cli::{Class, Failure, complain, exit::ended, rows::Rows};
 
 pub(super) fn run(command: &Query) -> Result<(), Failure> {
     let registry = command.place.registry()?;
@@ -44,16 +43,15 @@ fn names(command: &Query, name: &str, below: &[String]) -> Result<(), Failure> {
         return Err(Failure::usage("values, and searches, need a key of one hive, as in HKLM\\SOFTWARE"));
     }
     if command.json {
-        let mut report = Report { image: image(command), key: name.to_owned(), ..Report::default() };
-        report.keys.push(KeyReport {
-            path: name.to_owned(),
-            last_written: String::new(),
-            class: None,
-            security: None,
-            values: Vec::new(),
-            subkeys: below.to_vec(),
+        let mut out = BufWriter::new(io::stdout().lock());
+        let key = KeyReport { path: name.to_owned(), subkeys: below.to_vec(), ..KeyReport::default() };
+        let mut keys = rows(command, name, "");
+        let written = keys.row(&mut out, &key).and_then(|()| {
+            end_of_keys(&mut out, &mut keys, None)?;
+            Rows::further("deleted").end(&mut out)?;
+            json::problems(&mut out, &[])
         });
-        return print(&json::to_text(&report));
+        return ended(written, None);
     }
     let mut out = Printer::new(BufWriter::new(io::stdout().lock()), &command.show);
     let written = out.as_mut().map_err(|error| io::Error::from(error.kind())).and_then(|out| {
@@ -63,8 +61,19 @@ fn names(command: &Query, name: &str, below: &[String]) -> Result<(), Failure> {
     ended(written, None)
 }
 
-fn image(command: &Query) -> String {
-    command.place.source.image.display().to_string()
+/// The document, up to its keys.
+fn rows(command: &Query, key: &str, hive: &str) -> Rows {
+    let image = command.place.source.image.display().to_string();
+    Rows::new(json::QUERY, &[("image", &image), ("key", key), ("hive", hive)], "keys")
+}
+
+/// Ends the list of keys. `matches`: of a search.
+fn end_of_keys(out: &mut impl Write, keys: &mut Rows, matches: Option<u64>) -> io::Result<()> {
+    keys.end(out)?;
+    match matches {
+        Some(matches) => write!(out, ",\n\"matches\": {matches}"),
+        None => out.write_all(b",\n\"matches\": null"),
+    }
 }
 
 /// Where a query goes: keys as they are found.
@@ -83,16 +92,16 @@ struct Item<'a> {
 }
 
 fn of_key(command: &Query, found: &FoundKey) -> Result<(), Failure> {
-    let mut query = Run { command, found, problems: Vec::new(), matches: 0 };
+    let mut query = Run { command, found, problems: Problems::default(), matches: 0 };
     if command.json {
         return query.json();
     }
     let written = query.text();
-    for Problem { path, problem } in &query.problems {
+    for Problem { path, problem } in &query.problems.0 {
         complain(&vhdmount::printable::printable(&format!("{path}: {problem}")));
     }
     let failed = match &command.which {
-        _ if !query.problems.is_empty() => Some(Failure::printed(Class::Inside)),
+        _ if !query.problems.0.is_empty() => Some(Failure::printed(Class::Inside)),
         Which::Value(name) if query.matches == 0 && !command.recursive => Some(Failure::inside_text(
             format_args!("{} has no value {}", found.name, if name.is_empty() { "(Default)" } else { name }),
         )),
@@ -107,7 +116,7 @@ fn of_key(command: &Query, found: &FoundKey) -> Result<(), Failure> {
 struct Run<'a> {
     command: &'a Query,
     found: &'a FoundKey,
-    problems: Vec<Problem>,
+    problems: Problems,
     matches: u64,
 }
 
@@ -117,6 +126,7 @@ impl Run<'_> {
         let mut out = Texts {
             printer: Printer::new(BufWriter::with_capacity(1 << 16, io::stdout().lock()), &command.show)?,
             found: self.found,
+            problems: Problems::default(),
         };
         if let (Which::Value(name), false) = (&command.which, command.recursive) {
             self.one_value(name, &mut out)?;
@@ -135,6 +145,7 @@ impl Run<'_> {
         if command.deleted {
             self.deleted_text(&mut out.printer)?;
         }
+        self.problems.0.append(&mut out.problems.0);
         out.printer.out.flush()
     }
 
@@ -228,7 +239,8 @@ impl Run<'_> {
         let listed = self.found.hive.hive.each_value(key, usize::MAX, &mut |value| match value {
             Ok(value) if is_wanted(&value) => values.push(value),
             Ok(_) => {}
-            Err(error) => errors.push(error),
+            Err(error) if errors.len() < Problems::MAX => errors.push(error),
+            Err(_) => {}
         });
         for error in errors.iter().chain(listed.as_ref().err()) {
             self.problem(path, error);
@@ -238,48 +250,42 @@ impl Run<'_> {
     }
 
     fn problem(&mut self, path: &[u16], error: &Error) {
-        /// A damaged hive may have one for each of its cells.
-        const MAX_PROBLEMS: usize = 1000;
-        if self.problems.len() < MAX_PROBLEMS {
-            let problem = Problem { path: self.name(path), problem: error.to_string() };
-            self.problems.push(problem);
-        }
+        self.problems.add(&self.name(path), error);
     }
 
     fn json(&mut self) -> Result<(), Failure> {
-        let mut out = Documents {
-            keys: Vec::new(),
-            found: self.found,
+        let written = self.document();
+        let nothing = self.matches == 0 && !matches!(self.command.which, Which::Everything);
+        let failed = nothing || !self.problems.0.is_empty();
+        ended(written, failed.then(|| Failure::printed(Class::Inside)))
+    }
+
+    fn document(&mut self) -> io::Result<()> {
+        let found = self.found;
+        let mut keys = Documents {
+            out: BufWriter::with_capacity(1 << 16, io::stdout().lock()),
+            rows: rows(self.command, &found.name, &found.hive.file),
+            last: None,
+            found,
             security: self.command.show.security,
             search: matches!(self.command.which, Which::Found(_)),
+            problems: Problems::default(),
         };
-        self.keys(&mut out).map_err(|error| Failure::output(&error))?;
-        let mut report = Report {
-            image: image(self.command),
-            key: self.found.name.clone(),
-            hive: self.found.hive.file.clone(),
-            keys: out.keys,
-            ..Report::default()
-        };
-        if !matches!(self.command.which, Which::Everything) {
-            report.matches = Some(self.matches);
-        }
+        self.keys(&mut keys)?;
+        keys.write_last()?;
+        self.problems.0.append(&mut keys.problems.0);
+        let Documents { mut out, mut rows, .. } = keys;
+        let searched = !matches!(self.command.which, Which::Everything);
+        end_of_keys(&mut out, &mut rows, searched.then_some(self.matches))?;
+        let mut deleted = Rows::further("deleted");
         if self.command.deleted {
             self.each_deleted(&mut |path, last_written, values| {
-                let last_written = last_written.map(time);
-                report.deleted.push(DeletedReport {
-                    path,
-                    last_written,
-                    values: values.iter().map(Into::into).collect(),
-                });
-                Ok(())
-            })
-            .map_err(|error| Failure::output(&error))?;
+                let values = values.iter().map(Into::into).collect();
+                deleted.row(&mut out, &DeletedReport { path, last_written: last_written.map(time), values })
+            })?;
         }
-        report.problems = std::mem::take(&mut self.problems);
-        let failed = !report.problems.is_empty() || report.matches == Some(0);
-        print(&json::to_text(&report))?;
-        if failed { Err(Failure::printed(Class::Inside)) } else { Ok(()) }
+        deleted.end(&mut out)?;
+        json::problems(&mut out, &self.problems.0)
     }
 
     fn deleted_text(&mut self, printer: &mut Printer<'_, impl Write>) -> io::Result<()> {
@@ -342,11 +348,21 @@ impl Run<'_> {
 struct Texts<'a, W> {
     printer: Printer<'a, W>,
     found: &'a FoundKey,
+    problems: Problems,
+}
+
+impl<W: Write> Texts<'_, W> {
+    fn notes(&mut self, item: &Item<'_>) -> Vec<String> {
+        let problems = &mut self.problems;
+        notes(&self.found.hive.hive, item.key, self.printer.show, &mut |error| {
+            problems.add(&item.name, error)
+        })
+    }
 }
 
 impl<W: Write> Output for Texts<'_, W> {
     fn first(&mut self, item: &Item<'_>) -> io::Result<()> {
-        let notes = notes(&self.found.hive.hive, item.key, self.printer.show);
+        let notes = self.notes(item);
         // Without values the heading has nothing to head.
         if !item.values.is_empty() || !notes.is_empty() {
             self.printer.block(&item.name, &notes, &item.values)?;
@@ -358,7 +374,7 @@ impl<W: Write> Output for Texts<'_, W> {
     }
 
     fn below(&mut self, item: &Item<'_>, block: bool) -> io::Result<()> {
-        let notes = notes(&self.found.hive.hive, item.key, self.printer.show);
+        let notes = self.notes(item);
         match block {
             true => self.printer.block(&item.name, &notes, &item.values),
             false => self.printer.name(&item.name, &notes),
@@ -366,32 +382,48 @@ impl<W: Write> Output for Texts<'_, W> {
     }
 }
 
-/// JSON.
-struct Documents<'a> {
-    keys: Vec<KeyReport>,
+/// JSON, a key a line. One key is kept, to which the names of its subkeys are added.
+struct Documents<'a, W> {
+    out: W,
+    rows: Rows,
+    last: Option<KeyReport>,
     found: &'a FoundKey,
     security: bool,
     /// Keys are found by their names; otherwise they are subkeys of the first one.
     search: bool,
+    problems: Problems,
 }
 
-impl Output for Documents<'_> {
+impl<W: Write> Documents<'_, W> {
+    fn write_last(&mut self) -> io::Result<()> {
+        self.last.take().map_or(Ok(()), |key| self.rows.row(&mut self.out, &key))
+    }
+}
+
+impl<W: Write> Output for Documents<'_, W> {
     fn first(&mut self, item: &Item<'_>) -> io::Result<()> {
         self.below(item, true)?;
         let link = self.found.link.map(str::to_owned);
-        self.keys.iter_mut().for_each(|key| key.subkeys.extend(link.clone()));
+        self.last.iter_mut().for_each(|key| key.subkeys.extend(link.clone()));
         Ok(())
     }
 
     fn below(&mut self, item: &Item<'_>, block: bool) -> io::Result<()> {
-        match self.keys.first_mut() {
+        match &mut self.last {
             Some(first) if !block && !self.search => {
                 first.subkeys.push(String::from_utf16_lossy(&item.key.name));
             }
             _ => {
-                let hive = &self.found.hive.hive;
-                let name = item.name.clone();
-                self.keys.push(KeyReport::new(hive, name, item.key, self.security, &item.values));
+                self.write_last()?;
+                let problems = &mut self.problems;
+                self.last = Some(KeyReport::new(
+                    &self.found.hive.hive,
+                    item.name.clone(),
+                    item.key,
+                    self.security,
+                    &item.values,
+                    &mut |error| problems.add(&item.name, error),
+                ));
             }
         }
         Ok(())

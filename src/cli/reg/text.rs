@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use vhdmount::{
+    Error,
     fs::{Timestamp, ntfs::attributes::time::from_filetime},
     printable::printable,
     registry::{Hive, Key, Value, types::type_name},
@@ -73,18 +74,18 @@ pub(super) fn value_line(value: &Value, separator: &str) -> String {
     printable(&line).into_owned()
 }
 
-/// What is told of a key on request.
-pub(super) fn notes(hive: &Hive, key: &Key, show: &Show) -> Vec<String> {
+/// What is told of a key on request; `problem` is called for what of it cannot be read.
+pub(super) fn notes(hive: &Hive, key: &Key, show: &Show, problem: &mut dyn FnMut(Error)) -> Vec<String> {
     let mut notes = Vec::new();
     if show.times {
         notes.push(format!("last written {} UTC", time(key.last_written)));
     }
     if show.security {
-        notes.push(match hive.security(key) {
-            Ok(Some(descriptor)) => format!("security {}", security(&descriptor)),
-            Ok(None) => "no security descriptor".to_owned(),
-            Err(error) => format!("its security descriptor cannot be read: {error}"),
-        });
+        match hive.security(key) {
+            Ok(Some(descriptor)) => notes.push(format!("security {}", security(&descriptor))),
+            Ok(None) => notes.push("no security descriptor".to_owned()),
+            Err(error) => problem(error),
+        }
     }
     notes
 }

@@ -2,7 +2,7 @@
 
 use vhdmount::fs::{NodeKind, Timestamp};
 
-use crate::cli::{Failure, date, pattern::Pattern};
+use crate::cli::{Failure, date, ls::letter, pattern::Pattern};
 
 /// Deepest nesting of `(` and `!`: a limit of the stack, far above what people write.
 const MAX_NESTING: usize = 100;
@@ -265,16 +265,11 @@ fn compare(text: &str) -> Option<Compare> {
     }
 }
 
-/// The letter of `-type`.
+/// The letter of `-type`: that of `ls -l`, but for files.
 pub(super) fn kind_letter(kind: NodeKind) -> char {
-    match kind {
-        NodeKind::File => 'f',
-        NodeKind::Directory => 'd',
-        NodeKind::Symlink => 'l',
-        NodeKind::Fifo => 'p',
-        NodeKind::Socket => 's',
-        NodeKind::CharDevice(..) => 'c',
-        NodeKind::BlockDevice(..) => 'b',
+    match letter(kind) {
+        '-' => 'f',
+        letter => letter,
     }
 }
 

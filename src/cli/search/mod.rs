@@ -156,7 +156,8 @@ fn starts(
     notes: &mut Notes,
 ) -> std::result::Result<Vec<(String, NodeId, bool)>, Failure> {
     let mut starts = Vec::new();
-    for path in expand_all(tree, &command.paths)? {
+    let missed = &mut |path: &str, error| notes.error(path.as_bytes(), error);
+    for path in expand_all(tree, &command.paths, missed)? {
         let node = find(tree, &path)?;
         let path = path.trim_matches('/').to_owned();
         if node == Tree::ROOT {
@@ -294,7 +295,7 @@ impl Finder<'_> {
             None => candidate.stat.get().and_then(|stat| stat.as_ref().err()),
         };
         if matches.is_none() {
-            let text = problem.map_or_else(String::new, ToString::to_string);
+            let text = problem.map_or_else(|| "its entries cannot be read".to_owned(), ToString::to_string);
             notes.error(candidate.path, Error::invalid(format!("{text}; not known whether it matches")));
             return Ok(());
         }
@@ -389,7 +390,10 @@ impl Finder<'_> {
                     ControlFlow::Break(())
                 });
                 // An unreadable directory may have held something.
-                Some(empty && read.is_ok())
+                match read {
+                    Err(_) if empty => None,
+                    _ => Some(empty),
+                }
             }
             _ => Some(false),
         }

@@ -9,6 +9,9 @@ use crate::{
     registry::{Entered, Hive, Key, Value, fold},
 };
 
+/// Errors that are passed on of one list of keys or values: where a hive's structures refer to one place again and again, all that follow fail.
+const MAX_ERRORS: usize = 1000;
+
 /// A key that differs.
 #[derive(Debug)]
 pub struct KeyDifference {
@@ -185,7 +188,8 @@ fn keys(hive: &Hive, key: &Key, path: &[u16], sink: &mut Sink<'_>) -> ControlFlo
     let (mut keys, mut errors) = (Vec::new(), Vec::new());
     let listed = hive.each_subkey(key, &mut |key| match key {
         Ok(key) => keys.push(key),
-        Err(error) => errors.push(error),
+        Err(error) if errors.len() < MAX_ERRORS => errors.push(error),
+        Err(_) => {}
     });
     report(errors, listed, path, sink)?;
     ControlFlow::Continue(keys)
@@ -195,7 +199,8 @@ fn values(hive: &Hive, key: &Key, path: &[u16], sink: &mut Sink<'_>) -> ControlF
     let (mut values, mut errors) = (Vec::new(), Vec::new());
     let listed = hive.each_value(key, usize::MAX, &mut |value| match value {
         Ok(value) => values.push(value),
-        Err(error) => errors.push(error),
+        Err(error) if errors.len() < MAX_ERRORS => errors.push(error),
+        Err(_) => {}
     });
     report(errors, listed, path, sink)?;
     ControlFlow::Continue(values)
